@@ -1,0 +1,41 @@
+# Everything is set up in .venv: `make demo` and `make test` need Python >= 3.11 and make, nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint types docs-test setup setup-test bench clean
+
+demo: setup
+	$(BIN)/fewflips demo --output demo-out
+
+test: setup-test lint types
+	$(BIN)/python -m pytest -n 2
+
+lint: setup-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup-test
+	$(BIN)/mypy
+
+bench: setup-test
+	$(BIN)/python benchmarks/counting.py
+	$(BIN)/python benchmarks/ordering.py
+	$(BIN)/python benchmarks/command.py
+
+setup: $(VENV)/installed
+setup-test: $(VENV)/installed-dev
+
+$(VENV)/installed: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/installed-dev: pyproject.toml scripts/install_chromium.sh
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	sh scripts/install_chromium.sh
+	touch $(VENV)/installed $@
+
+clean:
+	rm -rf $(VENV) demo-out out

@@ -1,0 +1,5 @@
+"""``python -m fewflips``."""
+
+from fewflips.cli import main
+
+main()

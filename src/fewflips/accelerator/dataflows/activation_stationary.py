@@ -1,0 +1,93 @@
+"""Activation-stationary: a tile of activations stands still, weights stream over output channels.
+
+for tile of `columns` output pixels:
+    for segment of `lanes` reduction indices:
+        load the activations of the tile
+        for n in the segment's order:            # streams
+            every column adds its product with W[segment, n] to its partial sum of n
+
+In a depthwise layer each output channel has activations of its own, so that the tile moves along with n.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewflips.accelerator.dataflows.base import Dataflow, Segment, chunks, output_tiles, pad_last, pass_starts
+from fewflips.streams import Stream
+
+if TYPE_CHECKING:
+    from fewflips.accelerator.machine import Accelerator
+    from fewflips.network.layer import Layer
+
+
+class ActivationStationary(Dataflow):
+    """Weights stream over n, one word a lane, shared by all columns."""
+
+    name = "activation-stationary"
+    lanes_axis = "k"
+    order_axis = "n"
+
+    def segments(self, layer: Layer, array: Accelerator) -> tuple[Segment, ...]:
+        """One segment for every `lanes` reduction indices of every group; a depthwise layer is one stream."""
+        groups = 1 if layer.is_depthwise else layer.groups
+        outputs = layer.n // groups
+        return tuple(
+            Segment(lanes, np.arange(group * outputs, (group + 1) * outputs))
+            for group in range(groups)
+            for lanes in chunks(layer.k, array.lanes)
+        )
+
+    def weight_stream(
+        self,
+        layer: Layer,
+        codes: NDArray[np.unsignedinteger],
+        bits: int,
+        segments: tuple[Segment, ...],
+        array: Accelerator,
+    ) -> Stream:
+        """W[segment, n] over n, once for every tile of output pixels."""
+        passes = [pad_last(self.segment_words(codes, segment), array.lanes) for segment in segments]
+        return Stream(
+            port="weights",
+            words=np.concatenate(passes),
+            pass_starts=pass_starts([len(words) for words in passes]),
+            bits=bits,
+            repeats=self.weight_repeats(layer, array),
+            hops=array.columns if array.forwarding == "systolic" else 1,
+        )
+
+    def weight_repeats(self, layer: Layer, array: Accelerator) -> int:
+        """Once for every tile of output pixels."""
+        return -(-layer.m // array.columns)
+
+    def activation_stream(
+        self,
+        layer: Layer,
+        codes: NDArray[np.unsignedinteger],
+        bits: int,
+        segments: tuple[Segment, ...],
+        array: Accelerator,
+    ) -> Stream:
+        """Contents of the tile registers: one load a segment, or one a channel in a depthwise layer."""
+        tiles = output_tiles(codes, array.columns)
+        outputs_per_group = layer.n // layer.groups
+        if not layer.is_depthwise:
+            loads = [
+                pad_last(tiles[segment.order[0] // outputs_per_group][:, :, segment.lanes], array.lanes)
+                for segment in segments
+            ]
+            words = np.stack(loads, axis=1)
+            starts = np.zeros(1, dtype=np.int64)
+        else:
+            loads = [
+                pad_last(tiles[segment.order // outputs_per_group][..., segment.lanes], array.lanes).swapaxes(0, 1)
+                for segment in segments
+            ]
+            words = np.stack(loads, axis=1)
+            starts = np.arange(words.shape[0] * words.shape[1], dtype=np.int64) * words.shape[2]
+        registers = array.columns * array.lanes
+        return Stream(port="activations", words=words.reshape(-1, registers), pass_starts=starts, bits=bits)

@@ -1,0 +1,159 @@
+"""The accelerator as a validated object, and the machines that come with the package."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from fewflips.accelerator.dataflows import DATAFLOWS, Dataflow
+from fewflips.errors import AcceleratorError
+from fewflips.formats import NumberFormat
+
+_LARGEST_YAML_BYTES = 1 << 20
+
+
+class Operand(BaseModel):
+    """How one operand is put on the wires.
+
+    Attributes
+    ----------
+    format : NumberFormat
+        Encoding.
+    bits : int or None
+        Width of a word, 2 to 16. None: the width in which the file stores the operand, widened where the
+        format needs more to hold a layer's values (an unsigned 8-bit weight less its zero point may take 9).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: NumberFormat = NumberFormat.AS_STORED
+    bits: Annotated[int, Field(ge=2, le=16)] | None = None
+
+
+class Accelerator(BaseModel):
+    """An array of multipliers and the way operands reach it.
+
+    Attributes
+    ----------
+    name : str
+        Name in reports.
+    description : str
+        One sentence.
+    dataflow : str
+        A key of ``DATAFLOWS``: ``activation-stationary``, ``weight-stationary``, ``output-stationary``.
+    lanes : int
+        Height of the array: words of the reduction that enter in one cycle (output-stationary: output
+        pixels).
+    columns : int
+        Width of the array: output pixels (activation-stationary) or output channels (weight- and
+        output-stationary) served at once.
+    forwarding : {"broadcast", "systolic"}
+        ``broadcast``: a word toggles one register, and reaches all units by wire. ``systolic``: a word
+        toggles one register in every unit that it passes.
+    weights, activations : Operand
+        Number format and width of each operand.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    description: str = ""
+    dataflow: str = "activation-stationary"
+    lanes: Annotated[int, Field(ge=1, le=4096)]
+    columns: Annotated[int, Field(ge=1, le=4096)]
+    forwarding: Literal["broadcast", "systolic"] = "broadcast"
+    weights: Operand = Operand()
+    activations: Operand = Operand()
+
+    @field_validator("dataflow")
+    @classmethod
+    def _known_dataflow(cls, name: str) -> str:
+        if name not in DATAFLOWS:
+            raise ValueError(f"expected one of {', '.join(DATAFLOWS)}, got {name!r}")
+        return name
+
+    @property
+    def flow(self) -> Dataflow:
+        """The dataflow as an object."""
+        return DATAFLOWS[self.dataflow]
+
+
+def load_accelerator(source: str | Path | Accelerator) -> Accelerator:
+    """An accelerator by built-in name or from a YAML file.
+
+    Parameters
+    ----------
+    source : str, Path or Accelerator
+        The name of a built-in machine, a path to a YAML file, or an accelerator, which is returned as it is.
+
+    Returns
+    -------
+    Accelerator
+        The validated machine.
+
+    Raises
+    ------
+    AcceleratorError
+        If there is no such machine or file, or the description is not valid.
+
+    Examples
+    --------
+    >>> load_accelerator("edge16").lanes
+    16
+    """
+    if isinstance(source, Accelerator):
+        return source
+    machines = builtin_accelerators()
+    if str(source) in machines:
+        return machines[str(source)]
+    path = Path(source)
+    if not path.is_file():
+        raise AcceleratorError(
+            f"accelerator {str(source)!r}: expected one of {', '.join(machines)} or a YAML file, found neither"
+        )
+    return _parse(_read(path), str(path))
+
+
+@cache
+def builtin_accelerators() -> dict[str, Accelerator]:
+    """The machines that come with the package, by name, the default first."""
+    folder = files("fewflips.accelerator") / "builtin"
+    machines = [_parse(entry.read_text(), entry.name) for entry in folder.iterdir() if entry.name.endswith(".yaml")]
+    order = ("edge16", "edge8", "edge4", "tpu16", "os16")
+    return {machine.name: machine for machine in sorted(machines, key=lambda machine: order.index(machine.name))}
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.stat().st_size > _LARGEST_YAML_BYTES:
+            raise AcceleratorError(f"{path}: expected a YAML file of at most {_LARGEST_YAML_BYTES} bytes")
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise AcceleratorError(f"{path}: cannot be read as UTF-8 text: {error}") from error
+
+
+def _parse(text: str, source: str) -> Accelerator:
+    try:
+        content: Any = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise AcceleratorError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise AcceleratorError(f"{source}: expected keys such as name, lanes, columns, dataflow; got {content!r:.80}")
+    try:
+        return Accelerator.model_validate(content)
+    except ValidationError as error:
+        raise AcceleratorError(f"{source}: {describe_validation_error(error)}") from error
+
+
+def describe_validation_error(error: ValidationError) -> str:
+    """Every problem that pydantic found, in one line."""
+    problems = (
+        f"{'.'.join(str(part) for part in problem['loc']) or 'file'}: {problem['msg']}, got {problem['input']!r:.60}"
+        for problem in error.errors(include_url=False)
+    )
+    return "; ".join(problems)

@@ -1,0 +1,39 @@
+"""Errors that fewflips raises on purpose: each message says what was expected, what was got, and what to do."""
+
+from __future__ import annotations
+
+
+class FewflipsError(Exception):
+    """Base of every error that fewflips raises; the command line prints it in one line and exits with 2."""
+
+
+class InputError(FewflipsError, ValueError):
+    """An argument, an array or a configuration is not usable."""
+
+
+class ModelError(InputError):
+    """A model file is damaged, hostile, or not of a kind that can be read."""
+
+
+class FloatModelError(ModelError):
+    """A model has no integer weights; the message says how to quantize it."""
+
+
+class SamplesError(InputError):
+    """Sample inputs are missing, unreadable, or do not fit the model."""
+
+
+class AcceleratorError(InputError):
+    """An accelerator description is not valid, or a layer does not fit it."""
+
+
+class RuntimeFailure(FewflipsError, RuntimeError):
+    """LiteRT or ONNX Runtime refused the model, or crashed on it."""
+
+
+class VerificationError(FewflipsError):
+    """A rewritten model or a schedule does not compute what the original computes."""
+
+
+class OutputError(FewflipsError, OSError):
+    """A result could not be written."""

@@ -1,0 +1,137 @@
+"""A network as data: its layers, and how channels travel between its operators.
+
+Readers (``tflite``, ``onnx``) translate a file into this form; everything after them is independent of the
+file format. Only what the project needs is kept: the integer products, and, for moving channels, which axis
+of which tensor an operator ties to which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+from fewflips.network.layer import Layer
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An activation tensor or a constant.
+
+    Parameters
+    ----------
+    name : str
+        Unique within the network.
+    shape : tuple of int
+        Batch resolved to the file's own (1 where it is symbolic).
+    channel_axis : int or None
+        The axis that holds channels (activations only): the last in TFLite; 1 in ONNX, or the last where a
+        tensor feeds a matrix product. None where there is none.
+    is_constant : bool
+        Whether the file holds its values.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    channel_axis: int | None
+    is_constant: bool = False
+
+
+class OperationKind(StrEnum):
+    """What an operator does to the channel axis."""
+
+    PRODUCT = "product"
+    """Convolution (groups = 1), fully connected, matrix product: mixes input channels into new ones."""
+    CHANNELWISE = "channelwise"
+    """Output channel c depends on channel c of every input alone: depthwise convolution (multiplier 1),
+    elementwise arithmetic, activation functions, quantize / dequantize, pooling, padding and resizing in space."""
+    CONCATENATION = "concatenation"
+    """Joins its inputs along the channel axis."""
+    RESHAPE = "reshape"
+    """Same elements, same order, another shape (reshape, flatten, squeeze, expand dims)."""
+    OPAQUE = "opaque"
+    """Anything else: the channels of its inputs and outputs must stay where they are."""
+
+
+@dataclass(frozen=True)
+class ConstantAxis:
+    """An axis of a constant that must move with the channels of an operator's input or output.
+
+    Parameters
+    ----------
+    tensor : str
+        The constant.
+    axis : int
+        Its axis.
+    follows : {"input", "output"}
+        The channels of the operator's first activation input, or of its first output. Axes of length 1
+        (broadcast) are not listed.
+    """
+
+    tensor: str
+    axis: int
+    follows: Literal["input", "output"]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operator.
+
+    Parameters
+    ----------
+    name : str
+        Name for messages.
+    operator : str
+        The file's own operator.
+    kind : OperationKind
+        What it does to channels.
+    inputs, outputs : tuple of str
+        Activation tensors only.
+    constant_axes : tuple of ConstantAxis
+        Constants that move with channels: weights, biases, per-channel scales and zero points that are
+        tensors of their own, per-channel operands of elementwise operators.
+    """
+
+    name: str
+    operator: str
+    kind: OperationKind
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    constant_axes: tuple[ConstantAxis, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A quantized network.
+
+    Parameters
+    ----------
+    path : Path
+        The file that it was read from.
+    file_format : {"tflite", "onnx"}
+        Its format.
+    sha256 : str
+        Hexadecimal digest of the file.
+    layers : tuple of Layer
+        The integer products in execution order.
+    tensors : mapping of str to Tensor
+        Every tensor that an operation names.
+    operations : tuple of Operation
+        All operators, in execution order.
+    inputs, outputs : tuple of str
+        The network's own inputs and outputs.
+    notes : tuple of str
+        What was passed over while reading, one sentence each.
+    """
+
+    path: Path
+    file_format: Literal["tflite", "onnx"]
+    sha256: str
+    layers: tuple[Layer, ...]
+    tensors: Mapping[str, Tensor]
+    operations: tuple[Operation, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,81 @@
+"""Read and rewrite a model in whichever format it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewflips.errors import ModelError
+from fewflips.network.graph import Network
+
+_TFLITE_IDENTIFIER = b"TFL3"
+
+
+def load(path: str | Path) -> Network:
+    """Read a quantized TFLite or ONNX model.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file. TFLite is recognised by its identifier, whatever the file is called; everything else is
+        read as ONNX.
+
+    Returns
+    -------
+    Network
+        Layers and graph.
+
+    Raises
+    ------
+    ModelError
+        If the file is missing, damaged, or not of a kind that can be read.
+    FloatModelError
+        If the model is not quantized.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+    if head[4:8] == _TFLITE_IDENTIFIER:
+        from fewflips.network import tflite
+
+        return tflite.read(path)
+    if path.suffix == ".tflite":
+        raise ModelError(f"{path}: expected a TFLite file (identifier TFL3 at byte 4), got {head[4:8]!r}")
+    from fewflips.network import onnx
+
+    return onnx.read(path)
+
+
+def rewrite(
+    network: Network, permutations: Mapping[str, Mapping[int, NDArray[np.int64]]], destination: Path
+) -> None:
+    """Write a network with its constants permuted, in the format in which it was read.
+
+    Parameters
+    ----------
+    network : Network
+        The original; its file is read again.
+    permutations : mapping of str to mapping of int to ndarray of int64
+        For each constant and axis, the old index at each new one.
+    destination : Path
+        The file to write, atomically.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    if network.file_format == "tflite":
+        from fewflips.network import tflite
+
+        tflite.rewrite(network, permutations, destination)
+    else:
+        from fewflips.network import onnx
+
+        onnx.rewrite(network, permutations, destination)

@@ -1,0 +1,105 @@
+"""The loop nests, cycle by cycle, in plain Python.
+
+Each function walks the loops as ``docs/dataflows.md`` draws them and yields, for every cycle of a port, the
+pass that it belongs to and the word on each lane; it also computes Y. Nothing of the package is used, so that
+it can be held against the package's streams.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass
+class Trace:
+    """What the ports saw: (pass label, words) for every cycle, and the product."""
+
+    y: np.ndarray
+    weights: list = field(default_factory=list)
+    activations: list = field(default_factory=list)
+
+    def flips(self, port: str) -> tuple[int, int]:
+        """(within passes, at seams), over the whole inference."""
+        cycles, within, seams = getattr(self, port), 0, 0
+        for (label, words), (next_label, next_words) in zip(cycles, cycles[1:], strict=False):
+            changed = sum((int(a) ^ int(b)).bit_count() for a, b in zip(words, next_words, strict=True))
+            if label == next_label:
+                within += changed
+            else:
+                seams += changed
+        return within, seams
+
+
+def _word(values, width):
+    return [int(value) & 0xFF for value in values] + [0] * (width - len(values))
+
+
+def activation_stationary(x, w, segments, lanes, columns, depthwise):
+    """x: (G, M, K), w: (N, K); segments: (k indices, n order)."""
+    (groups, m_total, _), (n_total, _) = x.shape, w.shape
+    per_group = n_total // groups
+    trace = Trace(np.zeros((m_total, n_total), dtype=np.int64))
+    for tile in range(0, m_total, columns):
+        pixels = range(tile, min(tile + columns, m_total))
+        for s, (ks, order) in enumerate(segments):
+            for step, n in enumerate(order):
+                group = n // per_group
+                if depthwise or step == 0:
+                    registers = []
+                    for column in range(columns):
+                        inside = column < len(pixels)
+                        values = [x[group, pixels[column], k] for k in ks] if inside else []
+                        registers += _word(values, lanes)
+                    trace.activations.append(((tile, s) if depthwise else "tiles", registers))
+                trace.weights.append(((tile, s), _word([w[n, k] for k in ks], lanes)))
+                for m in pixels:
+                    trace.y[m, n] += sum(int(x[group, m, k]) * int(w[n, k]) for k in ks)
+    return trace
+
+
+def weight_stationary(x, w, segments, lanes, columns, depthwise):
+    (groups, m_total, _), (n_total, _) = x.shape, w.shape
+    per_group = n_total // groups
+    columns = 1 if depthwise else columns
+    trace = Trace(np.zeros((m_total, n_total), dtype=np.int64))
+    for s, (ks, order) in enumerate(segments):
+        for start in range(0, len(order), columns):
+            tile = order[start : start + columns]
+            registers = []
+            for column in range(columns):
+                registers += _word([w[tile[column], k] for k in ks] if column < len(tile) else [], lanes)
+            trace.weights.append((s, registers))
+            group = tile[0] // per_group
+            for m in range(m_total):
+                trace.activations.append(((s, start), _word([x[group, m, k] for k in ks], lanes)))
+                for n in tile:
+                    trace.y[m, n] += sum(int(x[group, m, k]) * int(w[n, k]) for k in ks)
+    return trace
+
+
+def output_stationary(x, w, segments, lanes, columns, depthwise):
+    """segments: (n indices, k order)."""
+    (groups, m_total, _), (n_total, _) = x.shape, w.shape
+    per_group = n_total // groups
+    columns = 1 if depthwise else columns
+    trace = Trace(np.zeros((m_total, n_total), dtype=np.int64))
+    for tile in range(0, m_total, lanes):
+        pixels = range(tile, min(tile + lanes, m_total))
+        for s, (ns, order) in enumerate(segments):
+            group = ns[0] // per_group
+            for k in order:
+                trace.weights.append(((tile, s), _word([w[n, k] for n in ns], columns)))
+                trace.activations.append(((tile, s), _word([x[group, m, k] for m in pixels], lanes)))
+                for m in pixels:
+                    for n in ns:
+                        trace.y[m, n] += int(x[group, m, k]) * int(w[n, k])
+    return trace
+
+
+SIMULATIONS = {
+    "activation-stationary": activation_stationary,
+    "weight-stationary": weight_stationary,
+    "output-stationary": output_stationary,
+}
