@@ -47,9 +47,7 @@ def pack_rows(words: NDArray[np.unsignedinteger]) -> NDArray[np.uint64]:
         If `words` is not a matrix of 8- or 16-bit integers.
     """
     if words.ndim != 2 or words.dtype.kind not in "ui" or words.dtype.itemsize > 2:
-        raise InputError(
-            f"words: expected a matrix of 8- or 16-bit integers, got shape {words.shape} of {words.dtype}"
-        )
+        raise InputError(f"words: expected a matrix of 8- or 16-bit integers, got shape {words.shape} of {words.dtype}")
     row_bytes = words.shape[1] * words.dtype.itemsize
     rows = np.ascontiguousarray(words)
     if row_bytes % 8 == 0 and row_bytes:
@@ -154,7 +152,7 @@ def pairwise_distances(words: NDArray[np.unsignedinteger]) -> NDArray[np.int32]:
 
 
 @njit(cache=True, nogil=True)
-def _stream_flips(flat: NDArray[np.uint64], width: int) -> int:
+def _stream_flips(flat: NDArray[np.uint64], width: int) -> Any:
     total = np.uint64(0)
     for i in range(flat.size - width):
         total += popcount(flat[i] ^ flat[i + width])

@@ -156,7 +156,7 @@ def encode(
     if number_format is NumberFormat.SIGN_MAGNITUDE:
         wide = np.where(wide < 0, (1 << (bits - 1)) - wide, wide)
     codes = wide & ((1 << bits) - 1)
-    return codes.astype(np.uint8 if bits <= 8 else np.uint16)
+    return codes.astype(np.uint8) if bits <= 8 else codes.astype(np.uint16)
 
 
 def decode(codes: NDArray[np.unsignedinteger], number_format: NumberFormat, bits: int) -> NDArray[np.int32]:

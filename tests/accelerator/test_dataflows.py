@@ -27,10 +27,7 @@ def compare_with_simulation(layer: Layer, array: Accelerator, segments: tuple[Se
     trace = simulate(rows, layer.weights, plain, array.lanes, array.columns, layer.is_depthwise)
     outputs_per_group = layer.n // layer.groups
     expected = np.stack(
-        [
-            rows[n // outputs_per_group].astype(np.int64) @ layer.weights[n].astype(np.int64)
-            for n in range(layer.n)
-        ],
+        [rows[n // outputs_per_group].astype(np.int64) @ layer.weights[n].astype(np.int64) for n in range(layer.n)],
         axis=1,
     )
     np.testing.assert_array_equal(trace.y, expected)

@@ -37,9 +37,15 @@ def test_a_machine_from_yaml(tmp_path):
     ("text", "message"),
     [
         ("name: a\nlanes: 0\ncolumns: 4", "lanes: Input should be greater than or equal to 1, got 0"),
-        ("name: a\nlanes: 4\ncolumns: 4\ndataflow: row", "dataflow: Value error, expected one of activation-stationary"),
+        (
+            "name: a\nlanes: 4\ncolumns: 4\ndataflow: row",
+            "dataflow: Value error, expected one of activation-stationary",
+        ),
         ("name: a\nlanes: 4\ncolumns: 4\nlane: 3", "lane: Extra inputs are not permitted, got 3"),
-        ("name: a\nlanes: 4\ncolumns: 4\nweights: {bits: 40}", "weights.bits: Input should be less than or equal to 16"),
+        (
+            "name: a\nlanes: 4\ncolumns: 4\nweights: {bits: 40}",
+            "weights.bits: Input should be less than or equal to 16",
+        ),
         ("lanes: 4\ncolumns: 4", "name: Field required"),
         ("- 1\n- 2", "expected keys such as name, lanes, columns, dataflow"),
         ("a: [", "not valid YAML"),

@@ -48,7 +48,9 @@ def test_a_residual_addition_ties_its_producers():
     build.operation(CHANNELWISE, ("a", "b"), "sum", 1, 4, 4, 6)
     build.product("sum", "y", 1, 4, 4, 2)
     groups = tie_channels(build.network(("x",), ("y",)))
-    assert len({group_of(groups, tensor, axis) for tensor, axis in (("a.w", 0), ("b.w", 0), ("b.w", 1), ("y.w", 1))}) == 1
+    assert (
+        len({group_of(groups, tensor, axis) for tensor, axis in (("a.w", 0), ("b.w", 0), ("b.w", 1), ("y.w", 1))}) == 1
+    )
 
 
 def test_concatenation_lays_groups_side_by_side():
@@ -72,8 +74,12 @@ def test_concatenation_lays_groups_side_by_side():
 )
 def test_flattening_moves_blocks(shape, channel_axis, expected):
     build = GraphBuilder()
-    build.tensor("x", *shape[:1], *[4 if axis == channel_axis % 4 else size for axis, size in enumerate(shape)][1:],
-                 channel_axis=channel_axis)
+    build.tensor(
+        "x",
+        *shape[:1],
+        *[4 if axis == channel_axis % 4 else size for axis, size in enumerate(shape)][1:],
+        channel_axis=channel_axis,
+    )
     build.product("x", "a", *shape, channel_axis=channel_axis)
     build.operation(RESHAPE, ("a",), "flat", 1, 12)
     build.product("flat", "y", 1, 7)
@@ -143,3 +149,26 @@ def test_frozen_groups_and_bad_orders_are_refused():
         groups.permutations({frozen: np.arange(groups.sizes[frozen])})
     with pytest.raises(InputError, match="expected a permutation of 6 channels"):
         groups.permutations({free: np.zeros(6, dtype=np.int64)})
+
+
+def test_endless_concatenation_is_not_followed():
+    build = chain()
+    source = "a"
+    for step in range(20):
+        build.operation(CONCATENATION, (source, source), f"c{step}", 1, 4, 4, 6 * 2 ** (step + 1))
+        source = f"c{step}"
+    build.product(source, "y", 1, 4, 4, 2)
+    groups = tie_channels(build.network(("x",), ("y",)))
+    assert "does not let channels through" in groups.frozen[group_of(groups, "a.w", 0)]
+    assert max(len(tied.layout) for tied in groups.axes) <= 4096
+
+
+def test_a_flattened_concatenation_of_many_pieces_is_not_followed():
+    build = GraphBuilder()
+    build.tensor("x", 1, 128, 128, 3)
+    build.product("x", "a", 1, 128, 128, 4)
+    build.product("x", "b", 1, 128, 128, 4)
+    build.operation(CONCATENATION, ("a", "b"), "ab", 1, 128, 128, 8)
+    build.operation(RESHAPE, ("ab",), "flat", 1, 128 * 128 * 8)
+    build.product("flat", "y", 1, 2)
+    assert tie_channels(build.network(("x",), ("y",))).free == ()

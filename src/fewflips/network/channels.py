@@ -41,6 +41,9 @@ class Piece:
 
 Layout = tuple[Piece, ...]
 
+MOST_PIECES = 4096
+"""Axes made of more pieces than this are not followed: no real network has them, a hostile file may."""
+
 
 @dataclass(frozen=True)
 class TiedAxis:
@@ -217,7 +220,10 @@ class _Analysis:
                 self._layouts[name] = layouts[0] if has_channels else ()
 
     def _concatenation(self, operation: Operation, inputs: list[Layout]) -> None:
-        self._layouts[operation.outputs[0]] = tuple(piece for layout in inputs for piece in layout)
+        if sum(len(layout) for layout in inputs) > MOST_PIECES:
+            self._opaque(operation, inputs)
+        else:
+            self._layouts[operation.outputs[0]] = tuple(piece for layout in inputs for piece in layout)
 
     def _reshape(self, operation: Operation, inputs: list[Layout]) -> None:
         before, after = self._tensors[operation.inputs[0]], self._tensors[operation.outputs[0]]
@@ -275,7 +281,10 @@ def _reshaped(layout: Layout, before: Tensor, after: Tensor) -> Layout | None:
         return None
     if 0 in before.shape or prod(before.shape) != prod(after.shape):
         return None
-    outer_before, inner_before = prod(before.shape[: before.channel_axis]), prod(before.shape[before.channel_axis + 1 :])
+    outer_before, inner_before = (
+        prod(before.shape[: before.channel_axis]),
+        prod(before.shape[before.channel_axis + 1 :]),
+    )
     outer_after, inner_after = prod(after.shape[: after.channel_axis]), prod(after.shape[after.channel_axis + 1 :])
     if outer_before % outer_after or inner_before % inner_after:
         return None
@@ -283,4 +292,6 @@ def _reshaped(layout: Layout, before: Tensor, after: Tensor) -> Layout | None:
     if len(layout) == 1:
         piece = layout[0]
         return (Piece(piece.group, piece.outer * outer, piece.inner * inner),)
+    if len(layout) * outer > MOST_PIECES:
+        return None
     return tuple(Piece(piece.group, piece.outer, piece.inner * inner) for piece in layout) * outer

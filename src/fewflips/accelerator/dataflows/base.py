@@ -148,9 +148,7 @@ class Dataflow(ABC):
         """
         return path
 
-    def segment_words(
-        self, codes: NDArray[np.unsignedinteger], segment: Segment
-    ) -> NDArray[np.unsignedinteger]:
+    def segment_words(self, codes: NDArray[np.unsignedinteger], segment: Segment) -> NDArray[np.unsignedinteger]:
         """Weight words of a segment, one row an index of its order.
 
         Parameters

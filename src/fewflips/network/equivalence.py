@@ -1,0 +1,199 @@
+"""Whether two models compute the same outputs, found out by running both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewflips.errors import VerificationError
+from fewflips.network.graph import Network
+from fewflips.network.runtimes import Runtime
+from fewflips.network.samples import Samples, random_feeds
+from fewflips.progress import Progress
+
+FLOAT_TOLERANCE = 0.05
+"""Largest difference that a model executed in float may show, as a share of the largest output."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Outputs of two models on the same inputs.
+
+    Parameters
+    ----------
+    runtime : str
+        What executed them.
+    sample_inputs, random_inputs : int
+        How many of each were compared.
+    values : int
+        Output values compared.
+    equal : int
+        How many of them are equal bit for bit.
+    largest_difference : float
+        Largest absolute difference, in the output's own unit.
+    largest_output : float
+        Largest absolute output of the first model.
+    in_integers : bool
+        Whether the runtime computes all quantized products of the first model in integers.
+    """
+
+    runtime: str
+    sample_inputs: int
+    random_inputs: int
+    values: int
+    equal: int
+    largest_difference: float
+    largest_output: float
+    in_integers: bool
+
+    @property
+    def bit_exact(self) -> bool:
+        """Whether all values are equal."""
+        return self.equal == self.values
+
+    @property
+    def equal_share(self) -> float:
+        """Share of equal values."""
+        return self.equal / self.values if self.values else 1.0
+
+    def describe(self) -> str:
+        """One sentence."""
+        if self.bit_exact:
+            verdict = f"all {self.values} output values are equal bit for bit"
+        else:
+            verdict = (
+                f"{self.equal_share:.4%} of {self.values} output values are equal, "
+                f"the largest difference is {self.largest_difference:g}"
+            )
+        arithmetic = "in integers" if self.in_integers else "partly in float, where rounding depends on the order of sums"
+        return f"{self.runtime} ({arithmetic}) on {self.sample_inputs} sample and {self.random_inputs} random inputs: {verdict}"
+
+
+def compare_models(
+    first: Path,
+    second: Path,
+    file_formats: tuple[Literal["tflite", "onnx"], Literal["tflite", "onnx"]],
+    samples: Samples | None,
+    *,
+    random_inputs: int = 4,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Run two models on the same inputs and compare every output.
+
+    Parameters
+    ----------
+    first, second : Path
+        The models.
+    file_formats : pair of {"tflite", "onnx"}
+        Their formats.
+    samples : Samples or None
+        Sample inputs.
+    random_inputs : int
+        Further inputs, drawn at random.
+    seed : int
+        Of the random inputs.
+    progress : callable, optional
+        Called as ``progress(phase, done, total)``.
+
+    Returns
+    -------
+    Comparison
+        What was found.
+
+    Raises
+    ------
+    VerificationError
+        If the models do not have the same inputs and outputs.
+    RuntimeFailure
+        If a runtime refuses a model.
+    """
+    with Runtime(first, file_formats[0]) as left, Runtime(second, file_formats[1]) as right:
+        _check_signatures(left, right)
+        sample_feeds = samples.feeds if samples else ()
+        feeds = [*sample_feeds, *random_feeds(left.inputs, random_inputs, seed)]
+        values, equal, difference, largest = 0, 0, 0.0, 0.0
+        in_integers = left.executes_in_integers()
+        for done, feed in enumerate(feeds):
+            outputs, others = left.run(feed, left.outputs), right.run(_renamed(feed, left, right), right.outputs)
+            for name, other_name in zip(left.outputs, right.outputs, strict=True):
+                output, other = outputs[name], others[other_name]
+                values += output.size
+                equal += _equal_values(output, other)
+                difference = max(difference, _largest_difference(output, other))
+                largest = max(largest, _largest_magnitude(output))
+            if progress:
+                progress("comparing outputs", done + 1, len(feeds))
+    return Comparison(
+        runtime={"tflite": "LiteRT", "onnx": "ONNX Runtime"}[file_formats[0]],
+        sample_inputs=len(sample_feeds),
+        random_inputs=random_inputs,
+        values=values,
+        equal=equal,
+        largest_difference=difference,
+        largest_output=largest,
+        in_integers=in_integers,
+    )
+
+
+def check_drop_in(original: Network, rewritten: Path, comparison: Comparison) -> None:
+    """Raise :class:`VerificationError` unless a rewritten model may be handed over.
+
+    Parameters
+    ----------
+    original : Network
+        The model that was rewritten.
+    rewritten : Path
+        The new file.
+    comparison : Comparison
+        Outputs of both. Where the runtime computes in integers, every bit must agree. Otherwise its own
+        rounding may differ when channels are summed in another order, and outputs must agree within
+        :data:`FLOAT_TOLERANCE` of the largest output.
+    """
+    if comparison.bit_exact:
+        return
+    allowed = 0.0 if comparison.in_integers else FLOAT_TOLERANCE * comparison.largest_output
+    if not comparison.largest_difference <= allowed:
+        raise VerificationError(
+            f"{rewritten.name} does not compute what {original.path.name} computes: {comparison.describe()}; "
+            "it was not written"
+        )
+
+
+def _check_signatures(left: Runtime, right: Runtime) -> None:
+    described = [
+        [(tuple(spec.shape), np.dtype(spec.dtype).name) for spec in runtime.inputs] for runtime in (left, right)
+    ]
+    if described[0] != described[1]:
+        raise VerificationError(f"the models have different inputs: {described[0]} and {described[1]}")
+    if len(left.outputs) != len(right.outputs):
+        raise VerificationError(f"the models have {len(left.outputs)} and {len(right.outputs)} outputs")
+
+
+def _renamed(feed: Mapping[str, NDArray[np.generic]], left: Runtime, right: Runtime) -> dict[str, NDArray[np.generic]]:
+    names = {spec.name: other.name for spec, other in zip(left.inputs, right.inputs, strict=True)}
+    return {names[name]: value for name, value in feed.items()}
+
+
+def _equal_values(output: NDArray[np.generic], other: NDArray[np.generic]) -> int:
+    if output.shape != other.shape:
+        raise VerificationError(f"the models' outputs have shapes {output.shape} and {other.shape}")
+    nan = output.dtype.kind == "f" and other.dtype.kind == "f"
+    same = output == other
+    return int((same | (np.isnan(output) & np.isnan(other))).sum() if nan else same.sum())
+
+
+def _largest_difference(output: NDArray[np.generic], other: NDArray[np.generic]) -> float:
+    if output.size == 0 or np.array_equal(output, other, equal_nan=output.dtype.kind == "f"):
+        return 0.0
+    difference = np.abs(output.astype(np.float64) - other.astype(np.float64))
+    return float("inf") if np.isnan(difference).any() else float(difference.max())
+
+
+def _largest_magnitude(output: NDArray[np.generic]) -> float:
+    return float(np.abs(np.nan_to_num(output.astype(np.float64))).max()) if output.size else 0.0

@@ -1,0 +1,275 @@
+"""Running a network by the format's own runtime, in a process of its own.
+
+LiteRT and ONNX Runtime are C++: a damaged file may make them crash, print, or take all memory. They run in a
+worker process, so that none of this reaches the caller.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self
+
+import loky
+import numpy as np
+from numpy.typing import NDArray
+
+from fewflips.errors import FewflipsError, InputError, ModelError, RuntimeFailure
+from fewflips.network.graph import Network
+
+FileFormat = Literal["tflite", "onnx"]
+
+_SESSIONS: Mapping[FileFormat, tuple[str, str]] = {
+    "tflite": ("fewflips.network.litert", "LiteRT"),
+    "onnx": ("fewflips.network.ort", "ONNX Runtime"),
+}
+"""Format -> (module with a class ``Session``, name for messages)."""
+
+_MEMORY_SHARE = 0.75
+"""Share of the machine's memory that a worker may take."""
+
+MAX_RESULT_BYTES = 2**32
+"""Tensors that take more memory than this, in bytes, are not handed over in one call."""
+
+_WATCH_SECONDS = 1.0
+"""How often a worker looks whether the process that it works for is still there."""
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """One input of a model.
+
+    Parameters
+    ----------
+    name : str
+        As the runtime knows it.
+    shape : tuple of int
+        Symbolic axes are 1.
+    dtype : numpy.dtype
+        Type of its elements.
+    scale : float or None
+        Real value of one step; None where it is not quantized.
+    zero_point : int or None
+        The integer that means zero; None where it is not quantized.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+class Session(Protocol):
+    """What a format's session class provides; its constructor takes (path, fetch)."""
+
+    inputs: tuple[InputSpec, ...]
+    outputs: tuple[str, ...]
+
+    def run(self, feeds: Mapping[str, NDArray[Any]], fetch: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Values of the tensors in `fetch` for the inputs in `feeds`."""
+        ...
+
+
+class Runtime:
+    """A model, ready to run in a worker process; a context manager.
+
+    Parameters
+    ----------
+    source : Network, Path or str
+        The network, or the path of its file.
+    file_format : {"tflite", "onnx"}, optional
+        Its format; by default that of the network, or what the file's first bytes say.
+    fetch : sequence of str
+        Names of intermediate tensors that runs will ask for.
+
+    Attributes
+    ----------
+    inputs : tuple of InputSpec
+        The model's inputs.
+    outputs : tuple of str
+        Names of its outputs.
+
+    Raises
+    ------
+    RuntimeFailure
+        If the runtime refuses the file, or crashes on it.
+
+    Examples
+    --------
+    >>> with Runtime("model.tflite") as runtime:  # doctest: +SKIP
+    ...     feeds = {spec.name: np.zeros(spec.shape, spec.dtype) for spec in runtime.inputs}
+    ...     outputs = runtime.run(feeds, runtime.outputs)
+    """
+
+    def __init__(
+        self, source: Network | Path | str, file_format: FileFormat | None = None, fetch: Sequence[str] = ()
+    ) -> None:
+        self._path = Path(source.path if isinstance(source, Network) else source)
+        if file_format is None:
+            file_format = source.file_format if isinstance(source, Network) else _format_of(self._path)
+        self._module, self._runtime = _SESSIONS[file_format]
+        self._executor = loky.ProcessPoolExecutor(max_workers=1, initializer=_prepare_worker)
+        try:
+            self.inputs, self.outputs = self._in_worker(_open, self._module, str(self._path), tuple(fetch))
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, feeds: Mapping[str, NDArray[Any]], fetch: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Run one inference.
+
+        Parameters
+        ----------
+        feeds : mapping of str to ndarray
+            A value for each input, of the shape and type in `inputs`.
+        fetch : sequence of str
+            Tensors to return: outputs, inputs, or intermediate ones.
+
+        Returns
+        -------
+        dict of str to ndarray
+            The value of each tensor in `fetch`.
+
+        Raises
+        ------
+        RuntimeFailure
+            If the runtime fails or crashes.
+        InputError
+            If `feeds` or `fetch` do not fit the model, or take too much memory.
+        """
+        result: dict[str, NDArray[Any]] = self._in_worker(_run, dict(feeds), tuple(fetch))
+        return result
+
+    def executes_in_integers(self) -> bool:
+        """Whether the runtime computes all quantized products of the model in integers.
+
+        Integer sums do not depend on the order of their terms; float ones do, in their last bits.
+
+        Raises
+        ------
+        RuntimeFailure
+            If the runtime fails or crashes.
+        """
+        return bool(self._in_worker(_executes_in_integers, self._module, str(self._path)))
+
+    def close(self) -> None:
+        """End the worker process; it is killed if it is still at work."""
+        self._executor.shutdown(wait=True, kill_workers=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _in_worker(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            future: Future[Any] = self._executor.submit(function, *arguments)
+            return future.result()
+        except FewflipsError:
+            raise
+        except BrokenProcessPool as error:
+            raise RuntimeFailure(
+                f"{self._runtime} crashed on {self._path}: the file may be damaged; get a fresh copy, or check it "
+                f"with {self._runtime} itself"
+            ) from error
+        except loky.process_executor.ShutdownExecutorError as error:
+            raise InputError(f"{self._path}: the runtime is closed; open another one") from error
+        except _SessionError as error:
+            raise RuntimeFailure(f"{self._runtime} failed on {self._path}: {error}") from None
+
+
+class _SessionError(Exception):
+    """An error inside the worker: its first line, without the runtime's own classes."""
+
+
+def _format_of(path: Path) -> FileFormat:
+    try:
+        with path.open("rb") as stream:
+            return "tflite" if stream.read(8)[4:] == b"TFL3" else "onnx"
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}; give the path of a model file") from error
+
+
+_session: Session | None = None
+"""The worker's own session; always None in the process that holds the Runtime."""
+
+
+def _prepare_worker() -> None:
+    """Send what the runtime prints to nowhere, bound its memory, and watch its parent."""
+    sink = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(sink, descriptor)
+    os.close(sink)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    if sys.platform == "win32":
+        return
+    import resource
+
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = int(memory * _MEMORY_SHARE)
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if hard == resource.RLIM_INFINITY or limit < hard:
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
+def _end_with(parent: int) -> None:
+    """End the worker when the process that it works for is gone, killed perhaps."""
+    while os.getppid() == parent:
+        time.sleep(_WATCH_SECONDS)
+    os._exit(1)
+
+
+def _open(module: str, path: str, fetch: tuple[str, ...]) -> tuple[tuple[InputSpec, ...], tuple[str, ...]]:
+    global _session
+    with _Reporting():
+        _session = importlib.import_module(module).Session(path, fetch)
+    return _session.inputs, _session.outputs
+
+
+def _run(feeds: dict[str, NDArray[Any]], fetch: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    if _session is None:
+        raise _SessionError("no session is open")
+    with _Reporting():
+        values = _session.run(feeds, fetch)
+    size = sum(value.nbytes for value in values.values())
+    if size > MAX_RESULT_BYTES:
+        raise InputError(
+            f"expected at most {MAX_RESULT_BYTES / 2**30:g} GiB of tensors in one run, got {size / 2**30:.3g} GiB: "
+            "ask for fewer of them"
+        )
+    return values
+
+
+def _executes_in_integers(module: str, path: str) -> bool:
+    with _Reporting():
+        answer: bool = importlib.import_module(module).executes_in_integers(path)
+    return answer
+
+
+class _Reporting:
+    """Turn any error of a runtime into one that the other process can unpickle."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or isinstance(error, FewflipsError) or not isinstance(error, Exception):
+            return
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise _SessionError(lines[0] if lines else type(error).__name__) from None

@@ -1,0 +1,262 @@
+"""From TFLite's weighted operators to integer matrix products."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewflips.errors import ModelError
+from fewflips.formats import INT4, INT8, UINT8, StorageType
+from fewflips.network.layer import Layer
+from fewflips.network.lowering import Convolution2D, Lowering, MatrixProduct
+from fewflips.network.tflite_file import FileOperator, FileTensor, TFLiteFile
+
+WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+"""Operators that become layers."""
+
+WEIGHTED_ELSEWHERE = {
+    "TRANSPOSE_CONV": 1,
+    "CONV_3D": 1,
+    "CONV_3D_TRANSPOSE": 1,
+    "BATCH_MATMUL": 1,
+    "LSTM": 2,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": 2,
+    "BIDIRECTIONAL_SEQUENCE_LSTM": 2,
+    "RNN": 1,
+    "UNIDIRECTIONAL_SEQUENCE_RNN": 1,
+    "BIDIRECTIONAL_SEQUENCE_RNN": 1,
+    "SVDF": 1,
+}
+"""Operators with weights that are not read as layers -> position of their (first) weights among the inputs."""
+
+_STORAGE_TYPES = {"INT8": INT8, "UINT8": UINT8, "INT4": INT4, "INT2": StorageType(2, signed=True)}
+_ACTIVATION_TYPES = {"INT8": INT8, "UINT8": UINT8}
+_FLOATS = ("FLOAT32", "FLOAT16", "BFLOAT16", "FLOAT64")
+_SAME_PADDING = 0
+_SHUFFLED_WEIGHTS = 1
+
+
+class LayerReader:
+    """Reads the layers of one file.
+
+    Parameters
+    ----------
+    path : Path
+        Name of the file, for messages.
+    file : TFLiteFile
+        The decoded file.
+    constant_names : mapping of int to str
+        Name of each constant, by tensor index.
+
+    Attributes
+    ----------
+    float_operators : int
+        How many weighted operators have float weights.
+    """
+
+    def __init__(self, path: Path, file: TFLiteFile, constant_names: dict[int, str]) -> None:
+        self._path = path
+        self._file = file
+        self._constant_names = constant_names
+        self._matrices: dict[tuple[int, bool], NDArray[np.int8] | NDArray[np.uint8]] = {}
+        self._vectors: dict[int, NDArray[np.int32]] = {}
+        # Honest files unpack or transpose a constant once; tensors that alias one buffer a thousand times do not.
+        self._copyable = 16 * sum({id(t.data): t.data.size for t in file.tensors if t.data is not None}.values())
+        self._remarks: dict[tuple[str, str], list[str]] = {}
+        self.float_operators = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was passed over, one sentence for each operator and reason."""
+        return tuple(
+            f"layer '{names[0]}' ({operator}): {reason}"
+            if len(names) == 1
+            else f"{len(names)} layers ({operator}; the first is '{names[0]}'): {reason}"
+            for (operator, reason), names in self._remarks.items()
+        )
+
+    def layers(self) -> tuple[Layer, ...]:
+        """All layers in execution order.
+
+        Raises
+        ------
+        ModelError
+            If the shapes of an operator contradict each other.
+        """
+        found = (self._layer(op) for op in self._file.operators if op.operator in WEIGHTED and op.outputs)
+        return tuple(layer for layer in found if layer is not None)
+
+    def note_other_weights(self) -> None:
+        """Note the operators whose weights are integers but are not read as layers."""
+        for op in self._file.operators:
+            position = WEIGHTED_ELSEWHERE.get(op.operator)
+            weights = None if position is None else self._input(op, position)
+            if weights is None or not op.outputs:
+                continue
+            if weights.is_constant and weights.dtype in _STORAGE_TYPES:
+                self._note(op, "passed over: the operator is not supported, so that its weights are not counted")
+            elif weights.dtype in _FLOATS:
+                self.float_operators += 1
+
+    def _input(self, op: FileOperator, position: int) -> FileTensor | None:
+        if position >= len(op.inputs) or op.inputs[position] < 0:
+            return None
+        return self._file.tensors[op.inputs[position]]
+
+    def _name(self, op: FileOperator) -> str:
+        return self._file.tensors[op.outputs[0]].name
+
+    def _note(self, op: FileOperator, reason: str) -> None:
+        self._remarks.setdefault((op.operator, reason), []).append(self._name(op))
+
+    def _contradiction(self, op: FileOperator, detail: str) -> ModelError:
+        return ModelError(
+            f"{self._path}: damaged TFLite file: layer '{self._name(op)}' ({op.operator}): {detail}; "
+            "get a fresh copy of the file"
+        )
+
+    def _layer(self, op: FileOperator) -> Layer | None:
+        source, weights = self._input(op, 0), self._input(op, 1)
+        if source is None or weights is None:
+            raise self._contradiction(op, f"expected an input and weights, got tensors {list(op.inputs)}")
+        if not self._readable(op, weights):
+            return None
+        output = self._file.tensors[op.outputs[0]]
+        if op.operator == "FULLY_CONNECTED":
+            n, groups, m, lowering = self._fully_connected(op, source, weights, output)
+        else:
+            n, groups, m, lowering = self._convolution(op, source, weights, output)
+        self._check_bias(op, n)
+        activation_type = _ACTIVATION_TYPES.get(source.dtype)
+        if activation_type is None:
+            self._note_activations(source, op)
+        elif source.quantization.scale.size != 1:
+            raise self._contradiction(
+                op, f"expected one scale for its input '{source.name}', got {source.quantization.scale.size}"
+            )
+        return Layer(
+            name=self._name(op),
+            operator=op.operator,
+            weights=self._matrix(op, weights, n),
+            weight_type=_STORAGE_TYPES[weights.dtype],
+            weight_zero_points=self._zero_points(op, weights, n),
+            groups=groups,
+            m=m,
+            lowering=lowering,
+            weights_tensor=self._constant_names[weights.index],
+            input_tensor=source.name if activation_type else None,
+            activation_type=activation_type,
+            activation_zero_point=_single(source.quantization.zero_point) if activation_type else None,
+        )
+
+    def _readable(self, op: FileOperator, weights: FileTensor) -> bool:
+        """Whether the weights are integers that can be read; otherwise the reason is noted."""
+        if weights.dtype in _FLOATS:
+            self.float_operators += 1
+            self._note(op, f"passed over: its weights are {weights.dtype.lower()}, not integers")
+        elif weights.dtype not in _STORAGE_TYPES:
+            self._note(op, f"passed over: weights of type {weights.dtype} are not supported")
+        elif not weights.is_constant:
+            self._note(op, "passed over: its weights are not a constant of the file")
+        elif weights.is_sparse:
+            self._note(op, "passed over: its weights are stored sparsely, which is not supported")
+        elif weights.quantization.has_details:
+            self._note(
+                op, "passed over: its weights are quantized block-wise or in a custom way, which is not supported"
+            )
+        elif op.options.get("WeightsFormat", 0) == _SHUFFLED_WEIGHTS:
+            self._note(op, "passed over: its weights are stored shuffled (SHUFFLED4x16INT8), which is not supported")
+        else:
+            return True
+        return False
+
+    def _note_activations(self, source: FileTensor, op: FileOperator) -> None:
+        kind = source.dtype.lower()
+        reason = "quantized at run time" if source.dtype in _FLOATS else "not of 2 to 8 bits"
+        self._note(op, f"its activations are {kind}, {reason}: weights alone are counted")
+
+    def _fully_connected(
+        self, op: FileOperator, source: FileTensor, weights: FileTensor, output: FileTensor
+    ) -> tuple[int, int, int, Lowering]:
+        if len(weights.shape) != 2 or 0 in weights.shape:
+            raise self._contradiction(op, f"expected weights of shape [N, K], got {list(weights.shape)}")
+        n, k = weights.shape
+        if source.elements % k or source.elements == 0:
+            raise self._contradiction(op, f"input {list(source.shape)} does not fit weights {list(weights.shape)}")
+        m = source.elements // k
+        if output.elements != m * n:
+            raise self._contradiction(op, f"expected an output of {m} x {n} elements, got {list(output.shape)}")
+        return n, 1, m, MatrixProduct(k)
+
+    def _convolution(
+        self, op: FileOperator, source: FileTensor, weights: FileTensor, output: FileTensor
+    ) -> tuple[int, int, int, Lowering]:
+        for what, tensor in (("input", source), ("weights", weights), ("output", output)):
+            if len(tensor.shape) != 4 or 0 in tensor.shape:
+                raise self._contradiction(op, f"expected 4 axes of its {what}, got shape {list(tensor.shape)}")
+        channels = source.shape[3]
+        if op.operator == "DEPTHWISE_CONV_2D":
+            n, groups, expected_first = weights.shape[3], channels, 1
+            fits = weights.shape[0] == expected_first and n % channels == 0
+        else:
+            n, groups = weights.shape[0], channels // weights.shape[3]
+            fits = groups > 0 and channels % weights.shape[3] == 0 and n % groups == 0
+        if not fits:
+            raise self._contradiction(op, f"{channels} input channels do not fit weights {list(weights.shape)}")
+        lowering = self._lowering(op, source, weights)
+        height, width = lowering.output_size(source.shape[1], source.shape[2])
+        expected = (source.shape[0], height, width, n)
+        if output.shape != expected:
+            raise self._contradiction(op, f"expected an output of shape {list(expected)}, got {list(output.shape)}")
+        return n, groups, source.shape[0] * height * width, lowering
+
+    def _lowering(self, op: FileOperator, source: FileTensor, weights: FileTensor) -> Convolution2D:
+        kernel = (weights.shape[1], weights.shape[2])
+        strides = (op.options["StrideH"], op.options["StrideW"])
+        dilations = (op.options["DilationHFactor"], op.options["DilationWFactor"])
+        if min(strides + dilations) < 1:
+            raise self._contradiction(op, f"expected strides and dilations from 1, got {strides} and {dilations}")
+        before, after = [0, 0], [0, 0]
+        if op.options["Padding"] == _SAME_PADDING:
+            for axis in (0, 1):
+                length = source.shape[1 + axis]
+                extent = dilations[axis] * (kernel[axis] - 1) + 1
+                total = max((-(-length // strides[axis]) - 1) * strides[axis] + extent - length, 0)
+                before[axis], after[axis] = total // 2, total - total // 2
+        return Convolution2D("NHWC", kernel, strides, dilations, (before[0], before[1], after[0], after[1]))
+
+    def _check_bias(self, op: FileOperator, n: int) -> None:
+        bias = self._input(op, 2)
+        if bias is not None and bias.elements != n:
+            raise self._contradiction(op, f"expected a bias of {n} elements, got shape {list(bias.shape)}")
+
+    def _matrix(self, op: FileOperator, weights: FileTensor, n: int) -> NDArray[np.int8] | NDArray[np.uint8]:
+        """Weights as (N, K): a view, or one copy for each tensor where the layout asks for it."""
+        depthwise = op.operator == "DEPTHWISE_CONV_2D"
+        key = (weights.index, depthwise)
+        if key not in self._matrices:
+            if depthwise or weights.dtype not in ("INT8", "UINT8"):
+                self._copyable -= weights.elements
+            if self._copyable < 0:
+                raise self._contradiction(op, "many weight tensors share the same bytes")
+            codes = weights.codes()
+            self._matrices[key] = np.ascontiguousarray(codes.reshape(-1, n).T) if depthwise else codes.reshape(n, -1)
+        return self._matrices[key]
+
+    def _zero_points(self, op: FileOperator, weights: FileTensor, n: int) -> NDArray[np.int32]:
+        parameters = weights.quantization
+        axis = 3 if op.operator == "DEPTHWISE_CONV_2D" else 0
+        if weights.is_per_channel and parameters.axis != axis:
+            raise self._contradiction(op, f"expected weight scales along axis {axis}, got axis {parameters.axis}")
+        if parameters.zero_point.size <= 1:
+            return np.broadcast_to(np.int32(_single(parameters.zero_point)), (n,))
+        if weights.index not in self._vectors:
+            self._vectors[weights.index] = parameters.zero_point.astype(np.int32)
+        return self._vectors[weights.index]
+
+
+def _single(zero_point: NDArray[np.int64]) -> int:
+    """Give the one zero point; 0 where the file has none."""
+    return int(zero_point[0]) if zero_point.size else 0

@@ -1,0 +1,219 @@
+"""Results as data: what ``report.json`` holds.
+
+The JSON Schemas under ``schemas/`` are generated from these classes (``python -m fewflips.report.schemas``).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fewflips.accelerator import Accelerator
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelFile(_Record):
+    """The model that was read."""
+
+    file: Annotated[str, Field(description="file name, without its folder")]
+    format: Literal["tflite", "onnx"]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class PortFlips(_Record):
+    """Flips of one operand port of one layer, counted exactly on the streams as they are."""
+
+    flips: Annotated[Count, Field(description="flips within passes, each pass taken once")]
+    seam_flips: Annotated[Count, Field(description="flips between passes, in one inference")]
+    transitions: Annotated[Count, Field(description="word transitions (lane x cycle pairs) behind `flips`")]
+    nhd: Annotated[float, Field(ge=0, le=1, description="flips / (transitions x bits); 0.5 for random words")]
+    bits: Annotated[int, Field(ge=1, le=16, description="width of a word, in bits")]
+    repeats: Annotated[Count, Field(description="how often each pass occurs in one inference")]
+    hops: Annotated[int, Field(ge=1, description="registers that one word toggles on its way")]
+    bit_position_flips: Annotated[
+        tuple[Count, ...], Field(description="`flips` by position of the bit, least significant first")
+    ]
+
+
+class LayerMeasurement(_Record):
+    """One layer as it stands."""
+
+    name: str
+    operator: str
+    m: Count
+    n: Count
+    k: Count
+    groups: Count
+    macs: Count
+    repeats: Annotated[Count, Field(description="how often the weight stream occurs in one inference")]
+    segments: Annotated[Count, Field(description="passes over which the weights are spread")]
+    weights: PortFlips
+    activations: Annotated[
+        PortFlips | None, Field(description="mean of the sample inputs; null where none were given")
+    ] = None
+
+
+class PortTotals(_Record):
+    """Sum over the layers, weighted by repeats: flips of one inference."""
+
+    flips: Count
+    seam_flips: Count
+    nhd: Annotated[float, Field(ge=0, le=1)]
+
+
+class MeasureTotals(_Record):
+    """Both ports."""
+
+    macs: Count
+    weights: PortTotals
+    activations: PortTotals | None = None
+
+
+class MeasureReport(_Record):
+    """Result of ``fewflips measure``."""
+
+    format: Literal["fewflips-measurement"] = "fewflips-measurement"
+    version: Literal[1] = 1
+    fewflips: Annotated[str, Field(description="version of the package")]
+    model: ModelFile
+    accelerator: Accelerator
+    inputs: Annotated[str | None, Field(description="sample inputs, null where none were given")] = None
+    layers: tuple[LayerMeasurement, ...]
+    totals: MeasureTotals
+    notes: tuple[str, ...] = ()
+
+
+class PortResult(_Record):
+    """Flips of one operand port of one layer, before and after."""
+
+    baseline_flips: Annotated[Count, Field(description="within one pass over all segments, as stored")]
+    optimized_flips: Annotated[Count, Field(description="the same, after optimization")]
+    lower_bound: Annotated[
+        Count | None,
+        Field(description="no order has fewer flips; null where the port is not what the order was chosen for"),
+    ]
+    segments: Annotated[Count, Field(description="orders that were chosen independently")]
+    proven_segments: Annotated[Count, Field(description="orders proven optimal: within one flip of the bound")]
+    baseline_seam_flips: Annotated[Count, Field(description="between passes, in one inference")]
+    optimized_seam_flips: Count
+    transitions: Annotated[Count, Field(description="word transitions behind the flips within passes")]
+    bits: Annotated[int, Field(ge=1, le=16)]
+    repeats: Count
+    hops: Annotated[int, Field(ge=1)]
+    baseline_bit_position_flips: Annotated[
+        tuple[Count, ...], Field(description="by position of the bit, least significant first")
+    ]
+    optimized_bit_position_flips: tuple[Count, ...]
+
+
+class PortPair(_Record):
+    """Both ports of one layer under one kind of optimization."""
+
+    weights: PortResult
+    activations: PortResult | None = None
+
+
+class LayerResult(_Record):
+    """One layer before and after.
+
+    ``weights`` and ``activations`` are those of the schedule where one was made, otherwise those of the
+    drop-in file; ``drop_in`` always is the drop-in file's.
+    """
+
+    name: str
+    operator: str
+    m: Count
+    n: Count
+    k: Count
+    groups: Count
+    macs: Count
+    repeats: Annotated[Count, Field(description="how often the weight stream occurs in one inference")]
+    weights: PortResult
+    activations: Annotated[
+        PortResult | None, Field(description="mean of the sample inputs; null where none were given")
+    ] = None
+    drop_in: PortPair | None = None
+
+
+class ResultTotals(_Record):
+    """Sum over the layers, weighted by repeats: flips of one inference."""
+
+    baseline_flips: Count
+    optimized_flips: Count
+    lower_bound: Count | None
+    reduction: Annotated[float, Field(ge=0, description="baseline / optimized")]
+    segments: Count
+    proven_segments: Count
+    baseline_seam_flips: Count
+    optimized_seam_flips: Count
+
+
+class TotalsPair(_Record):
+    """Both ports under one kind of optimization."""
+
+    weights: ResultTotals
+    activations: ResultTotals | None = None
+
+
+class Check(_Record):
+    """How an output was checked before it was written."""
+
+    passed: bool
+    method: Annotated[str, Field(description="what was executed and compared, in one sentence")]
+    sample_inputs: Count
+    random_inputs: Count
+    values: Annotated[Count, Field(description="output values compared")]
+    equal_share: Annotated[float, Field(ge=0, le=1, description="share of equal values")]
+    largest_difference: Annotated[float, Field(ge=0)]
+    bit_exact: bool
+
+
+class ScheduleSummary(_Record):
+    """The schedule beside the report."""
+
+    file: str
+    index_table_bits: Annotated[Count, Field(description="size of all orders as a table of indices")]
+    check: Check
+
+
+class DropInSummary(_Record):
+    """The rewritten model beside the report."""
+
+    file: str
+    channel_groups: Annotated[Count, Field(description="groups of tied channels")]
+    permuted_groups: Annotated[Count, Field(description="groups that were given a new order")]
+    frozen_groups: Annotated[Count, Field(description="groups that had to stay, such as inputs and outputs")]
+    totals: TotalsPair
+    check: Check
+
+
+class Settings(_Record):
+    """What the user asked for."""
+
+    mode: Literal["schedule", "drop-in", "both"]
+    effort: Literal["default", "prove"]
+    seed: int
+    inputs: Annotated[str | None, Field(description="sample inputs, null where none were given")] = None
+    command: Annotated[str, Field(description="a command that makes this report again")]
+
+
+class OptimizeReport(_Record):
+    """Result of ``fewflips optimize``: the content of ``report.json``."""
+
+    format: Literal["fewflips-report"] = "fewflips-report"
+    version: Literal[1] = 1
+    fewflips: Annotated[str, Field(description="version of the package")]
+    model: ModelFile
+    accelerator: Accelerator
+    settings: Settings
+    layers: tuple[LayerResult, ...]
+    totals: TotalsPair
+    schedule: ScheduleSummary | None = None
+    drop_in: DropInSummary | None = None
+    notes: tuple[str, ...] = ()

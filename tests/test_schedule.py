@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fewflips.accelerator import Accelerator, Segment, load_accelerator
+from fewflips.errors import InputError, VerificationError
+from fewflips.network.graph import Network
+from fewflips.schedule import (
+    Axes,
+    build_schedule,
+    check_segments,
+    execute_segments,
+    read_schedule,
+    reference_product,
+    schedule_orders,
+)
+from tests.layers import dense_layer, depthwise_layer, random_rows
+
+MACHINES = ["edge4", "tpu16", "os16"]
+LAYERS = [dense_layer(5, 9, 11), dense_layer(4, 6, 7, groups=2), depthwise_layer(6, 5, (3, 3), multiplier=2)]
+
+
+def network_of(*layers) -> Network:
+    named = tuple(replace(layer, name=f"layer{i}") for i, layer in enumerate(layers))
+    return Network(Path("hand.tflite"), "tflite", "a" * 64, named, {}, (), (), ())
+
+
+def shuffled_orders(network: Network, array: Accelerator, seed: int = 0) -> dict[str, tuple[Segment, ...]]:
+    generator = np.random.default_rng(seed)
+    return {
+        layer.name: tuple(
+            Segment(segment.lanes, generator.permutation(segment.order))
+            for segment in array.flow.segments(layer, array)
+        )
+        for layer in network.layers
+    }
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
+def test_any_order_computes_the_same_sums(machine, layer):
+    array = load_accelerator(machine)
+    rows = random_rows(layer)
+    per_group = layer.n // layer.groups
+    by_hand = [
+        [
+            sum((int(x) - 3) * int(w) for x, w in zip(rows[n // per_group, m], layer.weights[n], strict=True))
+            for n in range(layer.n)
+        ]
+        for m in range(layer.m)
+    ]
+    orders = shuffled_orders(network_of(layer), array)["layer0"]
+    axes = Axes(lanes=array.flow.lanes_axis, order=array.flow.order_axis)
+    assert execute_segments(layer, rows, 3, orders, axes).tolist() == by_hand
+    assert reference_product(layer, rows, 3).tolist() == by_hand
+    assert check_segments(layer, rows, orders, axes) == layer.m * layer.n
+
+
+def test_a_schedule_that_skips_a_weight_fails_its_check():
+    layer = LAYERS[0]
+    array = load_accelerator("edge4")
+    orders = array.flow.segments(layer, array)
+    broken = (Segment(orders[0].lanes, orders[0].order[1:]), *orders[1:])
+    with pytest.raises(VerificationError, match=r"5 of 45 sums differ"):
+        check_segments(layer, random_rows(layer), broken, Axes(lanes="k", order="n"))
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_schedule_survives_its_file(tmp_path, machine):
+    array = load_accelerator(machine)
+    network = network_of(*LAYERS)
+    orders = shuffled_orders(network, array)
+    schedule = build_schedule(network, array, orders)
+    path = tmp_path / "schedule.json"
+    path.write_text(schedule.model_dump_json())
+    again = read_schedule(path)
+    assert again == schedule
+    for name, segments in schedule_orders(again, network).items():
+        for segment, expected in zip(segments, orders[name], strict=True):
+            assert segment.lanes.tolist() == expected.lanes.tolist()
+            assert segment.order.tolist() == expected.order.tolist()
+
+
+def test_size_of_the_index_table():
+    array = load_accelerator("edge4")
+    network = network_of(dense_layer(5, 9, 11))
+    schedule = build_schedule(network, array, shuffled_orders(network, array))
+    # three segments of four lanes; nine channels take four bits each
+    assert schedule.index_table_bits == 3 * 9 * 4
+
+
+def damaged(change):
+    array = load_accelerator("edge4")
+    network = network_of(dense_layer(5, 9, 11))
+    content = json.loads(build_schedule(network, array, shuffled_orders(network, array)).model_dump_json())
+    change(content)
+    return network, content
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.update(model_sha256="b" * 64), "optimize this model again"),
+        (lambda c: c.update(layers=[]), "has no layer layer0"),
+        (lambda c: c["layers"][0]["segments"].pop(), "leaves out 27 of 99 weights"),
+        (lambda c: c["layers"][0]["segments"][0]["order"].__setitem__(0, 99), "indices outside the layer"),
+        (lambda c: c["layers"][0]["segments"][0]["lanes"].__setitem__(0, 1), "visits an index twice"),
+        (lambda c: c["layers"][0]["segments"].append(c["layers"][0]["segments"][0]), "overlap"),
+        (lambda c: c["layers"][0]["segments"][0]["order"].__setitem__(0, -1), "greater than or equal to 0"),
+        (lambda c: c.update(format="else"), "format"),
+        (lambda c: c.update(extra=1), "Extra inputs are not permitted"),
+    ],
+)
+def test_a_damaged_schedule_is_refused(tmp_path, change, message):
+    network, content = damaged(change)
+    path = tmp_path / "schedule.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=message):
+        schedule_orders(read_schedule(path), network)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "null", "\x00"])
+def test_a_file_that_is_no_schedule_is_refused(tmp_path, text):
+    path = tmp_path / "schedule.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"expected a fewflips schedule"):
+        read_schedule(path)
