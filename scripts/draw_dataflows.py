@@ -102,7 +102,9 @@ def _draw_columns(axes: mpl.axes.Axes, picture: Picture) -> None:
         if picture.bottom[column]:
             _arrow(axes, (column + 0.45, -0.02), (column + 0.45, -0.3))
             axes.text(column + 0.45, -0.45, picture.bottom[column], ha="center", va="center", fontsize=8, color=INK)
-    axes.text(1.45, 4.0 if picture.top[0] else 3.05, picture.top_title, ha="center", fontsize=9, color=INK, style="italic")
+    axes.text(
+        1.45, 4.0 if picture.top[0] else 3.05, picture.top_title, ha="center", fontsize=9, color=INK, style="italic"
+    )
     axes.text(1.45, -0.95, picture.bottom_title, ha="center", va="center", fontsize=9, color=INK, style="italic")
 
 

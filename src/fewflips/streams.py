@@ -247,8 +247,6 @@ def _pair_flips(words: NDArray[np.unsignedinteger], left: NDArray[np.int64], rig
     return int(np.bitwise_count(words[left] ^ words[right]).sum(dtype=np.int64))
 
 
-def _bit_positions_at(
-    words: NDArray[np.unsignedinteger], rows: NDArray[np.int64], bits: int
-) -> NDArray[np.int64]:
+def _bit_positions_at(words: NDArray[np.unsignedinteger], rows: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
     changed = words[rows - 1] ^ words[rows]
     return np.array([((changed >> bit) & 1).sum(dtype=np.int64) for bit in range(bits)], dtype=np.int64)

@@ -52,9 +52,7 @@ def load(path: str | Path) -> Network:
     return onnx.read(path)
 
 
-def rewrite(
-    network: Network, permutations: Mapping[str, Mapping[int, NDArray[np.int64]]], destination: Path
-) -> None:
+def rewrite(network: Network, permutations: Mapping[str, Mapping[int, NDArray[np.int64]]], destination: Path) -> None:
     """Write a network with its constants permuted, in the format in which it was read.
 
     Parameters

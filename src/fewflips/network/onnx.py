@@ -1,0 +1,94 @@
+"""ONNX files: reading the integer products of a network, and writing it with its channels moved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fewflips.errors import FloatModelError, ModelError
+from fewflips.network.graph import Network
+from fewflips.network.onnx_constants import Constants
+from fewflips.network.onnx_file import OnnxFile
+from fewflips.network.onnx_layers import LayerReader
+from fewflips.network.onnx_operators import describe
+from fewflips.network.onnx_rewriter import rewrite
+from fewflips.network.onnx_shapes import infer
+
+__all__ = ["read", "rewrite"]
+
+_LONGEST = 1000
+"""Letters of a message."""
+
+
+def read(path: Path) -> Network:
+    """Read an ONNX file.
+
+    QLinearConv, ConvInteger, QLinearMatMul, MatMulInteger, QGemm, and Conv, Gemm and MatMul whose weights come from
+    integers by DequantizeLinear, become layers; other operators are kept as what they do to channels. Only the main
+    graph is read: operators with subgraphs, and functions, are passed over with a note.
+
+    Parameters
+    ----------
+    path : Path
+        The file. External data must lie inside its folder.
+
+    Returns
+    -------
+    Network
+        Its layers and operators; `notes` says what was passed over.
+
+    Raises
+    ------
+    FloatModelError
+        If the weights are floats; the message says how to quantize them.
+    ModelError
+        If the file cannot be read, is damaged, has a symbolic axis other than the batch, or has no layer.
+    """
+    path = Path(path)
+    try:
+        return _read(path)
+    except ModelError as error:
+        detail = str(error).removeprefix(f"{path}: ")
+        raise type(error)(f"{path}: {_one_line(detail)}") from error
+
+
+def _read(path: Path) -> Network:
+    file = OnnxFile(path)
+    values = infer(file)
+    constants = Constants(file, values)
+    reader = LayerReader(file, values, constants)
+    products = reader.products()
+    layers = tuple(product.layer for product in products.values() if product.layer is not None)
+    if not layers:
+        raise _no_layers(path, reader)
+    operations, tensors, notes = describe(file, values, constants, products)
+    return Network(
+        path=path,
+        file_format="onnx",
+        sha256=file.sha256,
+        layers=layers,
+        tensors=tensors,
+        operations=operations,
+        inputs=file.inputs,
+        outputs=file.outputs,
+        notes=tuple(_one_line(note) for note in (*reader.notes, *notes)),
+    )
+
+
+def _one_line(text: str) -> str:
+    """Text with what a damaged file's names may hold made printable, and cut where it is very long."""
+    printable = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text[:_LONGEST])
+    return printable + ("..." if len(text) > _LONGEST else "")
+
+
+def _no_layers(path: Path, reader: LayerReader) -> ModelError:
+    if reader.float_operators:
+        return FloatModelError(
+            f"{path}: expected integer weights, got a float model: quantize it first, with "
+            "onnxruntime.quantization.quantize_static(input, output, calibration_data_reader), or "
+            "quantize_dynamic(input, output) without calibration data"
+        )
+    detail = f" ({reader.notes[0]})" if reader.notes else ""
+    return ModelError(
+        f"{path}: expected at least one QLinearConv, ConvInteger, QLinearMatMul, MatMulInteger, QGemm, or Conv, "
+        f"Gemm or MatMul with dequantized weights, got none{detail}; give a quantized network"
+    )

@@ -1,0 +1,282 @@
+"""Small ONNX models for the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+CONTRIB = "com.microsoft"
+
+
+class Builder:
+    """Collects nodes and constants of a model.
+
+    Parameters
+    ----------
+    seed : int
+        Of the random weights.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: list[onnx.TensorProto] = []
+        self.inputs: list[onnx.ValueInfoProto] = []
+        self.outputs: list[onnx.ValueInfoProto] = []
+        self._count = 0
+
+    def input(self, name: str, element_type: int, shape: Sequence[int | str]) -> str:
+        self.inputs.append(helper.make_tensor_value_info(name, element_type, shape))
+        return name
+
+    def output(self, name: str, element_type: int, shape: Sequence[int | str] | None = None) -> None:
+        self.outputs.append(helper.make_tensor_value_info(name, element_type, shape))
+
+    def constant(self, values: NDArray[Any] | float | int, name: str = "") -> str:
+        name = name or self._name("const")
+        self.initializers.append(numpy_helper.from_array(np.asarray(values), name))
+        return name
+
+    def packed(self, values: NDArray[np.integer], element_type: int, name: str = "") -> str:
+        """Add a constant of a type of 4 bits."""
+        name = name or self._name("const")
+        self.initializers.append(helper.make_tensor(name, element_type, values.shape, values.reshape(-1).tolist()))
+        return name
+
+    def node(self, operator: str, inputs: Sequence[str], domain: str = "", name: str = "", **attributes: Any) -> str:
+        output = self._name(operator.lower())
+        label = name or f"{operator}_{self._count}"
+        self.nodes.append(helper.make_node(operator, inputs, [output], name=label, domain=domain, **attributes))
+        return output
+
+    def model(self, opset: int = 21, ir_version: int = 10) -> onnx.ModelProto:
+        graph = helper.make_graph(self.nodes, "model", self.inputs, self.outputs, self.initializers)
+        opsets = [helper.make_opsetid("", opset), helper.make_opsetid(CONTRIB, 1)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=ir_version)
+
+    def int8(self, *shape: int) -> NDArray[np.int8]:
+        return self.rng.integers(-128, 128, shape).astype(np.int8)
+
+    def uint8(self, *shape: int) -> NDArray[np.uint8]:
+        return self.rng.integers(0, 256, shape).astype(np.uint8)
+
+    def scales(self, *shape: int) -> NDArray[np.float32]:
+        return (0.002 + 0.01 * self.rng.random(shape)).astype(np.float32)
+
+    def _name(self, stem: str) -> str:
+        self._count += 1
+        return f"{stem}_{self._count}"
+
+
+class QOperators(Builder):
+    """Builds networks of QLinear operators on uint8 activations."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__(seed)
+        self.scale = self.constant(np.float32(0.05), "act_scale")
+        self.zero = self.constant(np.uint8(117), "act_zero")
+
+    def conv(self, source: str, n: int, depth: int, kernel: int, per_channel: bool = True, **attributes: Any) -> str:
+        scale = self.scales(n) if per_channel else np.float32(0.004)
+        zero = np.zeros(n, np.int8) if per_channel else np.int8(0)
+        return self.node(
+            "QLinearConv",
+            [
+                source,
+                self.scale,
+                self.zero,
+                self.constant(self.int8(n, depth, kernel, kernel)),
+                self.constant(scale),
+                self.constant(zero),
+                self.scale,
+                self.zero,
+                self.constant(self.rng.integers(-2000, 2000, n).astype(np.int32)),
+            ],
+            **attributes,
+        )
+
+    def add(self, left: str, right: str) -> str:
+        return self.node(
+            "QLinearAdd", [left, self.scale, self.zero, right, self.scale, self.zero, self.scale, self.zero], CONTRIB
+        )
+
+    def concat(self, parts: Sequence[str], axis: int = 1) -> str:
+        triples = [name for part in parts for name in (part, self.scale, self.zero)]
+        return self.node("QLinearConcat", [self.scale, self.zero, *triples], CONTRIB, axis=axis)
+
+    def average(self, source: str) -> str:
+        return self.node(
+            "QLinearGlobalAveragePool", [source, self.scale, self.zero, self.scale, self.zero], CONTRIB, channels_last=0
+        )
+
+    def gemm(self, source: str, k: int, n: int, transposed: bool = False) -> str:
+        weights = self.int8(*((n, k) if transposed else (k, n)))
+        inputs = [source, self.scale, self.zero, self.constant(weights), self.constant(self.scales(n))]
+        inputs += [self.constant(np.zeros(n, np.int8)), self.constant(self.rng.integers(-900, 900, n).astype(np.int32))]
+        return self.node("QGemm", [*inputs, self.scale, self.zero], CONTRIB, transB=int(transposed))
+
+
+def qlinear_chain() -> onnx.ModelProto:
+    """Convolution, depthwise, residual sum, concatenation, pooling, flattening, fully connected."""
+    build = QOperators()
+    image = build.input("image", TensorProto.UINT8, ["N", 3, 8, 8])
+    stem = build.conv(image, 8, 3, 3, pads=[1] * 4)
+    depthwise = build.conv(stem, 8, 1, 3, pads=[1] * 4, group=8)
+    point = build.conv(depthwise, 8, 8, 1, per_channel=False)
+    joined = build.add(stem, point)
+    other = build.conv(joined, 4, 8, 3, pads=[1] * 4)
+    both = build.concat([joined, other])
+    pooled = build.node("MaxPool", [both], kernel_shape=[2, 2], strides=[2, 2])
+    last = build.conv(pooled, 6, 12, 3)
+    flat = build.node("Flatten", [last], axis=1)
+    hidden = build.gemm(flat, 24, 9, transposed=True)
+    build.output(build.gemm(hidden, 9, 5), TensorProto.UINT8, ["N", 5])
+    return build.model()
+
+
+def grouped() -> onnx.ModelProto:
+    """A grouped convolution between dense ones, and a transpose at the end."""
+    build = QOperators(1)
+    image = build.input("image", TensorProto.UINT8, [1, 3, 6, 6])
+    stem = build.conv(image, 8, 3, 3)
+    middle = build.conv(stem, 12, 2, 3, group=4, pads=[1] * 4)
+    last = build.conv(middle, 4, 12, 1)
+    build.output(build.node("Transpose", [last], perm=[0, 2, 3, 1]), TensorProto.UINT8)
+    return build.model()
+
+
+def conv_integer(
+    image: tuple[int, int, int, int] = (1, 4, 7, 6),
+    weights: tuple[int, int, int, int] = (6, 4, 3, 3),
+    signed: bool = True,
+    seed: int = 2,
+    **attributes: Any,
+) -> onnx.ModelProto:
+    """One ConvInteger with zero points."""
+    build = Builder(seed)
+    source = build.input("x", TensorProto.UINT8, image)
+    values = build.int8(*weights) if signed else build.uint8(*weights)
+    zero = build.constant(np.int8(-3) if signed else np.uint8(131))
+    inputs = [source, build.constant(values), build.constant(np.uint8(9)), zero]
+    build.output(build.node("ConvInteger", inputs, **attributes), TensorProto.INT32)
+    return build.model()
+
+
+def dynamic_matmul() -> onnx.ModelProto:
+    """Two MatMulInteger as quantize_dynamic makes them, with scales of each output channel."""
+    build = Builder(3)
+    source = build.input("x", TensorProto.FLOAT, ["batch", 5, 12])
+    for k, n in ((12, 16), (16, 7)):
+        names = [f"q{n}", f"q{n}_scale", f"q{n}_zero"]
+        build.nodes.append(helper.make_node("DynamicQuantizeLinear", [source], names, name=f"dynamic{n}"))
+        weights, zero = build.constant(build.int8(k, n), f"w{n}"), build.constant(np.zeros(n, np.int8), f"z{n}")
+        product = build.node("MatMulInteger", [names[0], weights, names[2], zero], name=f"product{n}")
+        real = build.node("Cast", [product], to=TensorProto.FLOAT)
+        scale = build.node("Mul", [names[1], build.constant(build.scales(n), f"s{n}")])
+        scaled = build.node("Mul", [real, scale])
+        biased = build.node("Add", [build.constant(build.scales(n), f"b{n}"), scaled])
+        source = build.node("Relu", [biased]) if n == 16 else biased
+    build.output(source, TensorProto.FLOAT)
+    return build.model()
+
+
+class QDQ(Builder):
+    """Builds networks of float operators between DequantizeLinear and QuantizeLinear."""
+
+    def activation(self, source: str, scale: float = 0.05, zero: int = 3) -> str:
+        parameters = [self.constant(np.float32(scale)), self.constant(np.int8(zero))]
+        codes = self.node("QuantizeLinear", [source, *parameters])
+        return self.node("DequantizeLinear", [codes, *parameters])
+
+    def weights(self, values: NDArray[np.integer], axis: int) -> str:
+        n = values.shape[axis]
+        return self.node(
+            "DequantizeLinear",
+            [self.constant(values), self.constant(self.scales(n)), self.constant(np.zeros(n, values.dtype))],
+            axis=axis,
+        )
+
+    def bias(self, n: int) -> str:
+        values = self.constant(self.rng.integers(-2000, 2000, n).astype(np.int32))
+        parameters = [self.constant(self.scales(n)), self.constant(np.zeros(n, np.int32))]
+        return self.node("DequantizeLinear", [values, *parameters], axis=0)
+
+
+def qdq() -> onnx.ModelProto:
+    """Conv, depthwise Conv, Add, global pooling, Gemm, MatMul and Softmax in QDQ form."""
+    build = QDQ(4)
+    image = build.activation(build.input("image", TensorProto.FLOAT, ["N", 3, 8, 8]))
+    stem = build.node("Conv", [image, build.weights(build.int8(8, 3, 3, 3), 0), build.bias(8)], pads=[1] * 4)
+    stem = build.activation(build.node("Relu", [stem]), zero=-128)
+    deep = build.node("Conv", [stem, build.weights(build.int8(8, 1, 3, 3), 0), build.bias(8)], group=8, pads=[1] * 4)
+    total = build.activation(build.node("Add", [stem, build.activation(deep)]))
+    pooled = build.activation(build.node("GlobalAveragePool", [total]))
+    flat = build.activation(build.node("Flatten", [pooled]))
+    gemm = build.node("Gemm", [flat, build.weights(build.int8(10, 8), 0), build.bias(10)], transB=1)
+    product = build.node("MatMul", [build.activation(gemm), build.weights(build.int8(10, 6), 1)])
+    build.output(build.node("Softmax", [build.activation(product)]), TensorProto.FLOAT)
+    return build.model()
+
+
+def int4() -> onnx.ModelProto:
+    """MatMul and Gemm with weights of 4 bits and an odd number of them, one signed and one not."""
+    build = QDQ(5)
+    source = build.activation(build.input("x", TensorProto.FLOAT, [2, 7]))
+    signed = build.packed(build.rng.integers(-8, 8, (7, 9)), TensorProto.INT4, "w_signed")
+    scale = build.constant(build.scales(9))
+    first = build.node("MatMul", [source, build.node("DequantizeLinear", [signed, scale], axis=1)], name="first")
+    hidden = build.activation(build.node("Relu", [first]))
+    unsigned = build.packed(build.rng.integers(0, 16, (3, 9)), TensorProto.UINT4, "w_unsigned")
+    zero = build.packed(np.full(3, 7), TensorProto.UINT4, "z_unsigned")
+    weights = build.node("DequantizeLinear", [unsigned, build.constant(build.scales(3)), zero], axis=0)
+    build.output(build.node("Gemm", [hidden, weights], transB=1, name="second"), TensorProto.FLOAT)
+    return build.model()
+
+
+def float_network() -> onnx.ModelProto:
+    """A float network for onnxruntime.quantization: convolutions, residual sum, concatenation, fully connected."""
+    build = Builder(6)
+
+    def conv(source: str, n: int, depth: int, kernel: int, **attributes: Any) -> str:
+        weights = (build.rng.standard_normal((n, depth, kernel, kernel)) * 0.3).astype(np.float32)
+        bias = (build.rng.standard_normal(n) * 0.1).astype(np.float32)
+        pads = [kernel // 2] * 4
+        return build.node("Conv", [source, build.constant(weights), build.constant(bias)], pads=pads, **attributes)
+
+    image = build.input("image", TensorProto.FLOAT, ["N", 3, 8, 8])
+    stem = build.node("Relu", [conv(image, 8, 3, 3)])
+    deep = build.node("Relu", [conv(stem, 8, 1, 3, group=8)])
+    total = build.node("Add", [stem, conv(deep, 8, 8, 1)])
+    side = build.node("Relu", [conv(total, 4, 8, 3)])
+    both = build.node("Concat", [total, side], axis=1)
+    pooled = build.node("MaxPool", [both], kernel_shape=[2, 2], strides=[2, 2])
+    last = build.node("Relu", [conv(pooled, 6, 12, 3)])
+    flat = build.node("Flatten", [last], axis=1)
+    first = build.constant((build.rng.standard_normal((9, 96)) * 0.2).astype(np.float32))
+    bias = build.constant(build.rng.standard_normal(9).astype(np.float32))
+    hidden = build.node("Relu", [build.node("Gemm", [flat, first, bias], transB=1)])
+    second = build.constant((build.rng.standard_normal((9, 5)) * 0.3).astype(np.float32))
+    build.output(build.node("MatMul", [hidden, second]), TensorProto.FLOAT, ["N", 5])
+    return build.model(opset=17)
+
+
+def save(model: onnx.ModelProto, path: Path, external: bool = False) -> Path:
+    """Write a model, its tensors into a file beside it if `external`."""
+    if external:
+        onnx.save_model(
+            model,
+            path,
+            save_as_external_data=True,
+            all_tensors_to_one_file=True,
+            location=f"{path.name}.weights",
+            size_threshold=0,
+        )
+    else:
+        onnx.save_model(model, path)
+    return path
