@@ -8,6 +8,7 @@ it can be held against the package's streams.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -23,7 +24,7 @@ class Trace:
     def flips(self, port: str) -> tuple[int, int]:
         """(within passes, at seams), over the whole inference."""
         cycles, within, seams = getattr(self, port), 0, 0
-        for (label, words), (next_label, next_words) in zip(cycles, cycles[1:], strict=False):
+        for (label, words), (next_label, next_words) in pairwise(cycles):
             changed = sum((int(a) ^ int(b)).bit_count() for a, b in zip(words, next_words, strict=True))
             if label == next_label:
                 within += changed

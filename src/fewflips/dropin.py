@@ -1,0 +1,226 @@
+"""Drop-in: one order for each group of tied channels, absorbed into the model's constants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import gcd
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewflips.accelerator import Accelerator, Segment
+from fewflips.flips import pairwise_distances
+from fewflips.network.channels import ChannelGroups, TiedAxis, tie_channels
+from fewflips.network.graph import Network
+from fewflips.network.layer import Layer
+from fewflips.network.lowering import Convolution2D
+from fewflips.ordering import Effort, PathResult
+from fewflips.ordering.instances import order_distances
+from fewflips.progress import Progress, counter
+from fewflips.scheduling import Certificate
+from fewflips.streams import weight_codes
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelPlan:
+    """Orders of the channel groups of a network.
+
+    Parameters
+    ----------
+    groups : ChannelGroups
+        Which channels are tied.
+    orders : dict of int to ndarray of int64
+        New order of each group that moves.
+    certificates : dict of int to PathResult
+        How good the path of each group is, in the unit of its objective.
+    """
+
+    groups: ChannelGroups
+    orders: dict[int, NDArray[np.int64]] = field(repr=False)
+    certificates: dict[int, PathResult] = field(repr=False)
+
+
+def plan_channels(
+    network: Network,
+    array: Accelerator,
+    *,
+    effort: Effort,
+    seed: int,
+    jobs: int,
+    progress: Progress | None = None,
+) -> ChannelPlan:
+    """Choose an order for every group of tied channels that may move.
+
+    The weight flips of a rewritten network split into one sum a group: over the layers in which the group's
+    channels stream, times how often they do. Each group is a shortest Hamiltonian path of its own.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    array : Accelerator
+        The machine; its dataflow says which axis of the weights streams.
+    effort : Effort
+        Work limit of the solver.
+    seed : int
+        Of the solver.
+    jobs : int
+        Groups solved at a time.
+    progress : callable, optional
+        Called as ``progress(phase, done, total)``.
+
+    Returns
+    -------
+    ChannelPlan
+        Orders and certificates.
+    """
+    groups = tie_channels(network)
+    objectives = channel_objectives(network, array, groups)
+    results = order_distances(
+        list(objectives.values()),
+        effort=effort,
+        seed=seed,
+        jobs=jobs,
+        progress=counter(progress, "ordering channels", len(objectives)),
+    )
+    certificates = dict(zip(objectives, results, strict=True))
+    orders = {}
+    for group, result in certificates.items():
+        if result.flips < result.natural_flips:
+            orders[group] = array.flow.order_from_path(result.order, _chains(network, array, groups, group))
+    return ChannelPlan(groups, orders, certificates)
+
+
+def channel_objectives(network: Network, array: Accelerator, groups: ChannelGroups) -> dict[int, NDArray[np.int32]]:
+    """Distances between the channels of each free group, summed over the layers in which they stream.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    array : Accelerator
+        The machine.
+    groups : ChannelGroups
+        Which channels are tied.
+
+    Returns
+    -------
+    dict of int to ndarray of int32, shape (C, C)
+        Flips of one inference between each pair of channels, divided by the greatest common divisor of the
+        layers' repeats. Groups that stream nowhere are left out.
+    """
+    uses: dict[int, list[tuple[int, NDArray[np.unsignedinteger]]]] = {}
+    for layer, tied in streaming_axes(network, array, groups):
+        codes, _ = weight_codes(layer, array.weights)
+        repeats = array.flow.weight_repeats(layer, array)
+        for group, words in _channel_words(layer, codes, tied, groups):
+            if group not in groups.frozen:
+                uses.setdefault(group, []).append((repeats, words))
+    objectives = {}
+    for group in sorted(uses):
+        unit = gcd(*(repeats for repeats, _ in uses[group]))
+        distances = np.zeros((groups.sizes[group],) * 2, dtype=np.int64)
+        for repeats, words in uses[group]:
+            distances += np.int64(repeats // unit) * pairwise_distances(words)
+        objectives[group] = _as_int32(distances)
+    return objectives
+
+
+def streaming_axes(network: Network, array: Accelerator, groups: ChannelGroups) -> list[tuple[Layer, TiedAxis]]:
+    """Layers and the axis of their weights that streams, where it moves with channels."""
+    follows = "output" if array.flow.order_axis == "n" else "input"
+    by_tensor = {tied.tensor: tied for tied in groups.axes if tied.follows == follows}
+    pairs = [(layer, by_tensor.get(layer.weights_tensor)) for layer in network.layers]
+    return [(layer, tied) for layer, tied in pairs if tied is not None]
+
+
+def drop_in_certificates(
+    network: Network, array: Accelerator, flips: Mapping[str, int], *, effort: Effort, seed: int, jobs: int
+) -> dict[str, Certificate]:
+    """Lower bounds of each layer under one order for all its segments, as a drop-in file has it.
+
+    Parameters
+    ----------
+    network : Network
+        The original network.
+    array : Accelerator
+        The machine.
+    flips : mapping of str to int
+        Flips of each layer in the rewritten model, within passes.
+    effort : Effort
+        Work limit of each bound.
+    seed : int
+        Of the solver.
+    jobs : int
+        Layers at a time.
+
+    Returns
+    -------
+    dict of str to Certificate
+        One order a layer (one for each set of streamed indices in a grouped layer); what other layers tie it to
+        is left out of account, so that the bound is valid whatever they are.
+    """
+    owners, instances = [], []
+    for layer in network.layers:
+        codes, _ = weight_codes(layer, array.weights)
+        for segment in _merged_segments(array.flow.segments(layer, array)):
+            owners.append(layer)
+            instances.append(pairwise_distances(array.flow.segment_words(codes, segment)))
+    results = order_distances(instances, effort=effort, seed=seed, jobs=jobs)
+    bounds = {layer.name: 0 for layer in network.layers}
+    orders = {layer.name: 0 for layer in network.layers}
+    for layer, distances, result in zip(owners, instances, results, strict=True):
+        cuts = (array.flow.chains(layer, array) - 1) * int(distances.max())
+        bounds[layer.name] += max(0, result.lower_bound - cuts)
+        orders[layer.name] += 1
+    return {
+        name: Certificate(orders[name], orders[name] if flips[name] - bound < 1 else 0, bound)
+        for name, bound in bounds.items()
+    }
+
+
+def _merged_segments(segments: tuple[Segment, ...]) -> list[Segment]:
+    """Segments that stream the same indices, joined: in a rewritten file they share one order."""
+    lanes: dict[bytes, list[NDArray[np.int64]]] = {}
+    for segment in segments:
+        lanes.setdefault(segment.order.tobytes(), []).append(segment.lanes)
+    return [Segment(np.concatenate(parts), np.frombuffer(order, dtype=np.int64)) for order, parts in lanes.items()]
+
+
+def _channel_words(
+    layer: Layer, codes: NDArray[np.unsignedinteger], tied: TiedAxis, groups: ChannelGroups
+) -> list[tuple[int, NDArray[np.unsignedinteger]]]:
+    """For each group on the streamed axis, the words of its channels, where neighbours stream one after another."""
+    if tied.follows == "output":
+        table = codes.T[:, :, np.newaxis]
+    elif isinstance(layer.lowering, Convolution2D) and layer.lowering.layout == "NHWC":
+        table = codes.reshape(layer.n * layer.lowering.kernel_positions, -1, 1)
+    else:
+        table = codes.reshape(layer.n, -1, layer.lowering.kernel_positions)
+    words, offset = [], 0
+    for piece in tied.layout:
+        channels = groups.sizes[piece.group]
+        length = piece.outer * channels * piece.inner
+        if table.shape[2] * piece.inner == 1:
+            block = table[:, offset : offset + length, 0].reshape(-1, channels)
+            words.append((piece.group, np.ascontiguousarray(block.T)))
+        offset += length
+    return words
+
+
+def _chains(network: Network, array: Accelerator, groups: ChannelGroups, group: int) -> int:
+    """Chains of the layer that streams a group most often, which decides how its path is laid out."""
+    layers = [
+        layer
+        for layer, tied in streaming_axes(network, array, groups)
+        if any(piece.group == group for piece in tied.layout)
+    ]
+    return max((array.flow.chains(layer, array) for layer in layers), default=1)
+
+
+def _as_int32(distances: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Distances that fit 32 bits, halved until they do (their order is kept, their unit is lost)."""
+    largest = int(distances.max(initial=0))
+    shift = max(0, largest.bit_length() - 31)
+    return (distances >> shift).astype(np.int32)

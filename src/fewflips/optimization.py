@@ -1,0 +1,293 @@
+"""Optimize a network: an order for every segment, and a rewritten model, both checked before they are given out."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewflips.accelerator import Accelerator, load_accelerator
+from fewflips.dropin import ChannelPlan, drop_in_certificates, plan_channels
+from fewflips.errors import InputError
+from fewflips.measurement import (
+    LayerCount,
+    count_network,
+    lowered_rows,
+    natural_orders,
+    read_samples,
+    run_samples,
+)
+from fewflips.network import Network, load, rewrite
+from fewflips.network.equivalence import Comparison, check_drop_in, compare_models
+from fewflips.network.layer import Layer
+from fewflips.network.samples import Samples
+from fewflips.ordering import Effort
+from fewflips.progress import Progress
+from fewflips.report.model import Check, OptimizeReport
+from fewflips.schedule import Axes, LayerOrders, Schedule, build_schedule, check_segments
+from fewflips.scheduling import Certificate, plan_schedule
+
+Mode = Literal["schedule", "drop-in", "both"]
+RANDOM_ROWS = 64
+"""Rows of random activations on which every layer's schedule is executed."""
+
+
+@dataclass(frozen=True, eq=False)
+class DropIn:
+    """A rewritten model, checked.
+
+    Parameters
+    ----------
+    network : Network
+        Read back from the new file.
+    plan : ChannelPlan
+        Orders of the channel groups.
+    comparison : Comparison
+        Outputs of the original and the new model.
+    certificates : dict of str to Certificate
+        Lower bounds of each layer under one order for all its segments.
+    counts : dict of str to LayerCount
+        Flips of the new model in natural order.
+    """
+
+    network: Network
+    plan: ChannelPlan = field(repr=False)
+    comparison: Comparison
+    certificates: dict[str, Certificate] = field(repr=False)
+    counts: dict[str, LayerCount] = field(repr=False)
+    folder: tempfile.TemporaryDirectory[str] = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Optimization:
+    """Everything that :func:`optimize` found.
+
+    Parameters
+    ----------
+    network : Network
+        The original.
+    accelerator : Accelerator
+        The machine.
+    schedule : Schedule or None
+        Orders for a compiler.
+    drop_in : DropIn or None
+        The rewritten model.
+    report : OptimizeReport
+        Figures of every layer.
+    """
+
+    network: Network
+    accelerator: Accelerator
+    schedule: Schedule | None = field(repr=False)
+    drop_in: DropIn | None = field(repr=False)
+    report: OptimizeReport = field(repr=False)
+
+    @property
+    def reduction(self) -> float:
+        """Weight flips of one inference, baseline / optimized."""
+        return self.report.totals.weights.reduction
+
+    def save(self, folder: str | Path) -> tuple[Path, ...]:
+        """Write ``model.*``, ``schedule.json``, ``report.json`` and ``report.html``.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Created where it does not exist. Files of the same names are replaced, all at the end.
+
+        Returns
+        -------
+        tuple of Path
+            The files.
+
+        Raises
+        ------
+        OutputError
+            If they cannot be written; then nothing is left half-written.
+        """
+        from fewflips.report.files import save_optimization
+
+        return save_optimization(self, Path(folder))
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for, as it goes into the report."""
+
+    model: str
+    accelerator: str
+    mode: Mode
+    inputs: str | None
+    prove: bool
+    seed: int
+
+
+def optimize(
+    model: str | Path | Network,
+    accelerator: str | Path | Accelerator = "edge16",
+    *,
+    mode: Mode = "both",
+    inputs: str | Path | None = None,
+    prove: bool = False,
+    seed: int = 0,
+    jobs: int = -1,
+    progress: Progress | None = None,
+) -> Optimization:
+    """Find orders with fewer flips, and check that they compute the same.
+
+    Parameters
+    ----------
+    model : str, Path or Network
+        A TFLite or ONNX file, or what :func:`fewflips.load` read from one.
+    accelerator : str, Path or Accelerator
+        A built-in machine's name, a YAML file, or an accelerator.
+    mode : {"schedule", "drop-in", "both"}
+        An order for every segment, one permutation for every group of tied channels, or both.
+    inputs : str or Path, optional
+        Sample inputs: a folder of images or an ``.npz`` file. Without them activations are not measured, and
+        the checks use random inputs alone.
+    prove : bool
+        Work on until as many orders as possible are proven optimal.
+    seed : int
+        Of every random choice.
+    jobs : int
+        Processors to use; -1 for all.
+    progress : callable, optional
+        Called as ``progress(phase, done, total)``.
+
+    Returns
+    -------
+    Optimization
+        Schedule, rewritten model and report; call its :meth:`~Optimization.save`.
+
+    Raises
+    ------
+    FewflipsError
+        If the model, the accelerator or the inputs cannot be used, or a check fails.
+    """
+    if mode not in get_args(Mode):
+        raise InputError(f"mode: expected one of {', '.join(get_args(Mode))}, got {mode!r}")
+    from fewflips.report.build import optimize_report
+
+    network = model if isinstance(model, Network) else load(model)
+    array = load_accelerator(accelerator)
+    name = accelerator.name if isinstance(accelerator, Accelerator) else str(accelerator)
+    request = Request(str(network.path), name, mode, None if inputs is None else str(inputs), prove, seed)
+    effort = Effort.prove() if prove else Effort.default()
+    natural = natural_orders(network, array)
+    samples, notes = read_samples(network, inputs)
+
+    plan = None
+    if mode != "drop-in":
+        plan = plan_schedule(network, array, effort=effort, seed=seed, jobs=jobs, progress=progress)
+    drop_in = None
+    if mode != "schedule":
+        drop_in = _make_drop_in(network, array, samples, effort, seed, jobs, progress)
+
+    variants = [natural, *([plan.orders] if plan else [])]
+    counts = count_network(network, array, variants, samples, progress)
+    schedule, check = None, None
+    if plan:
+        check = check_schedule(network, array, plan.orders, samples, seed, progress)
+        schedule = build_schedule(network, array, plan.orders)
+    report = optimize_report(network, array, request, counts, plan, schedule, check, drop_in, (*network.notes, *notes))
+    return Optimization(network, array, schedule, drop_in, report)
+
+
+def check_schedule(
+    network: Network,
+    array: Accelerator,
+    orders: LayerOrders,
+    samples: Samples | None,
+    seed: int,
+    progress: Progress | None = None,
+) -> Check:
+    """Execute every layer in scheduled order and compare it with the plain product.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    array : Accelerator
+        Its dataflow says what the segments index.
+    orders : mapping of str to tuple of Segment
+        The schedule.
+    samples : Samples or None
+        The first sample's real activations are used, beside random ones.
+    seed : int
+        Of the random activations.
+    progress : callable, optional
+        Called as ``progress(phase, done, total)``.
+
+    Returns
+    -------
+    Check
+        What was compared.
+
+    Raises
+    ------
+    VerificationError
+        If any sum differs.
+    """
+    axes = Axes(lanes=array.flow.lanes_axis, order=array.flow.order_axis)
+    tensors: Mapping[str, NDArray[Any]] = {}
+    if samples is not None:
+        tensors = next(run_samples(network, replace(samples, feeds=samples.feeds[:1])))
+    generator = np.random.default_rng(seed)
+    values = 0
+    for done, layer in enumerate(network.layers):
+        segments = orders[layer.name]
+        values += check_segments(layer, _random_rows(layer, generator), segments, axes)
+        if layer.input_tensor in tensors:
+            values += check_segments(layer, lowered_rows(layer, tensors), segments, axes)
+        if progress:
+            progress("executing the schedule", done + 1, len(network.layers))
+    real = " and on the first sample's activations" if samples else ""
+    return Check(
+        passed=True,
+        method=(
+            "every layer was executed in integers, adding partial sums in scheduled order, on "
+            f"{RANDOM_ROWS} rows of random activations{real}, and compared with the plain matrix product"
+        ),
+        sample_inputs=1 if samples else 0,
+        random_inputs=RANDOM_ROWS,
+        values=values,
+        equal_share=1.0,
+        largest_difference=0.0,
+        bit_exact=True,
+    )
+
+
+def _make_drop_in(
+    network: Network,
+    array: Accelerator,
+    samples: Samples | None,
+    effort: Effort,
+    seed: int,
+    jobs: int,
+    progress: Progress | None,
+) -> DropIn:
+    plan = plan_channels(network, array, effort=effort, seed=seed, jobs=jobs, progress=progress)
+    folder = tempfile.TemporaryDirectory(prefix="fewflips-")
+    path = Path(folder.name) / f"model.{network.file_format}"
+    rewrite(network, plan.groups.permutations(plan.orders), path)
+    formats = (network.file_format, network.file_format)
+    comparison = compare_models(network.path, path, formats, samples, seed=seed, progress=progress)
+    check_drop_in(network, path, comparison)
+    rewritten = load(path)
+    counts = count_network(rewritten, array, [natural_orders(rewritten, array)], samples, progress)[0]
+    flips = {layer.name: count.weights.within for layer, count in zip(network.layers, counts.values(), strict=True)}
+    bound_effort = effort if effort == Effort.prove() else Effort.quick()
+    certificates = drop_in_certificates(network, array, flips, effort=bound_effort, seed=seed, jobs=jobs)
+    return DropIn(rewritten, plan, comparison, certificates, counts, folder)
+
+
+def _random_rows(layer: Layer, generator: np.random.Generator) -> NDArray[np.integer]:
+    storage = layer.activation_type
+    low, high = (storage.low, storage.high) if storage else (-128, 127)
+    return generator.integers(low, high + 1, size=(layer.groups, RANDOM_ROWS, layer.k), dtype=np.int16)

@@ -1,0 +1,257 @@
+"""The solver: a short path, a lower bound, and whether the two meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewflips.ordering import exact
+from fewflips.ordering.bound import (
+    Neighbours,
+    Tree,
+    ascend,
+    dual_value,
+    flips_of,
+    nearest_neighbours,
+    spanning_tree,
+    sparse_graph,
+)
+from fewflips.ordering.branch import BranchAndBound
+from fewflips.ordering.construct import greedy_path, natural
+from fewflips.ordering.effort import Effort
+from fewflips.ordering.local_search import new_tour, path_of, search
+from fewflips.ordering.metric import check_words, path_length, source_of_distances, source_of_words
+
+CHUNK = 2000  # kicks between two looks at an interruption
+
+
+class Interrupted(Exception):
+    """A solution was asked to stop; never leaves this package."""
+
+
+@dataclass(frozen=True, eq=False)
+class PathResult:
+    """A Hamiltonian path and its certificate.
+
+    Attributes
+    ----------
+    order : ndarray of int64, shape (N,)
+        The nodes (rows) in the order of the path.
+    flips : int
+        Length of the path, in flips.
+    lower_bound : int
+        No path is shorter, in flips. Proven in exact integer arithmetic.
+    natural_flips : int
+        Length of the natural order 0, 1, ..., N - 1, in flips.
+    """
+
+    order: NDArray[np.int64] = field(repr=False)
+    flips: int
+    lower_bound: int
+    natural_flips: int
+
+    @property
+    def proven(self) -> bool:
+        """Whether the path is proven optimal: flips are integers, and none lies between bound and path."""
+        return self.flips == self.lower_bound
+
+    @property
+    def gap(self) -> float:
+        """How far the path may at most lie above the optimum, as a fraction of the bound; 0 if proven."""
+        return 0.0 if self.proven else self.flips / max(self.lower_bound, 1) - 1
+
+
+def shortest_path(distances: NDArray[np.integer], *, effort: Effort | None = None, seed: int = 0) -> PathResult:
+    """A short Hamiltonian path under any distances, with a lower bound.
+
+    Local search: Lin and Kernighan (1973), Helsgaun (2000). Bound: Held and Karp (1970, 1971). Branch and
+    bound: Volgenant and Jonker (1982). See the modules of this package.
+
+    Parameters
+    ----------
+    distances : ndarray of integers, shape (N, N)
+        Symmetric, non-negative, zero on the diagonal; in flips. The triangle inequality is not needed.
+    effort : Effort, optional
+        Work limit; ``Effort.default()`` if left out.
+    seed : int
+        Of the kicks. Same distances, effort and seed, same result.
+
+    Returns
+    -------
+    PathResult
+        Instances of at most 10 nodes are solved exactly.
+
+    Raises
+    ------
+    InputError
+        If the matrix is not usable.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> result = shortest_path(np.array([[0, 3, 1], [3, 0, 1], [1, 1, 0]]))
+    >>> result.order.tolist(), result.flips, result.proven
+    ([1, 2, 0], 2, True)
+    """
+    return solve(source_of_distances(distances), effort or Effort.default(), np.random.SeedSequence(seed))
+
+
+def shortest_word_path(
+    words: NDArray[np.unsignedinteger],
+    *,
+    effort: Effort | None = None,
+    seed: int | np.random.SeedSequence = 0,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> PathResult:
+    """A short order of word vectors: the path of fewest bit flips, with a lower bound.
+
+    Equal rows are visited together, which is optimal in the Hamming metric; the solver sees each once.
+
+    Parameters
+    ----------
+    words : ndarray of uint8 or uint16, shape (N, L)
+        One word vector a row. Up to 8192 different rows take a table of N x N x 2 bytes; more rows take
+        their distances when they are needed.
+    effort : Effort, optional
+        Work limit; ``Effort.default()`` if left out.
+    seed : int or SeedSequence
+        Of the kicks.
+    interrupted : callable
+        Asked at least every second or two; when it says True, :class:`Interrupted` is raised.
+
+    Returns
+    -------
+    PathResult
+
+    Raises
+    ------
+    InputError
+        If `words` is not a matrix of 8- or 16-bit integers with at least one row.
+    """
+    check_words(words)
+    distinct, group = np.unique(words, axis=0, return_inverse=True)
+    entropy = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+    result = solve(source_of_words(distinct), effort or Effort.default(), entropy, interrupted)
+    position = np.empty(len(distinct), np.int64)
+    position[result.order] = np.arange(len(distinct))
+    order = np.argsort(position[group.reshape(-1)], kind="stable")
+    changes = words[:-1] ^ words[1:]
+    return PathResult(order, result.flips, result.lower_bound, int(np.bitwise_count(changes).sum(dtype=np.int64)))
+
+
+def solve(
+    source: NDArray[Any],
+    effort: Effort,
+    seed: np.random.SeedSequence,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> PathResult:
+    """A path of the nodes of a `source` (see :mod:`fewflips.ordering.metric`) and its certificate."""
+    nodes = source.shape[0]
+    straight = int(path_length(source, natural(nodes)))
+    if nodes <= exact.LARGEST:
+        path = exact.dynamic_program(source)
+        length = int(path_length(source, path))
+        return PathResult(path, length, length, straight)
+    run = _Run(source, effort, seed, interrupted)
+    run.descend()
+    for _ in range(effort.rounds):
+        run.raise_bound()
+        run.descend()
+        run.kick()
+        if run.closed:
+            break
+    if not run.closed and (effort.cut_rounds or effort.branch_nodes):
+        run.branch()
+    return PathResult(run.path, run.length, run.bound, straight)
+
+
+class _Run:
+    """The state of one solution."""
+
+    def __init__(
+        self,
+        source: NDArray[Any],
+        effort: Effort,
+        seed: np.random.SeedSequence,
+        interrupted: Callable[[], bool],
+    ) -> None:
+        self._source = source
+        self._effort = effort
+        self._interrupted = interrupted
+        self._random = seed.generate_state(1, np.uint64)
+        self.path = greedy_path(source)
+        self.length = int(path_length(source, self.path))
+        self.bound = 0
+        self._potentials = np.zeros(source.shape[0], np.int64)
+        self._certify(self._potentials)
+
+    @property
+    def closed(self) -> bool:
+        """Whether path and bound meet."""
+        return self.bound >= self.length
+
+    def _certify(self, potentials: NDArray[np.int64]) -> None:
+        """Evaluate the bound on the complete graph; keep the potentials of the best one."""
+        self._tree: Tree = spanning_tree(self._source, potentials)
+        self._value = int(dual_value(potentials, self._tree))
+        self.bound = max(self.bound, flips_of(self._value))
+        self._potentials = potentials
+        self._neighbours: Neighbours = nearest_neighbours(self._source, potentials, self._tree, self._effort.neighbours)
+
+    def raise_bound(self) -> None:
+        """Ascend on the sparse graph of the present neighbours, then certify."""
+        graph = sparse_graph(self._source, self._neighbours, self._tree)
+        self._certify(ascend(graph, self._potentials, self.length, self._effort.ascent_iterations))
+        self._look_up()
+
+    def descend(self) -> None:
+        """Local search without kicks."""
+        self._search(0)
+
+    def kick(self) -> None:
+        """Iterated local search, until the path meets the bound or the work limit is reached."""
+        left = self._effort.kicks(self._source.shape[0])
+        while left > 0 and not self.closed:
+            self._search(min(left, CHUNK))
+            left -= CHUNK
+            self._look_up()
+
+    def _search(self, kicks: int) -> None:
+        tour = new_tour(self.path)
+        length, _ = search(
+            self._source,
+            self._potentials,
+            self._neighbours,
+            tour,
+            self.length,
+            self.bound,
+            kicks,
+            self._random,
+        )
+        self.length = int(length)
+        self.path = path_of(tour)
+
+    def branch(self) -> None:
+        """Cuts, then branch and bound, from the present potentials."""
+        tree = BranchAndBound(self._source, self._potentials, self.path, self.length)
+        if tree.too_wide:
+            return
+        cutting = True
+        for _ in range(self._effort.cut_rounds):
+            cutting = cutting and not tree.closed and tree.cut()
+            self._look_up()
+        for _ in range(self._effort.branch_nodes):
+            if tree.closed:
+                break
+            tree.explore()
+            self._look_up()
+        self.path, self.length = tree.path, tree.length
+        self.bound = max(self.bound, tree.bound)
+
+    def _look_up(self) -> None:
+        if self._interrupted():
+            raise Interrupted

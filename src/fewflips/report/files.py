@@ -1,0 +1,107 @@
+"""Write the results of an optimization, all or nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fewflips.errors import OutputError
+from fewflips.report.html import render_html
+from fewflips.report.picture import StreamPicture
+from fewflips.schedule import schedule_orders
+from fewflips.streams import weight_codes
+
+if TYPE_CHECKING:
+    from fewflips.optimization import Optimization
+
+
+def save_optimization(result: Optimization, folder: Path) -> tuple[Path, ...]:
+    """Write the model, the schedule and the reports of an optimization.
+
+    Parameters
+    ----------
+    result : Optimization
+        What to write.
+    folder : Path
+        Created where it does not exist.
+
+    Returns
+    -------
+    tuple of Path
+        The files, in the folder.
+
+    Raises
+    ------
+    OutputError
+        If anything cannot be written; then nothing is left behind.
+    """
+    staging = _staging_folder(folder)
+    try:
+        _stage(result, staging)
+        files = sorted(staging.iterdir())
+        for file in files:
+            os.replace(file, folder / file.name)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written: {error.strerror}; choose another --output") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return tuple(folder / file.name for file in files)
+
+
+def check_writable(folder: Path) -> None:
+    """Raise :class:`OutputError` now, rather than after long work, if a folder cannot be written."""
+    _staging_folder(folder).rmdir()
+
+
+def _staging_folder(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=".fewflips-", dir=folder))
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written: {error.strerror}; choose another --output") from error
+
+
+def _stage(result: Optimization, staging: Path) -> None:
+    if result.drop_in:
+        for file in Path(result.drop_in.folder.name).iterdir():
+            shutil.copyfile(file, staging / file.name)
+    if result.schedule:
+        (staging / "schedule.json").write_text(result.schedule.model_dump_json() + "\n", encoding="utf-8")
+    (staging / "report.json").write_text(result.report.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    html = render_html(result.report, stream_picture(result))
+    (staging / "report.html").write_text(html, encoding="utf-8")
+
+
+def stream_picture(result: Optimization) -> StreamPicture | None:
+    """Words of the segment that gained most, before and after.
+
+    Parameters
+    ----------
+    result : Optimization
+        With a schedule: the segment's scheduled order is shown. Without one: its order in the rewritten model.
+
+    Returns
+    -------
+    StreamPicture or None
+        None where nothing gained.
+    """
+    array, report = result.accelerator, result.report
+    gains = [(layer.weights.baseline_flips - layer.weights.optimized_flips) * layer.repeats for layer in report.layers]
+    best = max(range(len(gains)), key=gains.__getitem__)
+    if gains[best] <= 0:
+        return None
+    layer = result.network.layers[best]
+    segment = array.flow.segments(layer, array)[0]
+    codes, bits = weight_codes(layer, array.weights)
+    before = array.flow.segment_words(codes, segment)
+    if result.schedule:
+        after = array.flow.segment_words(codes, schedule_orders(result.schedule, result.network)[layer.name][0])
+    elif result.drop_in:
+        new_codes, _ = weight_codes(result.drop_in.network.layers[best], array.weights)
+        after = array.flow.segment_words(new_codes, segment)
+    else:
+        return None
+    return StreamPicture(layer=layer.name, segment=0, bits=bits, before=before, after=after)

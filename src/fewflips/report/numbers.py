@@ -1,0 +1,249 @@
+"""Figures as text, and the ratios that reports are about."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from fewflips.report.model import LayerResult, OptimizeReport, PortResult
+
+THIN_SPACE = "\u202f"
+ABSENT = "\u2013"
+_SHORTEST_PART = 4
+_OPERATOR_PART = re.compile(
+    r"(ReadVariableOp|resource|bias(es)?|weights|BiasAdd|MatMul|Conv2D|BatchNorm_Fold|FusedBatchNormV\d|\w+_[Ff]old)\d*"
+)
+_NOT_MEASURED = "Activations were not measured"
+_SI_STEPS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
+
+
+def reduction(before: int, after: int) -> float | None:
+    """Baseline over optimized; None where nothing is left to divide by.
+
+    Examples
+    --------
+    >>> reduction(300, 200)
+    1.5
+    >>> reduction(300, 0) is None
+    True
+    """
+    return before / after if after else None
+
+
+def above_bound(after: int, bound: int | None) -> float | None:
+    """How far a number of flips lies above its lower bound, as a share of the bound; None where unknown.
+
+    Examples
+    --------
+    >>> above_bound(101, 100)
+    0.01
+    >>> above_bound(0, 0)
+    0.0
+    """
+    if bound is None or (bound == 0 and after > 0):
+        return None
+    return (after - bound) / bound if bound else 0.0
+
+
+def flip_rate(flips: int, port: PortResult) -> float:
+    """Flips within passes as normalized Hamming distance: 0.5 for random words."""
+    places = port.transitions * port.bits
+    return flips / places if places else 0.0
+
+
+def with_thin_spaces(number: int) -> str:
+    """An integer with its digits in groups of three.
+
+    Examples
+    --------
+    >>> with_thin_spaces(1234567).replace(THIN_SPACE, "_")
+    '1_234_567'
+    """
+    return f"{number:,}".replace(",", THIN_SPACE)
+
+
+def with_si_prefix(number: int, space: str = THIN_SPACE) -> str:
+    """An integer in three significant digits; exact below 10,000.
+
+    Examples
+    --------
+    >>> with_si_prefix(9999, " "), with_si_prefix(1234567, " "), with_si_prefix(999_999, " ")
+    ('9999', '1.23 M', '1.00 M')
+    """
+    if abs(number) < 10_000:
+        return str(number)
+    for step, prefix in _SI_STEPS:
+        scaled = number / step
+        if abs(scaled) >= 0.9995:
+            digits = 2 if abs(scaled) < 9.995 else 1 if abs(scaled) < 99.95 else 0
+            return f"{scaled:.{digits}f}{space}{prefix}"
+    return str(number)
+
+
+def as_ratio(ratio: float | None, sign: str = "\u00d7") -> str:
+    """A reduction, such as ``1.23x``; a dash where there is none."""
+    return ABSENT if ratio is None else f"{ratio:.2f}{sign}"
+
+
+def as_percent(share: float | None, space: str = THIN_SPACE) -> str:
+    """A share in percent, with as many digits as it takes to tell it from nothing and from everything.
+
+    Examples
+    --------
+    >>> as_percent(0.00213, " "), as_percent(0.5, " "), as_percent(0.0, " ")
+    ('0.21 %', '50.0 %', '0 %')
+    >>> as_percent(1e-7, " "), as_percent(0.99999, " ")
+    ('< 0.01 %', '> 99.9 %')
+    """
+    if share is None:
+        return ABSENT
+    if share in (0, 1):
+        return f"{share * 100:.0f}{space}%"
+    if 0 < share < 5e-5:
+        return f"< 0.01{space}%"
+    if 0.9995 <= share < 1:
+        return f"> 99.9{space}%"
+    return f"{share * 100:.{2 if abs(share) < 0.01 else 1}f}{space}%"
+
+
+def comparison(before: int, after: int, what: str, sign: str = "\u00d7") -> str:
+    """A change in words.
+
+    Examples
+    --------
+    >>> comparison(1234, 1000, "weight flips", "x")
+    '1.23x fewer weight flips'
+    >>> comparison(80, 100, "weight flips", "x")
+    '1.25x more weight flips'
+    >>> comparison(1001, 1000, "weight flips", "x")
+    'as many weight flips as before'
+    >>> comparison(7, 0, "weight flips")
+    'no weight flips left'
+    """
+    if not after:
+        return f"no {what} left" if before else f"no {what}, before or after"
+    if abs(before / after - 1) < 0.005:
+        return f"as many {what} as before"
+    if before > after:
+        return f"{before / after:.2f}{sign} fewer {what}"
+    return f"{after / before:.2f}{sign} more {what}" if before else f"more {what}, from none"
+
+
+def printable(name: str) -> str:
+    """A name from a file, with every control and formatting character replaced.
+
+    Examples
+    --------
+    >>> printable("conv" + chr(27) + "[31m")
+    'conv\ufffd[31m'
+    """
+    return "".join(character if character.isprintable() else "\ufffd" for character in name) or "(no name)"
+
+
+def shorten_middle(text: str, width: int) -> str:
+    """A text of at most `width` characters, an ellipsis in place of its middle; more of its end is kept.
+
+    Examples
+    --------
+    >>> shorten_middle("MobilenetV2/expanded_conv_16/project/add_fold", 20)
+    'Mobi…roject/add_fold'
+    """
+    if len(text) <= width:
+        return text
+    if width <= 1:
+        return "…"[:width]
+    head = (width - 1) // 4
+    tail = width - 1 - head
+    return f"{text[:head]}…{text[len(text) - tail :]}"
+
+
+def short_labels(names: list[str], width: int) -> list[str]:
+    """Labels that tell layers apart on a chart: the number in the table, and the end of the name's path.
+
+    The name part is the end of what :func:`telling_names` gives.
+
+    Parameters
+    ----------
+    names : list of str
+        Names of all layers of the report.
+    width : int
+        Characters for the name part.
+
+    Returns
+    -------
+    list of str
+        One label a layer.
+
+    Examples
+    --------
+    >>> short_labels(["net/block_1/conv/add_fold", "net/block_2/conv/add_fold", "net/logits/add_fold"], 14)
+    ['1 block_1', '2 block_2', '3 logits']
+    """
+    paths = _telling_paths(names)
+    return [f"{number} {_path_end(path, width)}" for number, path in enumerate(paths, start=1)]
+
+
+def telling_names(names: list[str]) -> list[str]:
+    """What tells layers apart in their names.
+
+    Of a name that joins several operators by semicolons, the last is taken; parts that most layers share, or
+    that only say which kind of operator it was, are left out.
+
+    Examples
+    --------
+    >>> telling_names(["net/block_1/conv/add_fold", "net/block_2/conv/add_fold", "net/logits/add_fold"])
+    ['block_1', 'block_2', 'logits']
+    """
+    return ["/".join(path) for path in _telling_paths(names)]
+
+
+def other_notes(notes: Iterable[str]) -> list[str]:
+    """Notes without the one that says that activations were not measured, which every report says in its place."""
+    return [printable(note) for note in notes if not note.startswith(_NOT_MEASURED)]
+
+
+def ports(report: OptimizeReport, port: str) -> Iterator[tuple[LayerResult, PortResult]]:
+    """Every layer of a report of which `port` ("weights" or "activations") is known, with that port."""
+    for layer in report.layers:
+        result = layer.weights if port == "weights" else layer.activations
+        if result is not None:
+            yield layer, result
+
+
+def _telling_paths(names: list[str]) -> list[list[str]]:
+    paths = [_path_parts(printable(name)) for name in names]
+    return _without_common(_without_common(paths, -1), 0)
+
+
+def _path_parts(name: str) -> list[str]:
+    """Path of the last operator that was fused into a layer, less what only says which kind of operator it was."""
+    path = [part for part in name.rpartition(";")[2].split("/") if part] or [name]
+    while len(path) > 1 and _OPERATOR_PART.fullmatch(path[-1]):
+        path = path[:-1]
+    return path
+
+
+def _without_common(paths: list[list[str]], position: int) -> list[list[str]]:
+    """Paths without their first (0) or last (-1) parts where most paths have the same one."""
+    most = len(paths) // 2 + 1
+    while True:
+        seen = Counter(path[position] for path in paths if len(path) > 1)
+        common = {part for part, count in seen.items() if count >= max(most, 2)}
+        if not common:
+            return paths
+        paths = [_without(path, position) if len(path) > 1 and path[position] in common else path for path in paths]
+
+
+def _without(path: list[str], position: int) -> list[str]:
+    return path[1:] if position == 0 else path[:-1]
+
+
+def _path_end(path: list[str], width: int) -> str:
+    label = path[-1]
+    for part in reversed(path[:-1]):
+        room = width - len(label) - 1
+        if len(part) > room:
+            return f"\u2026{part[1 - room :]}/{label}" if room > _SHORTEST_PART else shorten_middle(label, width)
+        label = f"{part}/{label}"
+    return shorten_middle(label, width)

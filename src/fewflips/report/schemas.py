@@ -1,0 +1,93 @@
+"""JSON Schemas of the files that fewflips writes: ``python -m fewflips.report.schemas DIR``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import core_schema
+
+from fewflips.atomic import atomic_write
+from fewflips.errors import FewflipsError
+from fewflips.report.model import MeasureReport, OptimizeReport
+from fewflips.schedule import Schedule
+
+SCHEMAS: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("report.schema.json", OptimizeReport),
+    ("measurement.schema.json", MeasureReport),
+    ("schedule.schema.json", Schedule),
+)
+"""Every schema: its file name, and the model that it is made from."""
+
+
+class _AllRequired(GenerateJsonSchema):
+    """Every field is required, for fewflips writes them all, those with defaults too."""
+
+    def field_is_required(
+        self,
+        field: core_schema.ModelField | core_schema.DataclassField | core_schema.TypedDictField,
+        total: bool,
+    ) -> bool:
+        return True
+
+
+def schema_text(model: type[BaseModel]) -> str:
+    """The JSON Schema (draft 2020-12) of what a model writes, as the text of a file.
+
+    Parameters
+    ----------
+    model : type of BaseModel
+        One of those in :data:`SCHEMAS`.
+
+    Returns
+    -------
+    str
+        JSON, ending with a line feed.
+    """
+    schema = model.model_json_schema(mode="serialization", schema_generator=_AllRequired)
+    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=2) + "\n"
+
+
+def write_schemas(folder: Path) -> tuple[Path, ...]:
+    """Write every schema.
+
+    Parameters
+    ----------
+    folder : Path
+        An existing folder.
+
+    Returns
+    -------
+    tuple of Path
+        The files.
+
+    Raises
+    ------
+    OutputError
+        If a file cannot be written.
+    """
+    for name, model in SCHEMAS:
+        atomic_write(folder / name, schema_text(model).encode())
+    return tuple(folder / name for name, _ in SCHEMAS)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; returns its exit code."""
+    if len(arguments) != 1:
+        print("usage: python -m fewflips.report.schemas DIR", file=sys.stderr)
+        return 2
+    try:
+        files = write_schemas(Path(arguments[0]))
+    except FewflipsError as error:
+        print(f"fewflips: {error}", file=sys.stderr)
+        return 2
+    for file in files:
+        print(file)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

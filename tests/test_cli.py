@@ -1,0 +1,144 @@
+"""The command line as a user meets it: output, errors, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fewflips.cli import main
+from tests.network import build_tflite as small
+
+
+@pytest.fixture
+def branching(tmp_path: Path) -> Path:
+    path = tmp_path / "branching.tflite"
+    path.write_bytes(small.branching())
+    return path
+
+
+def run(monkeypatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["fewflips", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    return stopped.value.code
+
+
+def test_measure_prints_a_table(monkeypatch, capsys, branching):
+    assert run(monkeypatch, "measure", branching) == 0
+    output = capsys.readouterr().out
+    assert "total" in output.lower()
+    assert "no sample inputs were given" in output
+
+
+def test_measure_prints_json(monkeypatch, capsys, branching):
+    assert run(monkeypatch, "measure", branching, "--json", "--accelerator", "tpu16") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["format"] == "fewflips-measurement"
+    assert report["accelerator"]["name"] == "tpu16"
+
+
+def test_optimize_writes_its_files_and_prints_json(monkeypatch, capsys, branching, tmp_path):
+    assert run(monkeypatch, "optimize", branching, "--output", tmp_path / "out", "--json", "--jobs", 1) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report == json.loads((tmp_path / "out" / "report.json").read_text())
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
+        "model.tflite",
+        "report.html",
+        "report.json",
+        "schedule.json",
+    ]
+    assert run(monkeypatch, "verify", branching, tmp_path / "out" / "model.tflite") == 0
+    assert "equal bit for bit" in " ".join(capsys.readouterr().out.split())
+    assert run(monkeypatch, "verify", branching, tmp_path / "out" / "schedule.json", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["check"]["passed"]
+
+
+def test_verify_exits_with_1_where_models_differ(monkeypatch, capsys, branching, tmp_path):
+    other = tmp_path / "other.tflite"
+    other.write_bytes(small.branching(seed=1))
+    assert run(monkeypatch, "verify", branching, other) == 1
+    assert "the largest difference is" in " ".join(capsys.readouterr().out.split())
+
+
+def test_accelerators_are_listed(monkeypatch, capsys):
+    assert run(monkeypatch, "accelerators") == 0
+    output = capsys.readouterr().out
+    assert all(name in output for name in ("edge16", "edge8", "edge4", "tpu16", "os16"))
+    assert run(monkeypatch, "accelerators", "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)) == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["measure", "absent.tflite"], "fewflips: absent.tflite: cannot be read: No such file or directory"),
+        (["measure", "{model}", "--accelerator", "edge17"], "expected one of edge16, edge8"),
+        (["measure", "{model}", "--inputs", "absent"], "absent"),
+        (["measure", "{float}"], "quantize"),
+        (["measure", "{cut}"], "cut.tflite"),
+        (["optimize", "{model}", "--output", "{model}/out"], "cannot be written"),
+        (["verify", "{model}", "{cut}"], "cut.tflite"),
+    ],
+)
+def test_errors_are_one_line_and_exit_code_2(monkeypatch, capsys, branching, tmp_path, arguments, message):
+    (tmp_path / "float.tflite").write_bytes(small.floating())
+    (tmp_path / "cut.tflite").write_bytes(branching.read_bytes()[:500])
+    names = {"model": branching, "float": tmp_path / "float.tflite", "cut": tmp_path / "cut.tflite"}
+    assert run(monkeypatch, *(argument.format(**names) for argument in arguments)) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("fewflips: ")
+    assert captured.err.count("\n") == 1
+    assert message in captured.err
+
+
+def test_a_wrong_option_is_explained(monkeypatch, capsys, branching):
+    assert run(monkeypatch, "optimize", branching, "--output", "x", "--mode", "all") == 2
+    assert "schedule" in capsys.readouterr().err
+
+
+def test_help_names_every_command(monkeypatch, capsys):
+    assert run(monkeypatch, "--help") == 0
+    output = capsys.readouterr().out
+    assert all(command in output for command in ("measure", "optimize", "verify", "demo", "accelerators"))
+
+
+def test_help_and_import_load_nothing_heavy():
+    code = "import sys, fewflips, fewflips.cli; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    heavy = {"numba", "numpy", "onnx", "onnxruntime", "ai_edge_litert", "matplotlib", "pydantic", "rich", "torch"}
+    assert heavy.isdisjoint(loaded)
+
+
+def test_ctrl_c_exits_with_130_and_leaves_nothing(shared: Path, tmp_path: Path):
+    model = shared / "models" / "mobilenet_v2_1.0_224_quant.tflite"
+    command = [sys.executable, "-m", "fewflips", "optimize", str(model), "--output", str(tmp_path / "out"), "--prove"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "out").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(5)  # into the solver
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.strip().splitlines()[-1].endswith("fewflips: interrupted")
+    assert "Traceback" not in errors
+    assert output == ""
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_closed_pipe_is_no_error(branching):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "fewflips", "measure", str(branching), "--json"]
+    process = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert "Traceback" not in process.stderr
+    assert "Exception" not in process.stderr

@@ -1,0 +1,134 @@
+"""The main job, end to end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fewflips.errors import InputError, OutputError, VerificationError
+from fewflips.measurement import measure
+from fewflips.network import load
+from fewflips.network.runtimes import Runtime
+from fewflips.network.samples import random_feeds
+from fewflips.optimization import optimize
+from fewflips.schedule import read_schedule
+from fewflips.verification import verify
+from tests.network import build_tflite as small
+
+KWS = "mlperf_tiny_kws_dscnn_int8.tflite"
+MACHINES = ["edge16", "edge4", "tpu16", "os16"]
+
+
+@pytest.fixture
+def branching(tmp_path: Path) -> Path:
+    path = tmp_path / "branching.tflite"
+    path.write_bytes(small.branching())
+    return path
+
+
+def outputs_of(model: Path, count: int = 3) -> list[np.ndarray]:
+    with Runtime(model) as runtime:
+        return [
+            runtime.run(feeds, runtime.outputs)[name]
+            for feeds in random_feeds(runtime.inputs, count, seed=7)
+            for name in runtime.outputs
+        ]
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_figures_are_those_of_the_files_that_are_written(branching: Path, tmp_path: Path, machine: str):
+    result = optimize(branching, machine, seed=1, jobs=2)
+    result.save(tmp_path / "out")
+    report = result.report
+
+    before, after = measure(branching, machine), measure(tmp_path / "out" / "model.tflite", machine)
+    for layer, old, new in zip(report.layers, before.layers, after.layers, strict=True):
+        assert layer.weights.baseline_flips == old.weights.flips
+        assert layer.drop_in.weights.baseline_flips == old.weights.flips
+        assert layer.drop_in.weights.optimized_flips == new.weights.flips
+        assert layer.weights.lower_bound <= layer.weights.optimized_flips <= layer.weights.baseline_flips
+        assert layer.drop_in.weights.lower_bound <= layer.drop_in.weights.optimized_flips
+        assert layer.weights.proven_segments <= layer.weights.segments
+
+    for first, second in zip(outputs_of(branching), outputs_of(tmp_path / "out" / "model.tflite"), strict=True):
+        np.testing.assert_array_equal(first, second)
+    totals = report.totals.weights
+    assert totals.reduction == totals.baseline_flips / totals.optimized_flips >= 1
+
+
+def test_scheduled_flips_by_plain_numpy(shared: Path, tmp_path: Path):
+    network = load(shared / "models" / KWS)
+    result = optimize(network, "edge16", mode="schedule")
+    result.save(tmp_path)
+    schedule = json.loads((tmp_path / "schedule.json").read_text())
+    assert schedule["model_sha256"] == hashlib.sha256((shared / "models" / KWS).read_bytes()).hexdigest()
+    for layer, scheduled, reported in zip(network.layers, schedule["layers"], result.report.layers, strict=True):
+        flips = 0
+        for segment in scheduled["segments"]:
+            words = layer.weights[np.ix_(segment["order"], segment["lanes"])].view(np.uint8)
+            flips += int(np.unpackbits(words[1:] ^ words[:-1]).sum())
+        assert flips == reported.weights.optimized_flips
+    assert not (tmp_path / "model.tflite").exists()
+
+
+def test_same_seed_same_files(branching: Path, tmp_path: Path):
+    for name, jobs in (("a", 1), ("b", 2)):
+        optimize(branching, "edge4", seed=3, jobs=jobs).save(tmp_path / name)
+    names = sorted(file.name for file in (tmp_path / "a").iterdir())
+    assert names == ["model.tflite", "report.html", "report.json", "schedule.json"]
+    for name in names:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+
+
+def test_the_modes_write_what_they_say(branching: Path, tmp_path: Path):
+    optimize(branching, mode="drop-in").save(tmp_path / "d")
+    assert not (tmp_path / "d" / "schedule.json").exists()
+    report = json.loads((tmp_path / "d" / "report.json").read_text())
+    assert report["schedule"] is None
+    assert report["layers"][0]["weights"] == report["layers"][0]["drop_in"]["weights"]
+    with pytest.raises(InputError, match="mode: expected one of schedule, drop-in, both, got 'all'"):
+        optimize(branching, mode="all")
+
+
+def test_verify_tells_models_apart(branching: Path, tmp_path: Path):
+    other = tmp_path / "other.tflite"
+    other.write_bytes(small.branching(seed=1))
+    assert not verify(branching, other).check.bit_exact
+    assert verify(branching, branching).check.bit_exact
+
+
+def test_verify_executes_a_schedule(branching: Path, tmp_path: Path):
+    optimize(branching, "os16", mode="schedule").save(tmp_path)
+    assert verify(branching, tmp_path / "schedule.json").check.passed
+    schedule = read_schedule(tmp_path / "schedule.json")
+    assert schedule.layers[0].axes.order == "k"
+
+
+def test_models_of_another_shape_are_not_compared(branching: Path, shared: Path):
+    with pytest.raises(VerificationError, match="different inputs"):
+        verify(branching, shared / "models" / KWS)
+
+
+def test_a_rewritten_model_that_computes_something_else_is_not_given_out(branching: Path, monkeypatch):
+    def wrong(network, permutations, destination):
+        destination.write_bytes(small.branching(seed=1))
+
+    monkeypatch.setattr("fewflips.optimization.rewrite", wrong)
+    with pytest.raises(VerificationError, match=r"does not compute what branching\.tflite computes"):
+        optimize(branching, mode="drop-in")
+
+
+def test_a_failure_while_saving_leaves_nothing_behind(branching: Path, tmp_path: Path, monkeypatch):
+    result = optimize(branching, mode="schedule")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("fewflips.report.files.render_html", full)
+    with pytest.raises(OutputError, match="No space left on device; choose another --output"):
+        result.save(tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
