@@ -15,11 +15,29 @@ from fewflips.network.channels import ChannelGroups, TiedAxis, tie_channels
 from fewflips.network.graph import Network
 from fewflips.network.layer import Layer
 from fewflips.network.lowering import Convolution2D
-from fewflips.ordering import Effort, PathResult
-from fewflips.ordering.instances import order_distances
+from fewflips.ordering import Effort, PathResult, order_distances, order_segments
 from fewflips.progress import Progress, counter
-from fewflips.scheduling import Certificate
+from fewflips.scheduling import Certificate, chain_bound
 from fewflips.streams import weight_codes
+
+MOST_ENTRIES = 1 << 27
+"""Entries of distance matrices that are held at the same time: 512 MiB."""
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelUse:
+    """A layer in which a group's channels stream one after another.
+
+    Parameters
+    ----------
+    repeats : int
+        How often they do in one inference.
+    words : ndarray of uint8 or uint16, shape (C, L)
+        Codes of each channel.
+    """
+
+    repeats: int
+    words: NDArray[np.unsignedinteger] = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,24 +94,23 @@ def plan_channels(
         Orders and certificates.
     """
     groups = tie_channels(network)
-    objectives = channel_objectives(network, array, groups)
-    results = order_distances(
-        list(objectives.values()),
-        effort=effort,
-        seed=seed,
-        jobs=jobs,
-        progress=counter(progress, "ordering channels", len(objectives)),
-    )
-    certificates = dict(zip(objectives, results, strict=True))
-    orders = {}
-    for group, result in certificates.items():
-        if result.flips < result.natural_flips:
-            orders[group] = array.flow.order_from_path(result.order, _chains(network, array, groups, group))
+    uses = channel_uses(network, array, groups)
+    finished = counter(progress, "ordering channels", len(uses))
+    certificates: dict[int, PathResult] = {}
+    for batch in _batches(list(uses), groups):
+        distances = [channel_distances(uses[group]) for group in batch]
+        results = order_distances(distances, effort=effort, seed=seed, jobs=jobs, progress=finished)
+        certificates.update(zip(batch, results, strict=True))
+    orders = {
+        group: array.flow.order_from_path(result.order, _chains(network, array, groups, group))
+        for group, result in certificates.items()
+        if result.flips < result.natural_flips
+    }
     return ChannelPlan(groups, orders, certificates)
 
 
-def channel_objectives(network: Network, array: Accelerator, groups: ChannelGroups) -> dict[int, NDArray[np.int32]]:
-    """Distances between the channels of each free group, summed over the layers in which they stream.
+def channel_uses(network: Network, array: Accelerator, groups: ChannelGroups) -> dict[int, list[ChannelUse]]:
+    """Where the channels of each free group stream; groups that stream nowhere are left out.
 
     Parameters
     ----------
@@ -106,25 +123,40 @@ def channel_objectives(network: Network, array: Accelerator, groups: ChannelGrou
 
     Returns
     -------
-    dict of int to ndarray of int32, shape (C, C)
-        Flips of one inference between each pair of channels, divided by the greatest common divisor of the
-        layers' repeats. Groups that stream nowhere are left out.
+    dict of int to list of ChannelUse
+        One use for each layer and group.
     """
-    uses: dict[int, list[tuple[int, NDArray[np.unsignedinteger]]]] = {}
+    uses: dict[int, list[ChannelUse]] = {}
     for layer, tied in streaming_axes(network, array, groups):
         codes, _ = weight_codes(layer, array.weights)
         repeats = array.flow.weight_repeats(layer, array)
         for group, words in _channel_words(layer, codes, tied, groups):
             if group not in groups.frozen:
-                uses.setdefault(group, []).append((repeats, words))
-    objectives = {}
-    for group in sorted(uses):
-        unit = gcd(*(repeats for repeats, _ in uses[group]))
-        distances = np.zeros((groups.sizes[group],) * 2, dtype=np.int64)
-        for repeats, words in uses[group]:
-            distances += np.int64(repeats // unit) * pairwise_distances(words)
-        objectives[group] = _as_int32(distances)
-    return objectives
+                uses.setdefault(group, []).append(ChannelUse(repeats, words))
+    return dict(sorted(uses.items()))
+
+
+def channel_distances(uses: list[ChannelUse]) -> NDArray[np.int32]:
+    """Distances between the channels of a group, summed over the layers in which they stream.
+
+    Parameters
+    ----------
+    uses : list of ChannelUse
+        Where they stream.
+
+    Returns
+    -------
+    ndarray of int32, shape (C, C)
+        Flips of one inference between each pair of channels, divided by the greatest common divisor of the
+        layers' repeats (and by a power of two where they would not fit 32 bits).
+    """
+    unit = gcd(*(use.repeats for use in uses))
+    channels = len(uses[0].words)
+    distances = np.zeros((channels, channels), dtype=np.int64)
+    for use in uses:
+        distances += np.int64(use.repeats // unit) * pairwise_distances(use.words)
+    shift = max(0, int(distances.max(initial=0)).bit_length() - 31)
+    return (distances >> shift).astype(np.int32)
 
 
 def streaming_axes(network: Network, array: Accelerator, groups: ChannelGroups) -> list[tuple[Layer, TiedAxis]]:
@@ -161,18 +193,17 @@ def drop_in_certificates(
         One order a layer (one for each set of streamed indices in a grouped layer); what other layers tie it to
         is left out of account, so that the bound is valid whatever they are.
     """
-    owners, instances = [], []
+    owners, words = [], []
     for layer in network.layers:
         codes, _ = weight_codes(layer, array.weights)
         for segment in _merged_segments(array.flow.segments(layer, array)):
             owners.append(layer)
-            instances.append(pairwise_distances(array.flow.segment_words(codes, segment)))
-    results = order_distances(instances, effort=effort, seed=seed, jobs=jobs)
+            words.append(array.flow.segment_words(codes, segment))
+    results = order_segments(words, effort=effort, seed=seed, jobs=jobs)
     bounds = {layer.name: 0 for layer in network.layers}
     orders = {layer.name: 0 for layer in network.layers}
-    for layer, distances, result in zip(owners, instances, results, strict=True):
-        cuts = (array.flow.chains(layer, array) - 1) * int(distances.max())
-        bounds[layer.name] += max(0, result.lower_bound - cuts)
+    for layer, instance, result in zip(owners, words, results, strict=True):
+        bounds[layer.name] += chain_bound(result.lower_bound, array.flow.chains(layer, array), instance)
         orders[layer.name] += 1
     return {
         name: Certificate(orders[name], orders[name] if flips[name] - bound < 1 else 0, bound)
@@ -219,8 +250,15 @@ def _chains(network: Network, array: Accelerator, groups: ChannelGroups, group: 
     return max((array.flow.chains(layer, array) for layer in layers), default=1)
 
 
-def _as_int32(distances: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Distances that fit 32 bits, halved until they do (their order is kept, their unit is lost)."""
-    largest = int(distances.max(initial=0))
-    shift = max(0, largest.bit_length() - 31)
-    return (distances >> shift).astype(np.int32)
+def _batches(order: list[int], groups: ChannelGroups) -> list[list[int]]:
+    """Groups whose distance matrices are held at the same time, bounded in memory."""
+    batches: list[list[int]] = []
+    entries = MOST_ENTRIES
+    for group in order:
+        size = groups.sizes[group] ** 2
+        if entries + size > MOST_ENTRIES:
+            batches.append([])
+            entries = 0
+        batches[-1].append(group)
+        entries += size
+    return batches

@@ -104,11 +104,33 @@ def _order_segment(
         for segment in (ordered, natural)
     }
     best = min(flips, key=lambda segment: flips[segment])
-    bound = path.lower_bound
-    if chains > 1:
-        words = array.flow.segment_words(codes, natural)
-        bound = max(0, bound - (chains - 1) * int(pairwise_distances(words).max()))
+    bound = chain_bound(path.lower_bound, chains, array.flow.segment_words(codes, natural))
     return best, Certificate(1, int(flips[best] - bound < 1), bound)
+
+
+def chain_bound(path_bound: int, chains: int, words: NDArray[np.unsignedinteger]) -> int:
+    """Lower bound of laying words out along several chains, from the bound of one path through all of them.
+
+    Chains can be joined to a path by one step each but the last, and no step is longer than the largest
+    distance: so the chains have at least the path's flips less those steps.
+
+    Parameters
+    ----------
+    path_bound : int
+        Flips that no path through all words goes below.
+    chains : int
+        Number of chains.
+    words : ndarray of uint8 or uint16, shape (T, L)
+        The words.
+
+    Returns
+    -------
+    int
+        Flips.
+    """
+    if chains == 1:
+        return path_bound
+    return max(0, path_bound - (chains - 1) * int(pairwise_distances(words).max()))
 
 
 def _sum_certificates(certificates: list[Certificate]) -> Certificate:

@@ -70,10 +70,9 @@ class Comparison:
                 f"{self.equal_share:.4%} of {self.values} output values are equal, "
                 f"the largest difference is {self.largest_difference:g}"
             )
-        arithmetic = (
-            "in integers" if self.in_integers else "partly in float, where rounding depends on the order of sums"
-        )
-        return f"{self.runtime} ({arithmetic}) on {self.sample_inputs} sample and {self.random_inputs} random inputs: {verdict}"
+        arithmetic = "in integers" if self.in_integers else "partly in float, rounding as sums are ordered"
+        inputs = f"{self.sample_inputs} sample and {self.random_inputs} random inputs"
+        return f"{self.runtime} ({arithmetic}) on {inputs}: {verdict}"
 
 
 def compare_models(
