@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import inf
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -89,8 +90,9 @@ class Optimization:
 
     @property
     def reduction(self) -> float:
-        """Weight flips of one inference, baseline / optimized."""
-        return self.report.totals.weights.reduction
+        """Weight flips of one inference, baseline / optimized; infinite where none are left."""
+        reduction = self.report.totals.weights.reduction
+        return inf if reduction is None else reduction
 
     def save(self, folder: str | Path) -> tuple[Path, ...]:
         """Write ``model.*``, ``schedule.json``, ``report.json`` and ``report.html``.

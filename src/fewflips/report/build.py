@@ -150,12 +150,18 @@ def _totals(ports: list[PortResult]) -> ResultTotals:
         baseline_flips=baseline,
         optimized_flips=optimized,
         lower_bound=sum(bounds) if len(bounds) == len(ports) else None,
-        reduction=baseline / optimized if optimized else 1.0,
+        reduction=_reduction(baseline, optimized),
         segments=sum(port.segments for port in ports),
         proven_segments=sum(port.proven_segments for port in ports),
         baseline_seam_flips=sum(port.baseline_seam_flips for port in ports),
         optimized_seam_flips=sum(port.optimized_seam_flips for port in ports),
     )
+
+
+def _reduction(baseline: int, optimized: int) -> float | None:
+    if optimized:
+        return baseline / optimized
+    return None if baseline else 1.0
 
 
 def _settings(request: Request) -> Settings:

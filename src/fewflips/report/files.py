@@ -93,15 +93,14 @@ def stream_picture(result: Optimization) -> StreamPicture | None:
     best = max(range(len(gains)), key=gains.__getitem__)
     if gains[best] <= 0:
         return None
-    layer = result.network.layers[best]
-    segment = array.flow.segments(layer, array)[0]
-    codes, bits = weight_codes(layer, array.weights)
-    before = array.flow.segment_words(codes, segment)
+    layer, orders = result.network.layers[best], array.flow.segments(result.network.layers[best], array)
+    new_layer, new_orders = layer, orders
     if result.schedule:
-        after = array.flow.segment_words(codes, schedule_orders(result.schedule, result.network)[layer.name][0])
+        new_orders = schedule_orders(result.schedule, result.network)[layer.name]
     elif result.drop_in:
-        new_codes, _ = weight_codes(result.drop_in.network.layers[best], array.weights)
-        after = array.flow.segment_words(new_codes, segment)
-    else:
-        return None
+        new_layer = result.drop_in.network.layers[best]
+    codes, bits = weight_codes(layer, array.weights)
+    new_codes, _ = weight_codes(new_layer, array.weights)
+    before = array.flow.weight_stream(layer, codes, bits, orders[:1], array).words
+    after = array.flow.weight_stream(new_layer, new_codes, bits, new_orders[:1], array).words
     return StreamPicture(layer=layer.name, segment=0, bits=bits, before=before, after=after)

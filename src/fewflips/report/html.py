@@ -159,36 +159,27 @@ def _rate_bar(layer: LayerResult, result: PortResult, label: str, port: str, rep
     )
 
 
-def _shares_chart(report: OptimizeReport) -> Markup:
-    """The layers with most flips in one inference, and the rest as one bar."""
+def _shares_chart(report: OptimizeReport) -> dict[str, Any]:
+    """The layers with most flips in one inference, and a sentence on the others."""
     everything = max(sum(layer.weights.baseline_flips * layer.weights.repeats for layer in report.layers), 1)
-    shares = [
-        charts.Bar(
-            label=label,
-            hint=printable(layer.name),
-            before=layer.weights.baseline_flips * layer.weights.repeats / everything,
-            after=layer.weights.optimized_flips * layer.weights.repeats / everything,
-        )
+    bars = [
+        _share_bar(layer.weights, printable(layer.name), label, everything)
         for layer, label in zip(report.layers, _labels(report.layers), strict=True)
     ]
-    shares.sort(key=lambda bar: -bar.before)
-    if len(shares) > _LARGEST_SHARES + 1:
-        rest = shares[_LARGEST_SHARES:]
-        before, after = sum(bar.before for bar in rest), sum(bar.after for bar in rest)
-        label = f"{len(rest)} other layers"
-        shares = [*shares[:_LARGEST_SHARES], charts.Bar(label, label, before, after)]
-    shares = [charts.Bar(bar.label, _share_hint(bar), bar.before, bar.after, remark=_share(bar)) for bar in shares]
+    bars.sort(key=lambda bar: -bar.before)
+    shown, others = bars[:_LARGEST_SHARES], bars[_LARGEST_SHARES:]
     alt = "Share of each layer in the weight flips of one inference, the largest first."
-    axis = "share of the network's weight flips before"
-    return Markup(charts.bar_rows(shares, axis, "shares", alt, percent=True))
+    svg = charts.bar_rows(shown, "share of the network's weight flips before", "shares", alt, percent=True)
+    rest = sum(bar.before for bar in others)
+    count = f"{len(others)} other layer{'' if len(others) == 1 else 's'}"
+    return {"svg": Markup(svg), "others": f"{count}: {as_percent(rest)}" if others else None}
 
 
-def _share(bar: charts.Bar) -> str:
-    return as_percent(bar.before)
-
-
-def _share_hint(bar: charts.Bar) -> str:
-    return f"{bar.hint}: {as_percent(bar.before)} before, {as_percent(bar.after)} of the same sum after"
+def _share_bar(port: PortResult, name: str, label: str, everything: int) -> charts.Bar:
+    before = port.baseline_flips * port.repeats / everything
+    after = port.optimized_flips * port.repeats / everything
+    hint = f"{name}: {as_percent(before)} before, {as_percent(after)} of the same sum after"
+    return charts.Bar(label, hint, before, after, remark=as_percent(before))
 
 
 def _labels(layers: Sequence[LayerResult]) -> list[str]:

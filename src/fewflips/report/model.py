@@ -147,7 +147,9 @@ class ResultTotals(_Record):
     baseline_flips: Count
     optimized_flips: Count
     lower_bound: Count | None
-    reduction: Annotated[float, Field(ge=0, description="baseline / optimized")]
+    reduction: Annotated[
+        float | None, Field(ge=0, description="baseline / optimized; null where no flips are left of some")
+    ]
     segments: Count
     proven_segments: Count
     baseline_seam_flips: Count

@@ -1,0 +1,251 @@
+"""Synthetic reports that look like real ones."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from fewflips.accelerator import load_accelerator
+from fewflips.report.model import (
+    Check,
+    DropInSummary,
+    LayerMeasurement,
+    LayerResult,
+    MeasureReport,
+    MeasureTotals,
+    ModelFile,
+    OptimizeReport,
+    PortFlips,
+    PortPair,
+    PortResult,
+    PortTotals,
+    ResultTotals,
+    ScheduleSummary,
+    Settings,
+    TotalsPair,
+)
+from fewflips.report.picture import StreamPicture
+
+LANES = 16
+BITS = 8
+Mode = Literal["schedule", "drop-in", "both"]
+
+
+def layer_names(count: int) -> list[str]:
+    """Names as MobileNetV2's files have them."""
+    names = ["MobilenetV2/Conv/Conv2D_Fold;MobilenetV2/Conv/add_fold"] if count > 1 else []
+    stages = ("expand", "depthwise", "project")
+    names += [f"MobilenetV2/expanded_conv_{i // 3}/{stages[i % 3]}/add_fold" for i in range(count - len(names) - 1)]
+    return [*names, "MobilenetV2/Logits/Conv2d_1c_1x1/BiasAdd"]
+
+
+def split(total: int, shares: Sequence[float]) -> tuple[int, ...]:
+    """`total` in integer parts roughly as `shares`."""
+    parts = [int(total * share / sum(shares)) for share in shares]
+    parts[-1] += total - sum(parts)
+    return tuple(parts)
+
+
+def port_result(
+    rng: random.Random, transitions: int, repeats: int, rates: tuple[float, float], segments: int, bound: bool
+) -> PortResult:
+    """One port whose flips per bit fall from the first to the second of `rates`."""
+    before, after = (int(transitions * BITS * rate) for rate in rates)
+    proven = segments if rng.random() < 0.7 else rng.randrange(segments + 1)
+    gap = 0 if proven == segments else int(after * rng.uniform(0.0005, 0.004))
+    return PortResult(
+        baseline_flips=before,
+        optimized_flips=after,
+        lower_bound=after - gap if bound else None,
+        segments=segments,
+        proven_segments=proven if bound else 0,
+        baseline_seam_flips=segments * LANES * 4 * repeats,
+        optimized_seam_flips=int(segments * LANES * rng.uniform(3.6, 4.2)) * repeats,
+        transitions=transitions,
+        bits=BITS,
+        repeats=repeats,
+        hops=1,
+        baseline_bit_position_flips=split(before, (50, 50, 50, 49, 48, 47, 44, 42)),
+        optimized_bit_position_flips=split(after, (48, 47, 45, 42, 38, 31, 22, 18)),
+    )
+
+
+def layer_result(rng: random.Random, name: str, mode: Mode, activations: bool) -> LayerResult:
+    """One layer, optimized."""
+    depthwise = "depthwise" in name
+    n = rng.choice((16, 24, 32, 64, 96, 160, 320, 960))
+    k = 9 if depthwise else rng.choice((16, 32, 96, 192, 576, 1280))
+    m = rng.choice((49, 196, 784, 3136, 12544))
+    segments = -(-k // LANES)
+    transitions, repeats = (n - 1) * LANES * segments, -(-m // 16)
+    start = rng.uniform(0.41, 0.5)
+
+    def pair(gain: float) -> PortPair:
+        live = rng.uniform(0.2, 0.4)
+        return PortPair(
+            weights=port_result(rng, transitions, repeats, (start, start / gain), segments, gain > 1.15),
+            activations=port_result(rng, transitions, repeats, (live, live), segments, False) if activations else None,
+        )
+
+    best, tied = pair(rng.uniform(1.16, 1.6)), pair(rng.uniform(0.98, 1.15))
+    chosen = tied if mode == "drop-in" else best
+    return LayerResult(
+        name=name,
+        operator="DEPTHWISE_CONV_2D" if depthwise else "CONV_2D",
+        m=m,
+        n=n,
+        k=k,
+        groups=n if depthwise else 1,
+        macs=m * n * k,
+        repeats=repeats,
+        weights=chosen.weights,
+        activations=chosen.activations,
+        drop_in=None if mode == "schedule" else tied,
+    )
+
+
+def totals(ports: Sequence[PortResult]) -> ResultTotals:
+    """Sums weighted by repeats."""
+    before = sum(port.baseline_flips * port.repeats for port in ports)
+    after = sum(port.optimized_flips * port.repeats for port in ports)
+    bounds = [port.lower_bound * port.repeats for port in ports if port.lower_bound is not None]
+    return ResultTotals(
+        baseline_flips=before,
+        optimized_flips=after,
+        lower_bound=sum(bounds) if len(bounds) == len(ports) else None,
+        reduction=before / after,
+        segments=sum(port.segments for port in ports),
+        proven_segments=sum(port.proven_segments for port in ports),
+        baseline_seam_flips=sum(port.baseline_seam_flips for port in ports),
+        optimized_seam_flips=sum(port.optimized_seam_flips for port in ports),
+    )
+
+
+def totals_pair(pairs: Sequence[LayerResult | PortPair]) -> TotalsPair:
+    """Both ports."""
+    live = [pair.activations for pair in pairs if pair.activations is not None]
+    return TotalsPair(weights=totals([pair.weights for pair in pairs]), activations=totals(live) if live else None)
+
+
+def check() -> Check:
+    """A check that passed."""
+    return Check(
+        passed=True,
+        method="LiteRT ran both files on the same inputs; all output values were compared",
+        sample_inputs=0,
+        random_inputs=8,
+        values=8008,
+        equal_share=1.0,
+        largest_difference=0.0,
+        bit_exact=True,
+    )
+
+
+def optimize_report(
+    layers: int = 12,
+    mode: Mode = "both",
+    activations: bool = False,
+    names: list[str] | None = None,
+    **fields: Any,
+) -> OptimizeReport:
+    """A report on a network of `layers` layers."""
+    rng = random.Random(layers)
+    results = tuple(layer_result(rng, name, mode, activations) for name in names or layer_names(layers))
+    inputs = "photos" if activations else None
+    drop_in = None
+    if mode != "schedule":
+        tied = totals_pair([layer.drop_in for layer in results if layer.drop_in is not None])
+        drop_in = DropInSummary(
+            file="model.fewflips.tflite",
+            channel_groups=30,
+            permuted_groups=28,
+            frozen_groups=2,
+            totals=tied,
+            check=check(),
+        )
+    report = OptimizeReport(
+        fewflips="0.1.0",
+        model=ModelFile(file="mobilenet_v2_1.0_224_quant.tflite", format="tflite", sha256="7e" * 32),
+        accelerator=load_accelerator("edge16"),
+        settings=Settings(
+            mode=mode,
+            effort="default",
+            seed=0,
+            inputs=inputs,
+            command=f"fewflips optimize mobilenet_v2_1.0_224_quant.tflite --mode {mode} --seed 0",
+        ),
+        layers=results,
+        totals=totals_pair(results),
+        schedule=None
+        if mode == "drop-in"
+        else ScheduleSummary(file="model.schedule.json", index_table_bits=4_812_345, check=check()),
+        drop_in=drop_in,
+        notes=("1 layer was left out: its weights are computed at run time.",),
+    )
+    return report.model_copy(update=fields)
+
+
+def port_flips(port: PortResult) -> PortFlips:
+    """A port as measured, from a port as optimized."""
+    return PortFlips(
+        flips=port.baseline_flips,
+        seam_flips=port.baseline_seam_flips,
+        transitions=port.transitions,
+        nhd=port.baseline_flips / (port.transitions * port.bits),
+        bits=port.bits,
+        repeats=port.repeats,
+        hops=port.hops,
+        bit_position_flips=port.baseline_bit_position_flips,
+    )
+
+
+def port_totals(ports: Sequence[PortFlips]) -> PortTotals:
+    """Sums weighted by repeats."""
+    flips = sum(port.flips * port.repeats for port in ports)
+    places = sum(port.transitions * port.bits * port.repeats for port in ports)
+    return PortTotals(flips=flips, seam_flips=sum(port.seam_flips for port in ports), nhd=flips / places)
+
+
+def measure_report(layers: int = 12, activations: bool = False, names: list[str] | None = None) -> MeasureReport:
+    """The measurement that belongs to :func:`optimize_report`."""
+    report = optimize_report(layers, activations=activations, names=names)
+    measured = tuple(
+        LayerMeasurement(
+            **layer.model_dump(include={"name", "operator", "m", "n", "k", "groups", "macs", "repeats"}),
+            segments=layer.weights.segments,
+            weights=port_flips(layer.weights),
+            activations=port_flips(layer.activations) if layer.activations else None,
+        )
+        for layer in report.layers
+    )
+    live = [layer.activations for layer in measured if layer.activations is not None]
+    return MeasureReport(
+        fewflips=report.fewflips,
+        model=report.model,
+        accelerator=report.accelerator,
+        inputs=report.settings.inputs,
+        layers=measured,
+        totals=MeasureTotals(
+            macs=sum(layer.macs for layer in measured),
+            weights=port_totals([layer.weights for layer in measured]),
+            activations=port_totals(live) if live else None,
+        ),
+        notes=report.notes,
+    )
+
+
+def stream_picture(cycles: int = 96, lanes: int = LANES, bits: int = BITS) -> StreamPicture:
+    """Bell-shaped weights, and the same rows in nearest-neighbour order."""
+    rng = np.random.default_rng(0)
+    middle = 1 << (bits - 1)
+    values = np.clip(rng.normal(middle, middle / 6, (cycles, lanes)).round(), 0, 2 * middle - 1)
+    before = values.astype(np.uint8 if bits <= 8 else np.uint16)
+    order, left = [0], set(range(1, cycles))
+    while left:
+        last = before[order[-1]]
+        order.append(min(left, key=lambda row: (int(np.bitwise_count(before[row] ^ last).sum()), row)))
+        left.remove(order[-1])
+    return StreamPicture("MobilenetV2/expanded_conv_3/expand/add_fold", 0, bits, before, before[order])

@@ -1,0 +1,170 @@
+"""The page in headless Chromium: it sorts, it complains about nothing, it fetches nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from fewflips.report.html import render_html
+from fewflips.report.model import OptimizeReport
+from tests.report.sample_reports import optimize_report, stream_picture
+
+pytestmark = pytest.mark.chromium
+
+Browse = Callable[..., tuple[str, str]]
+
+
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return found
+    reason = "no chromium: install the Debian package chromium"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def browse(chromium: str, tmp_path: Path) -> Browse:
+    """Open a page, and give back its elements after all scripts ran, and what Chromium has to say."""
+
+    def run(page: str, fragment: str = "", *options: str) -> tuple[str, str]:
+        file = tmp_path / "report.html"
+        file.write_text(page, encoding="utf-8")
+        command = [chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        command += [f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--virtual-time-budget=2000"]
+        command += [*(options or ("--dump-dom",)), file.as_uri() + fragment]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        return done.stdout, "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
+
+    return run
+
+
+def with_script(page: str, script: str) -> str:
+    """A page that the policy lets run one more script."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    page = page.replace("script-src 'sha256-", f"script-src 'sha256-{digest}' 'sha256-", 1)
+    return page.replace("</body>", f"<script>{script}</script></body>", 1)
+
+
+def order(dom: str) -> list[int]:
+    body = dom[dom.index("<tbody>") : dom.index("</tbody>")]
+    return [int(number) - 1 for number in re.findall(r'<tr><td[^>]*data-value="(\d+)"', body)]
+
+
+def sorted_by(dom: str) -> list[tuple[str, str]]:
+    headings = re.findall(r'<th scope="col" data-key="([^"]+)" aria-sort="([^"]+)"', dom)
+    return [heading for heading in headings if heading[1] != "none"]
+
+
+def reductions(report: OptimizeReport) -> list[float]:
+    return [layer.weights.baseline_flips / layer.weights.optimized_flips for layer in report.layers]
+
+
+def test_the_address_sorts_the_table(browse):
+    report = optimize_report(63, activations=True)
+    dom, complaints = browse(render_html(report, stream_picture()), "#sort=reduction")
+    ratios = reductions(report)
+    assert [ratios[row] for row in order(dom)] == sorted(ratios, reverse=True)
+    assert sorted_by(dom) == [("reduction", "descending")]
+    assert complaints == ""
+
+
+def test_the_address_gives_the_direction(browse):
+    report = optimize_report(12)
+    dom, _ = browse(render_html(report), "#sort=macs,ascending")
+    macs = [layer.macs for layer in report.layers]
+    assert [macs[row] for row in order(dom)] == sorted(macs)
+
+
+def test_an_unknown_address_changes_nothing(browse):
+    dom, complaints = browse(render_html(optimize_report(12)), "#sort=constructor,descending")
+    assert order(dom) == list(range(12))
+    assert sorted_by(dom) == [("index", "ascending")]
+    assert complaints == ""
+
+
+@pytest.mark.parametrize(("clicks", "direction"), [(1, "descending"), (2, "ascending")])
+def test_a_heading_sorts(browse, clicks, direction):
+    report = optimize_report(12)
+    click = "document.querySelector('[data-key=reduction] button').click();"
+    show = "document.title = location.hash;"
+    dom, complaints = browse(with_script(render_html(report), click * clicks + show))
+    ratios = reductions(report)
+    assert [ratios[row] for row in order(dom)] == sorted(ratios, reverse=direction == "descending")
+    assert sorted_by(dom) == [("reduction", direction)]
+    assert f"<title>#sort=reduction,{direction}</title>" in dom
+    assert complaints == ""
+
+
+def test_names_sort_as_text_with_numbers_in_order(browse):
+    names = ["net/conv_10/a", "net/conv_9/a", "net/Conv_1/a"]
+    dom, _ = browse(render_html(optimize_report(names=names)), "#sort=name")
+    assert order(dom) == [2, 1, 0]
+
+
+def test_cells_without_a_figure_stay_below(browse):
+    report = optimize_report(4, mode="schedule")
+    weights = report.layers[1].weights.model_copy(update={"lower_bound": None})
+    layers = (report.layers[0], report.layers[1].model_copy(update={"weights": weights}), *report.layers[2:])
+    page = render_html(report.model_copy(update={"layers": layers}))
+    assert order(browse(page, "#sort=bound,ascending")[0])[-1] == 1
+    assert order(browse(page, "#sort=bound,descending")[0])[-1] == 1
+
+
+def test_hostile_names_run_nothing(browse):
+    names = [
+        "<script>document.title='owned'</script>",
+        "<img src=x onerror=\"document.title='owned'\">",
+        "'\"><svg onload=1>",
+    ]
+    dom, complaints = browse(render_html(optimize_report(names=names)))
+    assert "<title>owned" not in dom
+    assert "<img" not in dom
+    assert complaints == ""
+    shown = unescape(dom.replace("<wbr>", ""))
+    assert all(name in shown for name in names)
+
+
+def test_nothing_is_fetched(browse):
+    count = (
+        "document.title = performance.getEntriesByType('resource')"
+        ".filter((entry) => !entry.name.startsWith('data:')).length + ' fetched';"
+    )
+    dom, complaints = browse(with_script(render_html(optimize_report(12), stream_picture()), count))
+    assert "<title>0 fetched</title>" in dom
+    assert complaints == ""
+
+
+def test_the_policy_stops_foreign_scripts(browse):
+    page = render_html(optimize_report(1)).replace("</body>", "<script>document.title = 'owned'</script></body>")
+    dom, complaints = browse(page)
+    assert "<title>owned" not in dom
+    assert "Content Security Policy" in complaints
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_is_not_wider_than_its_window(browse, width):
+    measure = "document.title = document.documentElement.scrollWidth - innerWidth;"
+    page = with_script(render_html(optimize_report(63, activations=True), stream_picture()), measure)
+    dom, _ = browse(page, "", f"--window-size={width},900", "--dump-dom")
+    assert int(re.search(r"<title>(-?\d+)</title>", dom)[1]) <= 0
+
+
+def test_a_screenshot_is_not_blank(browse, tmp_path):
+    from PIL import Image
+
+    target = tmp_path / "page.png"
+    browse(render_html(optimize_report(12), stream_picture()), "", "--window-size=1200,1500", f"--screenshot={target}")
+    with Image.open(target) as image:
+        assert len(image.convert("RGB").getcolors(1 << 24)) > 50
