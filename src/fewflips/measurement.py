@@ -88,7 +88,7 @@ def read_samples(network: Network, inputs: str | Path | None) -> tuple[Samples |
     with Runtime(network.path, network.file_format) as runtime:
         samples = load_samples(Path(inputs), runtime.inputs)
     unknown = [layer.name for layer in network.layers if layer.input_tensor is None]
-    notes = [samples.note] if samples.note else []
+    notes = [f"Sample inputs: {samples.note}."]
     if unknown:
         notes.append(f"Activations of {len(unknown)} layers are not integers in the file and were not measured.")
     return samples, tuple(notes)

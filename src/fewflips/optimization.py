@@ -254,7 +254,8 @@ def check_schedule(
         passed=True,
         method=(
             "every layer was executed in integers, adding partial sums in scheduled order, on "
-            f"{RANDOM_ROWS} rows of random activations{real}, and compared with the plain matrix product"
+            f"{RANDOM_ROWS} rows of random activations{real}, and compared with the plain matrix product: all "
+            f"{values} sums are equal"
         ),
         sample_inputs=1 if samples else 0,
         random_inputs=RANDOM_ROWS,
