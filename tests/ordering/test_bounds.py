@@ -62,7 +62,7 @@ def test_any_potentials_give_a_bound(table: np.ndarray, data: Any) -> None:
     assert flips_of(dual_value(potentials, tree)) <= reference.held_karp(table)
 
 
-@settings(max_examples=40)
+@settings(max_examples=12)
 @given(reference.words(least=11, most=11))
 def test_bound_is_below_the_optimum(words: np.ndarray) -> None:
     optimum = reference.held_karp(reference.hamming(words))
@@ -71,7 +71,7 @@ def test_bound_is_below_the_optimum(words: np.ndarray) -> None:
         assert result.lower_bound <= optimum <= result.flips
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(reference.distances(least=11, most=11))
 def test_bound_without_triangle_inequality(table: np.ndarray) -> None:
     result = shortest_path(table, effort=Effort.prove())
@@ -116,6 +116,24 @@ def test_branch_and_bound_from_a_poor_path(seed: int) -> None:
     assert search.length == search.bound == reference.held_karp(table)
     assert reference.length(table, search.path) == search.length
     assert bounds == sorted(bounds)
+
+
+@settings(max_examples=100)
+@given(reference.distances(least=5, most=8), st.data())
+def test_branch_and_bound_is_exact(table: np.ndarray, data: Any) -> None:
+    n = len(table)
+    potentials = np.array(data.draw(st.lists(st.integers(-2 * UNIT, 2 * UNIT), min_size=n, max_size=n)))
+    path = np.array(data.draw(st.permutations(range(n))))
+    search = BranchAndBound(source_of_distances(table), potentials, path, reference.length(table, path))
+    for _ in range(data.draw(st.integers(0, 2))):
+        if not (search.closed or search.too_wide):
+            search.cut()
+    while not search.closed and not search.too_wide:
+        search.explore()
+    if search.too_wide:
+        assert reference.length(table, path) == reference.held_karp(table)
+    else:
+        assert search.length == reference.held_karp(table) == reference.length(table, search.path)
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -73,6 +73,7 @@ def test_an_interrupt_stops_all_threads(jobs: int) -> None:
     assert time.perf_counter() - start < 20
 
 
+@pytest.mark.filterwarnings("ignore:1 tasks which were still being processed")
 def test_an_error_of_the_callback_stops_all_threads() -> None:
     hard = np.random.default_rng(0).integers(0, 256, size=(300, 64), dtype=np.uint8)
     idle = threading.active_count()
@@ -93,5 +94,7 @@ def test_unusable_arguments() -> None:
         order_segments(segments(), jobs=0)
     with pytest.raises(InputError, match="seed: expected a non-negative integer, got -1"):
         order_segments(segments(), seed=-1)
+    with pytest.raises(InputError, match="seed: expected a non-negative integer, got -3"):
+        shortest_word_path(segments()[0], seed=-3)
     with pytest.raises(InputError, match="at least one row"):
         order_segments([np.zeros((0, 3), np.uint8)], jobs=2)

@@ -58,6 +58,13 @@ def test_two_rows() -> None:
     assert (result.flips, result.proven, sorted(result.order)) == (8, True, [0, 1])
 
 
+def test_signed_words_are_counted_by_their_bits() -> None:
+    words = np.array([[-1], [0], [-1], [1]], dtype=np.int8)
+    result = shortest_word_path(words)
+    assert (result.flips, result.natural_flips) == (8, 8 + 8 + 7)
+    assert result.proven
+
+
 def test_wide_words_and_no_lanes() -> None:
     words = np.random.default_rng(0).integers(0, 1 << 16, size=(12, 7), dtype=np.uint16)
     result = shortest_word_path(words, effort=Effort.prove())

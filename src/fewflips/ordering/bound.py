@@ -298,7 +298,33 @@ def minimum_one_tree(graph: Any, potentials: NDArray[np.int64], one: Any) -> int
 
 
 @njit(cache=True, nogil=True)
-def ascend(graph: Any, potentials: NDArray[np.int64], target: int, iterations: int) -> NDArray[np.int64]:
+def cut_into_chains(one: Any, potentials: NDArray[np.int64], chains: int) -> Any:
+    """Turn a 1-tree into the minimum relaxation of a cover by `chains` paths; returns what its value gains.
+
+    The dummy is visited once a chain: `chains` - 1 more of its edges on each side, at most two to a node, and
+    as many of the costliest tree edges less (the forests are a matroid, so no other forest is cheaper).
+    """
+    change = np.int64(0)
+    one.cost[0] = -INFINITE
+    for node in np.argsort(-one.cost)[: chains - 1]:
+        change -= one.cost[node]
+        one.degree[node] -= 1
+        one.degree[one.parent[node]] -= 1
+    first, second = two_smallest(potentials)
+    one.degree[first] -= 1
+    one.degree[second] -= 1
+    change -= potentials[first] + potentials[second]
+    cheapest = np.argsort(potentials)
+    for k in range(2 * chains):
+        change += potentials[cheapest[k // 2]]
+        one.degree[cheapest[k // 2]] += 1
+    return change
+
+
+@njit(cache=True, nogil=True)
+def ascend(
+    graph: Any, potentials: NDArray[np.int64], target: int, iterations: int, chains: int = 1
+) -> NDArray[np.int64]:
     """Potentials of a higher bound, by subgradient steps on a sparse graph.
 
     Step length as in Held, Wolfe, Crowder, *Validation of subgradient optimization* (Math. Program. 6,
@@ -319,6 +345,8 @@ def ascend(graph: Any, potentials: NDArray[np.int64], target: int, iterations: i
     patience = min(PATIENCE[1], max(PATIENCE[0], iterations // 20))
     for _ in range(iterations):
         value = minimum_one_tree(graph, here, one)
+        if chains > 1:
+            value += cut_into_chains(one, here, chains)
         waited += 1
         if value > best_value:
             best_value = value

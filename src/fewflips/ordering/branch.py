@@ -40,7 +40,7 @@ PATIENCE = (5, 20)  # a tenth of all iterations, within these limits
 NODE_ITERATIONS = 60
 TRIAL_ITERATIONS = 12
 TRIALS = 6  # edges tried before one is branched on
-CUT_ITERATIONS = 150
+CUT_ITERATIONS = 400  # fewer leave the trees' shares too vague to find cuts in
 MOST_CUTS = 1000
 
 
@@ -227,8 +227,13 @@ class BranchAndBound:
         """Whether the search is complete."""
         return self.bound >= self.length
 
+    def improve(self, path: NDArray[np.int64], length: int) -> None:
+        """Take over a path that another search found, no longer than the one known."""
+        self.path = path
+        self.length = length
+
     def cut(self) -> bool:
-        """Raise the root's bound and look for cuts, once; False when none is found."""
+        """Raise the root's bound and look for cuts, once; False if no new one is found."""
         root = self._open[0]
         if not self._raise(root, CUT_ITERATIONS) or not self._fix(root):
             self._open.clear()
@@ -277,9 +282,13 @@ class BranchAndBound:
 
     def _split(self, node: _Node) -> list[_Node]:
         """The open children of the best edge tried; as soon as an edge has fewer than two, these."""
-        best_gain = -1
+        undecided = self._undecided(node)
+        if not undecided.size:
+            self._raise(node, 1)  # one path is left at most: it is taken if it is shorter
+            return []
+        best_gain = -INFINITE
         best: list[_Node] = []
-        for edge in self._undecided(node):
+        for edge in undecided:
             children = [child for child in (self._child(node, edge, IN), self._child(node, edge, OUT)) if child]
             if len(children) < 2:
                 return children

@@ -18,7 +18,7 @@ class Effort:
     ascent_iterations : int
         Subgradient steps of one round.
     kicks_per_node : float
-        Kicks of one round, for each node of the instance.
+        Kicks of one round, for each node of the instance; as many again before branching.
     least_kicks : int
         Kicks of one round for small instances; 0 switches the kicks off where `kicks_per_node` is 0 too.
     neighbours : int
@@ -78,13 +78,13 @@ class Effort:
     def prove(cls) -> Effort:
         """Longer ascents, more kicks, then branch and bound."""
         return cls(
-            rounds=3,
+            rounds=2,
             ascent_iterations=300,
-            kicks_per_node=4,
+            kicks_per_node=3,
             least_kicks=300,
             neighbours=10,
             cut_rounds=12,
-            branch_nodes=100,
+            branch_nodes=30,
         )
 
     def kicks(self, nodes: int) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fewflips.errors import InputError
 from fewflips.ordering.effort import Effort
 from fewflips.ordering.metric import source_of_distances
-from fewflips.ordering.path import PathResult, shortest_word_path, solve
+from fewflips.ordering.path import PathResult, seed_sequence, shortest_word_path, solve
 
 Solve = Callable[[int, np.random.SeedSequence, Callable[[], bool]], PathResult]
 
@@ -137,12 +137,11 @@ def _solve_all(
     """Solve instances in threads, telling of each as it is finished; whatever ends this stops the threads too."""
     if jobs == 0:
         raise InputError("jobs: expected a number of threads, or -1 for all cores, got 0")
-    if seed < 0:
-        raise InputError(f"seed: expected a non-negative integer, got {seed}")
+    seed_sequence(seed)  # checks it
     stop = threading.Event()
 
     def one(index: int) -> tuple[int, PathResult]:
-        return index, work(index, np.random.SeedSequence([seed, index]), stop.is_set)
+        return index, work(index, seed_sequence(seed, index), stop.is_set)
 
     try:
         pool = Parallel(n_jobs=jobs, backend="threading", return_as="generator_unordered")

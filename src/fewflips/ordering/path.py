@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fewflips.errors import InputError
+from fewflips.flips import stream_flips
 from fewflips.ordering import exact
 from fewflips.ordering.bound import (
     Neighbours,
@@ -27,6 +29,7 @@ from fewflips.ordering.local_search import new_tour, path_of, search
 from fewflips.ordering.metric import check_words, path_length, source_of_distances, source_of_words
 
 CHUNK = 2000  # kicks between two looks at an interruption
+IDLE_CUT_ROUNDS = 1  # rounds without a new cut that are followed by another one
 
 
 class Interrupted(Exception):
@@ -88,7 +91,7 @@ def shortest_path(distances: NDArray[np.integer], *, effort: Effort | None = Non
     Raises
     ------
     InputError
-        If the matrix is not usable.
+        If the matrix is not usable, or `seed` is negative.
 
     Examples
     --------
@@ -97,7 +100,7 @@ def shortest_path(distances: NDArray[np.integer], *, effort: Effort | None = Non
     >>> result.order.tolist(), result.flips, result.proven
     ([1, 2, 0], 2, True)
     """
-    return solve(source_of_distances(distances), effort or Effort.default(), np.random.SeedSequence(seed))
+    return solve(source_of_distances(distances), effort or Effort.default(), seed_sequence(seed))
 
 
 def shortest_word_path(
@@ -130,17 +133,29 @@ def shortest_word_path(
     Raises
     ------
     InputError
-        If `words` is not a matrix of 8- or 16-bit integers with at least one row.
+        If `words` is not a matrix of 8- or 16-bit integers with at least one row, or `seed` is negative.
     """
     check_words(words)
     distinct, group = np.unique(words, axis=0, return_inverse=True)
-    entropy = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+    entropy = seed if isinstance(seed, np.random.SeedSequence) else seed_sequence(seed)
     result = solve(source_of_words(distinct), effort or Effort.default(), entropy, interrupted)
     position = np.empty(len(distinct), np.int64)
     position[result.order] = np.arange(len(distinct))
     order = np.argsort(position[group.reshape(-1)], kind="stable")
-    changes = words[:-1] ^ words[1:]
-    return PathResult(order, result.flips, result.lower_bound, int(np.bitwise_count(changes).sum(dtype=np.int64)))
+    return PathResult(order, result.flips, result.lower_bound, stream_flips(words))
+
+
+def seed_sequence(*numbers: int) -> np.random.SeedSequence:
+    """The source of random numbers that belongs to a user's seed, and to an instance's index.
+
+    Raises
+    ------
+    InputError
+        If a number is negative.
+    """
+    if min(numbers) < 0:
+        raise InputError(f"seed: expected a non-negative integer, got {min(numbers)}")
+    return np.random.SeedSequence(numbers)
 
 
 def solve(
@@ -236,19 +251,27 @@ class _Run:
         self.path = path_of(tour)
 
     def branch(self) -> None:
-        """Cuts, then branch and bound, from the present potentials."""
+        """Cuts, another search where they leave a gap, then branch and bound."""
         tree = BranchAndBound(self._source, self._potentials, self.path, self.length)
         if tree.too_wide:
             return
-        cutting = True
+        idle = 0
         for _ in range(self._effort.cut_rounds):
-            cutting = cutting and not tree.closed and tree.cut()
+            if tree.closed or idle > IDLE_CUT_ROUNDS:
+                break
+            idle = 0 if tree.cut() else idle + 1
             self._look_up()
+        self._agree(tree)
+        self.kick()
+        tree.improve(self.path, self.length)
         for _ in range(self._effort.branch_nodes):
             if tree.closed:
                 break
             tree.explore()
             self._look_up()
+        self._agree(tree)
+
+    def _agree(self, tree: BranchAndBound) -> None:
         self.path, self.length = tree.path, tree.length
         self.bound = max(self.bound, tree.bound)
 
