@@ -99,9 +99,48 @@ def test_errors_are_one_line_and_exit_code_2(monkeypatch, capsys, branching, tmp
     assert message in captured.err
 
 
-def test_a_wrong_option_is_explained(monkeypatch, capsys, branching):
-    assert run(monkeypatch, "optimize", branching, "--output", "x", "--mode", "all") == 2
-    assert "schedule" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["optimize", "{model}", "--output", "x", "--mode", "all"], "is not one of 'schedule', 'drop-in', 'both'"),
+        (["optimize", "{model}"], "Missing option '--output'. See fewflips optimize --help"),
+        (["measure"], "Missing argument 'MODEL'."),
+        (["bogus"], "No such command 'bogus'."),
+        (["measure", "{model}", "--nope"], "No such option '--nope'"),
+        (["measure", "{model}", "--accelerator", "a" * 300], "expected one of edge16"),
+        (["measure", "{model}", "--inputs", "a" * 300], "expected a folder of images or an .npz file"),
+        (["optimize", "{model}", "--output", "{folder}"], "is the model itself and would be replaced"),
+        (["optimize", "{model}", "--output", "{taken}"], "schedule.json: expected a file or nothing, got a folder"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(monkeypatch, capsys, tmp_path, arguments, message):
+    model = tmp_path / "model.tflite"
+    model.write_bytes(small.branching())
+    (tmp_path / "taken" / "schedule.json").mkdir(parents=True)
+    names = {"model": model, "folder": tmp_path, "taken": tmp_path / "taken"}
+    assert run(monkeypatch, *(argument.format(**names) for argument in arguments)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("fewflips: ")
+    assert error.count("\n") == 1
+    assert message in error
+    assert model.read_bytes() == small.branching()
+
+
+def test_a_full_disk_behind_stdout_is_one_line(branching):
+    command = [sys.executable, "-m", "fewflips", "measure", str(branching)]
+    with open("/dev/full", "w") as full:
+        process = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert process.returncode == 2
+    assert process.stderr.startswith("fewflips: No space left on device")
+    assert process.stderr.count("\n") == 1
+
+
+def test_a_name_that_is_not_unicode(monkeypatch, capsys, tmp_path):
+    path = os.fsencode(tmp_path) + b"/bad\xff.tflite"
+    with open(path, "wb") as file:
+        file.write(small.branching())
+    assert run(monkeypatch, "measure", os.fsdecode(path), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["model"]["file"] == "bad\ufffd.tflite"
 
 
 def test_help_names_every_command(monkeypatch, capsys):
@@ -121,17 +160,14 @@ def test_ctrl_c_exits_with_130_and_leaves_nothing(shared: Path, tmp_path: Path):
     model = shared / "models" / "mobilenet_v2_1.0_224_quant.tflite"
     command = [sys.executable, "-m", "fewflips", "optimize", str(model), "--output", str(tmp_path / "out"), "--prove"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "out").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    time.sleep(5)  # into the solver
+    time.sleep(8)  # into the solver
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors.strip().splitlines()[-1].endswith("fewflips: interrupted")
     assert "Traceback" not in errors
     assert output == ""
-    assert list((tmp_path / "out").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_closed_pipe_is_no_error(branching):
@@ -140,5 +176,5 @@ def test_a_closed_pipe_is_no_error(branching):
     command = [sys.executable, "-m", "fewflips", "measure", str(branching), "--json"]
     process = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writer)
-    assert "Traceback" not in process.stderr
-    assert "Exception" not in process.stderr
+    assert process.stderr == ""
+    assert process.returncode == 0

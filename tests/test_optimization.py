@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fewflips.accelerator import Accelerator
 from fewflips.errors import InputError, OutputError, VerificationError
 from fewflips.measurement import measure
 from fewflips.network import load
@@ -132,3 +133,35 @@ def test_a_failure_while_saving_leaves_nothing_behind(branching: Path, tmp_path:
     with pytest.raises(OutputError, match="No space left on device; choose another --output"):
         result.save(tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_failure_while_replacing_puts_the_former_files_back(branching: Path, tmp_path: Path, monkeypatch):
+    result = optimize(branching, mode="both")
+    result.save(tmp_path)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    import os
+
+    replace = os.replace
+
+    def failing(source, target):
+        if Path(target) == tmp_path / "schedule.json" and Path(source).parent.name.startswith(".fewflips-"):
+            raise OSError(5, "Input/output error")
+        replace(source, target)
+
+    monkeypatch.setattr("fewflips.report.files.os.replace", failing)
+    with pytest.raises(OutputError, match="Input/output error"):
+        optimize(branching, mode="both", seed=5).save(tmp_path)
+    monkeypatch.undo()
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("machine", ["edge16", "tpu16", "os16"])
+def test_a_drop_in_never_has_more_weight_flips(branching: Path, machine: str):
+    totals = optimize(branching, machine, mode="drop-in").report.totals.weights
+    assert totals.optimized_flips <= totals.baseline_flips
+
+
+def test_a_drop_in_on_an_odd_weight_stationary_array(branching: Path):
+    array = Accelerator(name="odd", dataflow="weight-stationary", lanes=3, columns=5)
+    totals = optimize(branching, array, mode="drop-in").report.totals.weights
+    assert totals.lower_bound <= totals.optimized_flips <= totals.baseline_flips

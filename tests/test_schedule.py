@@ -114,6 +114,13 @@ def damaged(change):
         (lambda c: c["layers"][0]["segments"][0]["order"].__setitem__(0, -1), "greater than or equal to 0"),
         (lambda c: c.update(format="else"), "format"),
         (lambda c: c.update(extra=1), "Extra inputs are not permitted"),
+        (lambda c: c["layers"][0]["segments"][0]["order"].__setitem__(0, 10**20), "less than"),
+        (lambda c: c["layers"][0].update(axes={"lanes": "n", "order": "k"}), "expected lanes over k and an order of n"),
+        (lambda c: c["layers"].append(c["layers"][0]), "layers twice"),
+        (lambda c: c["layers"].append({**c["layers"][0], "name": "ghost"}), "layers that the model lacks"),
+        (lambda c: c["layers"][0].update(n=8), "the schedule has N=8, K=11"),
+        (lambda c: c["layers"][0].update(index_table_bits=1), "index_table_bits of the schedule do not fit"),
+        (lambda c: c["accelerator"].update(lanes=2), "has 4 lanes, edge4 has room for 2"),
     ],
 )
 def test_a_damaged_schedule_is_refused(tmp_path, change, message):

@@ -57,3 +57,9 @@ def test_counts_of_samples_are_averaged():
     mean = add_counts(counts)
     assert (mean.within, mean.seams, mean.bit_positions) == (6, 2, (6, 0))
     assert mean.total == 3 * 6 + 2
+
+
+def test_bit_positions_of_a_mean_sum_to_its_flips():
+    counts = [FlipCount(3, 0, (1, 1, 1), 10, 3, 1, 1), FlipCount(6, 0, (2, 2, 2), 10, 3, 1, 1)]
+    mean = add_counts(counts)
+    assert mean.within == sum(mean.bit_positions) == 4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,7 +58,7 @@ def measure(model: Path, accelerator: str, inputs: Path | None, as_json: bool) -
 
     with _progress() as progress:
         report = run(model, accelerator, inputs=inputs, progress=progress)
-    _show(report.model_dump_json(indent=1), lambda: measurement_table(report), as_json)
+    _show(lambda: report.model_dump_json(indent=1), lambda: measurement_table(report), as_json)
 
 
 @cli.command()
@@ -96,7 +98,7 @@ def optimize(
     from fewflips.optimization import optimize as run
     from fewflips.report.files import check_writable
 
-    check_writable(output)
+    check_writable(output, model)
     with _progress() as progress:
         result = run(model, accelerator, mode=mode, inputs=inputs, prove=prove, seed=seed, jobs=jobs, progress=progress)
         files = result.save(output)
@@ -118,7 +120,7 @@ def verify(first: Path, second: Path, inputs: Path | None, seed: int, as_json: b
 
     with _progress() as progress:
         result = run(first, second, inputs=inputs, seed=seed, progress=progress)
-    _show(result.model_dump_json(indent=1), lambda: result.check.method, as_json)
+    _show(lambda: result.model_dump_json(indent=1), lambda: result.check.method, as_json)
     if not result.check.passed:
         sys.exit(1)
 
@@ -131,8 +133,8 @@ def accelerators(as_json: bool) -> None:
     from fewflips.report.table import accelerator_table
 
     machines = list(builtin_accelerators().values())
-    text = "[" + ", ".join(machine.model_dump_json() for machine in machines) + "]"
-    _show(text, lambda: accelerator_table(machines), as_json)
+    records = [machine.model_dump(mode="json") for machine in machines]
+    _show(lambda: json.dumps(records, indent=1), lambda: accelerator_table(machines), as_json)
 
 
 @cli.command()
@@ -154,32 +156,33 @@ def demo(output: Path, accelerator: str, seed: int, jobs: int, as_json: bool) ->
     from fewflips.optimization import optimize as run
     from fewflips.report.files import check_writable
 
-    check_writable(output)
     with bundled_model() as (model, samples), _progress() as progress:
+        check_writable(output, model)
         result = run(model, accelerator, inputs=samples, seed=seed, jobs=jobs, progress=progress)
         files = result.save(output)
     _show_optimization(result, files, as_json)
 
 
 def main() -> None:
-    """Run the command line; every error of ours is one line on stderr and exit code 2."""
+    """Run the command line; every error is one line on stderr and exit code 2 (Ctrl-C: 130)."""
     from fewflips.errors import FewflipsError
 
     try:
         code = cli.main(prog_name="fewflips", standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted", 130)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        sys.exit(error.exit_code)
+        sys.exit(2)
+    except click.ClickException as error:
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "fewflips"
+        _fail(f"{error.format_message()} See {command} --help", 2)
     except FewflipsError as error:
         _fail(str(error), 2)
     except MemoryError:
         _fail("out of memory: the model or its activations are too large for this machine", 2)
-    except BrokenPipeError:
-        # The reader of a pipe has left (`| head`); Python would complain when it closes stdout.
-        sys.stderr.close()
-        sys.exit(0)
+    except OSError as error:
+        _fail(f"{error.strerror or error}: {error.filename or 'the output cannot be written'}", 2)
     sys.exit(code or 0)
 
 
@@ -212,25 +215,34 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
             bars.stop()
 
 
-def _show(text: str, render: Callable[[], Any], as_json: bool) -> None:
-    if as_json:
-        click.echo(text)
+def _show(as_json: Callable[[], str], renderable: Callable[[], Any], json_wanted: bool) -> None:
+    _write(as_json() + "\n" if json_wanted else _rendered(renderable()))
+
+
+def _show_optimization(result: Optimization, files: tuple[Path, ...], json_wanted: bool) -> None:
+    if json_wanted:
+        _write(result.report.model_dump_json(indent=1) + "\n")
         return
-    from rich.console import Console
-
-    Console().print(render())
-
-
-def _show_optimization(result: Optimization, files: tuple[Path, ...], as_json: bool) -> None:
-    if as_json:
-        click.echo(result.report.model_dump_json(indent=1))
-        return
-    from rich.console import Console
-
     from fewflips.report.table import headline, result_table
 
+    table, summary = _rendered(result_table(result.report)), _rendered(headline(result.report))
+    _write(table + summary + "".join(f"wrote {file}\n" for file in files))
+
+
+def _rendered(renderable: Any) -> str:
+    from rich.console import Console
+    from rich.text import Text
+
     console = Console()
-    console.print(result_table(result.report))
-    console.print(headline(result.report), highlight=False, markup=False)
-    for file in files:
-        click.echo(f"wrote {file}")
+    with console.capture() as captured:
+        console.print(Text(renderable) if isinstance(renderable, str) else renderable)
+    return captured.get()
+
+
+def _write(text: str) -> None:
+    """Write to stdout; a reader that has left (``| head``) is no error."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -18,7 +18,7 @@ from fewflips.network.lowering import Convolution2D
 from fewflips.ordering import Effort, PathResult, order_distances, order_segments
 from fewflips.progress import Progress, counter
 from fewflips.scheduling import Certificate, chain_bound
-from fewflips.streams import weight_codes
+from fewflips.streams import count_flips, weight_codes
 
 MOST_ENTRIES = 1 << 27
 """Entries of distance matrices that are held at the same time: 512 MiB."""
@@ -71,7 +71,10 @@ def plan_channels(
     """Choose an order for every group of tied channels that may move.
 
     The weight flips of a rewritten network split into one sum a group: over the layers in which the group's
-    channels stream, times how often they do. Each group is a shortest Hamiltonian path of its own.
+    channels stream, times how often they do. Each group is a shortest Hamiltonian path of its own. This is exact
+    where a layer's words follow one another channel by channel; where they do not (several chains, several kernel
+    positions or concatenated groups on the streamed axis) it leaves steps out, so that an order is kept only if
+    the flips of the layers themselves become fewer.
 
     Parameters
     ----------
@@ -101,12 +104,11 @@ def plan_channels(
         distances = [channel_distances(uses[group]) for group in batch]
         results = order_distances(distances, effort=effort, seed=seed, jobs=jobs, progress=finished)
         certificates.update(zip(batch, results, strict=True))
-    orders = {
+    candidates = {
         group: array.flow.order_from_path(result.order, _chains(network, array, groups, group))
         for group, result in certificates.items()
-        if result.flips < result.natural_flips
     }
-    return ChannelPlan(groups, orders, certificates)
+    return ChannelPlan(groups, _keep_gains(network, array, groups, candidates), certificates)
 
 
 def channel_uses(network: Network, array: Accelerator, groups: ChannelGroups) -> dict[int, list[ChannelUse]]:
@@ -203,7 +205,8 @@ def drop_in_certificates(
     bounds = {layer.name: 0 for layer in network.layers}
     orders = {layer.name: 0 for layer in network.layers}
     for layer, instance, result in zip(owners, words, results, strict=True):
-        bounds[layer.name] += chain_bound(result.lower_bound, array.flow.chains(layer, array), instance)
+        chains = array.flow.chains(layer, array)
+        bounds[layer.name] += chain_bound(result, chains, instance, flips[layer.name], effort)
         orders[layer.name] += 1
     return {
         name: Certificate(orders[name], orders[name] if flips[name] - bound < 1 else 0, bound)
@@ -238,6 +241,47 @@ def _channel_words(
             words.append((piece.group, np.ascontiguousarray(block.T)))
         offset += length
     return words
+
+
+def _keep_gains(
+    network: Network, array: Accelerator, groups: ChannelGroups, candidates: Mapping[int, NDArray[np.int64]]
+) -> dict[int, NDArray[np.int64]]:
+    """Of the orders proposed, those after which the layers that they touch have fewer flips, one after the other."""
+    streaming = streaming_axes(network, array, groups)
+    codes = {layer.name: weight_codes(layer, array.weights)[0] for layer, _ in streaming}
+    flips = {layer.name: _flips_of(layer, codes[layer.name], array) for layer, _ in streaming}
+    kept: dict[int, NDArray[np.int64]] = {}
+    for group, order in candidates.items():
+        touched = [(layer, tied) for layer, tied in streaming if any(piece.group == group for piece in tied.layout)]
+        new_codes = {
+            layer.name: _permuted(layer, codes[layer.name], tied, groups.axis_index(tied.layout, {group: order}))
+            for layer, tied in touched
+        }
+        new_flips = {layer.name: _flips_of(layer, new_codes[layer.name], array) for layer, _ in touched}
+        if sum(new_flips.values()) < sum(flips[name] for name in new_flips):
+            kept[group] = order
+            codes.update(new_codes)
+            flips.update(new_flips)
+    return kept
+
+
+def _flips_of(layer: Layer, codes: NDArray[np.unsignedinteger], array: Accelerator) -> int:
+    """Weight flips of one inference in natural order, within passes."""
+    count = count_flips(array.flow.weight_stream(layer, codes, 8, array.flow.segments(layer, array), array))
+    return count.within * count.repeats
+
+
+def _permuted(
+    layer: Layer, codes: NDArray[np.unsignedinteger], tied: TiedAxis, index: NDArray[np.int64]
+) -> NDArray[np.unsignedinteger]:
+    """Codes of a layer, shape (N, K), with its streamed axis in another order."""
+    if tied.follows == "output":
+        return codes[index]
+    if isinstance(layer.lowering, Convolution2D) and layer.lowering.layout == "NHWC":
+        table = codes.reshape(layer.n, layer.lowering.kernel_positions, -1)
+        return table[:, :, index].reshape(layer.n, layer.k)
+    table = codes.reshape(layer.n, -1, layer.lowering.kernel_positions)
+    return table[:, index].reshape(layer.n, layer.k)
 
 
 def _chains(network: Network, array: Accelerator, groups: ChannelGroups, group: int) -> int:

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from fewflips.compiled import compiled
 from fewflips.errors import InputError
 
 
@@ -151,7 +152,7 @@ def pairwise_distances(words: NDArray[np.unsignedinteger]) -> NDArray[np.int32]:
     return distances
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _stream_flips(flat: NDArray[np.uint64], width: int) -> Any:
     total = np.uint64(0)
     for i in range(flat.size - width):
@@ -159,7 +160,7 @@ def _stream_flips(flat: NDArray[np.uint64], width: int) -> Any:
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _bit_position_flips(flat: NDArray[np.uint64], width: int, code_bits: int) -> NDArray[np.int64]:
     flips = np.zeros(code_bits, dtype=np.int64)
     ones = np.uint64(0x0101010101010101) if code_bits == 8 else np.uint64(0x0001000100010001)
@@ -175,7 +176,7 @@ def _bit_position_flips(flat: NDArray[np.uint64], width: int, code_bits: int) ->
     return flips
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _pairwise_distances(packed: NDArray[np.uint64], distances: NDArray[np.int32]) -> None:
     rows, width = packed.shape
     tile = 32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -230,7 +231,12 @@ def measurement_report(
 
 def model_file(network: Network) -> ModelFile:
     """Which file a report is about."""
-    return ModelFile(file=network.path.name, format=network.file_format, sha256=network.sha256)
+    return ModelFile(file=printable_name(network.path.name), format=network.file_format, sha256=network.sha256)
+
+
+def printable_name(name: str) -> str:
+    """A file name as text that can be written as UTF-8, whatever bytes the file system has it in."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _optional_port_flips(count: FlipCount | None) -> PortFlips | None:

@@ -20,6 +20,7 @@ from fewflips.measurement import (
     count_network,
     lowered_rows,
     natural_orders,
+    printable_name,
     read_samples,
     run_samples,
 )
@@ -179,7 +180,8 @@ def optimize(
     network = model if isinstance(model, Network) else load(model)
     array = load_accelerator(accelerator)
     name = accelerator.name if isinstance(accelerator, Accelerator) else str(accelerator)
-    request = Request(str(network.path), name, mode, None if inputs is None else str(inputs), prove, seed)
+    source = None if inputs is None else printable_name(str(inputs))
+    request = Request(printable_name(str(network.path)), printable_name(name), mode, source, prove, seed)
     effort = Effort.prove() if prove else Effort.default()
     natural = natural_orders(network, array)
     samples, notes = read_samples(network, inputs)

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fewflips.accelerator import Accelerator, Segment
 from fewflips.accelerator.machine import describe_validation_error
+from fewflips.compiled import compiled
 from fewflips.errors import InputError, VerificationError
 from fewflips.network.graph import Network
 from fewflips.network.layer import Layer
 
 _LARGEST_FILE_BYTES = 1 << 30
 
-Index = Annotated[int, Field(ge=0)]
+Index = Annotated[int, Field(ge=0, lt=1 << 31)]
 LayerOrders = Mapping[str, tuple[Segment, ...]]
 """Segments of each layer, by its name."""
 
@@ -99,9 +99,7 @@ def build_schedule(network: Network, array: Accelerator, orders: LayerOrders) ->
                 ScheduledSegment(lanes=tuple(segment.lanes.tolist()), order=tuple(segment.order.tolist()))
                 for segment in orders[layer.name]
             ),
-            index_table_bits=sum(
-                len(segment.order) * (len(segment.order) - 1).bit_length() for segment in orders[layer.name]
-            ),
+            index_table_bits=_index_table_bits(len(segment.order) for segment in orders[layer.name]),
         )
         for layer in network.layers
     )
@@ -160,17 +158,45 @@ def schedule_orders(schedule: Schedule, network: Network) -> dict[str, tuple[Seg
             f"{network.path} has {network.sha256[:12]}...: optimize this model again"
         )
     scheduled = {layer.name: layer for layer in schedule.layers}
+    known = {layer.name for layer in network.layers}
+    if len(scheduled) < len(schedule.layers) or not known.issuperset(scheduled):
+        raise InputError("the schedule has layers twice, or layers that the model lacks: optimize this model again")
     orders = {}
     for layer in network.layers:
         if layer.name not in scheduled:
             raise InputError(f"the schedule has no layer {layer.name}: optimize this model again")
+        _check_layer(layer, scheduled[layer.name], schedule.accelerator)
         segments = tuple(
             Segment(np.array(segment.lanes, dtype=np.int64), np.array(segment.order, dtype=np.int64))
             for segment in scheduled[layer.name].segments
         )
         check_coverage(layer, segments, scheduled[layer.name].axes)
+        if scheduled[layer.name].index_table_bits != _index_table_bits(len(segment.order) for segment in segments):
+            raise InputError(
+                f"{layer}: index_table_bits of the schedule do not fit its orders: optimize this model again"
+            )
         orders[layer.name] = segments
     return orders
+
+
+def _check_layer(layer: Layer, scheduled: ScheduledLayer, array: Accelerator) -> None:
+    """Raise :class:`InputError` unless a scheduled layer fits the layer and the machine."""
+    flow = array.flow
+    if (scheduled.n, scheduled.k) != (layer.n, layer.k):
+        raise InputError(f"{layer}: the schedule has N={scheduled.n}, K={scheduled.k}: optimize this model again")
+    if (scheduled.axes.lanes, scheduled.axes.order) != (flow.lanes_axis, flow.order_axis):
+        raise InputError(
+            f"{layer}: expected lanes over {flow.lanes_axis} and an order of {flow.order_axis} ({flow.name}), "
+            f"the schedule has {scheduled.axes.lanes} and {scheduled.axes.order}"
+        )
+    room = flow.lanes_in(layer, array)
+    widest = max((len(segment.lanes) for segment in scheduled.segments), default=0)
+    if widest > room:
+        raise InputError(f"{layer}: a segment of the schedule has {widest} lanes, {array.name} has room for {room}")
+
+
+def _index_table_bits(lengths: Iterable[int]) -> int:
+    return sum(length * (length - 1).bit_length() for length in lengths)
 
 
 def check_coverage(layer: Layer, segments: tuple[Segment, ...], axes: Axes) -> None:
@@ -271,7 +297,7 @@ def check_segments(layer: Layer, rows: NDArray[np.integer], segments: tuple[Segm
     return int(expected.size)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _add_over_n(
     activations: NDArray[np.int64],
     weights: NDArray[np.int64],
@@ -288,7 +314,7 @@ def _add_over_n(
                 sums[n, m] += weight * activations[group, k, m]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _add_over_k(
     activations: NDArray[np.int64],
     weights: NDArray[np.int64],

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.accelerator import Accelerator, Segment
-from fewflips.flips import pairwise_distances, stream_flips
+from fewflips.flips import stream_flips
 from fewflips.network.graph import Network
 from fewflips.network.layer import Layer
-from fewflips.ordering import Effort, PathResult, order_segments
+from fewflips.ordering import Effort, PathResult, order_segments, path_cover_bound
 from fewflips.progress import Progress, counter
 from fewflips.streams import weight_codes
 
@@ -86,7 +86,8 @@ def plan_schedule(
     orders, certificates = {}, {}
     for layer in network.layers:
         solved = [
-            _order_segment(layer, codes[layer.name], segment, next(results), array) for segment in natural[layer.name]
+            _order_segment(layer, codes[layer.name], segment, next(results), array, effort)
+            for segment in natural[layer.name]
         ]
         orders[layer.name] = tuple(segment for segment, _ in solved)
         certificates[layer.name] = _sum_certificates([certificate for _, certificate in solved])
@@ -94,7 +95,12 @@ def plan_schedule(
 
 
 def _order_segment(
-    layer: Layer, codes: NDArray[np.unsignedinteger], natural: Segment, path: PathResult, array: Accelerator
+    layer: Layer,
+    codes: NDArray[np.unsignedinteger],
+    natural: Segment,
+    path: PathResult,
+    array: Accelerator,
+    effort: Effort,
 ) -> tuple[Segment, Certificate]:
     """Lay a path out along the dataflow's chains, or keep the natural order where that has fewer flips."""
     chains = array.flow.chains(layer, array)
@@ -104,33 +110,32 @@ def _order_segment(
         for segment in (ordered, natural)
     }
     best = min(flips, key=lambda segment: flips[segment])
-    bound = chain_bound(path.lower_bound, chains, array.flow.segment_words(codes, natural))
+    bound = chain_bound(path, chains, array.flow.segment_words(codes, natural), flips[best], effort)
     return best, Certificate(1, int(flips[best] - bound < 1), bound)
 
 
-def chain_bound(path_bound: int, chains: int, words: NDArray[np.unsignedinteger]) -> int:
-    """Lower bound of laying words out along several chains, from the bound of one path through all of them.
-
-    Chains can be joined to a path by one step each but the last, and no step is longer than the largest
-    distance: so the chains have at least the path's flips less those steps.
+def chain_bound(path: PathResult, chains: int, words: NDArray[np.unsignedinteger], flips: int, effort: Effort) -> int:
+    """Lower bound of laying words out along several chains.
 
     Parameters
     ----------
-    path_bound : int
-        Flips that no path through all words goes below.
+    path : PathResult
+        One path through all words; its bound is taken where there is one chain.
     chains : int
         Number of chains.
     words : ndarray of uint8 or uint16, shape (T, L)
         The words.
+    flips : int
+        Flips of the chains that were found.
+    effort : Effort
+        Work limit.
 
     Returns
     -------
     int
-        Flips.
+        No such chains have fewer flips.
     """
-    if chains == 1:
-        return path_bound
-    return max(0, path_bound - (chains - 1) * int(pairwise_distances(words).max()))
+    return path.lower_bound if chains == 1 else path_cover_bound(words, chains, flips, effort=effort)
 
 
 def _sum_certificates(certificates: list[Certificate]) -> Certificate:

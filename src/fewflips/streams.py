@@ -140,11 +140,12 @@ def add_counts(counts: list[FlipCount]) -> FlipCount:
         Flips rounded to the nearest integer of the mean.
     """
     first, samples = counts[0], len(counts)
-    positions = np.array([count.bit_positions for count in counts], dtype=np.int64).sum(axis=0)
+    sums = np.array([count.bit_positions for count in counts], dtype=np.int64).sum(axis=0)
+    rounded = np.rint(np.cumsum(sums) / samples).astype(np.int64)  # so that the positions sum to the whole
     return FlipCount(
-        within=round(sum(count.within for count in counts) / samples),
+        within=int(rounded[-1]),
         seams=round(sum(count.seams for count in counts) / samples),
-        bit_positions=tuple(round(int(flips) / samples) for flips in positions),
+        bit_positions=tuple(int(flips) for flips in np.diff(rounded, prepend=0)),
         transitions=first.transitions,
         bits=first.bits,
         repeats=first.repeats,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from fewflips.measurement import read_samples
+from fewflips.measurement import printable_name, read_samples
 from fewflips.network import load
 from fewflips.network.equivalence import compare_models
 from fewflips.optimization import check_schedule
@@ -72,13 +72,14 @@ def verify(
     VerificationError
         If a schedule computes something else, or the models cannot be compared.
     """
+    names = (printable_name(str(first)), printable_name(str(second)))
     network = load(first)
     samples, _ = read_samples(network, inputs)
     if Path(second).suffix == ".json":
         schedule = read_schedule(Path(second))
         orders = schedule_orders(schedule, network)
         check = check_schedule(network, schedule.accelerator, orders, samples, seed, progress)
-        return Verification(first=str(first), second=str(second), check=check)
+        return Verification(first=names[0], second=names[1], check=check)
     other = load(second)
     comparison = compare_models(
         network.path,
@@ -90,5 +91,5 @@ def verify(
         progress=progress,
     )
     return Verification(
-        first=str(first), second=str(second), check=comparison_check(comparison, passed=comparison.bit_exact)
+        first=names[0], second=names[1], check=comparison_check(comparison, passed=comparison.bit_exact)
     )

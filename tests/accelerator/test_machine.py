@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from fewflips.accelerator import builtin_accelerators, load_accelerator
@@ -12,6 +14,10 @@ BUILTIN = {
     "tpu16": ("weight-stationary", 16, 16),
     "os16": ("output-stationary", 16, 16),
 }
+
+
+# Ten thousand million entries, were they ever written out.
+ALIASES = "".join(f"{new}: &{new} [{','.join([f'*{old}'] * 10)}]\n" for old, new in pairwise("abcdefghij"))
 
 
 def test_built_in_machines():
@@ -51,6 +57,8 @@ def test_a_machine_from_yaml(tmp_path):
         ("a: [", "not valid YAML"),
         ("!!python/object/apply:os.getcwd []", "not valid YAML"),
         ("name: a\nlanes: .nan\ncolumns: 4", "lanes: Input should be a"),
+        ("name: a\ncolumns: 4\nlanes: 0x" + "f" * 6000, "too long to print"),
+        ("a: &a [1,1,1,1,1,1,1,1,1]\n" + ALIASES, "name: Field required"),
     ],
 )
 def test_bad_descriptions_say_what_is_wrong(tmp_path, text, message):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import reprlib
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -112,7 +114,7 @@ def load_accelerator(source: str | Path | Accelerator) -> Accelerator:
     if str(source) in machines:
         return machines[str(source)]
     path = Path(source)
-    if not path.is_file():
+    if not os.path.isfile(path):  # False for names that no file can have, where Path.is_file raises
         raise AcceleratorError(
             f"accelerator {str(source)!r}: expected one of {', '.join(machines)} or a YAML file, found neither"
         )
@@ -143,7 +145,9 @@ def _parse(text: str, source: str) -> Accelerator:
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise AcceleratorError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
-        raise AcceleratorError(f"{source}: expected keys such as name, lanes, columns, dataflow; got {content!r:.80}")
+        raise AcceleratorError(
+            f"{source}: expected keys such as name, lanes, columns, dataflow; got {_bounded(content)}"
+        )
     try:
         return Accelerator.model_validate(content)
     except ValidationError as error:
@@ -152,8 +156,16 @@ def _parse(text: str, source: str) -> Accelerator:
 
 def describe_validation_error(error: ValidationError) -> str:
     """Every problem that pydantic found, in one line."""
-    problems = (
-        f"{'.'.join(str(part) for part in problem['loc']) or 'file'}: {problem['msg']}, got {problem['input']!r:.60}"
-        for problem in error.errors(include_url=False)
-    )
+    problems = []
+    for problem in error.errors(include_url=False):
+        where = ".".join(str(part) for part in problem["loc"]) or "file"
+        problems.append(f"{where}: {problem['msg']}, got {_bounded(problem['input'])}")
     return "; ".join(problems)
+
+
+def _bounded(value: object) -> str:
+    """A short representation, of values that are themselves without bound, too."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # Python refuses to print integers of thousands of digits
+        return f"a value of type {type(value).__name__} too long to print"

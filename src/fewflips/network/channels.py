@@ -104,12 +104,13 @@ class ChannelGroups:
                 raise InputError(f"channel group {group}: expected a permutation of {self.sizes[group]} channels")
         result: dict[str, dict[int, NDArray[np.int64]]] = {}
         for tied in self.axes:
-            index = self._axis_index(tied.layout, orders)
+            index = self.axis_index(tied.layout, orders)
             if not np.array_equal(index, np.arange(len(index))):
                 result.setdefault(tied.tensor, {})[tied.axis] = index
         return result
 
-    def _axis_index(self, layout: Layout, orders: Mapping[int, NDArray[np.int64]]) -> NDArray[np.int64]:
+    def axis_index(self, layout: Layout, orders: Mapping[int, NDArray[np.int64]]) -> NDArray[np.int64]:
+        """Old index at each new one, along an axis of the layout given, shape (length of the axis,)."""
         parts, offset = [], 0
         for piece in layout:
             channels = self.sizes[piece.group]

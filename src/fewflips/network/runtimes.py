@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -120,7 +122,8 @@ class Runtime:
         self._module, self._runtime = _SESSIONS[file_format]
         self._executor = loky.ProcessPoolExecutor(max_workers=1, initializer=_prepare_worker)
         try:
-            self.inputs, self.outputs = self._in_worker(_open, self._module, str(self._path), tuple(fetch))
+            with _interrupts_held():  # the worker inherits this: Ctrl-C is the caller's to handle
+                self.inputs, self.outputs = self._in_worker(_open, self._module, str(self._path), tuple(fetch))
         except BaseException:
             self.close()
             raise
@@ -191,6 +194,19 @@ class Runtime:
             raise RuntimeFailure(f"{self._runtime} failed on {self._path}: {error}") from None
 
 
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold SIGINT back in this thread, and in the processes that it starts meanwhile."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class _SessionError(Exception):
     """An error inside the worker: its first line, without the runtime's own classes."""
 
@@ -209,6 +225,7 @@ _session: Session | None = None
 
 def _prepare_worker() -> None:
     """Send what the runtime prints to nowhere, bound its memory, and watch its parent."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # otherwise ONNX Runtime leaves a file in the temporary folder
     sink = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):
         os.dup2(sink, descriptor)

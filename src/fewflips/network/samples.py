@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import lzma
 import math
+import os
 import struct
 import tokenize
 import warnings
@@ -38,6 +40,9 @@ _ARCHIVE_ERRORS = (
     ValueError,
     EOFError,
     KeyError,
+    MemoryError,
+    OverflowError,
+    lzma.LZMAError,
     TypeError,
     SyntaxError,
     NotImplementedError,
@@ -98,9 +103,9 @@ def load_samples(source: Path, inputs: Sequence[InputSpec], limit: int | None = 
         raise SamplesError(f"number of samples: expected at least 1, got {limit}")
     if not inputs:
         raise SamplesError("expected a model with inputs, got one without: samples cannot be fed to it")
-    if source.is_dir():
+    if os.path.isdir(source):
         return _from_images(source, inputs, limit)
-    if not source.exists():
+    if not os.path.exists(source):  # False for names that no file can have
         raise SamplesError(f"{source}: expected a folder of images or an .npz file, got no such path")
     if source.suffix.lower() != ".npz":
         raise SamplesError(f"{source}: expected a folder of images or an .npz file, got a '{source.suffix}' file")
@@ -334,7 +339,8 @@ def _converted(path: Path, spec: InputSpec, samples: NDArray[Any]) -> NDArray[An
         if not spec.scale:
             raise SamplesError(f"{where}: expected {spec.dtype}, got floats, and the model gives no scale for them")
         limits = np.iinfo(spec.dtype)
-        codes = np.rint(samples.astype(np.float64) / spec.scale) + (spec.zero_point or 0)
+        with np.errstate(over="ignore"):  # what overflows is clipped below
+            codes = np.rint(samples.astype(np.float64) / spec.scale) + (spec.zero_point or 0)
         quantized: NDArray[Any] = np.clip(codes, limits.min, limits.max).astype(spec.dtype)
         return quantized
     if samples.dtype.kind in "iu" and spec.dtype.kind in "iu":

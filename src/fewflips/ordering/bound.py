@@ -15,9 +15,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from fewflips.compiled import compiled
 from fewflips.ordering.metric import FRACTION_BITS, INFINITE, UNIT, distance, edge_cost
 
 MOMENTUM = 0.9  # share of the last direction that is kept; measured better than 0, 0.4 and 0.7
@@ -54,7 +54,7 @@ def flips_of(value: int) -> int:
     return max(0, -(-int(value) >> FRACTION_BITS))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def spanning_tree(source: Any, potentials: NDArray[np.int64]) -> Any:
     """A minimum spanning tree of the complete graph, in O(N^2) (Prim 1957)."""
     n = potentials.size
@@ -85,7 +85,7 @@ def spanning_tree(source: Any, potentials: NDArray[np.int64]) -> Any:
     return Tree(parent, order, cost)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def two_smallest(values: NDArray[np.int64]) -> Any:
     """Positions of the smallest and the next value; the dummy's two edges end there."""
     first, second = (0, 1) if values[0] <= values[1] else (1, 0)
@@ -97,14 +97,14 @@ def two_smallest(values: NDArray[np.int64]) -> Any:
     return first, second
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def dual_value(potentials: NDArray[np.int64], tree: Any) -> int:
     """The bound that a minimum spanning tree of the complete graph certifies, in 2 ** -FRACTION_BITS flips."""
     first, second = two_smallest(potentials)
     return tree.cost.sum() + potentials[first] + potentials[second] - 2 * potentials.sum()
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def path_maxima(tree: Any, node: int, largest: NDArray[np.int64], mark: NDArray[np.int32]) -> None:
     """largest[j]: the costliest tree edge between `node` and j (Helsgaun, EJOR 126, 2000, section 4.1).
 
@@ -123,7 +123,7 @@ def path_maxima(tree: Any, node: int, largest: NDArray[np.int64], mark: NDArray[
             largest[j] = max(largest[tree.parent[j]], tree.cost[j])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def nearest_neighbours(source: Any, potentials: NDArray[np.int64], tree: Any, k: int) -> Any:
     """The k partners of each node of least alpha, ties by cost (Helsgaun, EJOR 126, 2000).
 
@@ -162,7 +162,7 @@ def nearest_neighbours(source: Any, potentials: NDArray[np.int64], tree: Any, k:
     return Neighbours(node, cost)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sparse_graph(source: Any, neighbours: Any, tree: Any) -> Any:
     """The edges of a spanning tree and of neighbour lists, each once; connected because the tree is."""
     n, k = neighbours.node.shape
@@ -205,7 +205,7 @@ OUTSIDE = -1
 INSIDE = -2
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def new_one_tree(n: int) -> Any:
     """Room for the 1-trees of n nodes."""
     return OneTree(
@@ -217,7 +217,7 @@ def new_one_tree(n: int) -> Any:
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sift_up(one: Any, slot: int, node: int) -> None:
     """Put `node` into the heap at `slot` or above it."""
     cost = one.cost[node]
@@ -233,7 +233,7 @@ def sift_up(one: Any, slot: int, node: int) -> None:
     one.place[node] = slot
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def sift_down(one: Any, size: int, node: int) -> None:
     """Put `node` into a heap of `size` entries whose first place is free."""
     cost = one.cost[node]
@@ -254,7 +254,7 @@ def sift_down(one: Any, size: int, node: int) -> None:
     one.place[node] = slot
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def minimum_one_tree(graph: Any, potentials: NDArray[np.int64], one: Any) -> int:
     """Fill `one` with a minimum 1-tree of a connected sparse graph; returns its value as a bound.
 
@@ -297,7 +297,7 @@ def minimum_one_tree(graph: Any, potentials: NDArray[np.int64], one: Any) -> int
     return total + potentials[first] + potentials[second]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def cut_into_chains(one: Any, potentials: NDArray[np.int64], chains: int) -> Any:
     """Turn a 1-tree into the minimum relaxation of a cover by `chains` paths; returns what its value gains.
 
@@ -321,7 +321,7 @@ def cut_into_chains(one: Any, potentials: NDArray[np.int64], chains: int) -> Any
     return change
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def ascend(
     graph: Any, potentials: NDArray[np.int64], target: int, iterations: int, chains: int = 1
 ) -> NDArray[np.int64]:

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from fewflips.compiled import compiled
 from fewflips.ordering.bound import MOMENTUM, dual_value, flips_of, spanning_tree
 from fewflips.ordering.cuts import CutPool, Cuts, price
 from fewflips.ordering.metric import FRACTION_BITS, INFINITE, UNIT
@@ -51,13 +51,13 @@ class Dual(NamedTuple):
     multipliers: NDArray[np.int64]  # (C,), not negative
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def new_dual(potentials: NDArray[np.int64], multipliers: NDArray[np.int64]) -> Any:
     """A copy."""
     return Dual(potentials.copy(), multipliers.copy())
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def one_tree_value(net: Any, cuts: Any, status: NDArray[np.int8], dual: Any, one: Any) -> int:
     """The bound of a subproblem under some multipliers; INFINITE if it has no 1-tree."""
     constant = price(net, cuts, dual.multipliers, one.length)
@@ -65,7 +65,7 @@ def one_tree_value(net: Any, cuts: Any, status: NDArray[np.int8], dual: Any, one
     return value if value == INFINITE else value + constant
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def slope(cuts: Any, one: Any, used: NDArray[np.bool_], direction: NDArray[np.float64]) -> Any:
     """Add the subgradient of a 1-tree to the damped direction; returns the direction's squared length."""
     n = one.degree.size
@@ -84,7 +84,7 @@ def slope(cuts: Any, one: Any, used: NDArray[np.bool_], direction: NDArray[np.fl
     return np.sum(direction * direction)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def walk(dual: Any, direction: NDArray[np.float64], step: float, limit: int) -> None:
     """Move the multipliers along the direction; those of cuts stay at or above 0."""
     n = dual.potentials.size
@@ -96,7 +96,7 @@ def walk(dual: Any, direction: NDArray[np.float64], step: float, limit: int) -> 
         dual.multipliers[c] = min(limit, max(0, moved))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def tour_length(net: Any, one: Any) -> Any:
     """Length of a 1-tree that is a path, in 2 ** -FRACTION_BITS flips; INFINITE if it is none."""
     total = np.int64(0)
@@ -108,7 +108,7 @@ def tour_length(net: Any, one: Any) -> Any:
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def ascend_node(
     net: Any,
     cuts: Any,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from fewflips.compiled import compiled
 from fewflips.ordering.metric import INFINITE, distance
 
 
@@ -27,7 +27,7 @@ def natural(nodes: int) -> NDArray[np.int64]:
     return np.arange(nodes, dtype=np.int64)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def greedy_path(source: Any, start: int = 0) -> NDArray[np.int64]:
     """Nearest-neighbour path: from the last node to the nearest one not yet visited.
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from fewflips.compiled import compiled
 from fewflips.errors import InputError
 from fewflips.ordering.bound import ascend, flips_of, nearest_neighbours, spanning_tree, sparse_graph
 from fewflips.ordering.effort import Effort
 from fewflips.ordering.metric import check_words, source_of_words
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def cover_value(potentials: NDArray[np.int64], tree: Any, chains: int) -> Any:
     """The bound of a minimum spanning tree of the complete graph, in 2 ** -FRACTION_BITS flips."""
     n = potentials.size

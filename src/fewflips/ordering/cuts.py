@@ -14,9 +14,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from fewflips.compiled import compiled
 from fewflips.ordering.network import Network
 
 THRESHOLDS = (0.02, 0.1, 0.2, 0.3, 0.4)
@@ -64,7 +64,7 @@ class CutPool:
         )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def doubtful_components(net: Any, share: NDArray[np.float64], threshold: float) -> NDArray[np.int32]:
     """Number of the component of each node, under the edges used neither (almost) never nor always."""
     nodes = net.start.size - 1
@@ -90,7 +90,7 @@ def doubtful_components(net: Any, share: NDArray[np.float64], threshold: float) 
     return label
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def odd_parts(net: Any, share: NDArray[np.float64], label: NDArray[np.int32]) -> Any:
     """For each node set, the odd part of its border that is violated most.
 
@@ -123,7 +123,7 @@ def odd_parts(net: Any, share: NDArray[np.float64], label: NDArray[np.int32]) ->
     return violation, part, changed, border
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def odd_cuts(net: Any, share: NDArray[np.float64], label: NDArray[np.int32]) -> Any:
     """The violated cuts of some disjoint node sets; a part of one edge says nothing new and is left out."""
     violation, part, changed, border = odd_parts(net, share, label)
@@ -147,7 +147,7 @@ def odd_cuts(net: Any, share: NDArray[np.float64], label: NDArray[np.int32]) -> 
     return start, edge, sign, 1 - part[chosen]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def price(net: Any, cuts: Any, multipliers: NDArray[np.int64], length: NDArray[np.int64]) -> Any:
     """Edge lengths under the multipliers, into `length`; returns the constant that the bound gains."""
     length[:] = net.length

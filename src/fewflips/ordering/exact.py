@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from fewflips.compiled import compiled
 from fewflips.ordering.metric import INFINITE, distance
 
 LARGEST = 10  # nodes
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def dynamic_program(source: Any) -> NDArray[np.int64]:
     """A shortest Hamiltonian path of at most :data:`LARGEST` nodes.
 

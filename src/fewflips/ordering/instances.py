@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed
 from numpy.typing import NDArray
 
 from fewflips.errors import InputError
@@ -144,7 +144,7 @@ def _solve_all(
         return index, work(index, seed_sequence(seed, index), stop.is_set)
 
     try:
-        pool = Parallel(n_jobs=jobs, backend="threading", return_as="generator_unordered")
+        pool = Parallel(n_jobs=min(jobs, cpu_count()), backend="threading", return_as="generator_unordered")
         for index, result in pool(delayed(one)(index) for index in indices):
             finished(index, result)
     finally:

@@ -17,9 +17,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from fewflips.compiled import compiled
 from fewflips.ordering.metric import FRACTION_BITS, UNIT, distance, edge_cost
 
 BREADTH = (5, 5, 3, 2, 1)  # neighbours tried at each depth of a move
@@ -59,7 +59,7 @@ class Move(NamedTuple):
     turn: NDArray[np.int64]  # (DEPTH + 1,), segment ends through which segments are entered
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def new_tour(path: NDArray[np.int64]) -> Any:
     """The tour of a path, closed by the dummy."""
     n = path.size + 1
@@ -73,7 +73,7 @@ def new_tour(path: NDArray[np.int64]) -> Any:
     return Tour(node, place, journal, np.zeros(1, np.int64), np.empty(n, np.int32))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def path_of(tour: Any) -> NDArray[np.int64]:
     """The path that a tour closes: the nodes after the dummy."""
     n = tour.node.size
@@ -83,13 +83,13 @@ def path_of(tour: Any) -> NDArray[np.int64]:
     return path
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def new_queue(n: int) -> Any:
     """An empty queue for n nodes."""
     return Queue(np.empty(n, np.int32), np.zeros(n, np.bool_), np.zeros(2, np.int64))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def push(queue: Any, node: int) -> None:
     """Append `node` unless it is waiting."""
     if not queue.waiting[node]:
@@ -98,7 +98,7 @@ def push(queue: Any, node: int) -> None:
         queue.span[1] += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def pop(queue: Any) -> int:
     """Take the first node."""
     node = queue.ring[queue.span[0]]
@@ -108,7 +108,7 @@ def pop(queue: Any) -> int:
     return node
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def new_move() -> Any:
     """Scratch for one move."""
     return Move(
@@ -121,7 +121,7 @@ def new_move() -> Any:
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def draw(state: NDArray[np.uint64], below: int) -> Any:
     """A pseudo-random integer of 0 ... below - 1 (splitmix64: Steele, Lea, Flood, OOPSLA 2014)."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)
@@ -132,7 +132,7 @@ def draw(state: NDArray[np.uint64], below: int) -> Any:
     return np.int64(bits >> np.uint64(33)) % below
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def rewrite(tour: Any, start: int, size: int) -> None:
     """Replace the stretch of `size` places from `start` by the scratch stretch, and journal what it held."""
     n = tour.node.size
@@ -151,7 +151,7 @@ def rewrite(tour: Any, start: int, size: int) -> None:
     tour.top[0] = top + size + 2
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def undo(tour: Any) -> None:
     """Take back every journaled stretch, the last one first."""
     n = tour.node.size
@@ -170,7 +170,7 @@ def undo(tour: Any) -> None:
     tour.top[0] = 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def cut_place(tour: Any, move: Any, edge: int) -> Any:
     """Place of the earlier end of a removed edge, and whether t[2 edge] is that end."""
     n = tour.node.size
@@ -181,7 +181,7 @@ def cut_place(tour: Any, move: Any, edge: int) -> Any:
     return q, False
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def segment_end(tour: Any, move: Any, k: int, which: int) -> int:
     """The segment end at t[which]: 2 s for the start of segment s, 2 s + 1 for its end.
 
@@ -196,7 +196,7 @@ def segment_end(tour: Any, move: Any, k: int, which: int) -> int:
     return 2 * ((s + 1) % k)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def segment_size(move: Any, k: int, s: int, n: int) -> int:
     """Places in segment s."""
     if s > 0:
@@ -204,7 +204,7 @@ def segment_size(move: Any, k: int, s: int, n: int) -> int:
     return move.cut[0] - move.cut[k - 1] + n
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def longest_if_tour(tour: Any, move: Any, k: int) -> int:
     """The longest segment if the first k edge exchanges of `move` close to a tour, else -1.
 
@@ -237,7 +237,7 @@ def longest_if_tour(tour: Any, move: Any, k: int) -> int:
     return longest if visited == k - 1 else -1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def apply_move(tour: Any, move: Any, k: int, longest: int) -> None:
     """Rewrite the tour outside its longest segment."""
     n = tour.node.size
@@ -258,7 +258,7 @@ def apply_move(tour: Any, move: Any, k: int, longest: int) -> None:
     rewrite(tour, (move.cut[longest] + 1) % n, filled)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def used_before(move: Any, depth: int, a: int, b: int, offset: int) -> bool:
     """Whether edge (a, b) is one of the move's removed (offset 0) or added (offset 1) edges so far."""
     for edge in range(depth - offset):
@@ -269,7 +269,7 @@ def used_before(move: Any, depth: int, a: int, b: int, offset: int) -> bool:
     return False
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def improve(source: Any, potentials: NDArray[np.int64], neighbours: Any, tour: Any, move: Any) -> Any:
     """Apply the first improving move that removes edge (t[0], t[1]); returns its gain in flips and its depth.
 
@@ -315,7 +315,7 @@ def improve(source: Any, potentials: NDArray[np.int64], neighbours: Any, tour: A
     return 0, 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def descend(source: Any, potentials: NDArray[np.int64], neighbours: Any, tour: Any, queue: Any, move: Any) -> int:
     """Apply improving moves until no queued node has one, or the journal is full; returns the gain in flips."""
     n = tour.node.size
@@ -338,7 +338,7 @@ def descend(source: Any, potentials: NDArray[np.int64], neighbours: Any, tour: A
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def choose_stretch(tour: Any, neighbours: Any, state: NDArray[np.uint64], cut: NDArray[np.int64]) -> int:
     """Four cuts near each other in the metric; returns the first place after a cut, fills three segment sizes.
 
@@ -376,7 +376,7 @@ def choose_stretch(tour: Any, neighbours: Any, state: NDArray[np.uint64], cut: N
     return (origin + ahead[(last + 1) % 4] + 1) % n
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def kick(
     source: Any, tour: Any, neighbours: Any, queue: Any, state: NDArray[np.uint64], sizes: NDArray[np.int64]
 ) -> Any:
@@ -401,7 +401,7 @@ def kick(
     return added
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def flips_between(source: Any, i: int, j: int) -> Any:
     """Distance of two nodes of the tour, in flips; 0 to the dummy."""
     n = source.shape[0]
@@ -410,7 +410,7 @@ def flips_between(source: Any, i: int, j: int) -> Any:
     return distance(source, i, j)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def search(
     source: Any,
     potentials: NDArray[np.int64],

@@ -14,10 +14,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import overload
 from numpy.typing import NDArray
 
+from fewflips.compiled import compiled
 from fewflips.errors import InputError
 from fewflips.flips import pack_rows, pairwise_distances, popcount
 
@@ -52,7 +53,7 @@ def _distance(source: Any, i: int, j: int) -> Any:
     return of_matrix
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def edge_cost(source: Any, potentials: NDArray[np.int64], i: int, j: int) -> Any:
     """Distance plus both potentials; node N is the dummy, at distance 0 from all, of potential 0."""
     n = potentials.size
@@ -63,7 +64,7 @@ def edge_cost(source: Any, potentials: NDArray[np.int64], i: int, j: int) -> Any
     return (distance(source, i, j) << FRACTION_BITS) + potentials[i] + potentials[j]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def path_length(source: Any, order: NDArray[np.int64]) -> Any:
     """Sum of the distances of consecutive nodes, in flips."""
     total = np.int64(0)

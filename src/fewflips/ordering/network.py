@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from fewflips.compiled import compiled
 from fewflips.ordering.bound import INSIDE, OUTSIDE, path_maxima, sift_down, sift_up, two_smallest
 from fewflips.ordering.metric import FRACTION_BITS, INFINITE, distance, edge_cost
 
@@ -44,7 +44,7 @@ class Scratch(NamedTuple):
     length: NDArray[np.int64]  # (m,)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def surviving_edges(source: Any, potentials: NDArray[np.int64], tree: Any, slack: int) -> Any:
     """Ends of the edges whose alpha is at most `slack`; the second end is N for the dummy. O(N^2).
 
@@ -70,7 +70,7 @@ def surviving_edges(source: Any, potentials: NDArray[np.int64], tree: Any, slack
     return u[:m].copy(), v[:m].copy()
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def new_network(source: Any, u: NDArray[np.int32], v: NDArray[np.int32]) -> Any:
     """The network of some edges."""
     n = source.shape[0]
@@ -93,7 +93,7 @@ def new_network(source: Any, u: NDArray[np.int32], v: NDArray[np.int32]) -> Any:
     return Network(start, other, edge, u, v, length)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def new_scratch(net: Any) -> Any:
     """Room for the 1-trees of a network."""
     n = net.start.size - 2
@@ -109,7 +109,7 @@ def new_scratch(net: Any) -> Any:
     )
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def dummy_edges(net: Any, status: NDArray[np.int8], potentials: NDArray[np.int64], one: Any) -> Any:
     """Choose the dummy's two cheapest edges, forced ones first; returns their cost, INFINITE if there are none."""
     n = potentials.size
@@ -134,7 +134,7 @@ def dummy_edges(net: Any, status: NDArray[np.int8], potentials: NDArray[np.int64
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def constrained_one_tree(net: Any, status: NDArray[np.int8], potentials: NDArray[np.int64], one: Any) -> Any:
     """A minimum 1-tree under one.length with all IN and no OUT edges; returns its value, INFINITE if none."""
     n = potentials.size
@@ -184,7 +184,7 @@ def constrained_one_tree(net: Any, status: NDArray[np.int8], potentials: NDArray
     return total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def forced_edges_missing(status: NDArray[np.int8], one: Any) -> bool:
     """Whether some IN edge is not in the 1-tree: then the IN edges hold a cycle."""
     n = one.parent.size
@@ -196,7 +196,7 @@ def forced_edges_missing(status: NDArray[np.int8], one: Any) -> bool:
     return missing > 0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def propagate(net: Any, status: NDArray[np.int8]) -> bool:
     """Apply "two edges at each node" until nothing changes; False if that is impossible."""
     changed = True
@@ -219,7 +219,7 @@ def propagate(net: Any, status: NDArray[np.int8]) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def fix_by_cost(net: Any, status: NDArray[np.int8], potentials: NDArray[np.int64], slack: int, one: Any) -> int:
     """Take out the edges whose use adds more than `slack`, force those whose absence does; returns how many.
 
@@ -255,7 +255,7 @@ def fix_by_cost(net: Any, status: NDArray[np.int8], potentials: NDArray[np.int64
     return fixed
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def fix_dummy_edges(net: Any, status: NDArray[np.int8], potentials: NDArray[np.int64], slack: int, one: Any) -> int:
     """The same for the dummy's edges: the third cheapest replaces one of the two, the dearer of which gives way."""
     n = potentials.size
@@ -286,7 +286,7 @@ def fix_dummy_edges(net: Any, status: NDArray[np.int8], potentials: NDArray[np.i
     return fixed
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def path_of_one_tree(net: Any, one: Any) -> NDArray[np.int64]:
     """The path of a 1-tree whose degrees are all 2."""
     n = one.parent.size

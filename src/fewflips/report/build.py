@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from fewflips.accelerator import Accelerator
@@ -207,6 +208,6 @@ def comparison_check(comparison: Comparison, *, passed: bool) -> Check:
         random_inputs=comparison.random_inputs,
         values=comparison.values,
         equal_share=comparison.equal_share,
-        largest_difference=comparison.largest_difference,
+        largest_difference=comparison.largest_difference if isfinite(comparison.largest_difference) else None,
         bit_exact=comparison.bit_exact,
     )

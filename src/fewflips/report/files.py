@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from fewflips.optimization import Optimization
 
 
+RESULT_NAMES = ("model.tflite", "model.onnx", "model.onnx.data", "schedule.json", "report.json", "report.html")
+"""Files that an optimization may write."""
+
+
 def save_optimization(result: Optimization, folder: Path) -> tuple[Path, ...]:
     """Write the model, the schedule and the reports of an optimization.
 
@@ -38,22 +42,63 @@ def save_optimization(result: Optimization, folder: Path) -> tuple[Path, ...]:
     OutputError
         If anything cannot be written; then nothing is left behind.
     """
+    check_writable(folder, result.network.path)
     staging = _staging_folder(folder)
     try:
         _stage(result, staging)
-        files = sorted(staging.iterdir())
-        for file in files:
-            os.replace(file, folder / file.name)
+        files = [folder / file.name for file in sorted(staging.iterdir())]
+        _put_in_place(staging, files)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written: {error.strerror}; choose another --output") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-    return tuple(folder / file.name for file in files)
+    return tuple(files)
 
 
-def check_writable(folder: Path) -> None:
-    """Raise :class:`OutputError` now, rather than after long work, if a folder cannot be written."""
-    _staging_folder(folder).rmdir()
+def _put_in_place(staging: Path, files: list[Path]) -> None:
+    """Move staged files to their places; if one cannot be moved, put back what was there before."""
+    former = Path(tempfile.mkdtemp(dir=staging))
+    replaced: list[Path] = []
+    try:
+        for file in files:
+            if file.exists():
+                os.replace(file, former / file.name)
+            replaced.append(file)
+            os.replace(staging / file.name, file)
+    except BaseException:
+        for file in replaced:
+            file.unlink(missing_ok=True)
+            if (former / file.name).exists():
+                os.replace(former / file.name, file)
+        raise
+
+
+def check_writable(folder: Path, model: Path) -> None:
+    """Find out now, rather than after long work, whether results can be written to a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        May be missing; it is not created.
+    model : Path
+        The model that is optimized; it must not be among the files that would be replaced.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written, holds a folder where a file is to be, or the model itself would be
+        replaced.
+    """
+    for name in RESULT_NAMES:
+        target = folder / name
+        if target.is_dir():
+            raise OutputError(f"{target}: expected a file or nothing, got a folder; choose another --output")
+        if target.exists() and (target.samefile(model) if model.exists() else False):
+            raise OutputError(f"{target}: is the model itself and would be replaced; choose another --output")
+        if name.endswith(".data") and target.exists() and folder.resolve() == model.resolve().parent:
+            raise OutputError(f"{target}: may belong to the model and would be replaced; choose another --output")
+    existing = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+    _staging_folder(existing).rmdir()
 
 
 def _staging_folder(folder: Path) -> Path:

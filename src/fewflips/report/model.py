@@ -172,7 +172,7 @@ class Check(_Record):
     random_inputs: Count
     values: Annotated[Count, Field(description="output values compared")]
     equal_share: Annotated[float, Field(ge=0, le=1, description="share of equal values")]
-    largest_difference: Annotated[float, Field(ge=0)]
+    largest_difference: Annotated[float | None, Field(ge=0, description="null where it is not finite")]
     bit_exact: bool
 
 

@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.accelerator.dataflows.base import Dataflow, Segment, chunks, output_tiles, pad_last, pass_starts
+from fewflips.accelerator.dataflows.base import (
+    Dataflow,
+    Segment,
+    check_stream_size,
+    chunks,
+    output_tiles,
+    pad_last,
+    pass_starts,
+)
 from fewflips.streams import Stream
 
 if TYPE_CHECKING:
@@ -40,6 +48,10 @@ class ActivationStationary(Dataflow):
             for group in range(groups)
             for lanes in chunks(layer.k, array.lanes)
         )
+
+    def lanes_in(self, layer: Layer, array: Accelerator) -> int:
+        """Lanes of the array."""
+        return array.lanes
 
     def weight_stream(
         self,
@@ -73,6 +85,9 @@ class ActivationStationary(Dataflow):
         array: Accelerator,
     ) -> Stream:
         """Contents of the tile registers: one load a segment, or one a channel in a depthwise layer."""
+        channels = layer.n if layer.is_depthwise else 1
+        loads_in_all = -(-layer.m // array.columns) * len(segments) * channels
+        check_stream_size(loads_in_all * array.columns * array.lanes, layer, array)
         tiles = output_tiles(codes, array.columns)
         outputs_per_group = layer.n // layer.groups
         if not layer.is_depthwise:

@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fewflips.errors import AcceleratorError
 from fewflips.streams import Stream
 
 if TYPE_CHECKING:
     from fewflips.accelerator.machine import Accelerator
     from fewflips.network.layer import Layer
+
+
+LARGEST_STREAM_BYTES = 1 << 30
+"""Activation streams beyond this are refused rather than laid out in memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +132,10 @@ class Dataflow(ABC):
             Words, passes and repeats.
         """
 
+    @abstractmethod
+    def lanes_in(self, layer: Layer, array: Accelerator) -> int:
+        """How many indices of the `lanes_axis` a segment of a layer has room for."""
+
     def chains(self, layer: Layer, array: Accelerator) -> int:
         """How many paths a segment's order is cut into, loaded side by side; 1 where one word follows another."""
         return 1
@@ -180,6 +189,16 @@ def pad_last(words: NDArray[np.unsignedinteger], width: int) -> NDArray[np.unsig
     """Zeros appended along the last axis up to `width`: idle lanes."""
     missing = width - words.shape[-1]
     return np.pad(words, [(0, 0)] * (words.ndim - 1) + [(0, missing)]) if missing else words
+
+
+def check_stream_size(words: int, layer: Layer, array: Accelerator) -> None:
+    """Raise :class:`AcceleratorError` where a stream would take more memory than :data:`LARGEST_STREAM_BYTES`."""
+    if words > LARGEST_STREAM_BYTES:
+        raise AcceleratorError(
+            f"{layer}: its activation stream on {array.lanes} lanes x {array.columns} columns takes "
+            f"{words / 2**30:.1f} GiB, expected at most {LARGEST_STREAM_BYTES / 2**30:g}: take a smaller array, or "
+            "measure without sample inputs"
+        )
 
 
 def pass_starts(lengths: list[int]) -> NDArray[np.int64]:

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.accelerator.dataflows.base import Dataflow, Segment, chunks, output_tiles, pad_last, pass_starts
+from fewflips.accelerator.dataflows.base import (
+    Dataflow,
+    Segment,
+    check_stream_size,
+    chunks,
+    output_tiles,
+    pad_last,
+    pass_starts,
+)
 from fewflips.streams import Stream
 
 if TYPE_CHECKING:
@@ -33,12 +41,16 @@ class OutputStationary(Dataflow):
     def segments(self, layer: Layer, array: Accelerator) -> tuple[Segment, ...]:
         """One segment for every `columns` output channels of a group (depthwise: for every channel)."""
         outputs = layer.n // layer.groups
-        columns = self._columns(layer, array)
+        columns = self.lanes_in(layer, array)
         return tuple(
             Segment(lanes, np.arange(layer.k))
             for group in range(layer.groups)
             for lanes in chunks(outputs, columns, start=group * outputs)
         )
+
+    def lanes_in(self, layer: Layer, array: Accelerator) -> int:
+        """Columns of the array; one in a depthwise layer."""
+        return 1 if layer.is_depthwise else array.columns
 
     def weight_stream(
         self,
@@ -49,7 +61,7 @@ class OutputStationary(Dataflow):
         array: Accelerator,
     ) -> Stream:
         """W[k, tile] over k, once for every tile of output pixels."""
-        columns = self._columns(layer, array)
+        columns = self.lanes_in(layer, array)
         passes = [pad_last(self.segment_words(codes, segment), columns) for segment in segments]
         return Stream(
             port="weights",
@@ -73,6 +85,7 @@ class OutputStationary(Dataflow):
         array: Accelerator,
     ) -> Stream:
         """X[tile, k] over k in the order of each segment."""
+        check_stream_size(-(-layer.m // array.lanes) * len(segments) * layer.k * array.lanes, layer, array)
         tiles = output_tiles(codes, array.lanes)
         outputs_per_group = layer.n // layer.groups
         passes = [
@@ -84,9 +97,5 @@ class OutputStationary(Dataflow):
             words=words.reshape(-1, array.lanes),
             pass_starts=np.arange(words.shape[0] * words.shape[1], dtype=np.int64) * layer.k,
             bits=bits,
-            hops=self._columns(layer, array) if array.forwarding == "systolic" else 1,
+            hops=self.lanes_in(layer, array) if array.forwarding == "systolic" else 1,
         )
-
-    @staticmethod
-    def _columns(layer: Layer, array: Accelerator) -> int:
-        return 1 if layer.is_depthwise else array.columns

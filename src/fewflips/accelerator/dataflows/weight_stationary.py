@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.accelerator.dataflows.base import Dataflow, Segment, chunks, pad_last, pass_starts
+from fewflips.accelerator.dataflows.base import Dataflow, Segment, check_stream_size, chunks, pad_last, pass_starts
 from fewflips.streams import Stream
 
 if TYPE_CHECKING:
@@ -57,6 +57,10 @@ class WeightStationary(Dataflow):
             start += length
         return table[table >= 0]
 
+    def lanes_in(self, layer: Layer, array: Accelerator) -> int:
+        """Lanes of the array."""
+        return array.lanes
+
     def weight_stream(
         self,
         layer: Layer,
@@ -94,6 +98,8 @@ class WeightStationary(Dataflow):
     ) -> Stream:
         """X[m, segment] over m, once for every tile of output channels (depthwise: once for every channel)."""
         outputs_per_group = layer.n // layer.groups
+        channels = layer.n if layer.is_depthwise else 1
+        check_stream_size(len(segments) * channels * layer.m * array.lanes, layer, array)
         if layer.is_depthwise:
             passes = [codes[n // outputs_per_group][:, segment.lanes] for segment in segments for n in segment.order]
             tiles = 1
