@@ -19,9 +19,7 @@ from numpy.typing import NDArray
 
 from fewflips.compiled import compiled
 from fewflips.ordering.bound import MOMENTUM, dual_value, flips_of, spanning_tree
-from fewflips.ordering.cuts import CutPool, Cuts, price
-from fewflips.ordering.metric import FRACTION_BITS, INFINITE, UNIT
-from fewflips.ordering.network import (
+from fewflips.ordering.candidates import (
     FREE,
     IN,
     OUT,
@@ -34,6 +32,8 @@ from fewflips.ordering.network import (
     propagate,
     surviving_edges,
 )
+from fewflips.ordering.cuts import CutPool, Cuts, price
+from fewflips.ordering.metric import FRACTION_BITS, INFINITE, UNIT
 
 STEP_DECAY = 0.7  # of the step factor, after some iterations without a better bound:
 PATIENCE = (5, 20)  # a tenth of all iterations, within these limits

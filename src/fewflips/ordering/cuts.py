@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.compiled import compiled
-from fewflips.ordering.network import Network
+from fewflips.ordering.candidates import Network
 
 THRESHOLDS = (0.02, 0.1, 0.2, 0.3, 0.4)
 VIOLATION = 0.1  # least violation of a cut that is added
