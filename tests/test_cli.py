@@ -164,8 +164,7 @@ def test_ctrl_c_exits_with_130_and_leaves_nothing(shared: Path, tmp_path: Path):
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors.strip().splitlines()[-1].endswith("fewflips: interrupted")
-    assert "Traceback" not in errors
+    assert errors.strip() == "fewflips: interrupted"  # click begins a new line after ^C
     assert output == ""
     assert list(tmp_path.iterdir()) == []
 

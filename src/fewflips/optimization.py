@@ -179,9 +179,7 @@ def optimize(
 
     network = model if isinstance(model, Network) else load(model)
     array = load_accelerator(accelerator)
-    name = accelerator.name if isinstance(accelerator, Accelerator) else str(accelerator)
-    source = None if inputs is None else printable_name(str(inputs))
-    request = Request(printable_name(str(network.path)), printable_name(name), mode, source, prove, seed)
+    request = _request(network, accelerator, mode, inputs, prove, seed)
     effort = Effort.prove() if prove else Effort.default()
     natural = natural_orders(network, array)
     samples, notes = read_samples(network, inputs)
@@ -265,6 +263,25 @@ def check_schedule(
         equal_share=1.0,
         largest_difference=0.0,
         bit_exact=True,
+    )
+
+
+def _request(
+    network: Network,
+    accelerator: str | Path | Accelerator,
+    mode: Mode,
+    inputs: str | Path | None,
+    prove: bool,
+    seed: int,
+) -> Request:
+    machine = accelerator.name if isinstance(accelerator, Accelerator) else str(accelerator)
+    return Request(
+        model=printable_name(str(network.path)),
+        accelerator=printable_name(machine),
+        mode=mode,
+        inputs=None if inputs is None else printable_name(str(inputs)),
+        prove=prove,
+        seed=seed,
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Sequence
+from contextlib import closing
 
 import numpy as np
 from joblib import Parallel, cpu_count, delayed
@@ -143,9 +145,12 @@ def _solve_all(
     def one(index: int) -> tuple[int, PathResult]:
         return index, work(index, seed_sequence(seed, index), stop.is_set)
 
-    try:
-        pool = Parallel(n_jobs=min(jobs, cpu_count()), backend="threading", return_as="generator_unordered")
-        for index, result in pool(delayed(one)(index) for index in indices):
-            finished(index, result)
-    finally:
-        stop.set()
+    pool = Parallel(n_jobs=min(jobs, cpu_count()), backend="threading", return_as="generator_unordered")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "[0-9]+ tasks which were still being processed", UserWarning)
+        with closing(pool(delayed(one)(index) for index in indices)) as results:
+            try:
+                for index, result in results:
+                    finished(index, result)
+            finally:
+                stop.set()
