@@ -21,6 +21,7 @@ types: setup-test
 bench: setup-test
 	$(BIN)/python benchmarks/counting.py
 	$(BIN)/python benchmarks/ordering.py
+	$(BIN)/python benchmarks/networks.py
 	$(BIN)/python benchmarks/command.py
 
 setup: $(VENV)/installed
