@@ -177,3 +177,16 @@ def test_a_closed_pipe_is_no_error(branching):
     os.close(writer)
     assert process.stderr == ""
     assert process.returncode == 0
+
+
+def test_ctrl_c_while_the_command_is_loading(monkeypatch, capsys):
+    from fewflips import __main__ as entry
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fewflips.cli.main", interrupted)
+    with pytest.raises(SystemExit) as stopped:
+        entry.main()
+    assert stopped.value.code == 130
+    assert capsys.readouterr().err == "fewflips: interrupted\n"
