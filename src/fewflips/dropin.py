@@ -170,7 +170,14 @@ def streaming_axes(network: Network, array: Accelerator, groups: ChannelGroups) 
 
 
 def drop_in_certificates(
-    network: Network, array: Accelerator, flips: Mapping[str, int], *, effort: Effort, seed: int, jobs: int
+    network: Network,
+    array: Accelerator,
+    flips: Mapping[str, int],
+    *,
+    effort: Effort,
+    seed: int,
+    jobs: int,
+    progress: Progress | None = None,
 ) -> dict[str, Certificate]:
     """Lower bounds of each layer under one order for all its segments, as a drop-in file has it.
 
@@ -188,6 +195,8 @@ def drop_in_certificates(
         Of the solver.
     jobs : int
         Layers at a time.
+    progress : callable, optional
+        Called as ``progress(phase, done, total)``.
 
     Returns
     -------
@@ -201,7 +210,8 @@ def drop_in_certificates(
         for segment in _merged_segments(array.flow.segments(layer, array)):
             owners.append(layer)
             words.append(array.flow.segment_words(codes, segment))
-    results = order_segments(words, effort=effort, seed=seed, jobs=jobs)
+    finished = counter(progress, "bounding the drop-in", len(words))
+    results = order_segments(words, effort=effort, seed=seed, jobs=jobs, progress=finished)
     bounds = {layer.name: 0 for layer in network.layers}
     orders = {layer.name: 0 for layer in network.layers}
     for layer, instance, result in zip(owners, words, results, strict=True):
@@ -285,7 +295,7 @@ def _permuted(
 
 
 def _chains(network: Network, array: Accelerator, groups: ChannelGroups, group: int) -> int:
-    """Chains of the layer that streams a group most often, which decides how its path is laid out."""
+    """Most chains of any layer in which a group streams: its path is laid out along so many."""
     layers = [
         layer
         for layer, tied in streaming_axes(network, array, groups)

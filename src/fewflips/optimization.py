@@ -305,7 +305,9 @@ def _make_drop_in(
     counts = count_network(rewritten, array, [natural_orders(rewritten, array)], samples, progress)[0]
     flips = {layer.name: count.weights.within for layer, count in zip(network.layers, counts.values(), strict=True)}
     bound_effort = effort if effort == Effort.prove() else Effort.quick()
-    certificates = drop_in_certificates(network, array, flips, effort=bound_effort, seed=seed, jobs=jobs)
+    certificates = drop_in_certificates(
+        network, array, flips, effort=bound_effort, seed=seed, jobs=jobs, progress=progress
+    )
     return DropIn(rewritten, plan, comparison, certificates, counts, folder)
 
 

@@ -14,7 +14,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
 from fewflips.errors import InputError
-from fewflips.network.runtimes import InputSpec
+from fewflips.network.runtimes import InputSpec, check_feeds
 from fewflips.network.tflite import read, tensor_indices
 
 
@@ -69,7 +69,7 @@ class Session:
         InputError
             If an input is missing or does not fit, or a tensor is not known.
         """
-        self._check(feeds)
+        check_feeds(Path(self._path), self.inputs, feeds)
         if self._needs_all(fetch):
             self._load()
         for spec in self.inputs:
@@ -109,17 +109,6 @@ class Session:
             return False
         self._keeps_all = True
         return True
-
-    def _check(self, feeds: Mapping[str, NDArray[Any]]) -> None:
-        for spec in self.inputs:
-            value = feeds.get(spec.name)
-            if value is None:
-                raise InputError(f"{self._path}: expected a value for the input '{spec.name}', got {sorted(feeds)}")
-            if value.shape != spec.shape or value.dtype != spec.dtype:
-                raise InputError(
-                    f"{self._path}: input '{spec.name}': expected shape {spec.shape} and type {spec.dtype}, got "
-                    f"{value.shape} and {value.dtype}"
-                )
 
 
 def executes_in_integers(path: str) -> bool:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from fewflips.formats import StorageType
-from fewflips.network.onnx_file import FLOAT_TYPES, STORAGE_TYPES, Node, OnnxFile
+from fewflips.network.onnx_file import STORAGE_TYPES, Node, OnnxFile
 from fewflips.network.onnx_shapes import CONTRIB, Value
 
 _RANDOM = frozenset(
@@ -59,7 +59,8 @@ class View:
         """Constants and axes to reorder in order to reorder an axis of the view; None where it cannot be."""
         if axis in self.fixed:
             return None
-        return tuple((name, axes[axis]) for name, axes in self.leaves.items() if axes[axis] is not None)  # type: ignore[misc]
+        found = ((name, axes[axis]) for name, axes in self.leaves.items())
+        return tuple((name, along) for name, along in found if along is not None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +162,7 @@ class Constants:
                 return None
             values = self._file.values(constant)
             zero = np.zeros((1,) * values.ndim, dtype=np.int32)
-            return IntegerWeights(name, values, storage, zero, frozenset())  # type: ignore[arg-type]
+            return IntegerWeights(name, values, storage, zero, frozenset())
         node = self._producers.get(name)
         if node is None:
             return None
@@ -172,11 +173,6 @@ class Constants:
         if is_dequantize(node):
             return self._dequantized(node)
         return self._quantized(node) if is_quantize(node) else None
-
-    def is_float(self, name: str) -> bool:
-        """Whether a constant holds floats that no integers stand behind."""
-        value = self._values.get(name)
-        return value is not None and value.element_type in FLOAT_TYPES and self.integer_weights(name) is None
 
     def quantization_axis(self, node: Node, rank: int) -> int | None:
         """Axis along which a (de)quantization has scales of its own; None where there is one scale."""

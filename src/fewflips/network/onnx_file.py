@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, SupportsInt
 
 import numpy as np
 import onnx
@@ -241,7 +242,7 @@ class OnnxFile:
         self.constants = {name: value for name, value in initial.items() if name not in overridable} | held
         self.overridable = {name: initial[name] for name in overridable}
 
-    def values(self, constant: Constant) -> NDArray[np.generic]:
+    def values(self, constant: Constant) -> NDArray[Any]:
         """Values of a constant.
 
         Parameters
@@ -501,9 +502,9 @@ def _node_tensors(node: NodeProto) -> Iterator[TensorProto]:
             yield from _graph_tensors(graph)
 
 
-def element_count(dims: object) -> int | None:
+def element_count(dims: Iterable[SupportsInt]) -> int | None:
     """Count the elements of a shape; None where it is negative somewhere or beyond :data:`MAX_ELEMENTS`."""
-    lengths = [int(length) for length in dims]  # type: ignore[attr-defined]
+    lengths = [int(length) for length in dims]
     if any(length < 0 or length > MAX_ELEMENTS for length in lengths) or len(lengths) > 64:
         return None
     size = prod(lengths)
@@ -572,7 +573,7 @@ def _bytes_of(path: Path) -> bytes:
 def _text(value: object) -> str:
     """Check a string of the file; protobuf hands over bytes where they are no UTF-8."""
     if not isinstance(value, str):
-        raise ModelError(f"damaged ONNX file: expected text in UTF-8, got {bytes(value)[:40]!r}")  # type: ignore[call-overload]
+        raise ModelError(f"damaged ONNX file: expected text in UTF-8, got {value!r:.40}")
     return value
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from onnx import GraphProto, NodeProto
 
 from fewflips.errors import InputError, ModelError
-from fewflips.network.runtimes import InputSpec
+from fewflips.network.runtimes import InputSpec, check_feeds
 
 MAX_THREADS = 2
 """Threads of a session."""
@@ -129,7 +129,7 @@ class Session:
         InputError
             If an input is missing or does not fit, or a tensor is not known.
         """
-        self._check(feeds)
+        check_feeds(self._path, self.inputs, feeds)
         unknown = next((name for name in fetch if name not in self._known), None)
         if unknown is not None:
             raise InputError(f"{self._path}: '{unknown}' was not asked for when the session was opened; name it there")
@@ -156,17 +156,6 @@ class Session:
         shape = tuple(length if isinstance(length, int) and length >= 0 else 1 for length in argument.shape)
         scale, zero_point = (None, None) if model is None else _quantization(model.graph, argument.name, self._path)
         return InputSpec(argument.name, shape, np.dtype(_DTYPES[argument.type]), scale, zero_point)
-
-    def _check(self, feeds: Mapping[str, NDArray[Any]]) -> None:
-        for spec in self.inputs:
-            value = feeds.get(spec.name)
-            if value is None:
-                raise InputError(f"{self._path}: expected a value for the input '{spec.name}', got {sorted(feeds)}")
-            if value.shape != spec.shape or value.dtype != spec.dtype:
-                raise InputError(
-                    f"{self._path}: input '{spec.name}': expected shape {spec.shape} and type {spec.dtype}, got "
-                    f"{value.shape} and {value.dtype}"
-                )
 
 
 def executes_in_integers(path: str) -> bool:

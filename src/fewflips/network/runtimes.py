@@ -71,6 +71,19 @@ class InputSpec:
     zero_point: int | None = None
 
 
+def check_feeds(path: Path, inputs: Sequence[InputSpec], feeds: Mapping[str, NDArray[Any]]) -> None:
+    """Raise :class:`InputError` unless there is a value of the right shape and type for every input of a model."""
+    for spec in inputs:
+        value = feeds.get(spec.name)
+        if value is None:
+            raise InputError(f"{path}: expected a value for the input '{spec.name}', got {sorted(feeds)}")
+        if value.shape != spec.shape or value.dtype != spec.dtype:
+            raise InputError(
+                f"{path}: input '{spec.name}': expected shape {spec.shape} and type {spec.dtype}, got "
+                f"{value.shape} and {value.dtype}"
+            )
+
+
 class Session(Protocol):
     """What a format's session class provides; its constructor takes (path, fetch)."""
 

@@ -58,18 +58,17 @@ def save_optimization(result: Optimization, folder: Path) -> tuple[Path, ...]:
 def _put_in_place(staging: Path, files: list[Path]) -> None:
     """Move staged files to their places; if one cannot be moved, put back what was there before."""
     former = Path(tempfile.mkdtemp(dir=staging))
-    replaced: list[Path] = []
     try:
         for file in files:
             if file.exists():
                 os.replace(file, former / file.name)
-            replaced.append(file)
             os.replace(staging / file.name, file)
-    except BaseException:
-        for file in replaced:
-            file.unlink(missing_ok=True)
+    except BaseException:  # Ctrl-C, too: where each file is tells how far it came
+        for file in files:
             if (former / file.name).exists():
                 os.replace(former / file.name, file)
+            elif not (staging / file.name).exists():
+                file.unlink(missing_ok=True)
         raise
 
 
@@ -93,7 +92,7 @@ def check_writable(folder: Path, model: Path) -> None:
         target = folder / name
         if target.is_dir():
             raise OutputError(f"{target}: expected a file or nothing, got a folder; choose another --output")
-        if target.exists() and (target.samefile(model) if model.exists() else False):
+        if target.exists() and model.exists() and target.samefile(model):
             raise OutputError(f"{target}: is the model itself and would be replaced; choose another --output")
         if name.endswith(".data") and target.exists() and folder.resolve() == model.resolve().parent:
             raise OutputError(f"{target}: may belong to the model and would be replaced; choose another --output")
