@@ -32,10 +32,10 @@ $(VENV)/installed: pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	touch $@
 
-$(VENV)/installed-dev: pyproject.toml scripts/install_chromium.sh
+$(VENV)/installed-dev: pyproject.toml scripts/install_test_tools.sh
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	sh scripts/install_chromium.sh
+	sh scripts/install_test_tools.sh
 	touch $(VENV)/installed $@
 
 clean:

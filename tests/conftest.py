@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,25 @@ def shared() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return folder
+
+
+@pytest.fixture(scope="session")
+def iverilog() -> str:
+    """Path of Icarus Verilog's compiler; tests skip without it, and fail where CI=true."""
+    return _tool("iverilog")
+
+
+@pytest.fixture(scope="session")
+def opensta() -> str:
+    """Path of OpenSTA; tests skip without it, and fail where CI=true."""
+    return _tool("sta")
+
+
+def _tool(name: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        reason = f"{name} was not found: run `make setup-test` as root, or install it"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return path

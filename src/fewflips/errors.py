@@ -37,3 +37,19 @@ class VerificationError(FewflipsError):
 
 class OutputError(FewflipsError, OSError):
     """A result could not be written."""
+
+
+class ToolError(FewflipsError, RuntimeError):
+    """An external program (Yosys, Icarus Verilog, ...) is missing, too old, or failed."""
+
+
+class CellLibraryError(InputError):
+    """A Liberty file or cell table is damaged, or lacks what a netlist needs."""
+
+
+class NetlistError(InputError):
+    """A netlist cannot be simulated: loops, latches, unknown cells, several drivers of a net."""
+
+
+class ParasiticsError(InputError):
+    """A SPEF file is damaged, or belongs to another design."""

@@ -37,6 +37,33 @@ class Operand(BaseModel):
     bits: Annotated[int, Field(ge=2, le=16)] | None = None
 
 
+class DatapathOptions(BaseModel):
+    """How the arithmetic units are built; needed for energy, not for flips.
+
+    Attributes
+    ----------
+    multiplier : {"synthesizer", "booth"}
+        The synthesizer's own choice, or radix-4 Booth recoding of the weight.
+    accumulator_bits : int or None
+        Width of sums, 8 to 64. None: the narrowest that no layer of the network can overflow.
+    product_registers : bool
+        Whether an activation-stationary column stores its products before it adds them.
+    partial_sum_input : bool
+        Whether a column adds the partial sum of earlier segments.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    multiplier: Annotated[
+        Literal["synthesizer", "booth"], Field(description="the synthesizer's choice, or radix-4 Booth recoding")
+    ] = "synthesizer"
+    accumulator_bits: Annotated[
+        int | None, Field(ge=8, le=64, description="width of sums; null: as narrow as the network allows")
+    ] = None
+    product_registers: Annotated[bool, Field(description="whether a column stores products before adding them")] = False
+    partial_sum_input: Annotated[bool, Field(description="whether a column adds the sum of earlier segments")] = True
+
+
 class Accelerator(BaseModel):
     """An array of multipliers and the way operands reach it.
 
@@ -59,6 +86,8 @@ class Accelerator(BaseModel):
         toggles one register in every unit that it passes.
     weights, activations : Operand
         Number format and width of each operand.
+    datapath : DatapathOptions
+        How the arithmetic units are built.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -71,6 +100,7 @@ class Accelerator(BaseModel):
     forwarding: Literal["broadcast", "systolic"] = "broadcast"
     weights: Operand = Operand()
     activations: Operand = Operand()
+    datapath: DatapathOptions = DatapathOptions()
 
     @field_validator("dataflow")
     @classmethod

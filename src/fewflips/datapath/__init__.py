@@ -1,0 +1,1 @@
+"""Register-transfer level: the arithmetic units of an accelerator as Verilog, with testbenches."""

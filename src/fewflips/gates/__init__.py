@@ -1,0 +1,1 @@
+"""Gate level: synthesis, netlists, cell libraries, switching simulation, energy."""
