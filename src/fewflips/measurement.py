@@ -22,10 +22,10 @@ from fewflips.report.model import (
     LayerMeasurement,
     MeasureReport,
     MeasureTotals,
-    ModelFile,
     PortFlips,
     PortTotals,
 )
+from fewflips.report.record import ModelFile
 from fewflips.schedule import LayerOrders
 from fewflips.streams import FlipCount, activation_codes, add_counts, count_flips, weight_codes
 from fewflips.version import __version__

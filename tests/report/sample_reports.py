@@ -16,7 +16,6 @@ from fewflips.report.model import (
     LayerResult,
     MeasureReport,
     MeasureTotals,
-    ModelFile,
     OptimizeReport,
     PortFlips,
     PortPair,
@@ -28,6 +27,7 @@ from fewflips.report.model import (
     TotalsPair,
 )
 from fewflips.report.picture import StreamPicture
+from fewflips.report.record import ModelFile
 
 LANES = 16
 BITS = 8

@@ -7,26 +7,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from fewflips.accelerator import Accelerator
-
-Count = Annotated[int, Field(ge=0)]
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from fewflips.report.energy_model import CellsRecord, DatapathRecord, EnergySettings, LayerEnergy
+from fewflips.report.record import Count, ModelFile, Record
 
 
-class ModelFile(_Record):
-    """The model that was read."""
-
-    file: Annotated[str, Field(description="file name, without its folder")]
-    format: Literal["tflite", "onnx"]
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-
-
-class PortFlips(_Record):
+class PortFlips(Record):
     """Flips of one operand port of one layer, counted exactly on the streams as they are."""
 
     flips: Annotated[Count, Field(description="flips within passes, each pass taken once")]
@@ -41,7 +29,7 @@ class PortFlips(_Record):
     ]
 
 
-class LayerMeasurement(_Record):
+class LayerMeasurement(Record):
     """One layer as it stands."""
 
     name: str
@@ -59,7 +47,7 @@ class LayerMeasurement(_Record):
     ] = None
 
 
-class PortTotals(_Record):
+class PortTotals(Record):
     """Sum over the layers, weighted by repeats: flips of one inference."""
 
     flips: Count
@@ -67,7 +55,7 @@ class PortTotals(_Record):
     nhd: Annotated[float, Field(ge=0, le=1)]
 
 
-class MeasureTotals(_Record):
+class MeasureTotals(Record):
     """Both ports."""
 
     macs: Count
@@ -75,7 +63,7 @@ class MeasureTotals(_Record):
     activations: PortTotals | None = None
 
 
-class MeasureReport(_Record):
+class MeasureReport(Record):
     """Result of ``fewflips measure``."""
 
     format: Literal["fewflips-measurement"] = "fewflips-measurement"
@@ -89,7 +77,7 @@ class MeasureReport(_Record):
     notes: tuple[str, ...] = ()
 
 
-class PortResult(_Record):
+class PortResult(Record):
     """Flips of one operand port of one layer, before and after."""
 
     baseline_flips: Annotated[Count, Field(description="within one pass over all segments, as stored")]
@@ -112,14 +100,31 @@ class PortResult(_Record):
     optimized_bit_position_flips: tuple[Count, ...]
 
 
-class PortPair(_Record):
+class PortPair(Record):
     """Both ports of one layer under one kind of optimization."""
 
     weights: PortResult
     activations: PortResult | None = None
 
 
-class LayerResult(_Record):
+class EnergyComparison(Record):
+    """Gate-level energy of a layer, or of all, before and after."""
+
+    baseline: Annotated[LayerEnergy, Field(description="as stored, in natural order")]
+    schedule: Annotated[LayerEnergy | None, Field(description="in scheduled order; null where none was made")] = None
+    drop_in: Annotated[LayerEnergy | None, Field(description="of the drop-in file; null where none was made")] = None
+
+
+class EnergyResult(Record):
+    """Energy of one inference before and after, and how it was simulated."""
+
+    settings: EnergySettings
+    total: EnergyComparison
+    datapath: DatapathRecord
+    cells: CellsRecord
+
+
+class LayerResult(Record):
     """One layer before and after.
 
     ``weights`` and ``activations`` are those of the schedule where one was made, otherwise those of the
@@ -139,9 +144,12 @@ class LayerResult(_Record):
         PortResult | None, Field(description="mean of the sample inputs; null where none were given")
     ] = None
     drop_in: PortPair | None = None
+    energy: Annotated[
+        EnergyComparison | None, Field(description="gate level; null where it was not simulated (--energy)")
+    ] = None
 
 
-class ResultTotals(_Record):
+class ResultTotals(Record):
     """Sum over the layers, weighted by repeats: flips of one inference."""
 
     baseline_flips: Count
@@ -156,14 +164,14 @@ class ResultTotals(_Record):
     optimized_seam_flips: Count
 
 
-class TotalsPair(_Record):
+class TotalsPair(Record):
     """Both ports under one kind of optimization."""
 
     weights: ResultTotals
     activations: ResultTotals | None = None
 
 
-class Check(_Record):
+class Check(Record):
     """How an output was checked before it was written."""
 
     passed: bool
@@ -176,7 +184,7 @@ class Check(_Record):
     bit_exact: bool
 
 
-class ScheduleSummary(_Record):
+class ScheduleSummary(Record):
     """The schedule beside the report."""
 
     file: str
@@ -184,7 +192,7 @@ class ScheduleSummary(_Record):
     check: Check
 
 
-class DropInSummary(_Record):
+class DropInSummary(Record):
     """The rewritten model beside the report."""
 
     file: str
@@ -195,7 +203,7 @@ class DropInSummary(_Record):
     check: Check
 
 
-class Settings(_Record):
+class Settings(Record):
     """What the user asked for."""
 
     mode: Literal["schedule", "drop-in", "both"]
@@ -205,7 +213,7 @@ class Settings(_Record):
     command: Annotated[str, Field(description="a command that makes this report again")]
 
 
-class OptimizeReport(_Record):
+class OptimizeReport(Record):
     """Result of ``fewflips optimize``: the content of ``report.json``."""
 
     format: Literal["fewflips-report"] = "fewflips-report"
@@ -218,4 +226,5 @@ class OptimizeReport(_Record):
     totals: TotalsPair
     schedule: ScheduleSummary | None = None
     drop_in: DropInSummary | None = None
+    energy: Annotated[EnergyResult | None, Field(description="null where it was not simulated (--energy)")] = None
     notes: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ In a depthwise layer each output channel has activations of its own, so that the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,10 @@ class ActivationStationary(Dataflow):
             for group in range(groups)
             for lanes in chunks(layer.k, array.lanes)
         )
+
+    def unit(self, array: Accelerator) -> Literal["column", "chain", "mac"]:
+        """Columns: weights stream past held activations."""
+        return "column"
 
     def lanes_in(self, layer: Layer, array: Accelerator) -> int:
         """Lanes of the array."""

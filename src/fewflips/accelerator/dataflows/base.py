@@ -133,6 +133,10 @@ class Dataflow(ABC):
         """
 
     @abstractmethod
+    def unit(self, array: Accelerator) -> Literal["column", "chain", "mac"]:
+        """Which arithmetic unit the array is made of; see :mod:`fewflips.datapath.design`."""
+
+    @abstractmethod
     def lanes_in(self, layer: Layer, array: Accelerator) -> int:
         """How many indices of the `lanes_axis` a segment of a layer has room for."""
 

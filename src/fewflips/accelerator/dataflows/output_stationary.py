@@ -10,7 +10,7 @@ In a depthwise layer each output channel has activations of its own, so that one
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,10 @@ class OutputStationary(Dataflow):
             for group in range(layer.groups)
             for lanes in chunks(outputs, columns, start=group * outputs)
         )
+
+    def unit(self, array: Accelerator) -> Literal["column", "chain", "mac"]:
+        """Multiply-accumulate units."""
+        return "mac"
 
     def lanes_in(self, layer: Layer, array: Accelerator) -> int:
         """Columns of the array; one in a depthwise layer."""

@@ -11,7 +11,7 @@ In a depthwise layer each output channel has activations of its own, so that one
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,10 @@ class WeightStationary(Dataflow):
             table[:length, column] = path[start : start + length]
             start += length
         return table[table >= 0]
+
+    def unit(self, array: Accelerator) -> Literal["column", "chain", "mac"]:
+        """Chains of processing elements; columns with an adder tree where activations are broadcast."""
+        return "chain" if array.forwarding == "systolic" else "column"
 
     def lanes_in(self, layer: Layer, array: Accelerator) -> int:
         """Lanes of the array."""

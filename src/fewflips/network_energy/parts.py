@@ -1,0 +1,189 @@
+"""What the units of an array do for one layer, in parts that fit in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewflips.datapath.design import Datapath
+from fewflips.gates.operands import OperandSequences, PortRows
+
+PART_CYCLES = 1 << 22
+"""Unit cycles of one part, about: operands and partial sums of a part stay within some tens of MiB."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some of the cycles of a layer.
+
+    Parameters
+    ----------
+    sequences : OperandSequences
+        One sequence a unit: a column of the array, or one multiply-accumulate unit.
+    units : ndarray of int64, shape (S,)
+        Which unit of the array each sequence belongs to.
+    skip : ndarray of int64, shape (S,)
+        Cycles at the head of each sequence that repeat the end of the part before, so that the step from part to
+        part is counted, once, with the registers as they are there; 0 in the first part.
+    """
+
+    sequences: OperandSequences
+    units: NDArray[np.int64] = field(repr=False)
+    skip: NDArray[np.int64] = field(repr=False)
+
+    @property
+    def first_transitions(self) -> NDArray[np.int64]:
+        """The first transition of each sequence that belongs to the part, shape (S,)."""
+        return np.maximum(self.skip, 1)
+
+    @property
+    def transitions(self) -> NDArray[np.int64]:
+        """Transitions of each sequence that belong to the part, shape (S,)."""
+        return np.maximum(self.sequences.sequence_cycles - self.first_transitions, 0)
+
+
+@dataclass(frozen=True)
+class UnitWork:
+    """How long the units of an array work for one layer in one inference, and what they share.
+
+    Parameters
+    ----------
+    unit_cycles : int
+        Cycles in which a unit has operands, summed over the units.
+    array_cycles : int
+        Cycles of the whole array, one after the other.
+    units : int
+        Units of the array, idle ones included.
+    weight_share, activation_share : float
+        Part of an operand register that is a unit's own: 1 where every unit has one, 1 / columns where the
+        register serves all columns.
+    weight_loads, activation_loads : int
+        Cycles in which the operand's registers are clocked, summed over the units; held registers have their
+        clock gated.
+    """
+
+    unit_cycles: int
+    array_cycles: int
+    units: int
+    weight_share: float
+    activation_share: float
+    weight_loads: int
+    activation_loads: int
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """What the units do step by step, in lockstep: a pass of the same length in every unit that has one.
+
+    Parameters
+    ----------
+    lengths : ndarray of int64, shape (Q,)
+        Cycles of each step.
+    active : ndarray of bool, shape (Q, U)
+        Which units take part.
+    starts : mapping of str to ndarray of int64, shape (Q, U)
+        First row of each port in each pass.
+    """
+
+    lengths: NDArray[np.int64]
+    active: NDArray[np.bool_]
+    starts: Mapping[str, NDArray[np.int64]]
+
+
+@dataclass(frozen=True, eq=False)
+class PortContent:
+    """Rows of a port, before it is known which pass takes which."""
+
+    words: NDArray[np.integer] = field(repr=False)
+    bits: int
+    stride: int
+    delay: int = 0
+    skew: bool = False
+
+
+def assemble_part(
+    steps: Steps,
+    inputs: Mapping[str, PortContent],
+    repeated_steps: int,
+    registers: Mapping[str, PortContent] | None = None,
+) -> Part:
+    """Passes unit by unit from steps.
+
+    Parameters
+    ----------
+    steps : Steps
+        The first `repeated_steps` of them belong to the part before.
+    inputs : mapping of str to PortContent
+        Rows of each input port.
+    repeated_steps : int
+        See `steps`.
+    registers : mapping of str to PortContent, optional
+        Contents of registers with feedback.
+
+    Returns
+    -------
+    Part
+        Units without any pass are left out.
+    """
+    passes = steps.active.sum(axis=0)
+    working = np.flatnonzero(passes)
+    chosen = steps.active.T[working]  # (units, steps): row-major order is unit by unit
+    lengths = np.broadcast_to(steps.lengths, chosen.shape)[chosen]
+    first_passes = np.concatenate(([0], np.cumsum(passes[working])[:-1])).astype(np.int64)
+    before = chosen[:, :repeated_steps] @ steps.lengths[:repeated_steps]
+
+    def port(name: str, content: PortContent) -> PortRows:
+        start = np.ascontiguousarray(steps.starts[name].T[working][chosen])
+        return PortRows(content.words, content.bits, start, content.stride, content.delay, content.skew)
+
+    return Part(
+        OperandSequences(
+            lengths=np.ascontiguousarray(lengths),
+            first_passes=first_passes,
+            inputs={name: port(name, content) for name, content in inputs.items()},
+            registers={name: port(name, content) for name, content in (registers or {}).items()},
+        ),
+        units=working,
+        skip=before.astype(np.int64),
+    )
+
+
+def steps_to_repeat(active: Sequence[NDArray[np.bool_]], lengths: Sequence[int], cycles: int) -> int:
+    """How many of the last steps a part has to repeat, so that every unit's registers settle.
+
+    Parameters
+    ----------
+    active : sequence of ndarray of bool, shape (U,)
+        Which units took part in each step so far.
+    lengths : sequence of int
+        Cycles of each step.
+    cycles : int
+        Cycles that each unit has to see; a unit that never worked is not waited for.
+
+    Returns
+    -------
+    int
+        All steps, where some unit has seen fewer cycles.
+
+    Examples
+    --------
+    >>> both, one = np.array([True, True]), np.array([True, False])
+    >>> steps_to_repeat([both, both, one, one], [4, 4, 4, 4], 5)
+    4
+    """
+    if not active:
+        return 0
+    missing = np.where(np.any(active, axis=0), cycles, 0)
+    for count, (mask, length) in enumerate(zip(reversed(active), reversed(lengths), strict=True)):
+        if (missing <= 0).all():
+            return count
+        missing = missing - mask * length
+    return len(active)
+
+
+def settling_cycles(datapath: Datapath) -> int:
+    """Cycles after which every register without feedback holds what the ports brought."""
+    return datapath.latency + 2 + (datapath.lanes if datapath.kind == "chain" else 0)

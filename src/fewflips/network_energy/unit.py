@@ -1,0 +1,186 @@
+"""One arithmetic unit of the array, at gate level: netlist, delays, and what its toggles cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewflips.datapath.design import Datapath
+from fewflips.errors import NetlistError
+from fewflips.gates.cells import CellLibrary
+from fewflips.gates.energy import Energy, EnergyModel, energy_model, energy_of, scaled
+from fewflips.gates.netlist import Netlist
+from fewflips.gates.netlist_checks import check_netlist
+from fewflips.gates.netlist_reader import read_netlist
+from fewflips.gates.registers import register_banks
+from fewflips.gates.spef import read_spef
+from fewflips.gates.switching import Circuit, compile_circuit
+from fewflips.gates.synthesis import synthesize
+from fewflips.gates.timing import Timing, analyze_timing
+from fewflips.gates.wires import WireModel, fanout_wire_ff, spef_wire_ff
+from fewflips.network_energy.parts import UnitWork
+from fewflips.network_energy.simulation import LayerToggles
+from fewflips.progress import Progress
+
+_FS_PER_CYCLE_AT_1_MHZ = 1e-6
+"""Seconds of a clock cycle at 1 MHz."""
+
+
+@dataclass(frozen=True, eq=False)
+class ArithmeticUnit:
+    """A unit that is ready to be simulated.
+
+    Parameters
+    ----------
+    datapath : Datapath
+        What it computes.
+    library : CellLibrary
+        Its cells.
+    netlist : Netlist
+        Its gates.
+    timing : Timing
+        Loads, slews, delays.
+    circuit : Circuit
+        For the switching simulation.
+    model : EnergyModel
+        What each toggle costs.
+    banks : dict of str to list of int
+        Instances of the registers of each operand.
+    origin : str
+        Who made the netlist.
+    wires : str
+        Where wire capacitances come from.
+    """
+
+    datapath: Datapath
+    library: CellLibrary
+    netlist: Netlist = field(repr=False)
+    timing: Timing = field(repr=False)
+    circuit: Circuit = field(repr=False)
+    model: EnergyModel = field(repr=False)
+    banks: dict[str, list[int]] = field(repr=False)
+    origin: str
+    wires: str
+
+    def energy(self, toggles: LayerToggles, work: UnitWork, clock_mhz: float) -> Energy:
+        """Energy of one layer in one inference.
+
+        Parameters
+        ----------
+        toggles : LayerToggles
+            Of the units' nets.
+        work : UnitWork
+            How long the units work, and what they share.
+        clock_mhz : float
+            For leakage.
+
+        Returns
+        -------
+        Energy
+            Of all units, in fJ.
+        """
+        model = self.shared_model(work)
+        instances = len(self.netlist.instances)
+        cycles = np.full(instances, float(work.unit_cycles))
+        cycles[self.banks.get("weights", [])] = work.weight_loads
+        cycles[self.banks.get("activations", [])] = work.activation_loads
+        seconds = work.array_cycles * work.units * _FS_PER_CYCLE_AT_1_MHZ / clock_mhz
+        sample = energy_of(model, toggles.sample, 0.0, 0.0)
+        return energy_of(model, toggles.exact, cycles, seconds) + sample * toggles.scale
+
+    def shared_model(self, work: UnitWork) -> EnergyModel:
+        """What toggles cost a unit where operand registers serve several units."""
+        instance_share = np.ones(len(self.netlist.instances))
+        net_share = np.ones(len(self.netlist.nets))
+        for port, share in (("weights", work.weight_share), ("activations", work.activation_share)):
+            instance_share[self.banks.get(port, [])] = share
+            net_share[list(self.netlist.inputs[port])] = share
+        return scaled(self.model, instance_share, net_share)
+
+
+def build_unit(
+    datapath: Datapath,
+    library: CellLibrary,
+    *,
+    netlist: Path | None = None,
+    spef: Path | None = None,
+    step_ps: float = 10.0,
+    progress: Progress | None = None,
+) -> ArithmeticUnit:
+    """Synthesize a unit, or read it from a file, and prepare it for simulation.
+
+    Parameters
+    ----------
+    datapath : Datapath
+        What to build.
+    library : CellLibrary
+        Cells.
+    netlist : Path, optional
+        Structural Verilog of another flow, with the ports that `datapath` has.
+    spef : Path, optional
+        Wire capacitances of that netlist. Without it, they follow from the fanout.
+    step_ps : float
+        To which delays are rounded.
+    progress : callable, optional
+        Called as ``progress(phase, done, total)``.
+
+    Returns
+    -------
+    ArithmeticUnit
+        Checked.
+
+    Raises
+    ------
+    FewflipsError
+        If Yosys fails, or the files do not fit the datapath or one another.
+    """
+    if netlist is None:
+        gates, origin = synthesize(datapath, library, progress=progress), "synthesized by Yosys"
+    else:
+        gates, origin = read_netlist(netlist, library), netlist.name
+    check_netlist(gates, library)
+    _check_ports(gates, datapath)
+    wire_ff, wires = _wires(gates, library, spef)
+    timing = analyze_timing(gates, library, wire_ff)
+    return ArithmeticUnit(
+        datapath=datapath,
+        library=library,
+        netlist=gates,
+        timing=timing,
+        circuit=compile_circuit(gates, library, timing.delays_ps, step_ps),
+        model=energy_model(gates, library, timing, wire_ff),
+        banks=register_banks(gates, library),
+        origin=origin,
+        wires=wires,
+    )
+
+
+def _wires(netlist: Netlist, library: CellLibrary, spef: Path | None) -> tuple[NDArray[np.float64], str]:
+    if spef is None:
+        model = WireModel.estimated(netlist, library)
+        return fanout_wire_ff(netlist, library, model.per_fanout_ff, model.base_ff), model.source
+    return spef_wire_ff(netlist, read_spef(spef)), spef.name
+
+
+def _check_ports(netlist: Netlist, datapath: Datapath) -> None:
+    expected = {
+        "weights": datapath.lanes * datapath.weights.bits,
+        "activations": datapath.lanes * datapath.activations.bits,
+    }
+    if datapath.partial_sum_input:
+        expected["partial_sum"] = datapath.accumulator_bits
+    if datapath.kind == "mac":
+        expected["clear"] = 1
+    found = {name: len(nets) for name, nets in netlist.inputs.items() if name in expected or len(nets) > 1}
+    if found != expected:
+        raise NetlistError(
+            f"netlist {netlist.name}: expected input ports {_ports(expected)} for this accelerator and network, got "
+            f"{_ports(found)}: give the netlist of this unit, or an accelerator with its widths"
+        )
+
+
+def _ports(widths: dict[str, int]) -> str:
+    return ", ".join(f"{name}[{bits}]" for name, bits in sorted(widths.items())) or "none"

@@ -1,0 +1,58 @@
+"""What each arithmetic unit sees, by plain loops over cycles; nothing of the package's sequences is used."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+
+def _word(values, lanes):
+    return tuple(int(value) for value in values) + (0,) * (lanes - len(values))
+
+
+def activation_stationary(x, w, segments, lanes, columns):
+    """x: (G, M, K), w: (N, K), unsigned; yields per column a list of (weights, activations, partial sum)."""
+    (groups, m_total, _), n_total = x.shape, len(w)
+    per_group = n_total // groups
+    seen, sums = defaultdict(list), defaultdict(int)
+    for tile in range(0, m_total, columns):
+        for ks, order in segments:
+            for n in order:
+                for column, m in enumerate(range(tile, min(m_total, tile + columns))):
+                    values = [x[n // per_group, m, k] for k in ks]
+                    weights = [w[n, k] for k in ks]
+                    seen[column].append((_word(weights, lanes), _word(values, lanes), sums[m, n]))
+                    sums[m, n] += sum(int(a) * int(b) for a, b in zip(weights, values, strict=True))
+    return [seen[column] for column in sorted(seen)], sums
+
+
+def weight_stationary(x, w, segments, lanes, columns):
+    (groups, m_total, _), n_total = x.shape, len(w)
+    per_group = n_total // groups
+    seen, sums = defaultdict(list), defaultdict(int)
+    for ks, order in segments:
+        for first in range(0, len(order), columns):
+            for m in range(m_total):
+                for column, n in enumerate(order[first : first + columns]):
+                    values = [x[n // per_group, m, k] for k in ks]
+                    weights = [w[n, k] for k in ks]
+                    seen[column].append((_word(weights, lanes), _word(values, lanes), sums[m, n]))
+                    sums[m, n] += sum(int(a) * int(b) for a, b in zip(weights, values, strict=True))
+    return [seen[column] for column in sorted(seen)], sums
+
+
+def output_stationary(x, w, segments, lanes, columns):
+    """Yields per unit a list of (weight, activation, clear, accumulator after the product)."""
+    (groups, m_total, _), n_total = x.shape, len(w)
+    per_group = n_total // groups
+    seen, sums = defaultdict(list), {}
+    for tile in range(0, m_total, lanes):
+        for channels, order in segments:
+            for row, m in enumerate(range(tile, min(m_total, tile + lanes))):
+                for column, n in enumerate(channels):
+                    total = 0
+                    for step, k in enumerate(order):
+                        total += int(x[n // per_group, m, k]) * int(w[n, k])
+                        unit = (row, column)
+                        seen[unit].append((int(w[n, k]), int(x[n // per_group, m, k]), int(step == 0), total))
+                    sums[m, n] = total
+    return [seen[unit] for unit in sorted(seen)], sums
