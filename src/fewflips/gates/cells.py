@@ -37,6 +37,23 @@ class Table:
         columns = _weights(self.loads_ff, load_ff)
         return float(rows @ self.values @ columns)
 
+    def on(self, slews_ps: NDArray[np.float64], loads_ff: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Values at every pair of some slews and loads.
+
+        Parameters
+        ----------
+        slews_ps : ndarray of float64, shape (M,)
+            Slews, in any order.
+        loads_ff : ndarray of float64, shape (N,)
+            Loads, in any order.
+
+        Returns
+        -------
+        ndarray of float64, shape (M, N)
+            In ps or fJ.
+        """
+        return axis_weights(self.slews_ps, slews_ps) @ self.values @ axis_weights(self.loads_ff, loads_ff).T
+
 
 @dataclass(frozen=True)
 class TimingArc:
@@ -181,6 +198,38 @@ class Cell:
         return tuple(pin for pin in self.pins.values() if pin.direction == "output")
 
 
+@dataclass(frozen=True)
+class Reduction:
+    """How a reduced table of cells was distilled, and how far its figures are from the library's own.
+
+    Parameters
+    ----------
+    source, sha256 : str
+        The Liberty file's name, and the digest of its content.
+    method : str
+        How the figures were made, in a sentence.
+    slews_ps, loads_ff : tuple of float
+        Range of input slews and output loads in which the errors hold.
+    delay_error_percent, energy_error_percent : tuple of float
+        Mean, 99th percentile and maximum of the difference from the library's tables within that range, in percent
+        of a table's mean. Energies are the mean of a rise and a fall, and in percent of a whole transition, the
+        energy in the load included.
+    delay_spread_percent, energy_spread_percent : tuple of float
+        The same of the deviation of the library's state-dependent figures from their mean, which stands in the
+        reduced table.
+    """
+
+    source: str
+    sha256: str
+    method: str
+    slews_ps: tuple[float, float]
+    loads_ff: tuple[float, float]
+    delay_error_percent: tuple[float, float, float]
+    energy_error_percent: tuple[float, float, float]
+    delay_spread_percent: tuple[float, float, float]
+    energy_spread_percent: tuple[float, float, float]
+
+
 @dataclass(frozen=True, eq=False)
 class CellLibrary:
     """Cells at one corner.
@@ -201,6 +250,10 @@ class CellLibrary:
         Temperature.
     cells : mapping of str to Cell
         By name.
+    notice : str
+        Copyright and licence lines of the file's header; empty where it has none.
+    reduction : Reduction or None
+        For reduced tables: how they were distilled.
     """
 
     name: str
@@ -210,6 +263,31 @@ class CellLibrary:
     voltage_v: float
     temperature_c: float
     cells: Mapping[str, Cell] = field(repr=False)
+    notice: str = field(default="", repr=False)
+    reduction: Reduction | None = None
+
+
+def axis_weights(axis: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights that an axis' points have at other points, in linear inter- or extrapolation.
+
+    Parameters
+    ----------
+    axis : ndarray of float64, shape (S,)
+        Strictly increasing.
+    points : ndarray of float64, shape (M,)
+        Where the weights are wanted.
+
+    Returns
+    -------
+    ndarray of float64, shape (M, S)
+        Each row sums to 1.
+
+    Examples
+    --------
+    >>> axis_weights(np.array([0.0, 10.0]), np.array([4.0]))
+    array([[0.6, 0.4]])
+    """
+    return np.array([_weights(axis, point) for point in points.tolist()]).reshape(len(points), len(axis))
 
 
 def _weights(axis: NDArray[np.float64], value: float) -> NDArray[np.float64]:
