@@ -30,10 +30,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, get_args
 
 from fewflips.errors import InputError
-from fewflips.formats import NumberFormat
+from fewflips.formats import NumberFormat, value_range, width_for
+
+Kind = Literal["multiplier", "mac", "column", "chain"]
+"""Which arithmetic unit; see the module."""
+MultiplierArchitecture = Literal["synthesizer", "booth"]
+"""``a * b`` left to the synthesizer, or radix-4 Booth recoding of the weight."""
 
 
 class WordFormat(StrEnum):
@@ -73,6 +78,11 @@ class Word:
         """Whether values can be negative."""
         return self.format is not WordFormat.UNSIGNED
 
+    @property
+    def value_range(self) -> tuple[int, int]:
+        """Smallest and largest value, both included."""
+        return value_range(self.format.number_format, self.bits)
+
 
 @dataclass(frozen=True)
 class Datapath:
@@ -85,25 +95,63 @@ class Datapath:
     weights, activations : Word
         The operands.
     lanes : int
-        Products a cycle; 1 for a multiplier or mac.
+        Products a cycle, up to 4096; 1 for a multiplier or mac.
     accumulator_bits : int
-        Width of sums; products are extended to it. Ignored by a multiplier.
+        Width of sums, 8 to 64, and no less than `product_bits`: products are extended to it, sums that do not fit
+        wrap. Ignored by a multiplier.
     multiplier : {"synthesizer", "booth"}
         ``a * b`` left to the synthesizer, or radix-4 Booth recoding of the weight.
     product_registers : bool
         Whether a column stores its products before it adds them.
     partial_sum_input : bool
         Whether a column or chain adds a partial sum.
+
+    Raises
+    ------
+    InputError
+        If the parameters do not make up a unit.
     """
 
-    kind: Literal["multiplier", "mac", "column", "chain"]
+    kind: Kind
     weights: Word
     activations: Word
     lanes: int = 1
     accumulator_bits: int = 32
-    multiplier: Literal["synthesizer", "booth"] = "synthesizer"
+    multiplier: MultiplierArchitecture = "synthesizer"
     product_registers: bool = False
     partial_sum_input: bool = False
+
+    def __post_init__(self) -> None:
+        _check_choice("kind of datapath", self.kind, get_args(Kind))
+        _check_choice("multiplier", self.multiplier, get_args(MultiplierArchitecture))
+        self._check_lanes()
+        self._check_options()
+        if self.kind != "multiplier":
+            self._check_accumulator()
+
+    def _check_lanes(self) -> None:
+        if self.kind in ("multiplier", "mac"):
+            if self.lanes != 1:
+                raise InputError(f"{self.kind}: expected 1 lane, got {self.lanes}; use a column or a chain for more")
+        elif not 1 <= self.lanes <= 4096:
+            raise InputError(f"{self.kind}: expected 1 to 4096 lanes, got {self.lanes}")
+
+    def _check_options(self) -> None:
+        if self.product_registers and self.kind != "column":
+            raise InputError(f"product registers: expected a column, got a {self.kind}; leave product_registers out")
+        if self.partial_sum_input and self.kind not in ("column", "chain"):
+            raise InputError(
+                f"partial sum input: expected a column or chain, got a {self.kind}; leave partial_sum_input out"
+            )
+
+    def _check_accumulator(self) -> None:
+        if not 8 <= self.accumulator_bits <= 64:
+            raise InputError(f"accumulator of a {self.kind}: expected 8 to 64 bits, got {self.accumulator_bits}")
+        if self.accumulator_bits < self.product_bits:
+            raise InputError(
+                f"accumulator of a {self.kind}: expected at least {self.product_bits} bits, the width of a product, "
+                f"got {self.accumulator_bits}"
+            )
 
     @property
     def signed(self) -> bool:
@@ -116,8 +164,32 @@ class Datapath:
         return self.weights.bits + self.activations.bits
 
     @property
+    def product_range(self) -> tuple[int, int]:
+        """Smallest and largest product, both included."""
+        products = [w * a for w in self.weights.value_range for a in self.activations.value_range]
+        return min(products), max(products)
+
+    def bits_for_products(self, count: int) -> int:
+        """Smallest width that holds every sum of `count` products.
+
+        Examples
+        --------
+        >>> eight_bits = Word(WordFormat.TWOS_COMPLEMENT, 8)
+        >>> Datapath("multiplier", eight_bits, eight_bits).bits_for_products(16)
+        20
+        """
+        low, high = self.product_range
+        sums = WordFormat.TWOS_COMPLEMENT if self.signed else WordFormat.UNSIGNED
+        return width_for(sums.number_format, count * low, count * high)
+
+    @property
     def latency(self) -> int:
         """Cycles from the operands at the ports to the sum at the output (of the last lane, in a chain)."""
         if self.kind == "multiplier":
             return 0
         return 3 if self.kind == "column" and self.product_registers else 2
+
+
+def _check_choice(what: str, given: str, choices: tuple[str, ...]) -> None:
+    if given not in choices:
+        raise InputError(f"{what}: expected one of {', '.join(choices)}, got {given!r}")

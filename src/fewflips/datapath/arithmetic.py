@@ -1,0 +1,223 @@
+"""What a datapath computes, cycle by cycle, by integer arithmetic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewflips.datapath.design import Datapath, Word
+from fewflips.errors import InputError
+from fewflips.formats import decode
+
+
+@dataclass(frozen=True, eq=False)
+class PortWords:
+    """What the ports of a datapath see, cycle by cycle.
+
+    Parameters
+    ----------
+    weights, activations : ndarray of uint8 or uint16, shape (T, L)
+        Code of each lane in each cycle. For a chain these are the words at the ports, lane l's operands l cycles
+        after lane 0's.
+    partial_sums : ndarray of int64 or uint64, shape (T,), or None
+        Numbers at ``partial_sum``; their low `accumulator_bits` bits are used. Only where the unit has that port.
+    clear : ndarray of bool, shape (T,), or None
+        Cycles in which a mac starts a new sum with the product of the same cycle. Only for a mac.
+    """
+
+    weights: NDArray[np.unsignedinteger] = field(repr=False)
+    activations: NDArray[np.unsignedinteger] = field(repr=False)
+    partial_sums: NDArray[np.int64] | NDArray[np.uint64] | None = field(default=None, repr=False)
+    clear: NDArray[np.bool_] | None = field(default=None, repr=False)
+
+    @property
+    def cycles(self) -> int:
+        """Number of cycles."""
+        return len(self.weights)
+
+    def held(self, cycles: int) -> PortWords:
+        """The same words, the last of which stay for so many more cycles."""
+        rows = np.concatenate((np.arange(self.cycles), np.full(cycles, self.cycles - 1)))
+        return PortWords(
+            self.weights[rows],
+            self.activations[rows],
+            None if self.partial_sums is None else self.partial_sums[rows],
+            None if self.clear is None else self.clear[rows],
+        )
+
+
+def check_words(datapath: Datapath, operands: PortWords) -> None:
+    """Raise an error where words do not fit the ports.
+
+    Parameters
+    ----------
+    datapath : Datapath
+        The unit.
+    operands : PortWords
+        Words of at least one cycle.
+
+    Raises
+    ------
+    InputError
+        If shapes, types or widths differ from the ports', or a port's words are missing or not wanted.
+    """
+    shape = (operands.cycles, datapath.lanes)
+    if operands.cycles == 0:
+        raise InputError("operands of a datapath: expected words of at least one cycle, got none")
+    for name, codes, word in (
+        ("weights", operands.weights, datapath.weights),
+        ("activations", operands.activations, datapath.activations),
+    ):
+        if codes.shape != shape:
+            raise InputError(f"{name}: expected shape {shape} (cycles, lanes), got {codes.shape}")
+        _check_codes(name, codes, word)
+    _check_port("partial_sums", operands.partial_sums, datapath.partial_sum_input, "iu", operands.cycles)
+    _check_port("clear", operands.clear, datapath.kind == "mac", "b", operands.cycles)
+
+
+def products(
+    datapath: Datapath,
+    weight_codes: NDArray[np.unsignedinteger],
+    activation_codes: NDArray[np.unsignedinteger],
+) -> NDArray[np.int64]:
+    """Products of codes.
+
+    Parameters
+    ----------
+    datapath : Datapath
+        Gives the meaning of the codes.
+    weight_codes, activation_codes : ndarray of uint8 or uint16, any shapes that broadcast
+        Right-aligned codes.
+
+    Returns
+    -------
+    ndarray of int64
+        Weight times activation.
+
+    Raises
+    ------
+    InputError
+        If a code is wider than its operand.
+
+    Examples
+    --------
+    >>> from fewflips.datapath.design import WordFormat
+    >>> unit = Datapath("multiplier", Word(WordFormat.SIGN_MAGNITUDE, 4), Word(WordFormat.UNSIGNED, 4))
+    >>> products(unit, np.array([9], np.uint8), np.array([15], np.uint8)).tolist()
+    [-15]
+    """
+    return _values("weights", weight_codes, datapath.weights) * _values(
+        "activations", activation_codes, datapath.activations
+    )
+
+
+def expected_outputs(datapath: Datapath, operands: PortWords) -> NDArray[np.uint64]:
+    """The word at the output in each cycle, just before the clock edge that ends the cycle.
+
+    Parameters
+    ----------
+    datapath : Datapath
+        The unit.
+    operands : PortWords
+        Words at the input ports, from cycle 0 on.
+
+    Returns
+    -------
+    ndarray of uint64, shape (T,)
+        Words of `product_bits` bits for a multiplier, else of `accumulator_bits`: numbers modulo two to that
+        power. Those before :func:`first_known_output` depend on what the registers held at the start, and are 0.
+
+    Raises
+    ------
+    InputError
+        If the words do not fit the ports.
+    """
+    check_words(datapath, operands)
+    terms = products(datapath, operands.weights, operands.activations).astype(np.uint64)
+    if datapath.kind == "mac":
+        results = _accumulated(terms[:, 0], _clear(operands))
+    elif datapath.kind == "chain":
+        results = _chained(terms, operands.partial_sums)
+    else:
+        results = terms.sum(axis=1, dtype=np.uint64)
+        if operands.partial_sums is not None:
+            results += operands.partial_sums.astype(np.uint64)
+    bits = datapath.product_bits if datapath.kind == "multiplier" else datapath.accumulator_bits
+    outputs = np.zeros(operands.cycles, dtype=np.uint64)
+    outputs[datapath.latency :] = results[: max(operands.cycles - datapath.latency, 0)]
+    outputs[: first_known_output(datapath, operands)] = 0
+    return outputs & np.uint64((1 << bits) - 1)
+
+
+def first_known_output(datapath: Datapath, operands: PortWords) -> int:
+    """First cycle whose output follows from the operands alone.
+
+    Parameters
+    ----------
+    datapath : Datapath
+        The unit.
+    operands : PortWords
+        Words at the input ports.
+
+    Returns
+    -------
+    int
+        The cycle; `operands.cycles` or more where there is none.
+    """
+    if datapath.kind == "chain":
+        return datapath.latency + datapath.lanes - 1
+    if datapath.kind == "mac":
+        cleared = np.flatnonzero(_clear(operands))
+        return datapath.latency + int(cleared[0] if len(cleared) else operands.cycles)
+    return datapath.latency
+
+
+def _values(name: str, codes: NDArray[np.unsignedinteger], word: Word) -> NDArray[np.int64]:
+    _check_codes(name, codes, word)
+    return decode(codes, word.format.number_format, word.bits).astype(np.int64)
+
+
+def _check_codes(name: str, codes: NDArray[np.unsignedinteger], word: Word) -> None:
+    if codes.dtype.kind != "u":
+        raise InputError(f"{name}: expected codes of type uint8 or uint16, got {codes.dtype}; encode the values first")
+    if codes.size and int(codes.max()) >> word.bits:
+        raise InputError(f"{name}: expected codes of {word.bits} bits, got {int(codes.max())}")
+
+
+def _check_port(name: str, words: NDArray[np.generic] | None, wanted: bool, kinds: str, cycles: int) -> None:
+    if words is None and wanted:
+        raise InputError(f"{name}: expected one for each cycle, got none")
+    if words is None:
+        return
+    if not wanted:
+        raise InputError(f"{name}: this datapath has no such port; leave them out")
+    if words.shape != (cycles,) or words.dtype.kind not in kinds:
+        what = "booleans" if kinds == "b" else "integers"
+        raise InputError(f"{name}: expected {what} of shape ({cycles},), got {words.dtype} of shape {words.shape}")
+
+
+def _clear(operands: PortWords) -> NDArray[np.bool_]:
+    return np.zeros(operands.cycles, dtype=np.bool_) if operands.clear is None else operands.clear
+
+
+def _accumulated(terms: NDArray[np.uint64], clear: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    """Running sums that begin anew at each clear; unsigned integers wrap, so that differences stay right."""
+    running = np.cumsum(terms, dtype=np.uint64)
+    starts = np.maximum.accumulate(np.where(clear, np.arange(len(terms)), 0))
+    return running - (running - terms)[starts]
+
+
+def _chained(
+    terms: NDArray[np.uint64], partial_sums: NDArray[np.int64] | NDArray[np.uint64] | None
+) -> NDArray[np.uint64]:
+    """Sums by the port cycle of the last lane: lane l's product is that of l cycles after lane 0's."""
+    cycles, lanes = terms.shape
+    sums = np.zeros(cycles, dtype=np.uint64)
+    if partial_sums is not None:
+        sums[lanes - 1 :] += partial_sums[: max(cycles - lanes + 1, 0)].astype(np.uint64)
+    for lane in range(lanes):
+        late = lanes - 1 - lane
+        sums[late:] += terms[: max(cycles - late, 0), lane]
+    return sums

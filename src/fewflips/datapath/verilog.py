@@ -1,0 +1,249 @@
+"""A datapath as synthesizable Verilog-2005.
+
+Booth recoding of radix 4 is that of O. L. MacSorley, "High-speed arithmetic in binary computers", Proceedings of
+the IRE 49(1), 1961: overlapping groups of three bits of the weight become digits from -2 to 2, so that half as many
+rows are added as the weight has bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from fewflips.datapath.design import Datapath, Word, WordFormat
+
+
+def module_name(datapath: Datapath) -> str:
+    """Name of a datapath's module: different for datapaths that differ.
+
+    Parameters
+    ----------
+    datapath : Datapath
+        The unit.
+
+    Returns
+    -------
+    str
+        A Verilog identifier.
+
+    Examples
+    --------
+    >>> eight_bits = Word(WordFormat.TWOS_COMPLEMENT, 8)
+    >>> module_name(Datapath("column", eight_bits, eight_bits, lanes=16, multiplier="booth"))
+    'column_16_lanes_signed8_by_signed8_sum32_booth'
+    """
+    parts: list[str] = [datapath.kind]
+    if datapath.kind in ("column", "chain"):
+        parts.append(f"{datapath.lanes}_lane{'s' if datapath.lanes > 1 else ''}")
+    parts.append(f"{_word_name(datapath.weights)}_by_{_word_name(datapath.activations)}")
+    if datapath.kind != "multiplier":
+        parts.append(f"sum{datapath.accumulator_bits}")
+    if datapath.multiplier == "booth":
+        parts.append("booth")
+    if datapath.product_registers:
+        parts.append("product_registers")
+    if datapath.partial_sum_input:
+        parts.append("partial_sum")
+    return "_".join(parts)
+
+
+def verilog(datapath: Datapath) -> str:
+    """Verilog-2005 of a datapath.
+
+    The text holds two modules: the unit, named by :func:`module_name`, and the product of one weight and one
+    activation, which the unit instantiates once a lane. Registers are ``weight_register``, ``activation_register``,
+    ``clear_register``, ``partial_sum_register``, ``product_register_<lane>``, ``delayed_partial_sum_register``
+    (behind ``partial_sum_register``, where products have registers), ``element_sum_register_<lane>`` of a chain and
+    the outputs ``accumulator`` of a mac and ``sum`` of a column. None has a reset. What lanes compute has a net of
+    its own for each: in one wide net, event-driven simulators would copy all lanes whenever one of them changes.
+
+    Parameters
+    ----------
+    datapath : Datapath
+        The unit.
+
+    Returns
+    -------
+    str
+        The text of one file, ending in a newline.
+    """
+    product = _product(datapath)
+    number = "$signed({})" if datapath.signed else "{}"
+    return render(
+        "datapath.v.j2",
+        name=module_name(datapath),
+        title=_title(datapath),
+        kind=datapath.kind,
+        lanes=datapath.lanes,
+        weights=datapath.weights,
+        activations=datapath.activations,
+        signed=" signed" if datapath.signed else "",
+        partial_sum=datapath.partial_sum_input,
+        product_registers=datapath.product_registers,
+        sum_bits=datapath.accumulator_bits,
+        zero_sum=f"{datapath.accumulator_bits}'{'s' if datapath.signed else ''}d0",
+        product=product,
+        booth=_booth(datapath, product.bits) if datapath.multiplier == "booth" else None,
+        number=number.format,
+        tree=_tree(datapath, product.bits) if datapath.kind == "column" else None,
+    )
+
+
+@dataclass(frozen=True)
+class _Product:
+    """Texts of the product's module: its factors without the signs of sign-magnitude codes, and those signs."""
+
+    bits: int
+    weight: str
+    activation: str
+    factors_product: str
+    negative: str
+
+
+@dataclass(frozen=True)
+class _Booth:
+    """Texts of a recoded multiplier."""
+
+    digits: int
+    recoded: str
+    multiplicand: str
+    multiplicand_bits: int
+    row_bits: int
+    rows: tuple[str, ...]
+    ones: str
+    correction: int
+
+
+@dataclass(frozen=True)
+class _Tree:
+    """Texts of what a column adds.
+
+    Sign bits are inverted rather than extended: that takes fewer adders, and leaves less redundant logic for which
+    the synthesizer has to search.
+    """
+
+    bits: int
+    terms: tuple[str, ...]
+    correction: int
+    partial_sum: str
+
+
+def _product(datapath: Datapath) -> _Product:
+    words = {"weight": datapath.weights, "activation": datapath.activations}
+    signs = [f"{port}[{word.bits - 1}]" for port, word in words.items() if word.format is WordFormat.SIGN_MAGNITUDE]
+    signed = any(word.format is WordFormat.TWOS_COMPLEMENT for word in words.values())
+    return _Product(
+        bits=datapath.product_bits if datapath.kind == "multiplier" else datapath.bits_for_products(1),
+        weight=_factor("weight", datapath.weights, signed),
+        activation=_factor("activation", datapath.activations, signed),
+        factors_product="magnitude" if len(signs) == 2 else "factors_product",
+        negative=" ^ ".join(signs),
+    )
+
+
+def _factor(port: str, word: Word, signed: bool) -> str:
+    """A code, without the sign of a sign-magnitude one, as a factor of ``*``."""
+    code = _unsigned_part(port, word)
+    if not signed:
+        return code
+    return f"$signed({code})" if word.format is WordFormat.TWOS_COMPLEMENT else f"$signed({{1'b0, {code}}})"
+
+
+def _booth(datapath: Datapath, product_bits: int) -> _Booth:
+    digits = (_recodable_bits(datapath.weights) + 1) // 2
+    multiplicand_bits = _recodable_bits(datapath.activations)
+    row_bits = multiplicand_bits + 1
+    rows = []
+    for digit in range(digits):
+        row = f"rows[{(digit + 1) * row_bits - 1}:{digit * row_bits}]"
+        rows.append(f"{{{row}, {2 * digit}'d0}}" if digit else row)
+    return _Booth(
+        digits=digits,
+        recoded=_extended("weight", datapath.weights, 2 * digits),
+        multiplicand=_extended("activation", datapath.activations, multiplicand_bits),
+        multiplicand_bits=multiplicand_bits,
+        row_bits=row_bits,
+        rows=tuple(rows),
+        ones="{" + ", 1'b0, ".join(f"inverted[{digit}]" for digit in reversed(range(digits))) + "}",
+        correction=-sum(1 << (multiplicand_bits + 2 * digit) for digit in range(digits)) % (1 << product_bits),
+    )
+
+
+def _recodable_bits(word: Word) -> int:
+    """Width as two's complement, without the sign of a sign-magnitude code."""
+    return word.bits + 1 if word.format is WordFormat.UNSIGNED else word.bits
+
+
+def _extended(port: str, word: Word, bits: int) -> str:
+    """A code, without the sign of a sign-magnitude one, extended to two's complement of so many bits."""
+    code = _unsigned_part(port, word)
+    added = bits - (word.bits - 1 if word.format is WordFormat.SIGN_MAGNITUDE else word.bits)
+    if added == 0:
+        return code
+    if word.format is WordFormat.TWOS_COMPLEMENT:
+        return f"{{{{{added}{{{port}[{word.bits - 1}]}}}}, {code}}}"
+    return f"{{{added}'d0, {code}}}"
+
+
+def _unsigned_part(port: str, word: Word) -> str:
+    return f"{port}[{word.bits - 2}:0]" if word.format is WordFormat.SIGN_MAGNITUDE else port
+
+
+def _tree(datapath: Datapath, product_bits: int) -> _Tree:
+    bits = min(datapath.accumulator_bits, datapath.bits_for_products(datapath.lanes))
+    product = "product_register" if datapath.product_registers else "product"
+    terms = []
+    for lane in range(datapath.lanes):
+        term = f"{product}_{lane}"
+        inverted = f"{{~{term}[{product_bits - 1}], {term}[{product_bits - 2}:0]}}"
+        terms.append(inverted if datapath.signed else term)
+    partial_sum = f" + {'delayed_' if datapath.product_registers else ''}partial_sum_register"
+    return _Tree(
+        bits=bits,
+        terms=tuple(terms),
+        correction=-(datapath.lanes << (product_bits - 1)) % (1 << bits) if datapath.signed else 0,
+        partial_sum=partial_sum if datapath.partial_sum_input else "",
+    )
+
+
+def _title(datapath: Datapath) -> str:
+    what = {
+        "multiplier": "Multiplier",
+        "mac": "Output-stationary multiply-accumulate unit",
+        "column": f"Activation-stationary column, {datapath.lanes} lanes",
+        "chain": f"Weight-stationary systolic chain, {datapath.lanes} processing elements",
+    }[datapath.kind]
+    multiplier = "Booth-recoded weights" if datapath.multiplier == "booth" else "multiplier left to the synthesizer"
+    return f"{what}, {multiplier}. No register has a reset."
+
+
+def _word_name(word: Word) -> str:
+    name = {
+        WordFormat.UNSIGNED: "unsigned",
+        WordFormat.TWOS_COMPLEMENT: "signed",
+        WordFormat.SIGN_MAGNITUDE: "sign_magnitude",
+    }[word.format]
+    return f"{name}{word.bits}"
+
+
+def render(template: str, **values: object) -> str:
+    """Fill in one of the package's Verilog templates; ``@{ }@`` and ``@% %@`` stand for Jinja's own braces."""
+    return _environment().get_template(template).render(**values)
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("fewflips.datapath", "templates"),
+        undefined=StrictUndefined,
+        variable_start_string="@{",
+        variable_end_string="}@",
+        block_start_string="@%",
+        block_end_string="%@",
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # Verilog is not HTML
+    )

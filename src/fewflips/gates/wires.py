@@ -1,0 +1,219 @@
+"""Capacitance of the wires: estimated by fanout before layout, or taken from a SPEF file after it.
+
+The estimate before layout has two parts. A connection is taken to be as long as Donath's mean for a placement of
+gates whose connections follow Rent's rule (W. E. Donath, "Placement and average interconnection lengths of computer
+logic", IEEE Trans. Circuits and Systems, 1979), in pitches of a gate; and a wire to have 0.2 fF/um, which is nearly the
+same in every technology, since width, distance and height of wires shrink together (R. Ho, K. Mai, M. Horowitz, "The
+future of wires", Proc. IEEE, 2001). Donath's mean is an upper bound: five to seven pitches for datapaths of
+thousands of gates, where good placements come out shorter. Wires of a real layout come from its SPEF file.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewflips.errors import InputError, ParasiticsError
+from fewflips.gates.cells import CellLibrary
+from fewflips.gates.netlist import ONE_NET, ZERO_NET, Netlist
+from fewflips.gates.spef import Spef
+
+WIRE_FF_PER_UM = 0.2
+"""Capacitance of a wire per length, in fF/um."""
+UTILIZATION = 0.7
+"""Part of a placement's area that cells cover."""
+RENT_EXPONENT = 0.6
+"""Rent's exponent of arithmetic datapaths, which lie between memories (0.1) and random logic (0.75)."""
+
+_LEAST_MATCHED = 0.5
+
+
+@dataclass(frozen=True)
+class WireModel:
+    """Wire capacitance of a net by its fanout: ``base_ff + per_fanout_ff * fanout``.
+
+    Parameters
+    ----------
+    per_fanout_ff : float
+        Capacitance per pin or port that the net feeds, in fF.
+    base_ff : float
+        Capacitance of every net that feeds any, in fF.
+    source : str
+        Where the figures come from.
+    """
+
+    per_fanout_ff: float
+    base_ff: float = 0.0
+    source: str = "given"
+
+    def __post_init__(self) -> None:
+        for name, value in (("per fanout", self.per_fanout_ff), ("per net", self.base_ff)):
+            if not (math.isfinite(value) and value >= 0):
+                raise InputError(f"wire capacitance {name}: expected a number of fF from 0 up, got {value}")
+
+    @classmethod
+    def estimated(
+        cls,
+        netlist: Netlist,
+        library: CellLibrary,
+        ff_per_um: float = WIRE_FF_PER_UM,
+        utilization: float = UTILIZATION,
+        rent_exponent: float = RENT_EXPONENT,
+    ) -> Self:
+        """The model of a netlist before layout, from the number and area of its cells.
+
+        Parameters
+        ----------
+        netlist : Netlist
+            A checked netlist.
+        library : CellLibrary
+            Its cells.
+        ff_per_um : float
+            Capacitance of a wire per length, in fF/um.
+        utilization : float
+            Part of the placement's area that cells cover.
+        rent_exponent : float
+            Between 0.5 and 1, both exclusive.
+
+        Returns
+        -------
+        WireModel
+            A capacitance per fanout alone.
+
+        Raises
+        ------
+        InputError
+            If a parameter is out of its range.
+        """
+        if not (0 < utilization <= 1 and 0.5 < rent_exponent < 1 and ff_per_um >= 0):
+            raise InputError(
+                "wire model: expected a utilization from 0 to 1, a Rent exponent between 0.5 and 1 and a capacitance "
+                f"from 0 up, got {utilization}, {rent_exponent} and {ff_per_um}"
+            )
+        count = len(netlist.instances)
+        area_um2 = sum(library.cells[instance.cell].area_um2 for instance in netlist.instances)
+        if count == 0 or area_um2 == 0:
+            return cls(0.0, source="a netlist without area")
+        pitch_um = math.sqrt(area_um2 / count / utilization)
+        length_um = donath_length(count, rent_exponent) * pitch_um
+        source = (
+            f"Donath's mean length of {length_um:.2f} um (Rent exponent {rent_exponent:g}, gate pitch {pitch_um:.2f} "
+            f"um at {utilization:.0%} utilization) at {ff_per_um:g} fF/um"
+        )
+        return cls(length_um * ff_per_um, source=source)
+
+
+def donath_length(gates: int, rent_exponent: float) -> float:
+    """Mean length of a connection, in gate pitches, in a square placement (Donath 1979).
+
+    Parameters
+    ----------
+    gates : int
+        Gates placed, 1 or more.
+    rent_exponent : float
+        Between 0.5 and 1, both exclusive.
+
+    Returns
+    -------
+    float
+        At least 1.
+    """
+    p = rent_exponent
+    if gates < 4:
+        return 1.0
+    within = 7 * (gates ** (p - 0.5) - 1) / (4 ** (p - 0.5) - 1)
+    across = (1 - gates ** (p - 1.5)) / (1 - 4 ** (p - 1.5))
+    return max(1.0, 2 / 9 * (within - across) * (1 - 4 ** (p - 1)) / (1 - gates ** (p - 1)))
+
+
+def fanouts(netlist: Netlist, library: CellLibrary) -> NDArray[np.int64]:
+    """Input pins and output ports that each net feeds.
+
+    Parameters
+    ----------
+    netlist : Netlist
+        A checked netlist.
+    library : CellLibrary
+        Its cells.
+
+    Returns
+    -------
+    ndarray of int64, shape (nets,)
+        Bits of output ports count one each.
+    """
+    fed = [
+        instance.pins[pin.name]
+        for instance in netlist.instances
+        for pin in library.cells[instance.cell].inputs
+        if pin.name in instance.pins
+    ]
+    fed.extend(net for nets in netlist.outputs.values() for net in nets)
+    return np.bincount(np.array(fed, dtype=np.int64), minlength=len(netlist.nets)).astype(np.int64)
+
+
+def fanout_wire_ff(
+    netlist: Netlist, library: CellLibrary, per_fanout_ff: float, base_ff: float = 0.0
+) -> NDArray[np.float64]:
+    """Wire capacitance of every net by a model of fanout.
+
+    Parameters
+    ----------
+    netlist : Netlist
+        A checked netlist.
+    library : CellLibrary
+        Its cells.
+    per_fanout_ff, base_ff : float
+        See :class:`WireModel`.
+
+    Returns
+    -------
+    ndarray of float64, shape (nets,)
+        In fF; 0 for the constants and for nets that feed nothing.
+    """
+    model = WireModel(per_fanout_ff, base_ff)
+    fed = fanouts(netlist, library)
+    wire_ff = np.where(fed > 0, model.base_ff + model.per_fanout_ff * fed, 0.0)
+    wire_ff[[ZERO_NET, ONE_NET]] = 0.0
+    return wire_ff
+
+
+def spef_wire_ff(netlist: Netlist, spef: Spef) -> NDArray[np.float64]:
+    """Wire capacitance of every net from extracted parasitics.
+
+    Parameters
+    ----------
+    netlist : Netlist
+        The netlist of the same layout.
+    spef : Spef
+        What was extracted from it.
+
+    Returns
+    -------
+    ndarray of float64, shape (nets,)
+        In fF; 0 for the constants and for nets that the file does not mention, which have no wire of their own.
+
+    Raises
+    ------
+    ParasiticsError
+        If less than half of the nets between cells are in the file: it belongs to another design.
+    """
+    wire_ff = np.zeros(len(netlist.nets))
+    between_cells = {net for instance in netlist.instances for net in instance.pins.values()} - {ZERO_NET, ONE_NET}
+    found = 0
+    for net in range(len(netlist.nets)):
+        if net in (ZERO_NET, ONE_NET):
+            continue
+        capacitance_ff = spef.net_ff.get(netlist.nets[net])
+        if capacitance_ff is not None:
+            wire_ff[net] = capacitance_ff
+            found += net in between_cells
+    if found < _LEAST_MATCHED * len(between_cells):
+        raise ParasiticsError(
+            f"{spef.source}: expected the parasitics of {netlist.name}, got those of design {spef.design}, which have "
+            f"{found} of its {len(between_cells)} nets; give the SPEF and the netlist of one layout"
+        )
+    return wire_ff

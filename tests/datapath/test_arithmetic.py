@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from fewflips.datapath.arithmetic import PortWords, expected_outputs, first_known_output, products
+from fewflips.datapath.design import Datapath, Word, WordFormat
+from fewflips.errors import InputError
+from tests.datapath.units import random_words, value
+
+U4 = Word(WordFormat.UNSIGNED, 4)
+
+
+def column_of(codes):
+    return np.array(codes, dtype=np.uint8).reshape(-1, 1)
+
+
+@pytest.mark.parametrize(("weights", "activations"), list(itertools.product(WordFormat, repeat=2)))
+def test_every_product_of_small_codes_is_that_of_python(weights, activations):
+    unit = Datapath("multiplier", Word(weights, 4), Word(activations, 3))
+    rows = list(itertools.product(range(16), range(8)))
+    computed = products(unit, column_of([w for w, _ in rows]), column_of([a for _, a in rows]))
+    assert computed[:, 0].tolist() == [value(w, unit.weights) * value(a, unit.activations) for w, a in rows]
+
+
+def test_mac_sums_from_each_clear_on():
+    unit = Datapath("mac", U4, U4)
+    words = PortWords(column_of([1, 2, 3, 4, 5]), column_of([1] * 5), clear=np.array([0, 1, 0, 1, 0], dtype=bool))
+    # Sums after the products of cycles 1 to 4: 2, 2 + 3, 4, 4 + 5; the first shows two cycles later.
+    assert first_known_output(unit, words) == 3
+    assert expected_outputs(unit, words.held(2)).tolist() == [0, 0, 0, 2, 5, 4, 9]
+
+
+def test_accumulator_wraps():
+    unit = Datapath("mac", U4, U4, accumulator_bits=8)
+    words = PortWords(column_of([15] * 4), column_of([15] * 4), clear=np.array([1, 0, 0, 0], dtype=bool))
+    assert expected_outputs(unit, words).tolist() == [0, 0, 225, (2 * 225) % 256]
+
+
+def test_column_adds_lanes_and_the_partial_sum_of_the_same_cycle():
+    unit = Datapath(
+        "column", Word(WordFormat.TWOS_COMPLEMENT, 4), U4, lanes=2, product_registers=True, partial_sum_input=True
+    )
+    words = PortWords(np.array([[15, 2], [0, 1]], np.uint8), np.array([[3, 5], [1, 1]], np.uint8), np.array([-9, 100]))
+    # -1 x 3 + 2 x 5 - 9 = -2, in 32 bits, then 1 + 100; three cycles later
+    assert expected_outputs(unit, words.held(3)).tolist() == [0, 0, 0, 2**32 - 2, 101]
+
+
+def test_lane_of_a_chain_is_late_by_its_number():
+    unit = Datapath("chain", U4, U4, lanes=3, partial_sum_input=True)
+    weights = np.array([[1, 0, 0], [0, 2, 0], [0, 0, 3], [0, 0, 0]], np.uint8)
+    words = PortWords(weights, np.full((4, 3), 5, np.uint8), np.array([100, 0, 0, 0]))
+    # Cycle 0 of lane 0, 1 of lane 1, 2 of lane 2 make one sum: 100 + 5 + 10 + 15, two cycles after the last.
+    assert first_known_output(unit, words) == 4
+    assert expected_outputs(unit, words.held(2)).tolist() == [0, 0, 0, 0, 130, 0]
+
+
+def test_sums_of_64_bits_wrap_without_a_warning():
+    unit = Datapath("column", U4, U4, accumulator_bits=64, partial_sum_input=True)
+    words = PortWords(column_of([2]), column_of([3]), np.array([2**64 - 1], np.uint64))
+    assert expected_outputs(unit, words.held(2))[2] == 5
+
+
+def test_ports_take_only_words_that_fit():
+    unit = Datapath("column", U4, U4, lanes=2, partial_sum_input=True)
+    good = random_words(unit, 3, 0)
+    cases = {
+        "weights: expected shape (3, 2) (cycles, lanes), got (3, 1)": {"weights": good.weights[:, :1]},
+        "activations: expected codes of 4 bits, got 16": {"activations": np.full((3, 2), 16, np.uint8)},
+        "weights: expected codes of type uint8 or uint16, got int64; encode the values first": {
+            "weights": good.weights.astype(np.int64)
+        },
+        "partial_sums: expected one for each cycle, got none": {"partial_sums": None},
+        "partial_sums: expected integers of shape (3,), got float64 of shape (3,)": {"partial_sums": np.zeros(3)},
+        "clear: this datapath has no such port; leave them out": {"clear": np.zeros(3, dtype=bool)},
+        "operands of a datapath: expected words of at least one cycle, got none": {"weights": good.weights[:0]},
+    }
+    for message, changed in cases.items():
+        fields = {"weights": good.weights, "activations": good.activations, "partial_sums": good.partial_sums}
+        with pytest.raises(InputError) as caught:
+            expected_outputs(unit, PortWords(**{**fields, **changed}))
+        assert str(caught.value) == message

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import pytest
+
+from fewflips.datapath.design import Datapath, Word, WordFormat
+from fewflips.errors import InputError
+
+EIGHT = Word(WordFormat.TWOS_COMPLEMENT, 8)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"kind": "row"}, "kind of datapath: expected one of multiplier, mac, column, chain, got 'row'"),
+        ({"kind": "column", "multiplier": "fast"}, "multiplier: expected one of synthesizer, booth, got 'fast'"),
+        ({"kind": "mac", "lanes": 2}, "mac: expected 1 lane, got 2; use a column or a chain for more"),
+        ({"kind": "chain", "lanes": 4097}, "chain: expected 1 to 4096 lanes, got 4097"),
+        ({"kind": "column", "lanes": 0}, "column: expected 1 to 4096 lanes, got 0"),
+        ({"kind": "mac", "accumulator_bits": 65}, "accumulator of a mac: expected 8 to 64 bits, got 65"),
+        (
+            {"kind": "column", "accumulator_bits": 15},
+            "accumulator of a column: expected at least 16 bits, the width of a product, got 15",
+        ),
+        (
+            {"kind": "chain", "product_registers": True},
+            "product registers: expected a column, got a chain; leave product_registers out",
+        ),
+        (
+            {"kind": "mac", "partial_sum_input": True},
+            "partial sum input: expected a column or chain, got a mac; leave partial_sum_input out",
+        ),
+    ],
+)
+def test_impossible_units_are_refused(parameters, message):
+    with pytest.raises(InputError) as caught:
+        Datapath(weights=EIGHT, activations=EIGHT, **parameters)
+    assert str(caught.value) == message
+
+
+def test_a_multiplier_ignores_the_accumulator():
+    wide = Word(WordFormat.UNSIGNED, 16)
+    assert Datapath("multiplier", wide, wide, accumulator_bits=1).product_bits == 32
+
+
+def test_range_and_width_of_sums():
+    unit = Datapath("column", EIGHT, Word(WordFormat.UNSIGNED, 8), lanes=16)
+    assert unit.product_range == (-128 * 255, 127 * 255)
+    # 2 x -32640 = -65280 and 2 x 32385 = 64770 fit 17 bits; 16 of them reach -522240, in 20 bits.
+    assert (unit.bits_for_products(2), unit.bits_for_products(16)) == (17, 20)
+    magnitudes = Word(WordFormat.SIGN_MAGNITUDE, 8)
+    assert Datapath("mac", magnitudes, magnitudes).bits_for_products(1) == 15  # up to 127 x 127 = 16129

@@ -1,0 +1,28 @@
+"""Arithmetic units and operands for tests."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fewflips.datapath.arithmetic import PortWords
+from fewflips.datapath.design import Datapath, Word, WordFormat
+
+
+def random_words(datapath: Datapath, cycles: int, seed: int) -> PortWords:
+    """Uniformly random codes; a mac is cleared in the first cycle and in one of five after it."""
+    rng = np.random.default_rng(seed)
+
+    def codes(word: Word):
+        return rng.integers(0, 1 << word.bits, (cycles, datapath.lanes)).astype(np.uint16)
+
+    partial_sums = rng.integers(-(1 << 62), 1 << 62, cycles) if datapath.partial_sum_input else None
+    clear = (rng.random(cycles) < 0.2) | (np.arange(cycles) == 0) if datapath.kind == "mac" else None
+    return PortWords(codes(datapath.weights), codes(datapath.activations), partial_sums, clear)
+
+
+def value(code: int, word: Word) -> int:
+    """What a code means, by Python's integers."""
+    top = 1 << (word.bits - 1)
+    if word.format is WordFormat.UNSIGNED or code < top:
+        return code
+    return code - 2 * top if word.format is WordFormat.TWOS_COMPLEMENT else -(code - top)
