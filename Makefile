@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types docs-test setup setup-test bench clean
+.PHONY: demo test lint types setup setup-test bench post-layout clean
 
 demo: setup
 	$(BIN)/fewflips demo --output demo-out
@@ -23,6 +23,11 @@ bench: setup-test
 	$(BIN)/python benchmarks/ordering.py
 	$(BIN)/python benchmarks/networks.py
 	$(BIN)/python benchmarks/command.py
+	$(BIN)/python benchmarks/gates.py
+	$(BIN)/python benchmarks/energy.py
+
+post-layout: setup-test
+	$(BIN)/python -m scripts.post_layout
 
 setup: $(VENV)/installed
 setup-test: $(VENV)/installed-dev

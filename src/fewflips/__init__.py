@@ -1,4 +1,4 @@
-"""Measure and reduce the bit flips of quantized neural networks on accelerators.
+"""Measure and reduce the bit flips of quantized neural networks on accelerators, and their energy at gate level.
 
 >>> import fewflips
 >>> fewflips.load_accelerator("edge16").dataflow
@@ -17,14 +17,17 @@ if TYPE_CHECKING:
     from fewflips.errors import FewflipsError
     from fewflips.measurement import measure
     from fewflips.network import Network, load
+    from fewflips.network_energy import EnergyOptions, energy
     from fewflips.optimization import optimize
     from fewflips.verification import verify
 
 _HOMES = {
     "Accelerator": "fewflips.accelerator",
+    "EnergyOptions": "fewflips.network_energy",
     "FewflipsError": "fewflips.errors",
     "Network": "fewflips.network",
     "builtin_accelerators": "fewflips.accelerator",
+    "energy": "fewflips.network_energy",
     "load": "fewflips.network",
     "load_accelerator": "fewflips.accelerator",
     "measure": "fewflips.measurement",
@@ -35,10 +38,12 @@ _HOMES = {
 
 __all__ = [
     "Accelerator",
+    "EnergyOptions",
     "FewflipsError",
     "Network",
     "__version__",
     "builtin_accelerators",
+    "energy",
     "load",
     "load_accelerator",
     "measure",

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,12 @@ from fewflips.ordering import Effort
 from fewflips.progress import Progress
 from fewflips.report.model import Check, OptimizeReport
 from fewflips.schedule import Axes, LayerOrders, Schedule, build_schedule, check_segments
-from fewflips.scheduling import Certificate, plan_schedule
+from fewflips.scheduling import Certificate, SchedulePlan, plan_schedule
+
+if TYPE_CHECKING:
+    from fewflips.gates.cells import CellLibrary
+    from fewflips.network_energy.comparison import NetworkComparison
+    from fewflips.network_energy.run import EnergyOptions
 
 Mode = Literal["schedule", "drop-in", "both"]
 RANDOM_ROWS = 64
@@ -128,6 +133,23 @@ class Request:
     inputs: str | None
     prove: bool
     seed: int
+    extra: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class EnergyRequest:
+    """That energy is to be simulated, and how.
+
+    Parameters
+    ----------
+    cells : str, Path or CellLibrary
+        A built-in table's name, a cell table, or a Liberty file.
+    options : EnergyOptions or None
+        Clock, time limit, sampling; defaults without it.
+    """
+
+    cells: str | Path | CellLibrary = "nangate45"
+    options: EnergyOptions | None = None
 
 
 def optimize(
@@ -137,6 +159,7 @@ def optimize(
     mode: Mode = "both",
     inputs: str | Path | None = None,
     prove: bool = False,
+    energy: EnergyRequest | None = None,
     seed: int = 0,
     jobs: int = -1,
     progress: Progress | None = None,
@@ -156,6 +179,8 @@ def optimize(
         the checks use random inputs alone.
     prove : bool
         Work on until as many orders as possible are proven optimal.
+    energy : EnergyRequest, optional
+        Simulate energy before and after at gate level too.
     seed : int
         Of every random choice.
     jobs : int
@@ -179,7 +204,7 @@ def optimize(
 
     network = model if isinstance(model, Network) else load(model)
     array = load_accelerator(accelerator)
-    request = _request(network, accelerator, mode, inputs, prove, seed)
+    request = _request(network, accelerator, mode, inputs, prove, seed, energy)
     effort = Effort.prove() if prove else Effort.default()
     natural = natural_orders(network, array)
     samples, notes = read_samples(network, inputs)
@@ -197,7 +222,10 @@ def optimize(
     if plan:
         check = check_schedule(network, array, plan.orders, samples, seed, progress)
         schedule = build_schedule(network, array, plan.orders)
-    report = optimize_report(network, array, request, counts, plan, schedule, check, drop_in, (*network.notes, *notes))
+    energies = _energies(network, array, plan, drop_in, inputs, energy, progress)
+    report = optimize_report(
+        network, array, request, counts, plan, schedule, check, drop_in, (*network.notes, *notes), energies
+    )
     return Optimization(network, array, schedule, drop_in, report)
 
 
@@ -273,6 +301,7 @@ def _request(
     inputs: str | Path | None,
     prove: bool,
     seed: int,
+    energy: EnergyRequest | None,
 ) -> Request:
     machine = accelerator.name if isinstance(accelerator, Accelerator) else str(accelerator)
     return Request(
@@ -282,6 +311,42 @@ def _request(
         inputs=None if inputs is None else printable_name(str(inputs)),
         prove=prove,
         seed=seed,
+        extra=() if energy is None else _energy_words(energy),
+    )
+
+
+def _energy_words(energy: EnergyRequest) -> tuple[str, ...]:
+    """What of an energy request goes onto the command line that makes the report again."""
+    source = energy.cells if isinstance(energy.cells, str | Path) else energy.cells.source
+    words = ["--energy", "--cells", printable_name(str(source))]
+    if energy.options is not None:
+        words += ["--clock-mhz", f"{energy.options.clock_mhz:g}", "--time-limit", f"{energy.options.time_limit_s:g}"]
+    return tuple(words)
+
+
+def _energies(
+    network: Network,
+    array: Accelerator,
+    plan: SchedulePlan | None,
+    drop_in: DropIn | None,
+    inputs: str | Path | None,
+    request: EnergyRequest | None,
+    progress: Progress | None,
+) -> NetworkComparison | None:
+    if request is None:
+        return None
+    from fewflips.network_energy.comparison import compare_energy
+    from fewflips.network_energy.run import EnergyOptions
+
+    return compare_energy(
+        network,
+        array,
+        plan.orders if plan else None,
+        drop_in.network if drop_in else None,
+        inputs=inputs,
+        cells=request.cells,
+        options=request.options or EnergyOptions(),
+        progress=progress,
     )
 
 

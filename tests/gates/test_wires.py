@@ -56,9 +56,9 @@ def test_donath_length_on_paper() -> None:
 def test_the_estimate_is_length_times_capacitance() -> None:
     area = sum(LIBRARY.cells[instance.cell].area_um2 for instance in NETLIST.instances)
     model = WireModel.estimated(NETLIST, LIBRARY, ff_per_um=0.3, utilization=0.5, rent_exponent=0.6)
-    assert model.per_fanout_ff == pytest.approx(0.3 * donath_length(4, 0.6) * math.sqrt(area / 4 / 0.5))
+    assert model.per_fanout_ff == pytest.approx(0.3 * 0.43 * donath_length(4, 0.6) * math.sqrt(area / 4 / 0.5))
     assert model.base_ff == 0
-    assert "0.3 fF/um" in model.source
+    assert "0.3 fF/µm" in model.source
     with pytest.raises(InputError, match="expected a utilization from 0 to 1"):
         WireModel.estimated(NETLIST, LIBRARY, rent_exponent=1.0)
 

@@ -9,9 +9,20 @@ from typing import Any, Literal
 import numpy as np
 
 from fewflips.accelerator import load_accelerator
+from fewflips.report.energy_model import (
+    CellsRecord,
+    DatapathRecord,
+    EnergyParts,
+    EnergyReport,
+    EnergySettings,
+    LayerEnergy,
+    WordRecord,
+)
 from fewflips.report.model import (
     Check,
     DropInSummary,
+    EnergyComparison,
+    EnergyResult,
     LayerMeasurement,
     LayerResult,
     MeasureReport,
@@ -249,3 +260,140 @@ def stream_picture(cycles: int = 96, lanes: int = LANES, bits: int = BITS) -> St
         order.append(min(left, key=lambda row: (int(np.bitwise_count(before[row] ^ last).sum()), row)))
         left.remove(order[-1])
     return StreamPicture("MobilenetV2/expanded_conv_3/expand/add_fold", 0, bits, before, before[order])
+
+
+def parts(switching: float, internal: float, clock: float, leakage: float) -> EnergyParts:
+    """Energies in pJ with their sums."""
+    return EnergyParts(
+        switching_pj=switching,
+        internal_pj=internal,
+        clock_pj=clock,
+        leakage_pj=leakage,
+        data_pj=switching + internal,
+        total_pj=switching + internal + clock + leakage,
+    )
+
+
+def layer_energy(name: str, macs: int, activity: float = 1.0, ci95_percent: float | None = None) -> LayerEnergy:
+    """0.25 pJ a MAC without glitches and 0.5 pJ with them, times `activity`; 0.125 pJ for clock and leakage."""
+    overhead = (macs * 0.12, macs * 0.005)
+    return LayerEnergy(
+        name=name,
+        macs=macs,
+        zero_delay=parts(macs * activity * 0.1, macs * activity * 0.15, *overhead),
+        inertial=parts(macs * activity * 0.2, macs * activity * 0.3, *overhead),
+        sampled=ci95_percent is not None,
+        ci95_percent=ci95_percent or 0.0,
+    )
+
+
+def total_energy(energies: Sequence[LayerEnergy]) -> LayerEnergy:
+    """Sum of the layers; their mean confidence interval."""
+
+    def total(side: Literal["zero_delay", "inertial"]) -> EnergyParts:
+        sides = [getattr(energy, side) for energy in energies]
+        return parts(*(sum(getattr(part, f"{kind}_pj") for part in sides) for kind in KINDS))
+
+    return LayerEnergy(
+        name="total",
+        macs=sum(energy.macs for energy in energies),
+        zero_delay=total("zero_delay"),
+        inertial=total("inertial"),
+        sampled=any(energy.sampled for energy in energies),
+        ci95_percent=sum(energy.ci95_percent for energy in energies) / max(len(energies), 1),
+    )
+
+
+KINDS = ("switching", "internal", "clock", "leakage")
+DATAPATH = DatapathRecord(
+    kind="column",
+    weights=WordRecord(format="twos-complement", bits=8),
+    activations=WordRecord(format="unsigned", bits=8),
+    lanes=LANES,
+    accumulator_bits=24,
+    multiplier="synthesizer",
+    product_registers=False,
+    partial_sum_input=True,
+    units=16,
+    instances=6789,
+    registers=412,
+    area_um2=9876.5,
+    critical_path_ps=2345.0,
+    netlist="synthesized by Yosys 0.70",
+    wires="by fanout, 0.61 fF a pin",
+)
+CELLS = CellsRecord(
+    name="NangateOpenCellLibrary",
+    source="built-in table nangate45",
+    corner="typical",
+    voltage_v=1.1,
+    temperature_c=25.0,
+    sha256="5a" * 32,
+)
+
+
+def energy_settings(**fields: Any) -> EnergySettings:
+    """Every cycle of one random input in natural order."""
+    settings: dict[str, Any] = {
+        "inputs": None,
+        "samples": 1,
+        "schedule": None,
+        "clock_mhz": 500.0,
+        "step_ps": 10.0,
+        "time_limit_s": 120.0,
+        "sampled_share": 1.0,
+        "seed": 0,
+    }
+    return EnergySettings(**(settings | fields))
+
+
+def energy_report(
+    layers: int = 12, names: list[str] | None = None, ci95_percent: float | None = None, **fields: Any
+) -> EnergyReport:
+    """Energies of the network of :func:`optimize_report`."""
+    shapes = optimize_report(layers, names=names)
+    energies = tuple(layer_energy(layer.name, layer.macs, 1.0, ci95_percent) for layer in shapes.layers)
+    report = EnergyReport(
+        fewflips="0.1.0",
+        model=shapes.model,
+        accelerator=shapes.accelerator,
+        settings=energy_settings(sampled_share=1.0 if ci95_percent is None else 0.05),
+        layers=energies,
+        total=total_energy(energies),
+        datapath=DATAPATH,
+        cells=CELLS,
+        notes=("Energy of 1 layer is left out: its activations are not integers in the file.",),
+    )
+    return report.model_copy(update=fields)
+
+
+def with_energy(
+    report: OptimizeReport, unknown: Sequence[int] = (), ci95_percent: float | None = None, activity: float = 1.0
+) -> OptimizeReport:
+    """A report whose layers take 1.25 times less data energy in scheduled order, 1.0625 times less as a drop-in."""
+
+    def energy(layer: LayerResult, gain: float) -> LayerEnergy:
+        return layer_energy(layer.name, layer.macs, activity / gain, ci95_percent)
+
+    layers, comparisons = [], []
+    for number, layer in enumerate(report.layers):
+        comparison = EnergyComparison(
+            baseline=energy(layer, 1.0),
+            schedule=energy(layer, 1.25) if report.schedule else None,
+            drop_in=energy(layer, 1.0625) if report.drop_in else None,
+        )
+        layers.append(layer if number in unknown else layer.model_copy(update={"energy": comparison}))
+        comparisons += [] if number in unknown else [comparison]
+    scheduled = [comparison.schedule for comparison in comparisons if comparison.schedule]
+    dropped = [comparison.drop_in for comparison in comparisons if comparison.drop_in]
+    result = EnergyResult(
+        settings=energy_settings(sampled_share=1.0 if ci95_percent is None else 0.05),
+        total=EnergyComparison(
+            baseline=total_energy([comparison.baseline for comparison in comparisons]),
+            schedule=total_energy(scheduled) if scheduled else None,
+            drop_in=total_energy(dropped) if dropped else None,
+        ),
+        datapath=DATAPATH,
+        cells=CELLS,
+    )
+    return report.model_copy(update={"layers": tuple(layers), "energy": result})

@@ -16,7 +16,7 @@ import pytest
 
 from fewflips.report.html import render_html
 from fewflips.report.model import OptimizeReport
-from tests.report.sample_reports import optimize_report, stream_picture
+from tests.report.sample_reports import optimize_report, stream_picture, with_energy
 
 pytestmark = pytest.mark.chromium
 
@@ -58,7 +58,8 @@ def with_script(page: str, script: str) -> str:
 
 
 def order(dom: str) -> list[int]:
-    body = dom[dom.index("<tbody>") : dom.index("</tbody>")]
+    table = dom[dom.index('id="layers-table"') :]
+    body = table[table.index("<tbody>") : table.index("</tbody>")]
     return [int(number) - 1 for number in re.findall(r'<tr><td[^>]*data-value="(\d+)"', body)]
 
 
@@ -153,10 +154,21 @@ def test_the_policy_stops_foreign_scripts(browse):
     assert "Content Security Policy" in complaints
 
 
+def test_energies_sort_the_table(browse):
+    report = with_energy(optimize_report(12, activations=True), unknown=(3,), ci95_percent=1.0)
+    dom, complaints = browse(render_html(report, stream_picture()), "#sort=energy-clock-before")
+    energies = [layer.energy.baseline.inertial.total_pj if layer.energy else -1.0 for layer in report.layers]
+    assert [energies[row] for row in order(dom)] == sorted(energies, reverse=True)
+    assert sorted_by(dom) == [("energy-clock-before", "descending")]
+    assert complaints == ""
+
+
+@pytest.mark.parametrize("energy", [False, True])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_page_is_not_wider_than_its_window(browse, width):
+def test_the_page_is_not_wider_than_its_window(browse, width, energy):
     measure = "document.title = document.documentElement.scrollWidth - innerWidth;"
-    page = with_script(render_html(optimize_report(63, activations=True), stream_picture()), measure)
+    report = optimize_report(63, activations=True)
+    page = with_script(render_html(with_energy(report) if energy else report, stream_picture()), measure)
     dom, _ = browse(page, "", f"--window-size={width},900", "--dump-dom")
     assert int(re.search(r"<title>(-?\d+)</title>", dom)[1]) <= 0
 

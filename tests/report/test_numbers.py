@@ -4,8 +4,12 @@ import pytest
 
 from fewflips.report.numbers import (
     above_bound,
+    as_energy,
     as_percent,
     comparison,
+    energy_change,
+    energy_ratio,
+    energy_unit,
     other_notes,
     printable,
     reduction,
@@ -76,3 +80,36 @@ def test_control_characters_are_replaced():
 def test_the_note_on_activations_is_not_told_twice():
     notes = ("Activations were not measured: no sample inputs were given.", "another")
     assert other_notes(notes) == ["another"]
+
+
+@pytest.mark.parametrize(
+    ("picojoules", "text"),
+    [
+        (0.0, "0 pJ"),
+        (0.0049, "< 0.01 pJ"),
+        (-0.0049, "> -0.01 pJ"),
+        (0.25, "0.25 pJ"),
+        (-3.0, "-3.00 pJ"),
+        (999.4, "999 pJ"),
+        (999.5, "1.00 nJ"),
+        (12_340.0, "12.3 nJ"),
+        (1e6, "1.00 \u00b5J"),
+        (1e9, "1.00 mJ"),
+        (2e12, "2.00 J"),
+        (5e15, "5000 J"),
+    ],
+)
+def test_energies_have_three_digits(picojoules, text):
+    assert as_energy(picojoules, " ") == text
+
+
+def test_the_unit_of_an_axis_suits_its_longest_bar():
+    assert energy_unit(0.0) == (1.0, "pJ")
+    assert energy_unit(999.5) == (1e3, "nJ")
+    assert energy_unit(-5e6) == (1e6, "\u00b5J")
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.0, 1.0), (1.0, 0.0), (-1.0, 1.0), (1.0, -1.0), (None, 1.0)])
+def test_energies_that_are_not_above_zero_have_no_ratio(before, after):
+    assert energy_ratio(before, after) is None
+    assert energy_change(before, after) == "\u2013"

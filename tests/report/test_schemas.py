@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from fewflips.report.schemas import SCHEMAS, main, schema_text
-from tests.report.sample_reports import measure_report, optimize_report
+from tests.report.sample_reports import energy_report, measure_report, optimize_report, with_energy
 
 COMMITTED = Path(__file__).parents[2] / "schemas"
 
@@ -39,6 +39,18 @@ def test_reports_are_valid(layers, activations, mode):
 def test_measurements_are_valid(activations):
     report = measure_report(12, activations=activations)
     validator("measurement.schema.json").validate(json.loads(report.model_dump_json()))
+
+
+@pytest.mark.parametrize("mode", ["schedule", "drop-in", "both"])
+def test_reports_with_energy_are_valid(mode):
+    report = with_energy(optimize_report(12, mode=mode), unknown=(1,), ci95_percent=1.0)
+    validator("report.schema.json").validate(json.loads(report.model_dump_json()))
+
+
+@pytest.mark.parametrize("ci95_percent", [None, 2.5])
+def test_energies_are_valid(ci95_percent):
+    report = energy_report(12, ci95_percent=ci95_percent)
+    validator("energy.schema.json").validate(json.loads(report.model_dump_json()))
 
 
 def drop(*path: Any) -> Callable[[Any], None]:
@@ -95,7 +107,39 @@ def test_what_the_issue_asks_for_is_required():
     assert port <= set(schema["PortResult"]["required"])
 
 
-@pytest.mark.parametrize("name", ["report.schema.json", "measurement.schema.json"])
+ENERGY_DAMAGES = {
+    "no layers": drop("layers"),
+    "no total": drop("total"),
+    "no inertial energy": drop("layers", 0, "inertial"),
+    "no clock": drop("layers", 0, "zero_delay", "clock_pj"),
+    "negative switching": put(-1.0, "layers", 0, "inertial", "switching_pj"),
+    "no word on sampling": drop("layers", 0, "sampled"),
+    "negative confidence": put(-0.1, "total", "ci95_percent"),
+    "an unknown unit": put("alu", "datapath", "kind"),
+    "no cells": drop("cells"),
+    "an unknown key": put(1, "layers", 0, "joules"),
+    "more than all cycles": put(1.5, "settings", "sampled_share"),
+}
+
+
+@pytest.mark.parametrize("damage", ENERGY_DAMAGES.values(), ids=ENERGY_DAMAGES.keys())
+def test_damaged_energies_are_rejected(damage):
+    report = json.loads(energy_report(2).model_dump_json())
+    damage(report)
+    with pytest.raises(jsonschema.ValidationError):
+        validator("energy.schema.json").validate(report)
+
+
+def test_energies_have_the_keys_that_scripts_rely_on():
+    report = json.loads(energy_report(2).model_dump_json())
+    assert {"layers", "total", "datapath", "cells"} <= set(report)
+    for energy in (*report["layers"], report["total"]):
+        assert {"name", "macs", "zero_delay", "inertial", "sampled", "ci95_percent"} == set(energy)
+        for model in (energy["zero_delay"], energy["inertial"]):
+            assert {"switching_pj", "internal_pj", "clock_pj", "leakage_pj"} <= set(model)
+
+
+@pytest.mark.parametrize("name", ["report.schema.json", "measurement.schema.json", "energy.schema.json"])
 def test_every_field_is_documented(name):
     schema = json.loads((COMMITTED / name).read_text())
     fields = {field for record in [schema, *schema["$defs"].values()] for field in record.get("properties", ())}

@@ -1,11 +1,11 @@
 """Capacitance of the wires: estimated by fanout before layout, or taken from a SPEF file after it.
 
-The estimate before layout has two parts. A connection is taken to be as long as Donath's mean for a placement of
-gates whose connections follow Rent's rule (W. E. Donath, "Placement and average interconnection lengths of computer
-logic", IEEE Trans. Circuits and Systems, 1979), in pitches of a gate; and a wire to have 0.2 fF/um, which is nearly the
-same in every technology, since width, distance and height of wires shrink together (R. Ho, K. Mai, M. Horowitz, "The
-future of wires", Proc. IEEE, 2001). Donath's mean is an upper bound: five to seven pitches for datapaths of
-thousands of gates, where good placements come out shorter. Wires of a real layout come from its SPEF file.
+The estimate before layout has three factors. Connections are as long as Donath's mean for a placement of gates whose
+connections follow Rent's rule (W. E. Donath, "Placement and average interconnection lengths of computer logic", IEEE
+Trans. Circuits and Systems, 1979), in pitches of a gate. Donath's mean is an upper bound; a column that was placed and
+routed has 0.43 of it (docs/post_layout.md). And a wire has 0.2 fF/um, which is nearly the same in every technology,
+since width, distance and height of wires shrink together (R. Ho, K. Mai, M. Horowitz, "The future of wires", Proc.
+IEEE, 2001). Wires of a real layout come from its SPEF file.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ UTILIZATION = 0.7
 """Part of a placement's area that cells cover."""
 RENT_EXPONENT = 0.6
 """Rent's exponent of arithmetic datapaths, which lie between memories (0.1) and random logic (0.75)."""
+PLACED_SHARE = 0.43
+"""Length of connections in a layout, relative to Donath's mean: 64.2 mm to 149 mm in docs/post_layout.md."""
 
 _LEAST_MATCHED = 0.5
 
@@ -99,10 +101,10 @@ class WireModel:
         if count == 0 or area_um2 == 0:
             return cls(0.0, source="a netlist without area")
         pitch_um = math.sqrt(area_um2 / count / utilization)
-        length_um = donath_length(count, rent_exponent) * pitch_um
+        length_um = PLACED_SHARE * donath_length(count, rent_exponent) * pitch_um
         source = (
-            f"Donath's mean length of {length_um:.2f} um (Rent exponent {rent_exponent:g}, gate pitch {pitch_um:.2f} "
-            f"um at {utilization:.0%} utilization) at {ff_per_um:g} fF/um"
+            f"{length_um:.2f} µm a connection ({PLACED_SHARE:g} of Donath's mean, Rent exponent {rent_exponent:g}, gate "
+            f"pitch {pitch_um:.2f} µm at {100 * utilization:g} % utilization) at {ff_per_um:g} fF/µm"
         )
         return cls(length_um * ff_per_um, source=source)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fewflips.accelerator import Accelerator, load_accelerator
+from fewflips.datapath.design import Datapath
 from fewflips.errors import AcceleratorError, InputError, ModelError
 from fewflips.formats import NumberFormat, StorageType, width_for
 from fewflips.gates.cell_table import load_cells
@@ -15,6 +16,7 @@ from fewflips.network import Network, load
 from fewflips.network.layer import Layer
 from fewflips.network.runtimes import Runtime
 from fewflips.network.samples import Samples, random_feeds
+from fewflips.network_energy.activity import write_activity
 from fewflips.network_energy.record import cells_record, datapath_record, total_energy
 from fewflips.network_energy.run import EnergyOptions, NetworkRun, simulate_network
 from fewflips.network_energy.unit import ArithmeticUnit, build_unit
@@ -35,6 +37,7 @@ def energy(
     options: EnergyOptions | None = None,
     netlist: str | Path | None = None,
     spef: str | Path | None = None,
+    activity: str | Path | None = None,
     progress: Progress | None = None,
 ) -> EnergyReport:
     """Simulate a network's operands in the gates of an accelerator's arithmetic units.
@@ -55,6 +58,8 @@ def energy(
         Clock, time limit, sampling, processors.
     netlist, spef : str or Path, optional
         A mapped netlist of the unit, placed and routed elsewhere, and its wire capacitances.
+    activity : str or Path, optional
+        A folder for the unit's netlist, wires and toggles, for other power tools.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
 
@@ -78,25 +83,38 @@ def energy(
     unit = network_unit(layers, array, load_cells(cells), options, _path(netlist), _path(spef), progress)
     run = simulate_network(NetworkRun(network, array, layers, samples), unit, [orders], options, progress)
     results = run.layers[0]
+    if activity is not None:
+        write_activity(Path(activity), unit, run.toggles, options.clock_mhz)
     return EnergyReport(
         fewflips=__version__,
         model=model_file(network),
         accelerator=array,
-        settings=EnergySettings(
-            inputs=None if inputs is None else printable_name(str(inputs)),
-            samples=len(samples.feeds),
-            schedule=None if schedule is None else printable_name(str(schedule)),
-            clock_mhz=options.clock_mhz,
-            step_ps=options.step_ps,
-            time_limit_s=options.time_limit_s,
-            sampled_share=run.shares.inertial,
-            seed=options.seed,
-        ),
+        settings=energy_settings(options, samples, inputs, schedule, run.shares.inertial),
         layers=results,
         total=total_energy(results),
         datapath=datapath_record(unit, array),
         cells=cells_record(unit.library),
         notes=(*network.notes, sample_note, *notes),
+    )
+
+
+def energy_settings(
+    options: EnergyOptions,
+    samples: Samples,
+    inputs: str | Path | None,
+    schedule: str | Path | None,
+    share: float,
+) -> EnergySettings:
+    """What the user asked for, as reports have it."""
+    return EnergySettings(
+        inputs=None if inputs is None else printable_name(str(inputs)),
+        samples=len(samples.feeds),
+        schedule=None if schedule is None else printable_name(str(schedule)),
+        clock_mhz=options.clock_mhz,
+        step_ps=options.step_ps,
+        time_limit_s=options.time_limit_s,
+        sampled_share=share,
+        seed=options.seed,
     )
 
 
@@ -110,9 +128,14 @@ def network_unit(
     progress: Progress | None = None,
 ) -> ArithmeticUnit:
     """The unit that an accelerator needs for some layers, ready to be simulated."""
-    activations = activation_word([_activation_width(layer, array) for layer in layers], array.activations)
-    datapath = unit_datapath(layers, array, activations)
+    datapath = network_datapath(layers, array)
     return build_unit(datapath, library, netlist=netlist, spef=spef, step_ps=options.step_ps, progress=progress)
+
+
+def network_datapath(layers: Sequence[Layer], array: Accelerator) -> Datapath:
+    """The unit that an accelerator needs for some layers, as wide as the widest operand may be."""
+    activations = activation_word([_activation_width(layer, array) for layer in layers], array.activations)
+    return unit_datapath(layers, array, activations)
 
 
 def simulated_layers(network: Network) -> tuple[list[Layer], tuple[str, ...]]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fewflips.accelerator import Accelerator, Segment
 from fewflips.errors import InputError
 from fewflips.gates.energy import Energy, energy_of
+from fewflips.gates.operands import Toggles
 from fewflips.measurement import lowered_rows, run_samples
 from fewflips.network import Network
 from fewflips.network.layer import Layer
@@ -53,7 +54,7 @@ class EnergyOptions:
         Processors to use; -1 for all.
     """
 
-    clock_mhz: float = 500.0
+    clock_mhz: float = 200.0
     time_limit_s: float = 600.0
     share: float | None = None
     step_ps: float = 10.0
@@ -86,10 +87,21 @@ class NetworkRun:
 
 @dataclass(frozen=True, eq=False)
 class NetworkEnergies:
-    """Energy of each layer under each set of orders, and what was simulated of it."""
+    """Energy of each layer under each set of orders, and what was simulated of it.
+
+    Parameters
+    ----------
+    layers : tuple of tuple of LayerEnergy
+        For each variant, each layer's mean over the samples.
+    shares : Shares
+        Share of the cycles that was simulated.
+    toggles : dict of {"zero-delay", "inertial"} to Toggles
+        Toggles of one unit in the first variant, as they were counted, over all layers and samples.
+    """
 
     layers: tuple[tuple[LayerEnergy, ...], ...]
     shares: Shares
+    toggles: dict[DelayModel, Toggles] = field(repr=False)
 
 
 @dataclass
@@ -132,6 +144,7 @@ def simulate_network(
     shares: Shares | None = None
     total = len(run.samples.feeds) * len(run.layers) * len(variants) * len(MODES)
     done = 0
+    counted: dict[DelayModel, Toggles] = {}
     for tensors in run_samples(run.network, run.samples):
         shares = shares or _shares(run, unit, variants, tensors, options)
         for layer in run.layers:
@@ -140,7 +153,9 @@ def simulate_network(
                 for mode in MODES:
                     key = (index, layer.name, mode)
                     found = sums.setdefault(key, _Sum())
-                    _add_layer(found, run, unit, operands, orders[layer.name], mode, shares, options)
+                    toggles = _add_layer(found, run, unit, operands, orders[layer.name], mode, shares, options)
+                    if index == 0:
+                        counted[mode] = counted[mode] + toggles if mode in counted else toggles
                     done += 1
                     if progress:
                         progress("simulating gates", done, total)
@@ -150,6 +165,7 @@ def simulate_network(
             for index in range(len(variants))
         ),
         shares or Shares(),
+        counted,
     )
 
 
@@ -168,7 +184,8 @@ def _add_layer(
     mode: DelayModel,
     shares: Shares,
     options: EnergyOptions,
-) -> None:
+) -> Toggles:
+    """Simulate one layer, add its energy to what was found, and return what was counted."""
     work = UNIT_WORK[run.array.dataflow](operands.layer, segments, run.array)
     toggles = count_toggles(
         unit.circuit,
@@ -185,6 +202,7 @@ def _add_layer(
         of_sample = energy_of(model, toggles.sample, 0.0, 0.0).data_fj * toggles.scale
         found.half_width_fj = hypot(found.half_width_fj, relative_ci95(estimates) * of_sample)
         found.sampled = True
+    return toggles.exact + toggles.sample
 
 
 def _shares(

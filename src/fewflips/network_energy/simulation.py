@@ -98,7 +98,8 @@ def count_toggles(
         if on_part:
             on_part()
     replicates = tuple(reduce(add, replicate) for replicate in zip(*sampled, strict=True))
-    nothing = Toggles(np.zeros(circuit.nets, np.int64), np.zeros(circuit.nets, np.int64), 0)
+    nets = len(circuit.netlist.nets)
+    nothing = Toggles(np.zeros(nets, np.int64), np.zeros(nets, np.int64), 0)
     return LayerToggles(reduce(add, whole, nothing), reduce(add, replicates, nothing), sampled_transitions, replicates)
 
 

@@ -21,7 +21,9 @@ from fewflips.gates.switching import Circuit, compile_circuit
 from fewflips.gates.synthesis import synthesize
 from fewflips.gates.timing import Timing, analyze_timing
 from fewflips.gates.wires import WireModel, fanout_wire_ff, spef_wire_ff
+from fewflips.gates.yosys import find_yosys
 from fewflips.network_energy.parts import UnitWork
+from fewflips.network_energy.reference_activity import reference_activity
 from fewflips.network_energy.simulation import LayerToggles
 from fewflips.progress import Progress
 
@@ -49,6 +51,8 @@ class ArithmeticUnit:
         What each toggle costs.
     banks : dict of str to list of int
         Instances of the registers of each operand.
+    wire_ff : ndarray of float64, shape (nets,)
+        Capacitance of each net's wire, in fF.
     origin : str
         Who made the netlist.
     wires : str
@@ -62,6 +66,7 @@ class ArithmeticUnit:
     circuit: Circuit = field(repr=False)
     model: EnergyModel = field(repr=False)
     banks: dict[str, list[int]] = field(repr=False)
+    wire_ff: NDArray[np.float64] = field(repr=False)
     origin: str
     wires: str
 
@@ -138,21 +143,25 @@ def build_unit(
         If Yosys fails, or the files do not fit the datapath or one another.
     """
     if netlist is None:
-        gates, origin = synthesize(datapath, library, progress=progress), "synthesized by Yosys"
+        yosys = find_yosys()
+        gates, origin = synthesize(datapath, library, progress, yosys=yosys), yosys.short_version
     else:
         gates, origin = read_netlist(netlist, library), netlist.name
     check_netlist(gates, library)
     _check_ports(gates, datapath)
     wire_ff, wires = _wires(gates, library, spef)
     timing = analyze_timing(gates, library, wire_ff)
+    circuit = compile_circuit(gates, library, timing.delays_ps, step_ps)
+    activity = reference_activity(datapath, circuit)
     return ArithmeticUnit(
         datapath=datapath,
         library=library,
         netlist=gates,
         timing=timing,
-        circuit=compile_circuit(gates, library, timing.delays_ps, step_ps),
-        model=energy_model(gates, library, timing, wire_ff),
+        circuit=circuit,
+        model=energy_model(gates, library, timing, wire_ff, activity),
         banks=register_banks(gates, library),
+        wire_ff=wire_ff,
         origin=origin,
         wires=wires,
     )

@@ -29,6 +29,7 @@ from fewflips.streams import FlipCount
 from fewflips.version import __version__
 
 if TYPE_CHECKING:
+    from fewflips.network_energy.comparison import NetworkComparison
     from fewflips.optimization import DropIn, Request
 
 
@@ -42,6 +43,7 @@ def optimize_report(
     check: Check | None,
     drop_in: DropIn | None,
     notes: tuple[str, ...],
+    energy: NetworkComparison | None = None,
 ) -> OptimizeReport:
     """Assemble the report.
 
@@ -61,6 +63,8 @@ def optimize_report(
         The rewritten model, where one was made.
     notes : tuple of str
         Sentences for the reader.
+    energy : NetworkComparison, optional
+        Energy before and after, where it was simulated.
 
     Returns
     -------
@@ -84,6 +88,7 @@ def optimize_report(
             weights=main[layer.name].weights,
             activations=main[layer.name].activations,
             drop_in=dropped[layer.name] if dropped else None,
+            energy=energy.layers.get(layer.name) if energy else None,
         )
         for layer in network.layers
     )
@@ -96,7 +101,8 @@ def optimize_report(
         totals=_totals_pair(list(main.values())),
         schedule=_schedule_summary(schedule, check),
         drop_in=_drop_in_summary(drop_in, dropped),
-        notes=notes,
+        energy=energy.result if energy else None,
+        notes=(*notes, *energy.notes) if energy else notes,
     )
 
 
@@ -170,6 +176,7 @@ def _settings(request: Request) -> Settings:
     words += ["--mode", request.mode, "--seed", str(request.seed)]
     words += ["--inputs", request.inputs] if request.inputs else []
     words += ["--prove"] if request.prove else []
+    words += request.extra
     return Settings(
         mode=request.mode,
         effort="prove" if request.prove else "default",

@@ -7,9 +7,10 @@ end, so that a chart follows the page into dark mode and onto paper.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 from xml.etree import ElementTree
 
 from matplotlib import style
@@ -27,7 +28,15 @@ _COLOURS = {
     "bound": "#101418",
     "drop-in": "#c2410c",
     "paper": "#fdfefe",
+    "before-pale": "#e2e7ed",
+    "after-pale": "#a8cbd7",
+    "switching": "#2f5fa8",
+    "internal": "#86afdc",
+    "clock": "#c9952b",
+    "leakage": "#8b95a2",
 }
+ENERGY_KINDS = ("switching", "internal", "clock", "leakage")
+"""What energy is spent on; each is a colour, too."""
 _STYLE = {
     "svg.hashsalt": "fewflips",
     "svg.fonttype": "none",
@@ -53,6 +62,8 @@ _STYLE = {
 _WIDTH = 960
 _ROWS_A_COLUMN = 32
 _MOST_COLUMNS = 3
+_SHORTEST_AXIS = 0.01
+_SPLIT_WIDTH = 620
 
 
 @dataclass(frozen=True)
@@ -82,6 +93,59 @@ class Bar:
     remark: str = ""
 
 
+@dataclass(frozen=True)
+class EnergyBar:
+    """One row of a chart of energies before and after.
+
+    Parameters
+    ----------
+    label : str
+        Beside the bars.
+    hint : str
+        Shown when the pointer rests on the row.
+    before : tuple of float
+        Energy of the data, and with clock.
+    after : tuple of float or None
+        The same after optimization, where known.
+    drop_in : float or None
+        A mark for the data's energy in the drop-in file, where it is not what `after` shows.
+    remark : str
+        At the end of the row.
+    """
+
+    label: str
+    hint: str
+    before: tuple[float, float]
+    after: tuple[float, float] | None = None
+    drop_in: float | None = None
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class SplitBar:
+    """One row of a chart of what energy is spent on.
+
+    Parameters
+    ----------
+    label : str
+        Beside the bar.
+    hint : str
+        Shown when the pointer rests on the row.
+    energies : tuple of float
+        Of each of :data:`ENERGY_KINDS`.
+    remark : str
+        At the end of the row.
+    """
+
+    label: str
+    hint: str
+    energies: tuple[float, ...]
+    remark: str = ""
+
+
+_Row = TypeVar("_Row", Bar, EnergyBar, SplitBar)
+
+
 def bar_rows(bars: Sequence[Bar], axis_label: str, prefix: str, alt: str, percent: bool = False) -> str:
     """Horizontal bars, before behind after, in as many columns as keep the chart on a page.
 
@@ -103,19 +167,73 @@ def bar_rows(bars: Sequence[Bar], axis_label: str, prefix: str, alt: str, percen
     str
         An ``<svg>`` element.
     """
+    longest = max(length for bar in bars for length in (bar.before, bar.after, bar.drop_in or 0))
+    return _rows(bars, _draw_bars, longest, axis_label, prefix, alt, percent)
+
+
+def energy_rows(bars: Sequence[EnergyBar], axis_label: str, prefix: str, alt: str) -> str:
+    """Pairs of bars, before above after; the pale end of each is what clock and leakage add.
+
+    Parameters
+    ----------
+    bars : sequence of EnergyBar
+        From top to bottom, then from left to right.
+    axis_label, prefix, alt : str
+        As for :func:`bar_rows`.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element.
+    """
+    longest = max(max(*bar.before, *(bar.after or ()), bar.drop_in or 0) for bar in bars)
+    return _rows(bars, _draw_energies, longest, axis_label, prefix, alt)
+
+
+def split_rows(bars: Sequence[SplitBar], axis_label: str, prefix: str, alt: str) -> str:
+    """Stacked bars of what energy is spent on.
+
+    Parameters
+    ----------
+    bars : sequence of SplitBar
+        From top to bottom.
+    axis_label, prefix, alt : str
+        As for :func:`bar_rows`.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element.
+    """
+    longest = max(sum(bar.energies) for bar in bars)
+    return _rows(bars, _draw_splits, longest, axis_label, prefix, alt, width=_SPLIT_WIDTH)
+
+
+def _rows(
+    bars: Sequence[_Row],
+    draw: Callable[[Axes, Sequence[_Row], int], None],
+    longest: float,
+    axis_label: str,
+    prefix: str,
+    alt: str,
+    percent: bool = False,
+    width: int = _WIDTH,
+) -> str:
+    """Rows of one kind in columns, each column with an axis below."""
     columns = min(_MOST_COLUMNS, -(-len(bars) // _ROWS_A_COLUMN))
     rows = -(-len(bars) // columns)
     pitch = 26 if rows <= 12 else 20 if rows <= 24 else 16
     height = rows * pitch + 48
-    longest = max(length for bar in bars for length in (bar.before, bar.after, bar.drop_in or 0, 0.01))
-    with _drawing(_WIDTH, height) as figure:
-        cell = _WIDTH / columns
-        label_width = 210 if columns < 3 else 150
+    with _drawing(width, height) as figure:
+        cell = width / columns
+        label_width = 210 if columns < 3 and width == _WIDTH else 150
         for column in range(columns):
             box = (column * cell + label_width, 42, cell - label_width - 52, rows * pitch)
-            axes = figure.add_axes((box[0] / _WIDTH, box[1] / height, box[2] / _WIDTH, box[3] / height))
-            _draw_rows(axes, bars[column * rows : (column + 1) * rows], rows, column * rows)
-            axes.set_xlim(0, longest * 1.02)
+            axes = figure.add_axes((box[0] / width, box[1] / height, box[2] / width, box[3] / height))
+            shown = bars[column * rows : (column + 1) * rows]
+            draw(axes, shown, column * rows)
+            _label_rows(axes, shown, rows)
+            axes.set_xlim(0, max(longest, _SHORTEST_AXIS) * 1.02)
             axes.set_xlabel(axis_label)
             axes.locator_params(axis="x", nbins=(8, 5, 4)[columns - 1])
             if percent:
@@ -166,7 +284,7 @@ def bit_positions(before: Sequence[float], after: Sequence[float], prefix: str, 
         return _svg(figure, prefix, alt, hints)
 
 
-def _draw_rows(axes: Axes, bars: Sequence[Bar], rows: int, first: int) -> None:
+def _draw_bars(axes: Axes, bars: Sequence[Bar], first: int) -> None:
     for row, bar in enumerate(bars):
         group = f"row-{first + row}"
         axes.add_patch(Rectangle((0, row - 0.4), bar.before, 0.8, color=_COLOURS["before"], gid=group))
@@ -174,17 +292,45 @@ def _draw_rows(axes: Axes, bars: Sequence[Bar], rows: int, first: int) -> None:
         if bar.bound is not None:
             axes.plot([bar.bound] * 2, [row - 0.42, row + 0.42], color=_COLOURS["bound"], linewidth=1.6, gid=group)
         if bar.drop_in is not None:
-            axes.plot(
-                [bar.drop_in],
-                [row],
-                marker="o",
-                markersize=4.5,
-                gid=group,
-                markerfacecolor=_COLOURS["paper"],
-                markeredgecolor=_COLOURS["drop-in"],
-                markeredgewidth=1.3,
-                clip_on=False,
-            )
+            _draw_drop_in(axes, bar.drop_in, row, group)
+
+
+def _draw_energies(axes: Axes, bars: Sequence[EnergyBar], first: int) -> None:
+    for row, bar in enumerate(bars):
+        group = f"row-{first + row}"
+        for colour, top, energies in (("before", row - 0.4, bar.before), ("after", row + 0.01, bar.after)):
+            if energies is not None:
+                data, total = energies
+                axes.add_patch(Rectangle((0, top), total, 0.39, color=_COLOURS[f"{colour}-pale"], gid=group))
+                axes.add_patch(Rectangle((0, top), data, 0.39, color=_COLOURS[colour], gid=group))
+        if bar.drop_in is not None:
+            _draw_drop_in(axes, bar.drop_in, row, group)
+
+
+def _draw_splits(axes: Axes, bars: Sequence[SplitBar], first: int) -> None:
+    for row, bar in enumerate(bars):
+        start, group = 0.0, f"row-{first + row}"
+        for kind, length in zip(ENERGY_KINDS, bar.energies, strict=True):
+            axes.add_patch(Rectangle((start, row - 0.36), length, 0.72, color=_COLOURS[kind], gid=group))
+            start += length
+
+
+def _draw_drop_in(axes: Axes, at: float, row: int, group: str) -> None:
+    axes.plot(
+        [at],
+        [row],
+        marker="o",
+        markersize=4.5,
+        gid=group,
+        markerfacecolor=_COLOURS["paper"],
+        markeredgecolor=_COLOURS["drop-in"],
+        markeredgewidth=1.3,
+        clip_on=False,
+    )
+
+
+def _label_rows(axes: Axes, bars: Sequence[Bar | EnergyBar | SplitBar], rows: int) -> None:
+    for row, bar in enumerate(bars):
         axes.annotate(
             bar.remark,
             (1, row),

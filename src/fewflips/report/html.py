@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fewflips.report import charts, layer_table
+from fewflips.report.energy_section import energy_section
 from fewflips.report.model import Check, LayerResult, OptimizeReport, PortResult, ResultTotals
 from fewflips.report.numbers import (
     above_bound,
@@ -73,6 +74,7 @@ def render_html(report: OptimizeReport, picture: StreamPicture | None = None) ->
         headline=_headline(report),
         checks=_checks(report),
         charts=_charts(report),
+        energy=energy_section(report, _labels(report.layers)),
         picture=_picture(picture, report) if picture is not None else None,
         columns=(table := layer_table.columns(report)),
         groups=layer_table.groups(table),

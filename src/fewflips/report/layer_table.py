@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from fewflips.report.column import Column, Value
+from fewflips.report.energy_columns import energy_columns
 from fewflips.report.model import LayerResult, OptimizeReport, PortResult, ResultTotals
 from fewflips.report.numbers import (
     ABSENT,
@@ -18,47 +19,13 @@ from fewflips.report.numbers import (
     with_thin_spaces,
 )
 
-Value = int | float | str | None
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column.
-
-    Parameters
-    ----------
-    key : str
-        Name in the page's address when the table is sorted by this column.
-    title : str
-        Heading.
-    group : str
-        Heading above the headings.
-    cells : sequence of (text, value to sort by)
-        One a layer.
-    total : str
-        Below the layers.
-    starts_group : bool
-        First column of its group.
-    """
-
-    key: str
-    title: str
-    group: str
-    cells: Sequence[tuple[str, Value]]
-    total: str = ""
-    starts_group: bool = False
-
-    @property
-    def numeric(self) -> bool:
-        """Sorted as numbers, largest first, and set flush right."""
-        return self.key not in ("name", "operator")
-
 
 def columns(report: OptimizeReport) -> list[Column]:
     """All columns that a report has figures for, in the order in which they are shown."""
     layers = report.layers
     table = _shape_columns(layers)
     table += _port_columns("weights", "", [layer.weights for layer in layers], report.totals.weights)
+    table += energy_columns(report)
     if report.drop_in is not None and report.schedule is not None:
         tied = [layer.drop_in.weights if layer.drop_in else None for layer in layers]
         table += _after_columns("drop-in file", "drop-in-", tied, report.drop_in.totals.weights)

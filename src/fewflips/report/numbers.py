@@ -16,6 +16,7 @@ _OPERATOR_PART = re.compile(
 )
 _NOT_MEASURED = "Activations were not measured"
 _SI_STEPS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
+_ENERGY_UNITS = ((1e12, "J"), (1e9, "mJ"), (1e6, "\u00b5J"), (1e3, "nJ"), (1.0, "pJ"))
 
 
 def reduction(before: int, after: int) -> float | None:
@@ -76,9 +77,90 @@ def with_si_prefix(number: int, space: str = THIN_SPACE) -> str:
     for step, prefix in _SI_STEPS:
         scaled = number / step
         if abs(scaled) >= 0.9995:
-            digits = 2 if abs(scaled) < 9.995 else 1 if abs(scaled) < 99.95 else 0
-            return f"{scaled:.{digits}f}{space}{prefix}"
+            return f"{_three_digits(scaled)}{space}{prefix}"
     return str(number)
+
+
+def energy_unit(picojoules: float) -> tuple[float, str]:
+    """The unit in which an energy reads best: its size in pJ, and its symbol; never below pJ.
+
+    Examples
+    --------
+    >>> energy_unit(12_345.0), energy_unit(0.0)
+    ((1000.0, 'nJ'), (1.0, 'pJ'))
+    """
+    return next((unit for unit in _ENERGY_UNITS if abs(picojoules) / unit[0] >= 0.9995), _ENERGY_UNITS[-1])
+
+
+def as_energy(picojoules: float | None, space: str = THIN_SPACE) -> str:
+    """An energy in three significant digits and the unit that suits it; a dash where there is none.
+
+    Examples
+    --------
+    >>> as_energy(1234.5, " "), as_energy(999.9, " "), as_energy(0.25, " "), as_energy(0.0, " ")
+    ('1.23 nJ', '1.00 nJ', '0.25 pJ', '0 pJ')
+    >>> as_energy(0.001, " "), as_energy(45_600_000, " ")
+    ('< 0.01 pJ', '45.6 \u00b5J')
+    """
+    if picojoules is None:
+        return ABSENT
+    if picojoules == 0:
+        return f"0{space}pJ"
+    if abs(picojoules) < 0.005:
+        return f"< 0.01{space}pJ" if picojoules > 0 else f"> -0.01{space}pJ"
+    size, symbol = energy_unit(picojoules)
+    return f"{_three_digits(picojoules / size)}{space}{symbol}"
+
+
+def per_mac(picojoules: float, macs: int) -> float | None:
+    """Energy of one multiplication, in fJ; None where there are none.
+
+    Examples
+    --------
+    >>> per_mac(3.0, 2000), per_mac(3.0, 0)
+    (1.5, None)
+    """
+    return picojoules * 1000 / macs if macs else None
+
+
+def as_figure(number: float | None) -> str:
+    """A number in three significant digits, all digits before the point; a dash where there is none.
+
+    Examples
+    --------
+    >>> as_figure(0.123456), as_figure(12.3456), as_figure(1234.5), as_figure(None) == ABSENT
+    ('0.12', '12.3', '1234', True)
+    """
+    return ABSENT if number is None else _three_digits(number)
+
+
+def energy_ratio(before: float | None, after: float | None) -> float | None:
+    """Energy before over energy after; None where either is unknown or not above zero.
+
+    Examples
+    --------
+    >>> energy_ratio(3.0, 2.0), energy_ratio(0.0, 0.0), energy_ratio(1.0, None)
+    (1.5, None, None)
+    """
+    return before / after if before is not None and after is not None and before > 0 and after > 0 else None
+
+
+def energy_change(before: float | None, after: float | None, sign: str = "\u00d7") -> str:
+    """A change of energy in words; a dash where there is none to tell.
+
+    Examples
+    --------
+    >>> energy_change(3.0, 2.0, "x"), energy_change(2.0, 3.0, "x"), energy_change(2.0, 2.001)
+    ('1.50x less', '1.50x more', 'as much')
+    >>> energy_change(0.0, 0.0) == ABSENT
+    True
+    """
+    ratio = energy_ratio(before, after)
+    if ratio is None:
+        return ABSENT
+    if abs(ratio - 1) < 0.005:
+        return "as much"
+    return f"{ratio:.2f}{sign} less" if ratio > 1 else f"{1 / ratio:.2f}{sign} more"
 
 
 def as_ratio(ratio: float | None, sign: str = "\u00d7") -> str:
@@ -209,6 +291,12 @@ def ports(report: OptimizeReport, port: str) -> Iterator[tuple[LayerResult, Port
         result = layer.weights if port == "weights" else layer.activations
         if result is not None:
             yield layer, result
+
+
+def _three_digits(number: float) -> str:
+    """Three significant digits, at most two of them after the point."""
+    digits = 2 if abs(number) < 9.995 else 1 if abs(number) < 99.95 else 0
+    return f"{number:.{digits}f}"
 
 
 def _telling_paths(names: list[str]) -> list[list[str]]:

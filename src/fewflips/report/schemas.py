@@ -12,12 +12,14 @@ from pydantic_core import core_schema
 
 from fewflips.atomic import atomic_write
 from fewflips.errors import FewflipsError
+from fewflips.report.energy_model import EnergyReport
 from fewflips.report.model import MeasureReport, OptimizeReport
 from fewflips.schedule import Schedule
 
 SCHEMAS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("report.schema.json", OptimizeReport),
     ("measurement.schema.json", MeasureReport),
+    ("energy.schema.json", EnergyReport),
     ("schedule.schema.json", Schedule),
 )
 """Every schema: its file name, and the model that it is made from."""

@@ -1,6 +1,6 @@
 "use strict";
 (function () {
-  const table = document.querySelector("table");
+  const table = document.getElementById("layers-table");
   const body = table.tBodies[0];
   const headings = Array.from(table.tHead.rows[1].cells);
 

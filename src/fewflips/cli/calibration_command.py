@@ -1,0 +1,80 @@
+"""The command that relates energy to flips."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from fewflips.cli import options
+from fewflips.cli.console import progress_bars, rendered, write
+
+# Everything heavy is imported inside the command, so that --help answers at once.
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path), required=False)
+@options.accelerator
+@options.inputs
+@click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    help="Sample inputs to use.",
+)
+@options.cells
+@options.time_limit
+@options.seed
+@options.jobs
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder for calibration.json, .md and .svg.",
+)
+@options.as_json
+def calibrate(
+    model: Path | None,
+    accelerator: str,
+    inputs: Path | None,
+    samples: int,
+    cells: str,
+    time_limit: float,
+    seed: int,
+    jobs: int,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Find how energy follows flips in the accelerator's arithmetic unit, and test it on MODEL gate by gate."""
+    from fewflips.calibration.calibrate import CalibrationRequest
+    from fewflips.calibration.calibrate import calibrate as run
+    from fewflips.network_energy.run import EnergyOptions
+    from fewflips.report.calibration_files import check_folder, save_calibration
+    from fewflips.report.calibration_table import calibration_table
+
+    if inputs is not None and model is None:
+        raise click.UsageError("--inputs: expected a MODEL that they are inputs of.")
+    if output is not None:
+        check_folder(output)
+    words = ["fewflips", "calibrate", *([str(model)] if model else []), "--accelerator", accelerator]
+    words += ["--inputs", str(inputs)] if inputs else []
+    words += ["--samples", str(samples), "--cells", cells, "--time-limit", f"{time_limit:g}", "--seed", str(seed)]
+    request = CalibrationRequest(
+        inputs=inputs,
+        cells=cells,
+        samples=samples,
+        options=EnergyOptions(time_limit_s=time_limit, seed=seed, jobs=jobs),
+        command=shlex.join(words),
+    )
+    with progress_bars() as progress:
+        calibration = run(model, accelerator, request, progress)
+    files = save_calibration(calibration, output) if output else ()
+    if as_json:
+        write(calibration.model_dump_json(indent=1) + "\n")
+        return
+    write(rendered(calibration_table(calibration)) + "".join(f"wrote {file}\n" for file in files))
+
+
+COMMANDS = (calibrate,)

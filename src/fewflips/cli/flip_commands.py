@@ -1,0 +1,172 @@
+"""Commands that count and save flips."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fewflips.cli import options
+from fewflips.cli.console import progress_bars, rendered, show, write
+
+if TYPE_CHECKING:
+    from fewflips.optimization import Optimization
+
+# Everything heavy is imported inside the commands, so that --help answers at once.
+
+
+@click.command()
+@options.model
+@options.accelerator
+@options.inputs
+@options.as_json
+def measure(model: Path, accelerator: str, inputs: Path | None, as_json: bool) -> None:
+    """Count the bit flips of MODEL's operand streams, layer by layer."""
+    from fewflips.measurement import measure as run
+    from fewflips.report.table import measurement_table
+
+    with progress_bars() as progress:
+        report = run(model, accelerator, inputs=inputs, progress=progress)
+    show(lambda: report.model_dump_json(indent=1), lambda: measurement_table(report), as_json)
+
+
+@click.command()
+@options.model
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    metavar="DIR",
+    help="Folder for model.*, schedule.json, report.json and report.html.",
+)
+@options.accelerator
+@click.option(
+    "--mode",
+    type=click.Choice(["schedule", "drop-in", "both"]),
+    default="both",
+    show_default=True,
+    help="What to make.",
+)
+@options.inputs
+@click.option("--prove", is_flag=True, help="Work on until as many orders as possible are proven optimal.")
+@click.option("--energy", "with_energy", is_flag=True, help="Simulate energy before and after, gate by gate, too.")
+@options.cells
+@options.clock_mhz
+@options.time_limit
+@options.seed
+@options.jobs
+@options.as_json
+def optimize(
+    model: Path,
+    output: Path,
+    accelerator: str,
+    mode: Any,
+    inputs: Path | None,
+    prove: bool,
+    with_energy: bool,
+    cells: str,
+    clock_mhz: float,
+    time_limit: float,
+    seed: int,
+    jobs: int,
+    as_json: bool,
+) -> None:
+    """Reorder MODEL's channels so that fewer bits flip, and check that it computes the same."""
+    from fewflips.optimization import EnergyRequest
+    from fewflips.optimization import optimize as run
+    from fewflips.report.files import check_writable
+
+    energy = None
+    if with_energy:
+        from fewflips.network_energy.run import EnergyOptions
+
+        energy = EnergyRequest(cells, EnergyOptions(clock_mhz=clock_mhz, time_limit_s=time_limit, seed=seed, jobs=jobs))
+    check_writable(output, model)
+    with progress_bars() as progress:
+        result = run(
+            model,
+            accelerator,
+            mode=mode,
+            inputs=inputs,
+            prove=prove,
+            energy=energy,
+            seed=seed,
+            jobs=jobs,
+            progress=progress,
+        )
+        files = result.save(output)
+    _show_optimization(result, files, as_json)
+
+
+@click.command()
+@click.argument("first", type=click.Path(path_type=Path), metavar="A")
+@click.argument("second", type=click.Path(path_type=Path), metavar="B")
+@options.inputs
+@options.seed
+@options.as_json
+def verify(first: Path, second: Path, inputs: Path | None, seed: int, as_json: bool) -> None:
+    """Check that model B computes what model A computes, bit for bit; B may also be a schedule.json for A.
+
+    The exit code is 0 where all values are equal, 1 where they are not.
+    """
+    from fewflips.verification import verify as run
+
+    with progress_bars() as progress:
+        result = run(first, second, inputs=inputs, seed=seed, progress=progress)
+    show(lambda: result.model_dump_json(indent=1), lambda: result.check.method, as_json)
+    if not result.check.passed:
+        sys.exit(1)
+
+
+@click.command()
+@options.as_json
+def accelerators(as_json: bool) -> None:
+    """List the built-in accelerators."""
+    from fewflips.accelerator import builtin_accelerators
+    from fewflips.report.table import accelerator_table
+
+    machines = list(builtin_accelerators().values())
+    records = [machine.model_dump(mode="json") for machine in machines]
+    show(lambda: json.dumps(records, indent=1), lambda: accelerator_table(machines), as_json)
+
+
+@click.command()
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("fewflips-demo"),
+    show_default=True,
+    metavar="DIR",
+    help="Folder for the results.",
+)
+@options.accelerator
+@options.seed
+@options.jobs
+@options.as_json
+def demo(output: Path, accelerator: str, seed: int, jobs: int, as_json: bool) -> None:
+    """Optimize the bundled MobileNetV2 (CIFAR-10, int8) with its sample inputs."""
+    from fewflips.bundled import bundled_model
+    from fewflips.optimization import optimize as run
+    from fewflips.report.files import check_writable
+
+    with bundled_model() as (model, samples), progress_bars() as progress:
+        check_writable(output, model)
+        result = run(model, accelerator, inputs=samples, seed=seed, jobs=jobs, progress=progress)
+        files = result.save(output)
+    _show_optimization(result, files, as_json)
+
+
+def _show_optimization(result: Optimization, files: tuple[Path, ...], json_wanted: bool) -> None:
+    if json_wanted:
+        write(result.report.model_dump_json(indent=1) + "\n")
+        return
+    from fewflips.report.table import headline, result_table
+
+    table, summary = rendered(result_table(result.report)), rendered(headline(result.report))
+    write(table + summary + "".join(f"wrote {file}\n" for file in files))
+
+
+COMMANDS = (measure, optimize, verify, accelerators, demo)

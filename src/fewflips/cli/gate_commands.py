@@ -1,0 +1,162 @@
+"""Commands that go down to gates."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from fewflips.cli import options
+from fewflips.cli.console import progress_bars, show, write
+
+# Everything heavy is imported inside the commands, so that --help answers at once.
+
+
+@click.command()
+@options.model
+@click.option(
+    "--accelerator",
+    metavar="NAME|FILE",
+    help="A built-in machine or a YAML file.  [default: that of the schedule, or edge16]",
+)
+@click.option(
+    "--schedule", type=click.Path(path_type=Path), metavar="FILE", help="Orders: a schedule.json for this model."
+)
+@options.inputs
+@options.cells
+@options.clock_mhz
+@options.time_limit
+@options.share
+@options.step_ps
+@click.option(
+    "--netlist",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A mapped, placed netlist of the arithmetic unit (Verilog) instead of synthesis.",
+)
+@click.option("--spef", type=click.Path(path_type=Path), metavar="FILE", help="Its wire capacitances.")
+@click.option(
+    "--activity",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write the unit's netlist, its wires (SPEF) and toggles of every pin (SAIF), for other power tools.",
+)
+@options.seed
+@options.jobs
+@options.as_json
+def energy(
+    model: Path,
+    accelerator: str | None,
+    schedule: Path | None,
+    inputs: Path | None,
+    cells: str,
+    clock_mhz: float,
+    time_limit: float,
+    share: float | None,
+    step_ps: float,
+    netlist: Path | None,
+    spef: Path | None,
+    activity: Path | None,
+    seed: int,
+    jobs: int,
+    as_json: bool,
+) -> None:
+    """Simulate MODEL's operands in the gates of the accelerator: energy of each layer, glitches included."""
+    from fewflips.network_energy import energy as run
+    from fewflips.network_energy.run import EnergyOptions
+    from fewflips.report.energy_table import energy_table
+
+    chosen = EnergyOptions(
+        clock_mhz=clock_mhz, time_limit_s=time_limit, share=share, step_ps=step_ps, seed=seed, jobs=jobs
+    )
+    with progress_bars() as progress:
+        report = run(
+            model,
+            accelerator,
+            schedule=schedule,
+            inputs=inputs,
+            cells=cells,
+            options=chosen,
+            netlist=netlist,
+            spef=spef,
+            activity=activity,
+            progress=progress,
+        )
+    show(lambda: report.model_dump_json(indent=1), lambda: energy_table(report), as_json)
+
+
+@click.command()
+@options.model
+@options.accelerator
+@options.inputs
+@click.option("--layer", metavar="NAME", help="Whose operands the testbench takes.  [default: the first]")
+@click.option(
+    "--cycles", type=click.IntRange(min=2, max=1_000_000), default=1024, show_default=True, help="Of the testbench."
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    metavar="DIR",
+    help="Folder for the Verilog files and the operands.",
+)
+@options.seed
+def rtl(
+    model: Path, accelerator: str, inputs: Path | None, layer: str | None, cycles: int, output: Path, seed: int
+) -> None:
+    """Write the accelerator's arithmetic unit as Verilog, with a self-checking testbench of MODEL's operands."""
+    from fewflips.network_energy.rtl import write_network_rtl
+
+    with progress_bars():
+        files = write_network_rtl(model, accelerator, output, inputs=inputs, layer_name=layer, cycles=cycles, seed=seed)
+    write("".join(f"wrote {file}\n" for file in files))
+
+
+@click.group()
+def cells() -> None:
+    """Cell libraries: what is built in, and reduced tables of your own."""
+
+
+@cells.command("list")
+@options.as_json
+def list_cells(as_json: bool) -> None:
+    """List the built-in cell tables."""
+    from fewflips.gates.cell_table import builtin_tables, load_cells
+    from fewflips.report.cell_table import cell_libraries_table
+
+    libraries = [load_cells(name) for name in builtin_tables()]
+    records = [
+        {
+            "name": library.source,
+            "library": library.name,
+            "corner": library.corner,
+            "voltage_v": library.voltage_v,
+            "temperature_c": library.temperature_c,
+            "cells": len(library.cells),
+            "sha256": library.sha256,
+        }
+        for library in libraries
+    ]
+    show(lambda: json.dumps(records, indent=1), lambda: cell_libraries_table(libraries), as_json)
+
+
+@cells.command()
+@click.argument("liberty", type=click.Path(path_type=Path), metavar="FILE.lib")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    metavar="FILE.json",
+    help="Where the table goes.",
+)
+def distill(liberty: Path, output: Path) -> None:
+    """Reduce a Liberty file to a small table of the cells that synthesis needs."""
+    from fewflips.gates.distill import distill_file
+
+    with progress_bars() as progress:
+        library = distill_file(liberty, output, progress)
+    write(f"wrote {output}: {len(library.cells)} cells of {library.name} ({library.corner})\n")
+
+
+COMMANDS = (energy, rtl, cells)

@@ -1,0 +1,8 @@
+"""Switching simulation: how often each net of a netlist toggles, with the operands that it sees."""
+
+from fewflips.gates.switching.circuit import Circuit, compile_circuit
+from fewflips.gates.switching.cutting import cut_windows
+from fewflips.gates.switching.simulation import Mode, simulate
+from fewflips.gates.switching.waveforms import waveforms
+
+__all__ = ["Circuit", "Mode", "compile_circuit", "cut_windows", "simulate", "waveforms"]

@@ -1,0 +1,198 @@
+"""Counting the toggles of every net of a circuit."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewflips.errors import InputError, NetlistError
+from fewflips.gates.operands import OperandSequences, Toggles, Windows
+from fewflips.gates.switching.circuit import Circuit
+from fewflips.gates.switching.cutting import check_windows, cut_windows, pieces
+from fewflips.gates.switching.engines import Evaluator, Propagating, Settling
+from fewflips.gates.switching.lanes import Packer
+from fewflips.gates.switching.layout import waveform_layout
+from fewflips.gates.switching.packing import LANES
+from fewflips.gates.switching.prepared import Prepared, check_ports, prepare
+from fewflips.gates.switching.steps import Kind
+from fewflips.progress import Progress
+
+Mode = Literal["zero-delay", "transport", "inertial"]
+"""How gates take time: not at all; every change passes; changes shorter than the delay are swallowed."""
+
+_Counts = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+BLOCK_WORDS = 128
+"""Cycles of each lane in a block: all signals of a block stay in the processor's cache."""
+
+
+def simulate(
+    circuit: Circuit,
+    sequences: OperandSequences,
+    mode: Mode,
+    *,
+    windows: Windows | None = None,
+    jobs: int = 1,
+    progress: Progress | None = None,
+    check_registers: bool = True,
+) -> Toggles:
+    """Count the toggles of every net.
+
+    Windows are cut into pieces of nearly equal length; 64 pieces are simulated side by side, one in each bit of a
+    word, and the words of consecutive cycles side by side in vectors.
+
+    Parameters
+    ----------
+    circuit : Circuit
+        From :func:`~fewflips.gates.switching.circuit.compile_circuit`.
+    sequences : OperandSequences
+        What is at its ports.
+    mode : {"zero-delay", "transport", "inertial"}
+        Without delays; with transport delays (every pulse passes: for verification, not for energy); with inertial
+        delays.
+    windows : Windows, optional
+        Transitions to count; by default all of every sequence.
+    jobs : int
+        Threads.
+    progress : Progress, optional
+        Called with the transitions simulated.
+    check_registers : bool
+        Whether to check that the contents given of registers are what the netlist computes.
+
+    Returns
+    -------
+    Toggles
+        Counts of every net; those that carry the clock have none.
+
+    Raises
+    ------
+    InputError
+        If ports are missing or do not fit, windows lie outside of their sequences, or nothing is to be counted.
+    NetlistError
+        If a register does not hold what the netlist computes, or a cycle takes too many time steps.
+    """
+    if mode not in ("zero-delay", "transport", "inertial"):
+        raise InputError(f"mode: expected zero-delay, transport or inertial, got {mode}")
+    if jobs < 1:
+        raise InputError(f"jobs: expected at least 1 thread, got {jobs}")
+    prepared = prepare(sequences)
+    check_ports(circuit, sequences)
+    parts = _parts(prepared, windows, jobs)
+    groups = _groups(parts)
+    report = _Report(progress, mode, int(parts.transitions.sum()))
+
+    def evaluator() -> Evaluator:
+        packer = Packer(circuit, sequences, prepared, BLOCK_WORDS)
+        return (
+            Settling(circuit, packer)
+            if mode == "zero-delay"
+            else Propagating(circuit, packer, waveform_layout(circuit), mode == "inertial")
+        )
+
+    with ThreadPoolExecutor(jobs) if jobs > 1 else _SameThread() as pool:
+        finished = list(pool.map(lambda group: _run(evaluator, group, report), groups))
+    toggles = np.sum([counted[0] for counted in finished], axis=0)
+    high = np.sum([counted[1] for counted in finished], axis=0)
+    if check_registers:
+        _check_registers(circuit, toggles)
+    return _by_net(circuit, toggles, high, int(parts.transitions.sum()))
+
+
+class _SameThread:
+    """Stands for a pool of threads where one is enough."""
+
+    def __enter__(self) -> _SameThread:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def map(self, function: Callable[[Windows], _Counts], items: list[Windows]) -> Iterator[_Counts]:
+        return map(function, items)
+
+
+class _Report:
+    """Adds up what threads have done and tells the caller."""
+
+    def __init__(self, progress: Progress | None, mode: str, total: int) -> None:
+        self._progress = progress
+        self._phase = f"simulating switching ({mode})"
+        self._total = total
+        self._done = 0
+        self._lock = threading.Lock()
+
+    def add(self, transitions: int) -> None:
+        """Count transitions as done."""
+        if self._progress is not None:
+            with self._lock:
+                self._done += transitions
+                self._progress(self._phase, self._done, self._total)
+
+
+def _parts(prepared: Prepared, windows: Windows | None, jobs: int) -> Windows:
+    """Pieces of windows for all lanes of all threads."""
+    cycles = np.diff(prepared.sequence_begins)
+    if windows is None:
+        if (cycles < 2).all():
+            raise InputError(
+                f"operand sequences: expected at least one of two cycles or more, got at most {cycles.max()}; "
+                "a toggle needs a cycle before it"
+            )
+        return cut_windows(cycles, jobs * LANES)
+    check_windows(windows, cycles)
+    return pieces(windows, jobs * LANES)
+
+
+def _groups(parts: Windows) -> list[Windows]:
+    """Windows of similar length together, 64 at a time."""
+    order = np.argsort(-parts.transitions, kind="stable")
+    return [
+        Windows(parts.sequence[some], parts.first[some], parts.transitions[some])
+        for some in (order[begin : begin + LANES] for begin in range(0, len(order), LANES))
+    ]
+
+
+def _run(
+    evaluator: Callable[[], Evaluator], group: Windows, report: _Report
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Counts by step over one group."""
+    engine = evaluator()
+    words = 0
+    total = int(group.transitions.sum())
+    length = int(group.transitions.max())
+    told = 0
+    for block in engine.packer.blocks(group, engine.memory):
+        engine.block(block)
+        words += block
+        done = min(total, total * words // length)
+        report.add(done - told)
+        told = done
+    return engine.toggles, engine.high
+
+
+def _check_registers(circuit: Circuit, toggles: NDArray[np.int64]) -> None:
+    """Raise where a check has counted mismatches."""
+    wrong = np.where(circuit.kinds == Kind.CHECK, toggles, 0)
+    if wrong.any():
+        step = int(wrong.argmax())
+        name = circuit.netlist.instances[int(circuit.instances[step])].name
+        port = next(p.name for p in circuit.ports if p.first_bit <= circuit.bits[step] < p.first_bit + p.width)
+        raise NetlistError(
+            f"netlist {circuit.netlist.name}: the register {name} (shown at {port}) does not hold what the netlist "
+            f"computes in {int(wrong[step])} cycles; give the contents that belong to these operands"
+        )
+
+
+def _by_net(circuit: Circuit, toggles: NDArray[np.int64], high: NDArray[np.int64], transitions: int) -> Toggles:
+    """Counts by net of counts by step."""
+    nets = len(circuit.netlist.nets)
+    shown = (circuit.outputs < nets) & (circuit.kinds != Kind.CHECK)
+    by_net = np.zeros((2, nets), dtype=np.int64)
+    by_net[0, circuit.outputs[shown]] = toggles[shown]
+    by_net[1, circuit.outputs[shown]] = high[shown]
+    return Toggles(by_net[0], by_net[1], transitions)

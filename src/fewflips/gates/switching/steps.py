@@ -1,0 +1,303 @@
+"""A netlist as a list of steps, each of which computes one signal of signals known before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+from fewflips.errors import NetlistError
+from fewflips.gates.cells import Cell, CellLibrary, FlipFlop
+from fewflips.gates.functions import truth_table
+from fewflips.gates.netlist import ONE_NET, ZERO_NET, Netlist
+from fewflips.gates.netlist_checks import clock_nets
+from fewflips.gates.netlist_graph import NO_DRIVER, NetlistGraph, single_input_gate
+from fewflips.gates.registers import feedback_registers
+from fewflips.gates.switching.functions import Function, cofactor, match, reduced
+
+
+class Kind(IntEnum):
+    """Where a step's value comes from."""
+
+    GATE = 0
+    CONSTANT = 1
+    PORT = 2  # a bit of an input port, or of a register whose contents are given
+    REGISTER = 3  # a flip-flop: its data of the cycle before
+    CHECK = 4  # compares the data of a flip-flop with its contents as they are given
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step.
+
+    Parameters
+    ----------
+    kind : Kind
+        Where the value comes from.
+    output : int
+        The signal: a net, or a number beyond the nets for what lies inside a cell.
+    operands : tuple of int
+        Signals, in the order of the function's operands; the data signal of a register.
+    function : Function
+        Of a gate.
+    inverts : bool
+        Whether the result is inverted.
+    bit : int
+        Of a port or check: which of the circuit's given bits.
+    instance : int
+        The cell; -1 for ports.
+    """
+
+    kind: Kind
+    output: int
+    operands: tuple[int, ...] = ()
+    function: Function = Function.COPY
+    inverts: bool = False
+    bit: int = -1
+    instance: int = -1
+
+
+@dataclass(frozen=True)
+class GivenPort:
+    """A port whose bits come from integers.
+
+    Parameters
+    ----------
+    name : str
+        The input port, or the output port that shows feedback registers.
+    first_bit : int
+        Number of its least significant bit among all given bits.
+    width : int
+        Its bits.
+    is_register : bool
+        Whether it is an output port that shows registers.
+    """
+
+    name: str
+    first_bit: int
+    width: int
+    is_register: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """All steps of a netlist, in an order in which operands come first, and the ports that feed them.
+
+    Parameters
+    ----------
+    steps : tuple of Step
+        In order.
+    signals : int
+        Nets and signals inside cells.
+    ports : tuple of GivenPort
+        What has to be given.
+    """
+
+    steps: tuple[Step, ...]
+    signals: int
+    ports: tuple[GivenPort, ...]
+
+
+def netlist_steps(netlist: Netlist, library: CellLibrary) -> Steps:
+    """Steps of a checked netlist.
+
+    Raises
+    ------
+    NetlistError
+        If a register with feedback is shown by no output port, or an output's function cannot be simulated.
+    """
+    builder = _Builder(netlist, library)
+    builder.build()
+    return Steps(tuple(_ordered(builder.steps, builder.sinks)), builder.signals, tuple(builder.ports))
+
+
+class _Builder:
+    """Collects steps by the signal that they compute."""
+
+    def __init__(self, netlist: Netlist, library: CellLibrary) -> None:
+        self.netlist = netlist
+        self.graph = NetlistGraph(netlist, library)
+        self.clocks = clock_nets(netlist, library)
+        self.feedback = feedback_registers(netlist, library)
+        self.signals = len(netlist.nets)
+        self.steps: dict[int, Step] = {}
+        self.ports: list[GivenPort] = []
+        self.sinks: list[int] = []
+        self.inverses: dict[int, int] = {}
+        self.given = 0
+
+    def build(self) -> None:
+        """All steps: constants, ports, registers, gates."""
+        for net, value in ((ZERO_NET, False), (ONE_NET, True)):
+            self.steps[net] = Step(Kind.CONSTANT, net, inverts=value)
+        for name, nets in self.netlist.inputs.items():
+            if any(net in self.clocks for net in nets):
+                continue
+            first = self._give(name, len(nets), is_register=False)
+            for position, net in enumerate(nets):
+                self.steps[net] = Step(Kind.PORT, net, bit=first + position)
+        shown = self._shown_registers()
+        for index, instance in enumerate(self.netlist.instances):
+            cell = self.graph.cell(index)
+            if cell.flip_flop is not None:
+                self._add_register(index, cell, cell.flip_flop, shown.get(index))
+                continue
+            for pin in cell.outputs:
+                net = instance.pins.get(pin.name)
+                if net is not None and net not in self.clocks and pin.function is not None:
+                    names = [name.name for name in cell.inputs if name.name in instance.pins]
+                    inputs = [instance.pins[name] for name in names]
+                    self._add_function(truth_table(pin.function, names), inputs, net, index)
+        self.sinks += [net for nets in self.netlist.outputs.values() for net in nets]
+
+    def _give(self, name: str, width: int, is_register: bool) -> int:
+        first = self.given
+        self.ports.append(GivenPort(name, first, width, is_register))
+        self.given += width
+        return first
+
+    def _shown_registers(self) -> dict[int, tuple[int, bool]]:
+        """For each register with feedback, the given bit that shows it, and whether that is inverted."""
+        shown: dict[int, tuple[int, bool]] = {}
+        ports = {name: [self._trace(net) for net in nets] for name, nets in self.netlist.outputs.items()}
+        # Ports that show nothing else come first: accumulators, rather than what mixes their bits with others.
+        for name, traced in sorted(ports.items(), key=lambda port: any(r not in self.feedback for r, _ in port[1])):
+            if not any(register in self.feedback and register not in shown for register, _ in traced):
+                continue
+            first = self._give(name, len(traced), is_register=True)
+            for position, (register, inverted) in enumerate(traced):
+                if register in self.feedback:
+                    shown.setdefault(register, (first + position, inverted))
+        for register in sorted(self.feedback):
+            if register not in shown:
+                raise NetlistError(
+                    f"netlist {self.netlist.name}: the register {self.netlist.instances[register].name} feeds back on "
+                    "itself and no output port shows it; make it an output, so that its contents can be given"
+                )
+        return shown
+
+    def _trace(self, net: int) -> tuple[int, bool]:
+        """The flip-flop behind a net, through buffers and inverters, and whether the net is its inverse."""
+        inverted = False
+        while (driver := self.graph.drivers[net]) != NO_DRIVER:
+            cell = self.graph.cell(driver)
+            if cell.flip_flop is not None:
+                return driver, inverted ^ self._is_inverse(driver, cell, cell.flip_flop, net)
+            inverts = single_input_gate(cell)
+            if inverts is None:
+                break
+            inverted ^= inverts
+            (net,) = self.graph.input_nets(driver)
+        return NO_DRIVER, inverted
+
+    def _is_inverse(self, index: int, cell: Cell, flip_flop: FlipFlop, net: int) -> bool:
+        """Whether the output of a flip-flop at a net shows its inverted state."""
+        pins = self.netlist.instances[index].pins
+        for pin in cell.outputs:
+            if pins.get(pin.name) == net and pin.function is not None:
+                states = [flip_flop.state, flip_flop.inverted_state]
+                table = truth_table(pin.function, states)
+                # Of the table's rows, 1 is state 1 (inverse 0) and 2 is state 0 (inverse 1).
+                if table >> 1 & 1 != table >> 2 & 1:
+                    return bool(table >> 2 & 1)
+        raise NetlistError(
+            f"netlist {self.netlist.name}: expected the outputs of {self.netlist.instances[index].name} ({cell.name}) "
+            "to be its state or the inverse; use another flip-flop"
+        )
+
+    def _add_register(self, index: int, cell: Cell, flip_flop: FlipFlop, shown: tuple[int, bool] | None) -> None:
+        pins = self.netlist.instances[index].pins
+        names = [pin.name for pin in cell.inputs if not pin.is_clock and pin.name in pins]
+        table, kept = reduced(truth_table(flip_flop.next_state, names), len(names))
+        inputs = [pins[names[position]] for position in kept]
+        if table == 0b10 and len(kept) == 1:
+            data = inputs[0]
+        else:
+            data = self._add_function(table, inputs, None, index)
+        for net in self.graph.output_nets(index):
+            inverse = self._is_inverse(index, cell, flip_flop, net)
+            if shown is None:
+                self.steps[net] = Step(Kind.REGISTER, net, (data,), inverts=inverse, instance=index)
+            else:
+                bit, inverted = shown
+                self.steps[net] = Step(Kind.PORT, net, inverts=inverse ^ inverted, bit=bit, instance=index)
+        if shown is not None:
+            bit, inverted = shown
+            check = self._new_signal()
+            self.steps[check] = Step(Kind.CHECK, check, (data,), inverts=inverted, bit=bit, instance=index)
+            self.sinks.append(check)
+
+    def _new_signal(self) -> int:
+        self.signals += 1
+        return self.signals - 1
+
+    def _add_function(self, table: int, inputs: list[int], output: int | None, instance: int) -> int:
+        """Steps for a truth table; the last gives `output`, or a new signal."""
+        table, kept = reduced(table, len(inputs))
+        operands = [inputs[position] for position in kept]
+        if output is None:
+            output = self._new_signal()
+        if not operands:
+            self.steps[output] = Step(Kind.CONSTANT, output, inverts=bool(table), instance=instance)
+            return output
+        found = match(table, len(operands))
+        if found is None:
+            self._add_expansion(table, operands, output, instance)
+            return output
+        ordered = tuple(
+            self._inverse(operands[position], instance) if inverted else operands[position]
+            for position, inverted in zip(found.inputs, found.inverted, strict=True)
+        )
+        self.steps[output] = Step(Kind.GATE, output, ordered, found.function, found.inverts, instance=instance)
+        return output
+
+    def _inverse(self, signal: int, instance: int) -> int:
+        """The inverse of a signal, inside a cell."""
+        if signal not in self.inverses:
+            output = self._new_signal()
+            self.inverses[signal] = output
+            self.steps[output] = Step(Kind.GATE, output, (signal,), Function.COPY, True, instance=instance)
+        return self.inverses[signal]
+
+    def _add_expansion(self, table: int, operands: list[int], output: int, instance: int) -> None:
+        """Shannon's expansion by the last operand, simplified where a half is constant or the halves are inverse."""
+        count = len(operands)
+        rest, last = operands[:-1], operands[-1]
+        low, high = cofactor(table, count, count - 1, 0), cofactor(table, count, count - 1, 1)
+        everything = (1 << (1 << (count - 1))) - 1
+        if low ^ high == everything:
+            half = self._add_function(low, rest, None, instance)
+            step = Step(Kind.GATE, output, (half, last), Function.XOR2, instance=instance)
+        elif low in (0, everything):
+            select = last if low == 0 else self._inverse(last, instance)
+            half = self._add_function(high, rest, None, instance)
+            function = Function.AND2 if low == 0 else Function.OR2
+            step = Step(Kind.GATE, output, (half, select), function, instance=instance)
+        elif high in (0, everything):
+            select = self._inverse(last, instance) if high == 0 else last
+            half = self._add_function(low, rest, None, instance)
+            function = Function.AND2 if high == 0 else Function.OR2
+            step = Step(Kind.GATE, output, (half, select), function, instance=instance)
+        else:
+            halves = (self._add_function(low, rest, None, instance), self._add_function(high, rest, None, instance))
+            step = Step(Kind.GATE, output, (*halves, last), Function.MULTIPLEX, instance=instance)
+        self.steps[output] = step
+
+
+def _ordered(steps: Mapping[int, Step], sinks: list[int]) -> Iterator[Step]:
+    """Depth first from the outputs, so that a signal is used soon after it is made; nothing is left out."""
+    done: set[int] = set()
+    for sink in (*sinks, *steps):
+        waiting = [sink] if sink in steps and sink not in done else []
+        while waiting:
+            signal = waiting[-1]
+            if signal in done:
+                waiting.pop()
+                continue
+            missing = [operand for operand in steps[signal].operands if operand not in done]
+            if missing:
+                waiting.extend(reversed(missing))
+                continue
+            waiting.pop()
+            done.add(signal)
+            yield steps[signal]

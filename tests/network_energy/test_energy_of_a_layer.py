@@ -1,0 +1,108 @@
+"""From a layer's operands to its energy, against plain loops and a plain evaluation of the gates."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fewflips.accelerator import Accelerator
+from fewflips.formats import UINT8
+from fewflips.gates.cell_table import load_cells
+from fewflips.gates.energy import energy_of
+from fewflips.gates.operands import Toggles
+from fewflips.network_energy.dataflows import UNIT_PARTS, UNIT_WORK
+from fewflips.network_energy.layer_operands import layer_operands
+from fewflips.network_energy.simulation import count_toggles
+from fewflips.network_energy.unit import build_unit
+from fewflips.network_energy.words import activation_word, unit_datapath
+from tests.layers import dense_layer, random_rows
+from tests.network_energy import unit_walk
+from tests.network_energy.netlist_walk import toggles
+
+WALKS = {
+    "activation-stationary": unit_walk.activation_stationary,
+    "output-stationary": unit_walk.output_stationary,
+    "weight-stationary": unit_walk.weight_stationary,
+}
+
+
+def bus(words, bits=8):
+    return sum(int(word) << (bits * lane) for lane, word in enumerate(words))
+
+
+def ports_of(cycle, dataflow):
+    if dataflow == "output-stationary":
+        weight, activation, clear, _ = cycle
+        return {"weights": weight, "activations": activation, "clear": clear}
+    weights, activations, partial_sum = cycle
+    return {"weights": bus(weights), "activations": bus(activations), "partial_sum": partial_sum}
+
+
+def skewed(cycles):
+    """Lane l as it is l cycles later, as a systolic chain expects it."""
+    late = []
+    for number, (_, _, partial_sum) in enumerate(cycles):
+        weights, activations = (
+            tuple(cycles[max(0, number - lane)][operand][lane] for lane in range(len(cycles[0][operand])))
+            for operand in (0, 1)
+        )
+        late.append((weights, activations, partial_sum))
+    return late
+
+
+@pytest.mark.parametrize("dataflow", sorted(WALKS))
+@pytest.mark.parametrize("part_cycles", [1, 10**6])
+def test_energy_of_a_layer(dataflow, part_cycles):
+    layer = dense_layer(5, 4, 5, storage=UINT8)
+    array = Accelerator(name="test", dataflow=dataflow, lanes=2, columns=2, forwarding="systolic")
+    rows = random_rows(layer)
+    datapath = unit_datapath([layer], array, activation_word([(UINT8, 8)], array.activations))
+    unit = build_unit(datapath, load_cells("nangate45"))
+    segments = array.flow.segments(layer, array)
+    parts = UNIT_PARTS[dataflow](layer_operands(layer, rows, array, datapath), segments, array, part_cycles)
+    found = count_toggles(unit.circuit, parts, "zero-delay")
+
+    pairs = [(segment.lanes.tolist(), segment.order.tolist()) for segment in segments]
+    units, _ = WALKS[dataflow](rows, layer.weights.astype(np.int64), pairs, array.lanes, array.columns)
+    expected, transitions = np.zeros(len(unit.netlist.nets), dtype=np.int64), 0
+    for walked in units:
+        cycles = skewed(walked) if dataflow == "weight-stationary" else walked
+        expected += toggles(unit.netlist, unit.library, [ports_of(cycle, dataflow) for cycle in cycles], settle=6)
+        transitions += len(cycles) - 1
+    clocks = unit.model.clock_nets
+    assert found.exact.transitions == transitions
+    assert found.exact.toggles[~clocks].tolist() == expected[~clocks].tolist()
+
+    work = UNIT_WORK[dataflow](layer, segments, array)
+    energy = unit.energy(found, work, clock_mhz=500.0)
+    by_hand = energy_of(unit.shared_model(work), Toggles(expected, expected, transitions), 0.0, 0.0)
+    assert energy.switching_fj == pytest.approx(by_hand.switching_fj)
+    assert energy.internal_fj == pytest.approx(by_hand.internal_fj)
+    assert energy.data_fj > 0
+    # every unit of the array leaks in every cycle of the array: 2 ns each at 500 MHz
+    share = sum(unit.shared_model(work).leakage_nw)
+    assert energy.leakage_fj == pytest.approx(share * work.units * work.array_cycles * 2e-9 * 1e6)
+    registers = [i for i, x in enumerate(unit.netlist.instances) if unit.library.cells[x.cell].flip_flop is not None]
+    clocked = np.full(len(unit.netlist.instances), work.unit_cycles)
+    clocked[unit.banks["weights"]] = work.weight_loads
+    clocked[unit.banks["activations"]] = work.activation_loads
+    per_cycle = unit.shared_model(work).clock_fj
+    assert energy.clock_fj == pytest.approx(sum(per_cycle[i] * clocked[i] for i in registers))
+
+
+def test_shared_registers_cost_their_share():
+    layer = dense_layer(4, 4, 4, storage=UINT8)
+    array = Accelerator(name="test", lanes=4, columns=4)
+    datapath = unit_datapath([layer], array, activation_word([(UINT8, 8)], array.activations))
+    unit = build_unit(datapath, load_cells("nangate45"))
+    work = UNIT_WORK[array.dataflow](layer, array.flow.segments(layer, array), array)
+    shared, own = unit.shared_model(work), unit.model
+    weights = unit.banks["weights"]
+    assert len(weights) == 4 * 8
+    assert shared.clock_fj[weights] == pytest.approx(own.clock_fj[weights] / 4)
+    port = list(unit.netlist.inputs["weights"])
+    assert shared.switching_fj[port] == pytest.approx(own.switching_fj[port] / 4)
+    outputs = [unit.netlist.instances[i].pins["Q"] for i in weights]
+    assert shared.switching_fj[outputs] == pytest.approx(own.switching_fj[outputs])  # each column has its own wires
+    activations = unit.banks["activations"]
+    assert shared.clock_fj[activations] == pytest.approx(own.clock_fj[activations])
