@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fewflips.datapath.icarus import simulate_verilog
 from fewflips.gates.cells import CellLibrary
-from fewflips.gates.icarus_models import Delays, row_layout, testbench, vcd_toggles
+from fewflips.gates.icarus_models import Delays, icarus_bench, row_layout, vcd_toggles
 from fewflips.gates.netlist import Netlist
 from fewflips.gates.netlist_checks import clock_nets
 from fewflips.gates.operands import OperandSequences, Toggles, Windows
@@ -44,7 +44,7 @@ def icarus_toggles(
     lead = circuit.depth + 2
     lines, weights, row = _rows(netlist, library, sequences, windows, lead)
     half = max(time.bit_length() for time in circuit.event_times) + 2
-    text = testbench(netlist, library, row, circuit_delays(circuit), delays, len(lines), half)
+    text = icarus_bench(netlist, library, row, circuit_delays(circuit), delays, len(lines), half)
     simulate_verilog([text], "testbench", {"rows.txt": "\n".join(lines) + "\n"}, folder)
     toggles = weights @ vcd_toggles(folder / "waves.vcd", len(netlist.nets), 2 * half, len(lines))
     toggles[list(clock_nets(netlist, library))] = 0

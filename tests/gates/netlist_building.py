@@ -246,6 +246,16 @@ def event_driven_toggles(case: Case, inertial: bool) -> tuple[NDArray[np.int64],
     return toggles, high
 
 
+def _first_events(case: Case, before: dict[int, int], after: dict[int, int]) -> list[tuple[int, int, int, int]]:
+    """Changes of ports and registers: time, number, net and new value."""
+    delays = {net: 0 for name, nets in case.netlist.inputs.items() if name != "clk" for net in nets}
+    for instance in case.netlist.instances:
+        if instance.name[0] in "rs":
+            delays |= {net: int(case.delay_steps[net]) for pin, net in instance.pins.items() if pin in ("Q", "QN")}
+    changing = [(delay, net) for net, delay in delays.items() if before[net] != after[net]]
+    return [(delay, number, net, after[net]) for number, (delay, net) in enumerate(sorted(changing))]
+
+
 def _cycle_toggles(
     case: Case, readers: dict[int, list[Instance]], before: dict[int, int], after: dict[int, int], inertial: bool
 ) -> dict[int, int]:
@@ -253,16 +263,10 @@ def _cycle_toggles(
     values = dict(before)
     wanted = dict(before)  # what each gate's function is
     toggles: dict[int, int] = {}
-    queue: list[tuple[int, int, int, int]] = []
     pending: dict[int, list[int]] = {}  # numbers of the events that wait, by net
     cancelled: set[int] = set()
-    number = 0
-    ports = [net for name, nets in case.netlist.inputs.items() if name != "clk" for net in nets]
-    clocked = [i.pins[p] for i in case.netlist.instances if i.name[0] in "rs" for p in ("Q", "QN") if p in i.pins]
-    for net, delay in [(net, 0) for net in ports] + [(net, int(case.delay_steps[net])) for net in clocked]:
-        if before[net] != after[net]:
-            heapq.heappush(queue, (delay, number, net, after[net]))
-            number += 1
+    queue = _first_events(case, before, after)
+    number = len(queue)
     while queue:
         now = queue[0][0]
         touched: dict[str, Instance] = {}

@@ -24,15 +24,24 @@ from fewflips.gates.cells import Cell, CellLibrary
 from fewflips.gates.netlist import ONE_NET, ZERO_NET, Netlist
 from fewflips.gates.netlist_checks import clock_nets
 
-Delays = Literal["zero-delay", "transport", "inertial"]
-"""How models take time."""
+Delays = Literal["zero-delay", "transport", "inertial", "inertial-expressions"]
+"""How models take time.
+
+Continuous assignments without delay; nonblocking assignments with one, which let every pulse pass; continuous
+assignments with one, which swallow pulses that are shorter. These see the function settle in one piece, except with
+"inertial-expressions", ``assign #(d) y = expression``: there the operators of an expression follow one another in
+zero time, and where they make a pulse of no width between them, Icarus Verilog lets it cancel a change that waits.
+"""
 
 _TOKEN = re.compile(r"[A-Za-z_]\w*|[01]|[!'^&*|+()]")
 _OPERATORS = {"!": "~", "*": "&", "+": "|"}
+# Macros, not literals: to Icarus they are variables, whose first values then are events that every process sees.
+_CONSTANTS = {"0": "`ZERO", "1": "`ONE"}
+_CONSTANT_VARIABLES = "`define ZERO testbench.constants[0]\n`define ONE testbench.constants[1]\n"
 
 
 def verilog_expression(expression: str) -> str:
-    """A Liberty expression as Verilog.
+    """A Liberty expression as Verilog, constants as the macros ``ZERO`` and ``ONE``.
 
     Examples
     --------
@@ -63,7 +72,7 @@ def verilog_expression(expression: str) -> str:
             after_operand = False
         else:
             operand = len(written)
-            written.append(f"testbench.constants[{token}]" if token in "01" else token)
+            written.append(_CONSTANTS.get(token, token))
             after_operand = True
     return "".join(written)
 
@@ -80,9 +89,8 @@ def cell_models(library: CellLibrary, names: Sequence[str], delays: Delays) -> s
         The cells' functions.
     names : sequence of str
         Which cells.
-    delays : {"zero-delay", "transport", "inertial"}
-        Continuous assignments without delay; nonblocking assignments with one, which let every pulse pass; or
-        continuous assignments with one, which swallow pulses that are shorter.
+    delays : Delays
+        How they take time.
 
     Raises
     ------
@@ -119,8 +127,8 @@ def _gate(output: str, function: str, delays: Delays) -> list[str]:
             f"assign {output} = r_{output};",
             f"always @* r_{output} <= #(D_{output}) {function};",
         ]
-    # The function settles in one piece before the delay sees it. Within `assign #(d) y = expression`, operators
-    # follow one another in zero time, and a pulse of no width between them would restart the delay.
+    if delays == "inertial-expressions":
+        return [f"assign #(D_{output}) {output} = {function};"]
     return [
         f"reg f_{output};",
         f"always @* f_{output} = {function};",
@@ -180,7 +188,7 @@ def row_layout(netlist: Netlist, library: CellLibrary, feedback: Sequence[int]) 
     return Row(states, inputs, width)
 
 
-def testbench(
+def icarus_bench(
     netlist: Netlist,
     library: CellLibrary,
     row: Row,
@@ -204,7 +212,7 @@ def testbench(
         Bits of the testbench's rows.
     delay_steps : ndarray of int64, shape (nets,)
         Delay of the output that drives each net.
-    delays : {"zero-delay", "transport", "inertial"}
+    delays : Delays
         How the models take time.
     cycles : int
         Rows to apply.
@@ -216,7 +224,7 @@ def testbench(
     clock_ports = [name for name, nets in netlist.inputs.items() if clocks.intersection(nets)]
     connections = [f".{name}(row[{first} +: {len(netlist.inputs[name])}])" for name, first in row.inputs.items()]
     connections += [f".{name}(clk)" for name in clock_ports]
-    bench = f"""`timescale 1ps/1ps
+    bench = f"""{_CONSTANT_VARIABLES}`timescale 1ps/1ps
 module testbench;
   reg clk = 0;
   reg [{row.width - 1}:0] rows [0:{cycles - 1}];
@@ -254,9 +262,8 @@ def _netlist_lines(netlist: Netlist, library: CellLibrary, row: Row, delay_steps
         yield f"  input [{len(nets) - 1}:0] {name};"
     for net in range(len(netlist.nets)):
         yield f"  wire n{net};"
-    # Variables, not literals: the first values then are events like any other, which every process sees.
-    yield f"  assign n{ZERO_NET} = testbench.constants[0];"
-    yield f"  assign n{ONE_NET} = testbench.constants[1];"
+    yield f"  assign n{ZERO_NET} = `ZERO;"
+    yield f"  assign n{ONE_NET} = `ONE;"
     for name, nets in netlist.inputs.items():
         for bit, net in enumerate(nets):
             yield f"  assign n{net} = {name}[{bit}];"

@@ -167,10 +167,8 @@ class _FreeSpace:
                 else:
                     self._free[number] = (begin + size, end)
                 return begin
-        if self._free and self._free[-1][1] == self.end:
-            begin = self._free.pop()[0]
-        else:
-            begin = self.end
+        reaches_end = bool(self._free) and self._free[-1][1] == self.end
+        begin = self._free.pop()[0] if reaches_end else self.end
         self.end = begin + size
         return begin
 

@@ -143,11 +143,11 @@ class _Builder:
                 self._add_register(index, cell, cell.flip_flop, shown.get(index))
                 continue
             for pin in cell.outputs:
-                net = instance.pins.get(pin.name)
-                if net is not None and net not in self.clocks and pin.function is not None:
+                output = instance.pins.get(pin.name)
+                if output is not None and output not in self.clocks and pin.function is not None:
                     names = [name.name for name in cell.inputs if name.name in instance.pins]
                     inputs = [instance.pins[name] for name in names]
-                    self._add_function(truth_table(pin.function, names), inputs, net, index)
+                    self._add_function(truth_table(pin.function, names), inputs, output, index)
         self.sinks += [net for nets in self.netlist.outputs.values() for net in nets]
 
     def _give(self, name: str, width: int, is_register: bool) -> int:
@@ -210,10 +210,8 @@ class _Builder:
         names = [pin.name for pin in cell.inputs if not pin.is_clock and pin.name in pins]
         table, kept = reduced(truth_table(flip_flop.next_state, names), len(names))
         inputs = [pins[names[position]] for position in kept]
-        if table == 0b10 and len(kept) == 1:
-            data = inputs[0]
-        else:
-            data = self._add_function(table, inputs, None, index)
+        follows = table == 0b10 and len(kept) == 1
+        data = inputs[0] if follows else self._add_function(table, inputs, None, index)
         for net in self.graph.output_nets(index):
             inverse = self._is_inverse(index, cell, flip_flop, net)
             if shown is None:
@@ -231,12 +229,11 @@ class _Builder:
         self.signals += 1
         return self.signals - 1
 
-    def _add_function(self, table: int, inputs: list[int], output: int | None, instance: int) -> int:
-        """Steps for a truth table; the last gives `output`, or a new signal."""
+    def _add_function(self, table: int, inputs: list[int], named: int | None, instance: int) -> int:
+        """Steps for a truth table; the last gives the signal named, or a new one."""
         table, kept = reduced(table, len(inputs))
         operands = [inputs[position] for position in kept]
-        if output is None:
-            output = self._new_signal()
+        output = self._new_signal() if named is None else named
         if not operands:
             self.steps[output] = Step(Kind.CONSTANT, output, inverts=bool(table), instance=instance)
             return output

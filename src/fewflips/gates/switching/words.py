@@ -25,7 +25,7 @@ _INT32 = ir.IntType(32)
 _VECTOR = ir.VectorType(_INT64, WIDTH)
 
 
-class WordsType(types.Type):
+class WordsType(types.Type):  # type: ignore[misc]  # numba has no types
     """Numba's name for a vector of words."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ WORDS = WordsType()
 
 
 @register_model(WordsType)
-class _WordsModel(models.PrimitiveModel):
+class _WordsModel(models.PrimitiveModel):  # type: ignore[misc]  # numba has no types
     def __init__(self, manager: Any, frontend_type: Any) -> None:
         super().__init__(manager, frontend_type, _VECTOR)
 

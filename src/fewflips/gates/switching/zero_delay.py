@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,12 +17,150 @@ from fewflips.gates.switching.evaluation import (
     of_two,
 )
 from fewflips.gates.switching.steps import Kind
-from fewflips.gates.switching.words import WIDTH, load, ones, shifted, spread, store, total
+from fewflips.gates.switching.words import WIDTH, address, load, ones, shifted, spread, store, total
 
 _GATE = int(Kind.GATE)
-_CONSTANT = int(Kind.CONSTANT)
+_CHECK = int(Kind.CHECK)
 _PORT = int(Kind.PORT)
 _REGISTER = int(Kind.REGISTER)
+_ZERO = np.uint64(0)
+_HIGH_HALF = np.int64(32)
+_LOW_HALF = np.int64(0xFFFFFFFF)
+
+
+@compiled
+def _settle_one(values: int, active: int, words: int, invert: Any, last: Any, out: int, a: int) -> Any:
+    """Copy a signal, or invert it, and count: its toggles, and 2**32 times where it is 1."""
+    flips = spread(_ZERO)
+    ups = spread(_ZERO)
+    for i in range(0, words, WIDTH):
+        word = load(values, a + i) ^ invert
+        store(values, out + i, word)
+        counted = load(active, i)
+        flips = flips + ones((word ^ shifted(last, word)) & counted)
+        ups = ups + ones(word & counted)
+        last = word
+    return total(flips + (ups << _HIGH_HALF))
+
+
+@compiled
+def _settle_two(
+    values: int, active: int, words: int, invert: Any, last: Any, out: int, function: int, a: int, b: int
+) -> Any:
+    """The same of a function of two operands."""
+    flips = spread(_ZERO)
+    ups = spread(_ZERO)
+    for i in range(0, words, WIDTH):
+        word = of_two(function, load(values, a + i), load(values, b + i)) ^ invert
+        store(values, out + i, word)
+        counted = load(active, i)
+        flips = flips + ones((word ^ shifted(last, word)) & counted)
+        ups = ups + ones(word & counted)
+        last = word
+    return total(flips + (ups << _HIGH_HALF))
+
+
+@compiled
+def _settle_three(
+    values: int, active: int, words: int, invert: Any, last: Any, out: int, function: int, a: int, b: int, c: int
+) -> Any:
+    """The same of a function of three operands."""
+    flips = spread(_ZERO)
+    ups = spread(_ZERO)
+    for i in range(0, words, WIDTH):
+        word = of_three(function, load(values, a + i), load(values, b + i), load(values, c + i)) ^ invert
+        store(values, out + i, word)
+        counted = load(active, i)
+        flips = flips + ones((word ^ shifted(last, word)) & counted)
+        ups = ups + ones(word & counted)
+        last = word
+    return total(flips + (ups << _HIGH_HALF))
+
+
+@compiled
+def _settle_four(
+    values: int,
+    active: int,
+    words: int,
+    invert: Any,
+    last: Any,
+    out: int,
+    function: int,
+    a: int,
+    b: int,
+    c: int,
+    d: int,
+) -> Any:
+    """The same of a function of four operands."""
+    flips = spread(_ZERO)
+    ups = spread(_ZERO)
+    for i in range(0, words, WIDTH):
+        word = (
+            of_four(function, load(values, a + i), load(values, b + i), load(values, c + i), load(values, d + i))
+            ^ invert
+        )
+        store(values, out + i, word)
+        counted = load(active, i)
+        flips = flips + ones((word ^ shifted(last, word)) & counted)
+        ups = ups + ones(word & counted)
+        last = word
+    return total(flips + (ups << _HIGH_HALF))
+
+
+@compiled
+def _settle_register(values: int, active: int, words: int, invert: Any, last: Any, out: int, data: Any, a: int) -> Any:
+    """The same of a signal one cycle late; `data` ends with its word before the block."""
+    flips = spread(_ZERO)
+    ups = spread(_ZERO)
+    for i in range(0, words, WIDTH):
+        now = load(values, a + i)
+        word = shifted(data, now) ^ invert
+        data = now
+        store(values, out + i, word)
+        counted = load(active, i)
+        flips = flips + ones((word ^ shifted(last, word)) & counted)
+        ups = ups + ones(word & counted)
+        last = word
+    return total(flips + (ups << _HIGH_HALF))
+
+
+@compiled
+def _mismatches(values: int, active: int, words: int, invert: Any, data: Any, a: int, given: int) -> Any:
+    """Count where a signal one cycle late is not what is given."""
+    wrong = spread(_ZERO)
+    for i in range(0, words, WIDTH):
+        now = load(values, a + i)
+        word = shifted(data, now) ^ invert ^ load(values, given + i)
+        data = now
+        wrong = wrong + ones(word & load(active, i))
+    return total(wrong)
+
+
+@compiled
+def _settle_gate(
+    values: int, active: int, words: int, invert: Any, last: Any, out: int, function: int, reads: Any, step: int
+) -> Any:
+    """Evaluate a gate and count."""
+    a = reads[step, 0]
+    if function <= ONE_OPERAND:
+        return _settle_one(values, active, words, invert, last, out, a)
+    b = reads[step, 1]
+    if function <= TWO_OPERANDS:
+        return _settle_two(values, active, words, invert, last, out, function, a, b)
+    c = reads[step, 2]
+    if function <= THREE_OPERANDS:
+        return _settle_three(values, active, words, invert, last, out, function, a, b, c)
+    return _settle_four(values, active, words, invert, last, out, function, a, b, c, reads[step, 3])
+
+
+@compiled
+def _settle_constant(values: int, active: int, words: int, value: Any, out: int) -> Any:
+    """Write a constant and count where it is 1."""
+    ups = spread(_ZERO)
+    for i in range(0, words, WIDTH):
+        store(values, out + i, value)
+        ups = ups + ones(value & load(active, i))
+    return total(ups << _HIGH_HALF)
 
 
 @compiled
@@ -61,95 +201,26 @@ def settle(
     toggles, high : ndarray of int64, shape (steps,)
         Counts; added to. A check counts its mismatches as toggles.
     """
+    memory, mask = address(values), address(active)
     for step in range(kinds.size):
         kind = kinds[step]
         invert = spread(inverts[step])
         last = spread(before[step, 0])
-        out = writes[step]
-        a = reads[step, 0]
-        flips = spread(np.uint64(0))
-        ups = spread(np.uint64(0))
+        data = spread(before[step, 1])
+        out, a = writes[step], reads[step, 0]
         if kind == _GATE:
-            function = functions[step]
-            b, c, d = reads[step, 1], reads[step, 2], reads[step, 3]
-            if function <= ONE_OPERAND:
-                for i in range(0, words, WIDTH):
-                    word = load(values, a + i) ^ invert
-                    store(values, out + i, word)
-                    counted = load(active, i)
-                    flips = flips + ones((word ^ shifted(last, word)) & counted)
-                    ups = ups + ones(word & counted)
-                    last = word
-            elif function <= TWO_OPERANDS:
-                for i in range(0, words, WIDTH):
-                    word = of_two(function, load(values, a + i), load(values, b + i)) ^ invert
-                    store(values, out + i, word)
-                    counted = load(active, i)
-                    flips = flips + ones((word ^ shifted(last, word)) & counted)
-                    ups = ups + ones(word & counted)
-                    last = word
-            elif function <= THREE_OPERANDS:
-                for i in range(0, words, WIDTH):
-                    word = of_three(function, load(values, a + i), load(values, b + i), load(values, c + i)) ^ invert
-                    store(values, out + i, word)
-                    counted = load(active, i)
-                    flips = flips + ones((word ^ shifted(last, word)) & counted)
-                    ups = ups + ones(word & counted)
-                    last = word
-            else:
-                for i in range(0, words, WIDTH):
-                    word = (
-                        of_four(
-                            function,
-                            load(values, a + i),
-                            load(values, b + i),
-                            load(values, c + i),
-                            load(values, d + i),
-                        )
-                        ^ invert
-                    )
-                    store(values, out + i, word)
-                    counted = load(active, i)
-                    flips = flips + ones((word ^ shifted(last, word)) & counted)
-                    ups = ups + ones(word & counted)
-                    last = word
-            before[step, 0] = values[out + words - 1]
+            counts = _settle_gate(memory, mask, words, invert, last, out, functions[step], reads, step)
         elif kind == _REGISTER:
-            data = spread(before[step, 1])
-            for i in range(0, words, WIDTH):
-                now = load(values, a + i)
-                word = shifted(data, now) ^ invert
-                data = now
-                if i + WIDTH >= words:
-                    before[step, 1] = values[a + words - 1]  # the result may take the operand's place
-                store(values, out + i, word)
-                counted = load(active, i)
-                flips = flips + ones((word ^ shifted(last, word)) & counted)
-                ups = ups + ones(word & counted)
-                last = word
-            before[step, 0] = values[out + words - 1]
-        elif kind == _PORT:
-            source = given[step]
-            last = load(values, source - WIDTH) ^ invert
-            for i in range(0, words, WIDTH):
-                word = load(values, source + i) ^ invert
-                store(values, out + i, word)
-                counted = load(active, i)
-                flips = flips + ones((word ^ shifted(last, word)) & counted)
-                ups = ups + ones(word & counted)
-                last = word
-        elif kind == _CONSTANT:
-            for i in range(0, words, WIDTH):
-                store(values, out + i, invert)
-                ups = ups + ones(invert & load(active, i))
-        else:
-            source = given[step]
-            data = spread(before[step, 1])
+            before[step, 1] = values[a + words - 1]  # now: the result may take the operand's place
+            counts = _settle_register(memory, mask, words, invert, last, out, data, a)
+        elif kind == _CHECK:
             before[step, 1] = values[a + words - 1]
-            for i in range(0, words, WIDTH):
-                now = load(values, a + i)
-                word = shifted(data, now) ^ invert ^ load(values, source + i)
-                data = now
-                flips = flips + ones(word & load(active, i))
-        toggles[step] += total(flips)
-        high[step] += total(ups)
+            counts = _mismatches(memory, mask, words, invert, data, a, given[step])
+        elif kind == _PORT:
+            last = load(values, given[step] - WIDTH) ^ invert
+            counts = _settle_one(memory, mask, words, invert, last, out, given[step])
+        else:
+            counts = _settle_constant(memory, mask, words, invert, out)
+        before[step, 0] = values[out + words - 1]
+        toggles[step] += counts & _LOW_HALF
+        high[step] += counts >> _HIGH_HALF

@@ -1,0 +1,94 @@
+"""Every synthesized datapath, with delays of its cells, net by net against Icarus Verilog."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fewflips.datapath.design import Datapath, Word, WordFormat
+from fewflips.gates.cell_table import load_cells
+from fewflips.gates.icarus_models import Delays
+from fewflips.gates.switching import Circuit, compile_circuit, cut_windows, simulate
+from fewflips.gates.synthesis import synthesize
+from fewflips.gates.timing import analyze_timing
+from tests.gates.icarus_reference import assert_same_toggles, icarus_toggles
+from tests.gates.random_operands import random_operands
+
+LIBRARY = load_cells("nangate45")
+SIGNED = Word(WordFormat.TWOS_COMPLEMENT, 8)
+MAGNITUDE = Word(WordFormat.SIGN_MAGNITUDE, 4)
+UNSIGNED = Word(WordFormat.UNSIGNED, 4)
+
+DATAPATHS = {
+    "multiplier": Datapath("multiplier", SIGNED, SIGNED),
+    "Booth multiplier": Datapath("multiplier", SIGNED, Word(WordFormat.UNSIGNED, 8), multiplier="booth"),
+    "mac": Datapath("mac", SIGNED, SIGNED),
+    "column of 4": Datapath("column", SIGNED, SIGNED, lanes=4),
+    "column of 16": Datapath("column", SIGNED, SIGNED, lanes=16),
+    "column with product registers": Datapath(
+        "column", MAGNITUDE, UNSIGNED, lanes=3, accumulator_bits=12, product_registers=True
+    ),
+    "chain of 4": Datapath("chain", SIGNED, SIGNED, lanes=4),
+}
+CYCLES = {"column of 16": 12, "column of 4": 24, "chain of 4": 24}
+
+
+@cache
+def compiled(name: str, step_ps: float) -> Circuit:
+    netlist = synthesize(DATAPATHS[name], LIBRARY)
+    return compile_circuit(netlist, LIBRARY, analyze_timing(netlist, LIBRARY).delays_ps, step_ps)
+
+
+@pytest.mark.parametrize("mode", ["zero-delay", "transport", "inertial"])
+@pytest.mark.parametrize("name", DATAPATHS)
+def test_datapaths_toggle_as_in_icarus(iverilog: str, tmp_path: Path, name: str, mode: Delays) -> None:
+    circuit = compiled(name, 10.0)
+    sequences = random_operands(DATAPATHS[name], CYCLES.get(name, 40))
+    ours = simulate(circuit, sequences, mode)
+    windows = cut_windows(sequences.sequence_cycles, 1)
+    assert_same_toggles(circuit.netlist, ours, icarus_toggles(tmp_path, circuit, LIBRARY, sequences, windows, mode))
+
+
+@pytest.mark.parametrize("step_ps", [2.0, 5.0])
+def test_finer_steps_toggle_as_in_icarus(iverilog: str, tmp_path: Path, step_ps: float) -> None:
+    circuit = compiled("mac", step_ps)
+    sequences = random_operands(DATAPATHS["mac"], 40)
+    windows = cut_windows(sequences.sequence_cycles, 1)
+    theirs = icarus_toggles(tmp_path, circuit, LIBRARY, sequences, windows, "inertial")
+    assert_same_toggles(circuit.netlist, simulate(circuit, sequences, "inertial"), theirs)
+
+
+@pytest.mark.parametrize("name", ["Booth multiplier", "mac"])
+def test_pulses_of_no_width_matter_little(iverilog: str, tmp_path: Path, name: str) -> None:
+    """Where cells are single continuous assignments, see :data:`~fewflips.gates.icarus_models.Delays`."""
+    circuit = compiled(name, 10.0)
+    sequences = random_operands(DATAPATHS[name], 100)
+    windows = cut_windows(sequences.sequence_cycles, 1)
+    theirs = icarus_toggles(tmp_path, circuit, LIBRARY, sequences, windows, "inertial-expressions")
+    ours = simulate(circuit, sequences, "inertial").toggles
+    assert abs(ours.sum() - theirs.sum()) <= 0.0005 * theirs.sum()
+    assert (ours != theirs).mean() < 0.06
+
+
+def test_glitches_lie_between_settled_toggles_and_all_pulses() -> None:
+    circuit = compiled("mac", 10.0)
+    sequences = random_operands(DATAPATHS["mac"], 3000)
+    settled, inertial, transport = (
+        simulate(circuit, sequences, mode).toggles for mode in ("zero-delay", "inertial", "transport")
+    )
+    assert (settled <= inertial).all()
+    assert ((inertial - settled) % 2 == 0).all()  # a glitch is a pair
+    assert settled.sum() < inertial.sum() < transport.sum()
+
+
+def test_jobs_and_lanes_do_not_matter() -> None:
+    circuit = compiled("mac", 10.0)
+    sequences = random_operands(DATAPATHS["mac"], 4000)
+    for mode in ("zero-delay", "inertial"):
+        alone, together = (simulate(circuit, sequences, mode, jobs=jobs) for jobs in (1, 3))
+        assert np.array_equal(alone.toggles, together.toggles)
+        assert np.array_equal(alone.high, together.high)
+        assert alone.transitions == together.transitions == 3999
