@@ -141,6 +141,37 @@ def test_errors_are_one_line_and_exit_code_2(monkeypatch, capsys, branching, tin
     assert message in captured.err
 
 
+def test_measure_estimates_energy(monkeypatch, capsys, shared):
+    model = shared / "models" / "mobilenet_v2_1.0_224_quant.tflite"
+    assert run(monkeypatch, "measure", model, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    estimate = report["estimated_energy"]
+    assert estimate["calibration"]["activations"] == "calibration"
+    assert estimate["total"]["inertial_data_pj"] > estimate["total"]["zero_delay_data_pj"] > 0
+    assert sum(layer["estimated_energy"]["inertial_data_pj"] for layer in report["layers"]) == pytest.approx(
+        estimate["total"]["inertial_data_pj"]
+    )
+
+
+def test_measure_goes_on_where_no_unit_can_be_built(monkeypatch, capsys, branching, tmp_path):
+    narrow = tmp_path / "narrow.yaml"
+    narrow.write_text(TINY + "datapath: {accumulator_bits: 8}\n")
+    assert run(monkeypatch, "measure", branching, "--accelerator", narrow) == 0
+    assert "Energy was not estimated: tiny: sums of this network take" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{}", '{"format": "fewflips-calibration"}', "\0\0", "[" * 100_000], ids=str.__len__
+)
+def test_a_damaged_calibration_is_one_line(monkeypatch, capsys, branching, tmp_path, content):
+    path = tmp_path / "calibration.json"
+    path.write_text(content)
+    assert run(monkeypatch, "measure", branching, "--calibration", path) == 2
+    captured = capsys.readouterr()
+    assert len(captured.err.splitlines()) == 1
+    assert "calibration.json" in captured.err
+
+
 def test_a_missing_yosys_is_one_line(monkeypatch, capsys, branching, tiny, tmp_path):
     monkeypatch.setenv("FEWFLIPS_YOSYS", str(tmp_path / "yosys"))
     monkeypatch.setenv("FEWFLIPS_CACHE", str(tmp_path / "cache"))

@@ -6,13 +6,15 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.accelerator import Accelerator, Segment, load_accelerator
-from fewflips.errors import ModelError
+from fewflips.calibration.model import EstimatedEnergy
+from fewflips.calibration.observed import ObservedActivations, mean_observed, observe
+from fewflips.errors import AcceleratorError, ModelError
 from fewflips.network import Network, load
 from fewflips.network.layer import Layer
 from fewflips.network.runtimes import Runtime
@@ -30,13 +32,17 @@ from fewflips.schedule import LayerOrders
 from fewflips.streams import FlipCount, activation_codes, add_counts, count_flips, weight_codes
 from fewflips.version import __version__
 
+if TYPE_CHECKING:
+    from fewflips.calibration.estimate import NetworkEstimate
+
 
 @dataclass(frozen=True)
 class LayerCount:
-    """Flips of one layer under one set of orders."""
+    """Flips of one layer under one set of orders, and what else its activations showed."""
 
     weights: FlipCount
     activations: FlipCount | None
+    observed: ObservedActivations | None = None
 
 
 def measure(
@@ -44,6 +50,7 @@ def measure(
     accelerator: str | Path | Accelerator = "edge16",
     *,
     inputs: str | Path | None = None,
+    calibration: str | Path | None = None,
     progress: Progress | None = None,
 ) -> MeasureReport:
     """Count the bit flips of a quantized network's operand streams.
@@ -56,6 +63,9 @@ def measure(
         A built-in machine's name, a YAML file, or an accelerator.
     inputs : str or Path, optional
         Sample inputs: a folder of images or an ``.npz`` file. Without them activations are not measured.
+    calibration : str or Path, optional
+        A ``calibration.json`` of ``fewflips calibrate``, from which energy is estimated; without it one that comes
+        with the package, where one fits.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
 
@@ -74,7 +84,30 @@ def measure(
     orders = natural_orders(network, array)
     samples, notes = read_samples(network, inputs)
     counts = count_network(network, array, [orders], samples, progress)[0]
-    return measurement_report(network, array, orders, counts, samples, (*network.notes, *notes))
+    estimate, missing = _estimate(network, array, orders, counts, calibration)
+    notes = (*network.notes, *notes, *missing)
+    return measurement_report(network, array, orders, counts, samples, notes, estimate)
+
+
+def _estimate(
+    network: Network,
+    array: Accelerator,
+    orders: LayerOrders,
+    counts: Mapping[str, LayerCount],
+    calibration: str | Path | None,
+) -> tuple[NetworkEstimate | None, tuple[str, ...]]:
+    """Estimated energy, or a note on why there is none."""
+    from fewflips.calibration.estimate import estimate_energy, missing_note
+
+    known = {name: count.observed for name, count in counts.items() if count.observed is not None}
+    path = None if calibration is None else Path(calibration)
+    try:
+        estimate = estimate_energy(network, array, orders, counts, known or None, path)
+        return estimate, () if estimate else (missing_note(network, array),)
+    except AcceleratorError as error:  # no such unit can be built; flips can be counted all the same
+        if path is not None:
+            raise
+        return None, (f"Energy was not estimated: {error}.",)
 
 
 def natural_orders(network: Network, array: Accelerator) -> dict[str, tuple[Segment, ...]]:
@@ -126,16 +159,22 @@ def count_network(
         {layer.name: count_weights(layer, array, orders[layer.name]) for layer in network.layers} for orders in variants
     ]
     activations: list[dict[str, list[FlipCount]]] = [{} for _ in variants]
+    observed: dict[str, list[ObservedActivations]] = {}
     if samples is not None:
         for tensors in run_samples(network, samples, progress):
             for layer in measurable_layers(network):
                 codes = _activations_of(layer, tensors, array)
+                observed.setdefault(layer.name, []).append(observe(*codes, array))
                 for orders, counted in zip(variants, activations, strict=True):
                     count = _count_activations(layer, array, codes, orders[layer.name])
                     counted.setdefault(layer.name, []).append(count)
     return [
         {
-            name: LayerCount(count, add_counts(counted[name]) if name in counted else None)
+            name: LayerCount(
+                count,
+                add_counts(counted[name]) if name in counted else None,
+                mean_observed(observed[name]) if name in observed else None,
+            )
             for name, count in weights_of.items()
         }
         for weights_of, counted in zip(weights, activations, strict=True)
@@ -195,6 +234,7 @@ def measurement_report(
     counts: Mapping[str, LayerCount],
     samples: Samples | None,
     notes: tuple[str, ...],
+    estimate: NetworkEstimate | None = None,
 ) -> MeasureReport:
     """The counts as a report."""
     layers = tuple(
@@ -210,6 +250,7 @@ def measurement_report(
             segments=len(orders[layer.name]),
             weights=_port_flips(counts[layer.name].weights),
             activations=_optional_port_flips(counts[layer.name].activations),
+            estimated_energy=estimate.layers.get(layer.name) if estimate else None,
         )
         for layer in network.layers
     )
@@ -225,6 +266,7 @@ def measurement_report(
             weights=_port_totals([counts[layer.name].weights for layer in network.layers]),
             activations=_port_totals([count for count in activations if count]) if any(activations) else None,
         ),
+        estimated_energy=EstimatedEnergy(total=estimate.total, calibration=estimate.calibration) if estimate else None,
         notes=notes,
     )
 

@@ -22,14 +22,20 @@ if TYPE_CHECKING:
 @options.model
 @options.accelerator
 @options.inputs
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Estimate energy by a calibration.json of `fewflips calibrate`.  [default: a built-in one, where one fits]",
+)
 @options.as_json
-def measure(model: Path, accelerator: str, inputs: Path | None, as_json: bool) -> None:
+def measure(model: Path, accelerator: str, inputs: Path | None, calibration: Path | None, as_json: bool) -> None:
     """Count the bit flips of MODEL's operand streams, layer by layer."""
     from fewflips.measurement import measure as run
     from fewflips.report.table import measurement_table
 
     with progress_bars() as progress:
-        report = run(model, accelerator, inputs=inputs, progress=progress)
+        report = run(model, accelerator, inputs=inputs, calibration=calibration, progress=progress)
     show(lambda: report.model_dump_json(indent=1), lambda: measurement_table(report), as_json)
 
 

@@ -103,8 +103,8 @@ class WireModel:
         pitch_um = math.sqrt(area_um2 / count / utilization)
         length_um = PLACED_SHARE * donath_length(count, rent_exponent) * pitch_um
         source = (
-            f"{length_um:.2f} µm a connection ({PLACED_SHARE:g} of Donath's mean, Rent exponent {rent_exponent:g}, gate "
-            f"pitch {pitch_um:.2f} µm at {100 * utilization:g} % utilization) at {ff_per_um:g} fF/µm"
+            f"{length_um:.2f} µm a connection ({PLACED_SHARE:g} of Donath's mean, Rent exponent {rent_exponent:g},"
+            f" gate pitch {pitch_um:.2f} µm at {100 * utilization:g} % utilization) at {ff_per_um:g} fF/µm"
         )
         return cls(length_um * ff_per_um, source=source)
 

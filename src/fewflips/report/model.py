@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fewflips.accelerator import Accelerator
+from fewflips.calibration.model import EnergyPair, EstimatedEnergy
 from fewflips.report.energy_model import CellsRecord, DatapathRecord, EnergySettings, LayerEnergy
 from fewflips.report.record import Count, ModelFile, Record
 
@@ -45,6 +46,9 @@ class LayerMeasurement(Record):
     activations: Annotated[
         PortFlips | None, Field(description="mean of the sample inputs; null where none were given")
     ] = None
+    estimated_energy: Annotated[
+        EnergyPair | None, Field(description="of one inference, from flips; null where no calibration fits")
+    ] = None
 
 
 class PortTotals(Record):
@@ -74,6 +78,7 @@ class MeasureReport(Record):
     inputs: Annotated[str | None, Field(description="sample inputs, null where none were given")] = None
     layers: tuple[LayerMeasurement, ...]
     totals: MeasureTotals
+    estimated_energy: Annotated[EstimatedEnergy | None, Field(description="null where no calibration fits")] = None
     notes: tuple[str, ...] = ()
 
 

@@ -11,6 +11,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
 from fewflips.atomic import atomic_write
+from fewflips.calibration.model import Calibration
 from fewflips.errors import FewflipsError
 from fewflips.report.energy_model import EnergyReport
 from fewflips.report.model import MeasureReport, OptimizeReport
@@ -20,6 +21,7 @@ SCHEMAS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("report.schema.json", OptimizeReport),
     ("measurement.schema.json", MeasureReport),
     ("energy.schema.json", EnergyReport),
+    ("calibration.schema.json", Calibration),
     ("schedule.schema.json", Schedule),
 )
 """Every schema: its file name, and the model that it is made from."""

@@ -10,11 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from fewflips.accelerator import Accelerator
+from fewflips.report.calibration_words import estimate_words
 from fewflips.report.energy_table import energy_headline, energy_tables
 from fewflips.report.model import LayerResult, MeasureReport, OptimizeReport, PortResult, ResultTotals
 from fewflips.report.numbers import (
     ABSENT,
     above_bound,
+    as_energy,
     as_percent,
     as_ratio,
     comparison,
@@ -41,19 +43,22 @@ def measurement_table(report: MeasureReport) -> Group:
     rich.console.Group
         To be printed by a rich console, 80 columns or wider.
     """
-    live = report.totals.activations
-    table = figures_table(
-        "N", "K", "repeats", "weight\nflips", "\nNHD", *(("activation\nflips", "\nNHD") if live else ())
-    )
+    live, estimate = report.totals.activations, report.estimated_energy
+    extra = [*(("activation\nflips", "\nNHD") if live else ()), *(("energy,\nestimated",) if estimate else ())]
+    table = figures_table("N", "K", "repeats", "weight\nflips", "\nNHD", *extra)
     for number, (layer, name) in enumerate(named_layers(report.layers), start=1):
         cells = [_si(layer.n), _si(layer.k), _si(layer.repeats), _si(layer.weights.flips), f"{layer.weights.nhd:.3f}"]
         if live:
             port = layer.activations
             cells += [_si(port.flips), f"{port.nhd:.3f}"] if port else [ABSENT, ABSENT]
+        if estimate:
+            pair = layer.estimated_energy
+            cells.append(as_energy(pair.inertial_data_pj if pair else None, " "))
         table.add_row(str(number), name, *cells)
     weights = report.totals.weights
     total = ["", "", "", _si(weights.flips), f"{weights.nhd:.3f}"]
     total += [_si(live.flips), f"{live.nhd:.3f}"] if live else []
+    total += [as_energy(estimate.total.inertial_data_pj, " ")] if estimate else []
     add_total(table, total)
     seams = f"Seams, from one pass to the next, in one inference: {_si(weights.seam_flips)} weight flips"
     seams += f", {_si(live.seam_flips)} activation flips." if live else "."
@@ -67,6 +72,7 @@ def measurement_table(report: MeasureReport) -> Group:
         f"{_COUNTING} NHD 0.5: random words.",
         seams,
         activations,
+        *([estimate_words(estimate, " ")] if estimate else []),
         *other_notes(report.notes),
     )
 

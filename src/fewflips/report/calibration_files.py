@@ -1,0 +1,54 @@
+"""Files of a calibration: data, table, picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fewflips.atomic import atomic_write
+from fewflips.calibration.files import write_calibration
+from fewflips.calibration.model import Calibration
+from fewflips.errors import OutputError
+from fewflips.report.calibration_markdown import calibration_markdown
+from fewflips.report.calibration_plot import calibration_plot
+
+NAMES = ("calibration.json", "calibration.md", "calibration.svg")
+"""What is written."""
+
+
+def check_folder(folder: Path) -> None:
+    """Raise :class:`OutputError` before any work is done, where a folder cannot be made or written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made: {error.strerror}; choose another --output") from error
+    probe = folder / ".fewflips-probe"
+    atomic_write(probe, b"")
+    probe.unlink(missing_ok=True)
+
+
+def save_calibration(calibration: Calibration, folder: Path) -> tuple[Path, ...]:
+    """Write a calibration as data, as a table in Markdown and as a picture.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        What to write.
+    folder : Path
+        Created where it does not exist.
+
+    Returns
+    -------
+    tuple of Path
+        The files.
+
+    Raises
+    ------
+    OutputError
+        If they cannot be written.
+    """
+    check_folder(folder)
+    data, table, picture = (folder / name for name in NAMES)
+    write_calibration(calibration, data)
+    atomic_write(table, calibration_markdown(calibration).encode())
+    atomic_write(picture, calibration_plot(calibration).encode())
+    return data, table, picture
