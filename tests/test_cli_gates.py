@@ -54,6 +54,7 @@ def test_energy_as_json_follows_its_schema(monkeypatch, capsys, branching, tiny,
     assert report["settings"]["clock_mhz"] == 100
     assert sorted(file.name for file in activity.iterdir()) == [
         "inertial.saif",
+        "inertial.vcd",
         "unit.spef",
         "unit.v",
         "zero_delay.saif",

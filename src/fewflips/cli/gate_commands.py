@@ -40,7 +40,7 @@ from fewflips.cli.console import progress_bars, show, write
     "--activity",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Write the unit's netlist, its wires (SPEF) and toggles of every pin (SAIF), for other power tools.",
+    help="Write the unit's netlist, wires (SPEF), toggles (SAIF) and a few waveforms (VCD), for other power tools.",
 )
 @options.seed
 @options.jobs

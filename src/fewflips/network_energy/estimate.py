@@ -18,7 +18,7 @@ from fewflips.network.runtimes import Runtime
 from fewflips.network.samples import Samples, random_feeds
 from fewflips.network_energy.activity import write_activity
 from fewflips.network_energy.record import cells_record, datapath_record, total_energy
-from fewflips.network_energy.run import EnergyOptions, NetworkRun, simulate_network
+from fewflips.network_energy.run import EnergyOptions, NetworkRun, first_part, simulate_network
 from fewflips.network_energy.unit import ArithmeticUnit, build_unit
 from fewflips.network_energy.words import activation_word, unit_datapath
 from fewflips.progress import Progress
@@ -81,10 +81,12 @@ def energy(
     layers, notes = simulated_layers(network)
     samples, sample_note = samples_or_random(network, inputs, options.seed)
     unit = network_unit(layers, array, load_cells(cells), options, _path(netlist), _path(spef), progress)
-    run = simulate_network(NetworkRun(network, array, layers, samples), unit, [orders], options, progress)
+    work = NetworkRun(network, array, layers, samples)
+    run = simulate_network(work, unit, [orders], options, progress)
     results = run.layers[0]
     if activity is not None:
-        write_activity(Path(activity), unit, run.toggles, options.clock_mhz)
+        part = first_part(work, unit.datapath, layers[0], orders[layers[0].name])
+        write_activity(Path(activity), unit, run.toggles, part, options)
     return EnergyReport(
         fewflips=__version__,
         model=model_file(network),

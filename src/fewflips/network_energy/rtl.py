@@ -7,13 +7,11 @@ from pathlib import Path
 from fewflips.accelerator import Accelerator, load_accelerator
 from fewflips.datapath.testbench import write_rtl
 from fewflips.errors import InputError
-from fewflips.measurement import lowered_rows, natural_orders, run_samples
+from fewflips.measurement import natural_orders
 from fewflips.network import Network, load
-from fewflips.network_energy.dataflows import UNIT_PARTS
 from fewflips.network_energy.estimate import network_datapath, samples_or_random, simulated_layers
-from fewflips.network_energy.layer_operands import layer_operands
-from fewflips.network_energy.parts import PART_CYCLES
 from fewflips.network_energy.port_words import first_cycles
+from fewflips.network_energy.run import NetworkRun, first_part
 
 
 def write_network_rtl(
@@ -64,8 +62,6 @@ def write_network_rtl(
     layer = by_name[layer_name] if layer_name else layers[0]
     datapath = network_datapath(layers, array)
     samples, _ = samples_or_random(network, inputs, seed)
-    tensors = next(run_samples(network, samples))
-    operands = layer_operands(layer, lowered_rows(layer, tensors), array, datapath)
     segments = natural_orders(network, array)[layer.name]
-    part = next(iter(UNIT_PARTS[array.dataflow](operands, segments, array, PART_CYCLES)))
+    part = first_part(NetworkRun(network, array, layers, samples), datapath, layer, segments)
     return write_rtl(datapath, first_cycles(part.sequences, cycles), Path(folder))

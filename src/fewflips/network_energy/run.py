@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.accelerator import Accelerator, Segment
+from fewflips.datapath.design import Datapath
 from fewflips.errors import InputError
 from fewflips.gates.energy import Energy, energy_of
 from fewflips.gates.operands import Toggles
@@ -21,7 +22,7 @@ from fewflips.network.layer import Layer
 from fewflips.network.samples import Samples
 from fewflips.network_energy.dataflows import UNIT_PARTS, UNIT_WORK
 from fewflips.network_energy.layer_operands import LayerOperands, layer_operands
-from fewflips.network_energy.parts import PART_CYCLES
+from fewflips.network_energy.parts import PART_CYCLES, Part
 from fewflips.network_energy.record import layer_energy
 from fewflips.network_energy.sampling import relative_ci95
 from fewflips.network_energy.simulation import DelayModel, count_toggles, transitions_per_second
@@ -167,6 +168,13 @@ def simulate_network(
         shares or Shares(),
         counted,
     )
+
+
+def first_part(run: NetworkRun, datapath: Datapath, layer: Layer, segments: tuple[Segment, ...]) -> Part:
+    """What the units see of a layer at its beginning, on the first sample."""
+    tensors = next(run_samples(run.network, run.samples))
+    operands = layer_operands(layer, lowered_rows(layer, tensors), run.array, datapath)
+    return next(iter(UNIT_PARTS[run.array.dataflow](operands, segments, run.array, PART_CYCLES)))
 
 
 def _operands(
