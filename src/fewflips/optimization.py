@@ -321,6 +321,7 @@ def _energy_words(energy: EnergyRequest) -> tuple[str, ...]:
     words = ["--energy", "--cells", printable_name(str(source))]
     if energy.options is not None:
         words += ["--clock-mhz", f"{energy.options.clock_mhz:g}", "--time-limit", f"{energy.options.time_limit_s:g}"]
+        words += ["--share", f"{energy.options.share:g}"] if energy.options.share is not None else []
     return tuple(words)
 
 

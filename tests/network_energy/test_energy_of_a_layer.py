@@ -14,7 +14,7 @@ from fewflips.network_energy.dataflows import UNIT_PARTS, UNIT_WORK
 from fewflips.network_energy.layer_operands import layer_operands
 from fewflips.network_energy.simulation import count_toggles
 from fewflips.network_energy.unit import build_unit
-from fewflips.network_energy.words import activation_word, unit_datapath
+from fewflips.network_energy.words import common_word, unit_datapath
 from tests.layers import dense_layer, random_rows
 from tests.network_energy import unit_walk
 from tests.network_energy.netlist_walk import toggles
@@ -51,12 +51,12 @@ def skewed(cycles):
 
 
 @pytest.mark.parametrize("dataflow", sorted(WALKS))
-@pytest.mark.parametrize("part_cycles", [1, 10**6])
-def test_energy_of_a_layer(dataflow, part_cycles):
+@pytest.mark.parametrize(("part_cycles", "forwarding"), [(1, "systolic"), (10**6, "systolic"), (10**6, "broadcast")])
+def test_energy_of_a_layer(dataflow, part_cycles, forwarding):
     layer = dense_layer(5, 4, 5, storage=UINT8)
-    array = Accelerator(name="test", dataflow=dataflow, lanes=2, columns=2, forwarding="systolic")
+    array = Accelerator(name="test", dataflow=dataflow, lanes=2, columns=2, forwarding=forwarding)
     rows = random_rows(layer)
-    datapath = unit_datapath([layer], array, activation_word([(UINT8, 8)], array.activations))
+    datapath = unit_datapath([layer], array, common_word([(UINT8, 8)], array.activations))
     unit = build_unit(datapath, load_cells("nangate45"))
     segments = array.flow.segments(layer, array)
     parts = UNIT_PARTS[dataflow](layer_operands(layer, rows, array, datapath), segments, array, part_cycles)
@@ -65,8 +65,10 @@ def test_energy_of_a_layer(dataflow, part_cycles):
     pairs = [(segment.lanes.tolist(), segment.order.tolist()) for segment in segments]
     units, _ = WALKS[dataflow](rows, layer.weights.astype(np.int64), pairs, array.lanes, array.columns)
     expected, transitions = np.zeros(len(unit.netlist.nets), dtype=np.int64), 0
+    drain = {"mac": 0, "column": datapath.latency, "chain": datapath.latency + array.lanes - 1}[datapath.kind]
     for walked in units:
-        cycles = skewed(walked) if dataflow == "weight-stationary" else walked
+        held = walked + walked[-1:] * drain
+        cycles = skewed(held) if datapath.kind == "chain" else held
         expected += toggles(unit.netlist, unit.library, [ports_of(cycle, dataflow) for cycle in cycles], settle=6)
         transitions += len(cycles) - 1
     clocks = unit.model.clock_nets
@@ -75,28 +77,39 @@ def test_energy_of_a_layer(dataflow, part_cycles):
 
     work = UNIT_WORK[dataflow](layer, segments, array)
     energy = unit.energy(found, work, clock_mhz=500.0)
-    by_hand = energy_of(unit.shared_model(work), Toggles(expected, expected, transitions), 0.0, 0.0)
+    shared = unit.shared_model(work.weight_share, work.activation_share)
+    by_hand = energy_of(shared, Toggles(expected, expected, transitions), 0.0, 0.0)
     assert energy.switching_fj == pytest.approx(by_hand.switching_fj)
     assert energy.internal_fj == pytest.approx(by_hand.internal_fj)
     assert energy.data_fj > 0
-    # every unit of the array leaks in every cycle of the array: 2 ns each at 500 MHz
-    share = sum(unit.shared_model(work).leakage_nw)
-    assert energy.leakage_fj == pytest.approx(share * work.units * work.array_cycles * 2e-9 * 1e6)
+    # every unit leaks in every cycle of the array (2 ns at 500 MHz), and registers that two units share do so once
+    banks = {"activation-stationary": ["weights"], "weight-stationary": ["activations"]}
+    halved = banks.get(dataflow, ["weights", "activations"]) if forwarding == "broadcast" else []
+    leakage = unit.model.leakage_nw.copy()
+    for bank in halved:
+        leakage[unit.banks[bank]] /= 2
+    units, cycles = {
+        "activation-stationary": (2, 3 * (4 + 4 + 4)),  # three tiles of two pixels, three segments of four outputs
+        "weight-stationary": (2, 3 * 2 * 5),  # three segments, two tiles of outputs, five pixels
+        "output-stationary": (4, 3 * 2 * 5),  # three tiles of pixels, two of outputs, five products
+    }[dataflow]
+    assert (work.units, work.array_cycles) == (units, cycles)
+    assert energy.leakage_fj == pytest.approx(sum(leakage) * units * cycles * 2e-9 * 1e6)
     registers = [i for i, x in enumerate(unit.netlist.instances) if unit.library.cells[x.cell].flip_flop is not None]
     clocked = np.full(len(unit.netlist.instances), work.unit_cycles)
     clocked[unit.banks["weights"]] = work.weight_loads
     clocked[unit.banks["activations"]] = work.activation_loads
-    per_cycle = unit.shared_model(work).clock_fj
+    per_cycle = shared.clock_fj
     assert energy.clock_fj == pytest.approx(sum(per_cycle[i] * clocked[i] for i in registers))
 
 
 def test_shared_registers_cost_their_share():
     layer = dense_layer(4, 4, 4, storage=UINT8)
     array = Accelerator(name="test", lanes=4, columns=4)
-    datapath = unit_datapath([layer], array, activation_word([(UINT8, 8)], array.activations))
+    datapath = unit_datapath([layer], array, common_word([(UINT8, 8)], array.activations))
     unit = build_unit(datapath, load_cells("nangate45"))
     work = UNIT_WORK[array.dataflow](layer, array.flow.segments(layer, array), array)
-    shared, own = unit.shared_model(work), unit.model
+    shared, own = unit.shared_model(work.weight_share, work.activation_share), unit.model
     weights = unit.banks["weights"]
     assert len(weights) == 4 * 8
     assert shared.clock_fj[weights] == pytest.approx(own.clock_fj[weights] / 4)

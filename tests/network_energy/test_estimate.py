@@ -14,6 +14,8 @@ from fewflips.accelerator.machine import Operand
 from fewflips.errors import AcceleratorError, InputError, ModelError, NetlistError
 from fewflips.formats import NumberFormat
 from fewflips.gates.verilog import netlist_verilog
+from fewflips.network.runtimes import Runtime
+from fewflips.network.samples import random_feeds
 from fewflips.network_energy import energy
 from fewflips.network_energy.estimate import network_unit, simulated_layers
 from fewflips.network_energy.run import EnergyOptions
@@ -119,12 +121,70 @@ def test_a_netlist_of_ones_own(branching, tmp_path):
         energy(network, other, netlist=path)
 
 
+def test_a_netlist_that_computes_something_else(branching, tmp_path):
+    network = fewflips.load(branching)
+    layers, _ = simulated_layers(network)
+    from fewflips.gates.cell_table import load_cells
+
+    unit = network_unit(layers, ARRAY, load_cells("nangate45"), EnergyOptions())
+    text = netlist_verilog(unit.netlist)
+    assert "AND2_X1" in text
+    path = tmp_path / "unit.v"
+    path.write_text(text.replace(" AND2_X1 ", " OR2_X1 ").replace("\nAND2_X1 ", "\nOR2_X1 "))
+    with pytest.raises(NetlistError, match="sum differs from integer arithmetic in"):
+        energy(network, ARRAY, netlist=path)
+
+
+def test_an_input_that_no_unit_has(branching, tmp_path):
+    network = fewflips.load(branching)
+    layers, _ = simulated_layers(network)
+    from fewflips.gates.cell_table import load_cells
+
+    unit = network_unit(layers, ARRAY, load_cells("nangate45"), EnergyOptions())
+    path = tmp_path / "unit.v"
+    text = netlist_verilog(unit.netlist)
+    path.write_text(text.replace("clk,", "clk, te,", 1).replace("input clk;", "input clk;\n input te;", 1))
+    if "input te" not in path.read_text():
+        path.write_text(text.replace("input clk", "input te,\n input clk", 1))
+    with pytest.raises(NetlistError, match=r"te\[1\].*other inputs tied"):
+        energy(network, ARRAY, netlist=path)
+
+
+def test_samples_of_several_inputs_are_drawn_apart(shared, tmp_path):
+    model = shared / "models" / "mlperf_tiny_kws_dscnn_int8.tflite"
+    with Runtime(model, "tflite") as runtime:
+        (spec,) = runtime.inputs
+        feeds = random_feeds(runtime.inputs, 1, 0)[0][spec.name]
+    np.savez(tmp_path / "one.npz", feeds)
+    np.savez(tmp_path / "four.npz", np.concatenate([feeds] * 4))
+    array = Accelerator(name="small", lanes=4, columns=4)
+    options = EnergyOptions(share=0.1)
+    one = energy(model, array, inputs=tmp_path / "one.npz", options=options)
+    four = energy(model, array, inputs=tmp_path / "four.npz", options=options)
+    assert one.total.sampled
+    assert four.total.inertial.data_pj != one.total.inertial.data_pj
+    assert four.total.inertial.data_pj == pytest.approx(one.total.inertial.data_pj, rel=0.02)
+    assert one.settings.share == 0.1
+    assert 0.1 < one.settings.sampled_share < 1
+    assert one.settings.zero_delay_share == 1
+
+
+@pytest.mark.parametrize("dataflow", ["activation-stationary", "weight-stationary", "output-stationary"])
+def test_a_layer_of_one_product(tmp_path, dataflow):
+    path = tmp_path / "one.tflite"
+    path.write_bytes(small.single("FULLY_CONNECTED", (1, 1), (1, 1), (1, 1)))
+    array = Accelerator(name="tiny", lanes=2, columns=2, dataflow=dataflow, forwarding="systolic")
+    report = energy(path, array)
+    assert report.total.zero_delay.data_pj == 0  # operands that stand still toggle nothing
+    assert report.total.zero_delay.clock_pj > 0
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"clock_mhz": 0}, "clock_mhz: expected a positive number of MHz, got 0"),
-        ({"time_limit_s": float("nan")}, "time_limit_s: expected a positive number of seconds, got nan"),
-        ({"step_ps": -1}, "step_ps: expected a positive number of ps, got -1"),
+        ({"clock_mhz": 0}, "clock_mhz: expected 0.001 to 100000 MHz, got 0"),
+        ({"time_limit_s": float("nan")}, "time_limit_s: expected 0.001 to 1e+07 seconds, got nan"),
+        ({"step_ps": -1}, "step_ps: expected 0.01 to 1000 ps, got -1"),
         ({"share": 1.5}, "share of cycles: expected a number above 0, up to 1, got 1.5"),
     ],
 )

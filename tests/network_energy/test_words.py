@@ -10,7 +10,7 @@ from fewflips.accelerator.machine import DatapathOptions, Operand
 from fewflips.datapath.design import Word, WordFormat
 from fewflips.errors import AcceleratorError
 from fewflips.formats import INT8, UINT8, NumberFormat, decode, encode, value_range
-from fewflips.network_energy.words import activation_word, stored_word, sum_bits, unit_datapath, widen
+from fewflips.network_energy.words import common_word, stored_word, sum_bits, unit_datapath, widen
 from tests.layers import dense_layer
 
 BYTE = Word(WordFormat.UNSIGNED, 8)
@@ -51,9 +51,9 @@ def test_sums_are_as_narrow_as_they_can_be(weights, activations, terms, bits):
 
 
 def test_one_machine_for_layers_of_both_signs():
-    word = activation_word([(UINT8, 8), (INT8, 8)], Operand())
+    word = common_word([(UINT8, 8), (INT8, 8)], Operand())
     assert word == Word(WordFormat.TWOS_COMPLEMENT, 9)
-    assert activation_word([(UINT8, 8), (UINT8, 8)], Operand()) == BYTE
+    assert common_word([(UINT8, 8), (UINT8, 8)], Operand()) == BYTE
     assert stored_word(INT8, Operand(), 8) == SIGNED_BYTE
     assert stored_word(INT8, Operand(format=NumberFormat.SIGN_MAGNITUDE), 9).format is WordFormat.SIGN_MAGNITUDE
 

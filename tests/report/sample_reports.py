@@ -341,7 +341,9 @@ def energy_settings(**fields: Any) -> EnergySettings:
         "clock_mhz": 500.0,
         "step_ps": 10.0,
         "time_limit_s": 120.0,
+        "share": 1.0,
         "sampled_share": 1.0,
+        "zero_delay_share": 1.0,
         "seed": 0,
     }
     return EnergySettings(**(settings | fields))

@@ -89,7 +89,7 @@ def simulate_blocks(
         Flips and energy.
     """
     windows = choose_blocks(part, generator)
-    model = unit.shared_model(work)
+    model = unit.shared_model(work.weight_share, work.activation_share)
     for index in range(len(windows.sequence)):
         one = slice(index, index + 1)
         block = Windows(windows.sequence[one], windows.first[one], windows.transitions[one])

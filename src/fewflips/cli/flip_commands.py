@@ -62,6 +62,7 @@ def measure(model: Path, accelerator: str, inputs: Path | None, calibration: Pat
 @options.cells
 @options.clock_mhz
 @options.time_limit
+@options.share
 @options.seed
 @options.jobs
 @options.as_json
@@ -76,6 +77,7 @@ def optimize(
     cells: str,
     clock_mhz: float,
     time_limit: float,
+    share: float | None,
     seed: int,
     jobs: int,
     as_json: bool,
@@ -89,7 +91,9 @@ def optimize(
     if with_energy:
         from fewflips.network_energy.run import EnergyOptions
 
-        energy = EnergyRequest(cells, EnergyOptions(clock_mhz=clock_mhz, time_limit_s=time_limit, seed=seed, jobs=jobs))
+        energy = EnergyRequest(
+            cells, EnergyOptions(clock_mhz=clock_mhz, time_limit_s=time_limit, share=share, seed=seed, jobs=jobs)
+        )
     check_writable(output, model)
     with progress_bars() as progress:
         result = run(

@@ -51,7 +51,7 @@ share = click.option(
     "--share",
     type=click.FloatRange(min=0, max=1, min_open=True),
     metavar="SHARE",
-    help="Simulate this share of the cycles, however long it takes.",
+    help="Simulate about this share of the cycles with delays (and all without), however long it takes.",
 )
 step_ps = click.option(
     "--step-ps",

@@ -18,6 +18,7 @@ from fewflips.network_energy.parts import (
     Steps,
     UnitWork,
     assemble_part,
+    drain_cycles,
     settling_cycles,
 )
 
@@ -34,6 +35,8 @@ def unit_work(layer: Layer, segments: tuple[Segment, ...], array: Accelerator) -
         activation_share=1.0,
         weight_loads=layer.m * cycles,
         activation_loads=layer.m * (cycles if layer.is_depthwise else len(segments)),
+        weight_copies=1.0 if array.forwarding == "systolic" else 1 / array.columns,
+        activation_copies=1.0,
     )
 
 
@@ -81,7 +84,10 @@ def unit_parts(
                 _partial_sums(operands, segments, pixels), datapath.accumulator_bits, stride=1
             )
         steps = _steps(lengths, offsets, end - begin, columns, len(pixels), layer.is_depthwise)
-        yield assemble_part(steps, contents, (first - begin) * len(segments))
+        last_tiles = (layer.m - 1 - np.arange(columns)) // columns  # -1 in columns that never work
+        drained = (last_tiles >= first) & (last_tiles < end)
+        repeated = (first - begin) * len(segments)
+        yield assemble_part(steps, contents, repeated, drained=drained, drain_cycles=drain_cycles(datapath))
 
 
 def _steps(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -57,10 +58,7 @@ def write_activity(
     OutputError
         If a file cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot create {folder}: {error.strerror}; give a folder that can be written") from error
+    make_folder(folder)
     netlist, library = unit.netlist, unit.library
     files = [folder / "unit.v", folder / "unit.spef"]
     atomic_write(files[0], netlist_verilog(netlist, library).encode())
@@ -72,6 +70,22 @@ def write_activity(
     files.append(folder / "inertial.vcd")
     _write_waveforms(files[-1], unit, part, options)
     return tuple(files)
+
+
+def make_folder(folder: Path) -> None:
+    """Create a folder, and its parents, where it does not exist.
+
+    Raises
+    ------
+    OutputError
+        If that is impossible, or nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot create {folder}: {error.strerror}; give a folder that can be written") from error
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"cannot write into {folder}: permission denied; give a folder that can be written")
 
 
 def _write_waveforms(path: Path, unit: ArithmeticUnit, part: Part, options: EnergyOptions) -> None:

@@ -83,8 +83,8 @@ def compare_energy(
     dropped: tuple[LayerEnergy, ...] | None = None
     if drop_in is not None:
         rewritten = NetworkRun(drop_in, array, measurable_layers(drop_in), samples)
-        found = simulate_network(rewritten, unit, [natural_orders(drop_in, array)], options, progress)
-        dropped = found.layers[0]
+        natural = [natural_orders(drop_in, array)]
+        dropped = simulate_network(rewritten, unit, natural, options, progress, run.shares).layers[0]
     baseline, scheduled = run.layers[0], run.layers[1] if schedule else None
     comparisons = {
         layer.name: EnergyComparison(
@@ -95,7 +95,7 @@ def compare_energy(
         for index, layer in enumerate(layers)
     }
     result = EnergyResult(
-        settings=energy_settings(options, samples, inputs, schedule=None, share=run.shares.inertial),
+        settings=energy_settings(options, samples, inputs, None, run),
         total=EnergyComparison(
             baseline=total_energy(baseline),
             schedule=total_energy(scheduled) if scheduled else None,

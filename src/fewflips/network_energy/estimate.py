@@ -16,11 +16,11 @@ from fewflips.network import Network, load
 from fewflips.network.layer import Layer
 from fewflips.network.runtimes import Runtime
 from fewflips.network.samples import Samples, random_feeds
-from fewflips.network_energy.activity import write_activity
+from fewflips.network_energy.activity import make_folder, write_activity
 from fewflips.network_energy.record import cells_record, datapath_record, total_energy
-from fewflips.network_energy.run import EnergyOptions, NetworkRun, first_part, simulate_network
+from fewflips.network_energy.run import EnergyOptions, NetworkEnergies, NetworkRun, first_part, simulate_network
 from fewflips.network_energy.unit import ArithmeticUnit, build_unit
-from fewflips.network_energy.words import activation_word, unit_datapath
+from fewflips.network_energy.words import common_word, unit_datapath
 from fewflips.progress import Progress
 from fewflips.report.energy_model import EnergyReport, EnergySettings
 from fewflips.schedule import LayerOrders, read_schedule, schedule_orders
@@ -80,6 +80,8 @@ def energy(
     array, orders = _orders(network, accelerator, schedule)
     layers, notes = simulated_layers(network)
     samples, sample_note = samples_or_random(network, inputs, options.seed)
+    if activity is not None:
+        make_folder(Path(activity))
     unit = network_unit(layers, array, load_cells(cells), options, _path(netlist), _path(spef), progress)
     work = NetworkRun(network, array, layers, samples)
     run = simulate_network(work, unit, [orders], options, progress)
@@ -91,7 +93,7 @@ def energy(
         fewflips=__version__,
         model=model_file(network),
         accelerator=array,
-        settings=energy_settings(options, samples, inputs, schedule, run.shares.inertial),
+        settings=energy_settings(options, samples, inputs, schedule, run),
         layers=results,
         total=total_energy(results),
         datapath=datapath_record(unit, array),
@@ -105,7 +107,7 @@ def energy_settings(
     samples: Samples,
     inputs: str | Path | None,
     schedule: str | Path | None,
-    share: float,
+    run: NetworkEnergies,
 ) -> EnergySettings:
     """What the user asked for, as reports have it."""
     return EnergySettings(
@@ -115,7 +117,9 @@ def energy_settings(
         clock_mhz=options.clock_mhz,
         step_ps=options.step_ps,
         time_limit_s=options.time_limit_s,
-        sampled_share=share,
+        share=run.shares.inertial,
+        sampled_share=run.simulated.inertial,
+        zero_delay_share=run.simulated.zero_delay,
         seed=options.seed,
     )
 
@@ -136,7 +140,7 @@ def network_unit(
 
 def network_datapath(layers: Sequence[Layer], array: Accelerator) -> Datapath:
     """The unit that an accelerator needs for some layers, as wide as the widest operand may be."""
-    activations = activation_word([_activation_width(layer, array) for layer in layers], array.activations)
+    activations = common_word([_activation_width(layer, array) for layer in layers], array.activations)
     return unit_datapath(layers, array, activations)
 
 

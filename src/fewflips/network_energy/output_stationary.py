@@ -38,6 +38,8 @@ def unit_work(layer: Layer, segments: tuple[Segment, ...], array: Accelerator) -
         activation_share=len(segments) / layer.n if broadcast else 1.0,
         weight_loads=unit_cycles,
         activation_loads=unit_cycles,
+        weight_copies=1 / array.lanes if broadcast else 1.0,
+        activation_copies=1 / array.columns if broadcast else 1.0,
     )
 
 

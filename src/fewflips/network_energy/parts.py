@@ -63,6 +63,8 @@ class UnitWork:
     weight_loads, activation_loads : int
         Cycles in which the operand's registers are clocked, summed over the units; held registers have their
         clock gated.
+    weight_copies, activation_copies : float
+        Operand registers in the array per unit, whether it works or not: 1, or 1 / columns where columns share them.
     """
 
     unit_cycles: int
@@ -72,6 +74,8 @@ class UnitWork:
     activation_share: float
     weight_loads: int
     activation_loads: int
+    weight_copies: float
+    activation_copies: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +113,8 @@ def assemble_part(
     inputs: Mapping[str, PortContent],
     repeated_steps: int,
     registers: Mapping[str, PortContent] | None = None,
+    drained: NDArray[np.bool_] | None = None,
+    drain_cycles: int = 0,
 ) -> Part:
     """Passes unit by unit from steps.
 
@@ -122,33 +128,49 @@ def assemble_part(
         See `steps`.
     registers : mapping of str to PortContent, optional
         Contents of registers with feedback.
+    drained : ndarray of bool, shape (U,), optional
+        Units whose work ends with the part: their last operands stay until all is through.
+    drain_cycles : int
+        How long that takes.
 
     Returns
     -------
     Part
         Units without any pass are left out.
     """
-    passes = steps.active.sum(axis=0)
-    working = np.flatnonzero(passes)
+    working = np.flatnonzero(steps.active.any(axis=0))
     chosen = steps.active.T[working]  # (units, steps): row-major order is unit by unit
     lengths = np.broadcast_to(steps.lengths, chosen.shape)[chosen]
-    first_passes = np.concatenate(([0], np.cumsum(passes[working])[:-1])).astype(np.int64)
     before = chosen[:, :repeated_steps] @ steps.lengths[:repeated_steps]
+    last = np.cumsum(chosen.sum(axis=1)) - 1
+    ending = last[drained[working]] if drained is not None else last[:0]
+    order = np.sort(np.concatenate((np.arange(len(lengths)), np.repeat(ending, drain_cycles))))
+    is_drain = np.diff(order, prepend=-1) == 0
 
     def port(name: str, content: PortContent) -> PortRows:
-        start = np.ascontiguousarray(steps.starts[name].T[working][chosen])
+        start = steps.starts[name].T[working][chosen][order] + is_drain * content.stride * (lengths[order] - 1)
         return PortRows(content.words, content.bits, start, content.stride, content.delay, content.skew)
 
     return Part(
         OperandSequences(
-            lengths=np.ascontiguousarray(lengths),
-            first_passes=first_passes,
+            lengths=np.where(is_drain, 1, lengths[order]),
+            first_passes=np.searchsorted(order, np.concatenate(([0], last[:-1] + 1))),
             inputs={name: port(name, content) for name, content in inputs.items()},
             registers={name: port(name, content) for name, content in (registers or {}).items()},
         ),
         units=working,
         skip=before.astype(np.int64),
     )
+
+
+def drain_cycles(datapath: Datapath) -> int:
+    """Cycles until the last operands are through a unit without feedback.
+
+    An accumulator would go on adding; what it still does with its last operands is left out.
+    """
+    if datapath.kind == "chain":
+        return datapath.latency + datapath.lanes - 1
+    return datapath.latency if datapath.kind == "column" else 0
 
 
 def steps_to_repeat(active: Sequence[NDArray[np.bool_]], lengths: Sequence[int], cycles: int) -> int:

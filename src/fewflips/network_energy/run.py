@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import hypot, isfinite
+from math import hypot
 from typing import Any
 
 import numpy as np
@@ -22,16 +22,17 @@ from fewflips.network.layer import Layer
 from fewflips.network.samples import Samples
 from fewflips.network_energy.dataflows import UNIT_PARTS, UNIT_WORK
 from fewflips.network_energy.layer_operands import LayerOperands, layer_operands
-from fewflips.network_energy.parts import PART_CYCLES, Part
+from fewflips.network_energy.parts import PART_CYCLES, Part, UnitWork
 from fewflips.network_energy.record import layer_energy
 from fewflips.network_energy.sampling import relative_ci95
-from fewflips.network_energy.simulation import DelayModel, count_toggles, transitions_per_second
+from fewflips.network_energy.simulation import DelayModel, LayerToggles, count_toggles, transitions_per_second
 from fewflips.network_energy.time_limit import Shares, shares_within
 from fewflips.network_energy.unit import ArithmeticUnit
 from fewflips.progress import Progress
 from fewflips.report.energy_model import LayerEnergy
 from fewflips.schedule import LayerOrders
 
+_RANGES = (("clock_mhz", 1e-3, 1e5, "MHz"), ("time_limit_s", 1e-3, 1e7, "seconds"), ("step_ps", 0.01, 1e3, "ps"))
 MODES: tuple[DelayModel, DelayModel] = ("zero-delay", "inertial")
 
 
@@ -46,7 +47,7 @@ class EnergyOptions:
     time_limit_s : float
         Beyond this a sample of the cycles is simulated instead of all.
     share : float or None
-        Share of the cycles to simulate in any case; None: as the time limit has it.
+        Share of the cycles to simulate with delays in any case, and all without; None: as the time limit has it.
     step_ps : float
         To which delays are rounded.
     seed : int
@@ -63,10 +64,10 @@ class EnergyOptions:
     jobs: int = -1
 
     def __post_init__(self) -> None:
-        for name, unit in (("clock_mhz", "MHz"), ("time_limit_s", "seconds"), ("step_ps", "ps")):
+        for name, low, high, unit in _RANGES:
             value = getattr(self, name)
-            if not isfinite(value) or value <= 0:
-                raise InputError(f"{name}: expected a positive number of {unit}, got {value}")
+            if not low <= value <= high:
+                raise InputError(f"{name}: expected {low:g} to {high:g} {unit}, got {value}")
         if self.share is not None and not 0 < self.share <= 1:
             raise InputError(f"share of cycles: expected a number above 0, up to 1, got {self.share}")
 
@@ -95,23 +96,17 @@ class NetworkEnergies:
     layers : tuple of tuple of LayerEnergy
         For each variant, each layer's mean over the samples.
     shares : Shares
-        Share of the cycles that was simulated.
+        Share of the cycles that was given, or chosen by the time limit.
+    simulated : Shares
+        Share of the cycles that was simulated: short layers always are, as a whole.
     toggles : dict of {"zero-delay", "inertial"} to Toggles
         Toggles of one unit in the first variant, as they were counted, over all layers and samples.
     """
 
     layers: tuple[tuple[LayerEnergy, ...], ...]
     shares: Shares
+    simulated: Shares
     toggles: dict[DelayModel, Toggles] = field(repr=False)
-
-
-@dataclass
-class _Sum:
-    """Energies of one layer under one model of delays, summed over the samples."""
-
-    energy: Energy = field(default_factory=lambda: Energy(0.0, 0.0, 0.0, 0.0))
-    half_width_fj: float = 0.0
-    sampled: bool = False
 
 
 def simulate_network(
@@ -120,6 +115,7 @@ def simulate_network(
     variants: Sequence[LayerOrders],
     options: EnergyOptions,
     progress: Progress | None = None,
+    shares: Shares | None = None,
 ) -> NetworkEnergies:
     """Energy of every layer under several sets of orders, with the same activations.
 
@@ -135,39 +131,120 @@ def simulate_network(
         Clock, time limit, sampling.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
+    shares : Shares, optional
+        Share of the cycles to simulate; by default as the options have it.
 
     Returns
     -------
     NetworkEnergies
         For each variant, each layer's mean over the samples.
     """
-    sums: dict[tuple[int, str, DelayModel], _Sum] = {}
-    shares: Shares | None = None
-    total = len(run.samples.feeds) * len(run.layers) * len(variants) * len(MODES)
-    done = 0
-    counted: dict[DelayModel, Toggles] = {}
-    for tensors in run_samples(run.network, run.samples):
-        shares = shares or _shares(run, unit, variants, tensors, options)
-        for layer in run.layers:
-            operands = _operands(run, unit, layer, tensors)
-            for index, orders in enumerate(variants):
-                for mode in MODES:
-                    key = (index, layer.name, mode)
-                    found = sums.setdefault(key, _Sum())
-                    toggles = _add_layer(found, run, unit, operands, orders[layer.name], mode, shares, options)
-                    if index == 0:
-                        counted[mode] = counted[mode] + toggles if mode in counted else toggles
-                    done += 1
-                    if progress:
-                        progress("simulating gates", done, total)
+    samples = len(run.samples.feeds)
+    simulation: _Simulation | None = None
+    for sample, tensors in enumerate(run_samples(run.network, run.samples)):
+        if simulation is None:
+            chosen = shares or _shares(run, unit, variants, tensors, options)
+            simulation = _Simulation(run, unit, variants, options, chosen, progress)
+        for number, layer in enumerate(run.layers):
+            operands = layer_operands(layer, lowered_rows(layer, tensors), run.array, unit.datapath)
+            simulation.add_layer(operands, sample, number)
+    if simulation is None:
+        raise InputError(f"{run.samples.source}: expected at least one sample input, got none")
+    found = simulation
     return NetworkEnergies(
-        tuple(
-            tuple(_result(layer, sums, index, len(run.samples.feeds)) for layer in run.layers)
-            for index in range(len(variants))
-        ),
-        shares or Shares(),
-        counted,
+        tuple(tuple(found.result(layer, index, samples) for layer in run.layers) for index in range(len(variants))),
+        found.shares,
+        found.simulated,
+        found.counted,
     )
+
+
+@dataclass
+class _Sum:
+    """Energies of one layer under one model of delays, summed over the samples."""
+
+    energy: Energy = field(default_factory=lambda: Energy(0.0, 0.0, 0.0, 0.0))
+    half_width_fj: float = 0.0
+    sampled: bool = False
+
+
+class _Simulation:
+    """Simulates layer after layer and adds up what is found."""
+
+    def __init__(
+        self,
+        run: NetworkRun,
+        unit: ArithmeticUnit,
+        variants: Sequence[LayerOrders],
+        options: EnergyOptions,
+        shares: Shares,
+        progress: Progress | None,
+    ) -> None:
+        self.shares = shares
+        self.counted: dict[DelayModel, Toggles] = {}
+        self._run, self._unit, self._variants, self._options = run, unit, variants, options
+        self._sums: dict[tuple[int, str, DelayModel], _Sum] = {}
+        self._transitions = dict.fromkeys(MODES, (0, 0))  # simulated, in all
+        self._progress = progress
+        self._done, self._total = 0, _unit_cycles(run, variants) * len(run.samples.feeds) * len(MODES)
+
+    @property
+    def simulated(self) -> Shares:
+        """Share of the transitions that was simulated so far."""
+        return Shares(*(done / total if total else 1.0 for done, total in (self._transitions[mode] for mode in MODES)))
+
+    def add_layer(self, operands: LayerOperands, sample: int, number: int) -> None:
+        """Simulate a layer of a sample in all orders, under both models of delays, on the same stretches of cycles."""
+        layer, flow = operands.layer, self._run.array.dataflow
+        for index, orders in enumerate(self._variants):
+            segments = orders[layer.name]
+            work = UNIT_WORK[flow](layer, segments, self._run.array)
+            for mode in MODES:
+                toggles = count_toggles(
+                    self._unit.circuit,
+                    UNIT_PARTS[flow](operands, segments, self._run.array, PART_CYCLES),
+                    mode,
+                    share=self.shares.inertial if mode == "inertial" else self.shares.zero_delay,
+                    seed=(self._options.seed, sample, number),
+                    jobs=self._options.threads,
+                    on_part=self._advance,
+                )
+                self._add(self._sums.setdefault((index, layer.name, mode), _Sum()), toggles, work, mode)
+                if index == 0:
+                    counted = toggles.exact + toggles.sample
+                    self.counted[mode] = self.counted[mode] + counted if mode in self.counted else counted
+
+    def result(self, layer: Layer, index: int, samples: int) -> LayerEnergy:
+        """The mean over the samples of a layer's energy in one set of orders."""
+        by_mode = [self._sums[index, layer.name, mode] for mode in MODES]
+        relative = [found.half_width_fj / data for found in by_mode if (data := found.energy.data_fj) > 0]
+        return layer_energy(
+            layer,
+            by_mode[0].energy * (1 / samples),
+            by_mode[1].energy * (1 / samples),
+            sampled=any(found.sampled for found in by_mode),
+            ci95_percent=100 * float(np.max(relative, initial=0.0)),
+        )
+
+    def _add(self, found: _Sum, toggles: LayerToggles, work: UnitWork, mode: DelayModel) -> None:
+        simulated, total = self._transitions[mode]
+        counted = toggles.exact.transitions
+        self._transitions[mode] = (
+            simulated + counted + toggles.sample.transitions,
+            total + counted + toggles.sampled_transitions,
+        )
+        found.energy += self._unit.energy(toggles, work, self._options.clock_mhz)
+        if toggles.replicates:
+            model = self._unit.shared_model(work.weight_share, work.activation_share)
+            estimates = [energy_of(model, part, 0.0, 0.0).data_fj / part.transitions for part in toggles.replicates]
+            of_sample = energy_of(model, toggles.sample, 0.0, 0.0).data_fj * toggles.scale
+            found.half_width_fj = hypot(found.half_width_fj, relative_ci95(estimates) * of_sample)
+            found.sampled = True
+
+    def _advance(self, transitions: int) -> None:
+        self._done = min(self._done + transitions, self._total)
+        if self._progress:
+            self._progress("simulating gates", 100 * self._done // max(self._total, 1), 100)
 
 
 def first_part(run: NetworkRun, datapath: Datapath, layer: Layer, segments: tuple[Segment, ...]) -> Part:
@@ -177,40 +254,10 @@ def first_part(run: NetworkRun, datapath: Datapath, layer: Layer, segments: tupl
     return next(iter(UNIT_PARTS[run.array.dataflow](operands, segments, run.array, PART_CYCLES)))
 
 
-def _operands(
-    run: NetworkRun, unit: ArithmeticUnit, layer: Layer, tensors: Mapping[str, NDArray[Any]]
-) -> LayerOperands:
-    return layer_operands(layer, lowered_rows(layer, tensors), run.array, unit.datapath)
-
-
-def _add_layer(
-    found: _Sum,
-    run: NetworkRun,
-    unit: ArithmeticUnit,
-    operands: LayerOperands,
-    segments: tuple[Segment, ...],
-    mode: DelayModel,
-    shares: Shares,
-    options: EnergyOptions,
-) -> Toggles:
-    """Simulate one layer, add its energy to what was found, and return what was counted."""
-    work = UNIT_WORK[run.array.dataflow](operands.layer, segments, run.array)
-    toggles = count_toggles(
-        unit.circuit,
-        UNIT_PARTS[run.array.dataflow](operands, segments, run.array, PART_CYCLES),
-        mode,
-        share=shares.inertial if mode == "inertial" else shares.zero_delay,
-        seed=options.seed,
-        jobs=options.threads,
-    )
-    found.energy += unit.energy(toggles, work, options.clock_mhz)
-    if toggles.replicates:
-        model = unit.shared_model(work)
-        estimates = [energy_of(model, part, 0.0, 0.0).data_fj / part.transitions for part in toggles.replicates]
-        of_sample = energy_of(model, toggles.sample, 0.0, 0.0).data_fj * toggles.scale
-        found.half_width_fj = hypot(found.half_width_fj, relative_ci95(estimates) * of_sample)
-        found.sampled = True
-    return toggles.exact + toggles.sample
+def _unit_cycles(run: NetworkRun, variants: Sequence[LayerOrders]) -> int:
+    """Cycles of all units, for all layers in all orders, on one sample."""
+    work = UNIT_WORK[run.array.dataflow]
+    return sum(work(layer, orders[layer.name], run.array).unit_cycles for orders in variants for layer in run.layers)
 
 
 def _shares(
@@ -222,29 +269,13 @@ def _shares(
 ) -> Shares:
     """Measure the simulator's speed on the largest layer, and share the time that there is."""
     if options.share is not None:
-        return Shares(options.share, options.share)
-    work = UNIT_WORK[run.array.dataflow]
-    cycles = {
-        layer.name: work(layer, orders[layer.name], run.array).unit_cycles
-        for orders in variants
-        for layer in run.layers
-    }
-    largest = max(run.layers, key=lambda layer: cycles[layer.name])
-    operands = _operands(run, unit, largest, tensors)
-    parts = UNIT_PARTS[run.array.dataflow](operands, variants[0][largest.name], run.array, PART_CYCLES)
-    part = next(iter(parts))
-    total = sum(cycles.values()) * len(variants) * len(run.samples.feeds)
+        return Shares(1.0, options.share)
+    orders, flow = variants[0], run.array.dataflow
+    largest = max(run.layers, key=lambda layer: UNIT_WORK[flow](layer, orders[layer.name], run.array).unit_cycles)
+    operands = layer_operands(largest, lowered_rows(largest, tensors), run.array, unit.datapath)
+    part = next(iter(UNIT_PARTS[flow](operands, orders[largest.name], run.array, PART_CYCLES)))
+    if not part.transitions.any():
+        return Shares()
+    total = _unit_cycles(run, variants) * len(run.samples.feeds)
     seconds = [total / transitions_per_second(unit.circuit, part, mode, options.threads) for mode in MODES]
     return shares_within(options.time_limit_s, *seconds)
-
-
-def _result(layer: Layer, sums: Mapping[tuple[int, str, DelayModel], _Sum], index: int, samples: int) -> LayerEnergy:
-    by_mode = [sums[index, layer.name, mode] for mode in MODES]
-    relative = [found.half_width_fj / data for found in by_mode if (data := found.energy.data_fj) > 0]
-    return layer_energy(
-        layer,
-        by_mode[0].energy * (1 / samples),
-        by_mode[1].energy * (1 / samples),
-        sampled=any(found.sampled for found in by_mode),
-        ci95_percent=100 * float(np.max(relative, initial=0.0)),
-    )

@@ -62,8 +62,8 @@ def sample_windows(part: Part, share: float, generator: np.random.Generator) -> 
     Returns
     -------
     list of Windows
-        One a replicate: in each of :data:`WINDOWS` stretches of equal length a window at a random place. A window
-        that meets the end of a unit's sequence is cut off there.
+        One a replicate. Every sequence is cut into windows of one length (the last may be shorter); in each of
+        :data:`WINDOWS` stretches of equal length, the window around a random transition is taken.
     """
     ends = np.cumsum(part.transitions)
     total = int(ends[-1])
@@ -74,7 +74,7 @@ def sample_windows(part: Part, share: float, generator: np.random.Generator) -> 
         places = np.floor(generator.uniform(stretches[:-1], np.maximum(stretches[1:], stretches[:-1] + 1)))
         place = np.minimum(places.astype(np.int64), total - 1)
         sequence = np.searchsorted(ends, place, side="right")
-        offset = place - (ends - part.transitions)[sequence]
+        offset = (place - (ends - part.transitions)[sequence]) // length * length
         count = np.minimum(length, part.transitions[sequence] - offset)
         replicates.append(Windows(sequence, part.first_transitions[sequence] + offset, count))
     return replicates

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import reduce
@@ -55,9 +55,9 @@ def count_toggles(
     mode: DelayModel,
     *,
     share: float = 1.0,
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
     jobs: int = 1,
-    on_part: Callable[[], None] | None = None,
+    on_part: Callable[[int], None] | None = None,
 ) -> LayerToggles:
     """Simulate a layer.
 
@@ -70,13 +70,13 @@ def count_toggles(
     mode : {"zero-delay", "inertial"}
         Model of delays.
     share : float
-        Share of the transitions to simulate.
-    seed : int
+        Share of the transitions to simulate, about; what is too short to be sampled is simulated whole.
+    seed : int or sequence of int
         Chooses the sample.
     jobs : int
         Threads.
     on_part : callable, optional
-        Called after each part.
+        Called with the transitions of each part when it is done.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def count_toggles(
             windows = all_windows(part, cut_windows(part.transitions + 1, LANES * jobs))
             whole.append(simulate(circuit, part.sequences, mode, windows=windows, jobs=jobs))
         if on_part:
-            on_part()
+            on_part(in_part)
     replicates = tuple(reduce(add, replicate) for replicate in zip(*sampled, strict=True))
     nets = len(circuit.netlist.nets)
     nothing = Toggles(np.zeros(nets, np.int64), np.zeros(nets, np.int64), 0)

@@ -13,21 +13,23 @@ from fewflips.errors import NetlistError
 from fewflips.gates.cells import CellLibrary
 from fewflips.gates.energy import Energy, EnergyModel, energy_model, energy_of, scaled
 from fewflips.gates.netlist import Netlist
-from fewflips.gates.netlist_checks import check_netlist
+from fewflips.gates.netlist_checks import check_netlist, clock_nets
 from fewflips.gates.netlist_reader import read_netlist
+from fewflips.gates.operands import Toggles
 from fewflips.gates.registers import register_banks
 from fewflips.gates.spef import read_spef
-from fewflips.gates.switching import Circuit, compile_circuit
+from fewflips.gates.switching import Circuit, compile_circuit, simulate
 from fewflips.gates.synthesis import synthesize
 from fewflips.gates.timing import Timing, analyze_timing
 from fewflips.gates.wires import WireModel, fanout_wire_ff, spef_wire_ff
 from fewflips.gates.yosys import find_yosys
+from fewflips.network_energy.function_check import check_function
 from fewflips.network_energy.parts import UnitWork
-from fewflips.network_energy.reference_activity import reference_activity
 from fewflips.network_energy.simulation import LayerToggles
+from fewflips.network_energy.typical_operands import typical_operands
 from fewflips.progress import Progress
 
-_FS_PER_CYCLE_AT_1_MHZ = 1e-6
+_SECONDS_PER_CYCLE_AT_1_MHZ = 1e-6
 """Seconds of a clock cycle at 1 MHz."""
 
 
@@ -87,20 +89,38 @@ class ArithmeticUnit:
         Energy
             Of all units, in fJ.
         """
-        model = self.shared_model(work)
+        model = self.shared_model(work.weight_share, work.activation_share)
         instances = len(self.netlist.instances)
         cycles = np.full(instances, float(work.unit_cycles))
         cycles[self.banks.get("weights", [])] = work.weight_loads
         cycles[self.banks.get("activations", [])] = work.activation_loads
-        seconds = work.array_cycles * work.units * _FS_PER_CYCLE_AT_1_MHZ / clock_mhz
+        counted = energy_of(model, toggles.exact, cycles, 0.0)
         sample = energy_of(model, toggles.sample, 0.0, 0.0)
-        return energy_of(model, toggles.exact, cycles, seconds) + sample * toggles.scale
+        return counted + sample * toggles.scale + self._leakage(work, clock_mhz)
 
-    def shared_model(self, work: UnitWork) -> EnergyModel:
-        """What toggles cost a unit where operand registers serve several units."""
+    def _leakage(self, work: UnitWork, clock_mhz: float) -> Energy:
+        """Of all units of the array, working or not, for as long as the layer takes."""
+        seconds = work.array_cycles * _SECONDS_PER_CYCLE_AT_1_MHZ / clock_mhz
+        nothing = np.zeros(len(self.netlist.nets), dtype=np.int64)
+        model = self.shared_model(work.weight_copies, work.activation_copies)
+        return energy_of(model, Toggles(nothing, nothing, 0), 0.0, seconds * work.units)
+
+    def shared_model(self, weight_share: float, activation_share: float) -> EnergyModel:
+        """What toggles cost a unit where operand registers serve several units.
+
+        Parameters
+        ----------
+        weight_share, activation_share : float
+            Part of the operand's registers, and of the wires in front of them, that is the unit's own.
+
+        Returns
+        -------
+        EnergyModel
+            Scaled coefficients.
+        """
         instance_share = np.ones(len(self.netlist.instances))
         net_share = np.ones(len(self.netlist.nets))
-        for port, share in (("weights", work.weight_share), ("activations", work.activation_share)):
+        for port, share in (("weights", weight_share), ("activations", activation_share)):
             instance_share[self.banks.get(port, [])] = share
             net_share[list(self.netlist.inputs[port])] = share
         return scaled(self.model, instance_share, net_share)
@@ -148,11 +168,13 @@ def build_unit(
     else:
         gates, origin = read_netlist(netlist, library), netlist.name
     check_netlist(gates, library)
-    _check_ports(gates, datapath)
+    _check_ports(gates, library, datapath)
     wire_ff, wires = _wires(gates, library, spef)
     timing = analyze_timing(gates, library, wire_ff)
     circuit = compile_circuit(gates, library, timing.delays_ps, step_ps)
-    activity = reference_activity(datapath, circuit)
+    operands = typical_operands(datapath)
+    check_function(circuit, datapath, operands)
+    activity = simulate(circuit, operands, "inertial")
     return ArithmeticUnit(
         datapath=datapath,
         library=library,
@@ -174,7 +196,7 @@ def _wires(netlist: Netlist, library: CellLibrary, spef: Path | None) -> tuple[N
     return spef_wire_ff(netlist, read_spef(spef)), spef.name
 
 
-def _check_ports(netlist: Netlist, datapath: Datapath) -> None:
+def _check_ports(netlist: Netlist, library: CellLibrary, datapath: Datapath) -> None:
     expected = {
         "weights": datapath.lanes * datapath.weights.bits,
         "activations": datapath.lanes * datapath.activations.bits,
@@ -183,11 +205,12 @@ def _check_ports(netlist: Netlist, datapath: Datapath) -> None:
         expected["partial_sum"] = datapath.accumulator_bits
     if datapath.kind == "mac":
         expected["clear"] = 1
-    found = {name: len(nets) for name, nets in netlist.inputs.items() if name in expected or len(nets) > 1}
+    clocks = clock_nets(netlist, library)
+    found = {name: len(nets) for name, nets in netlist.inputs.items() if not clocks.issuperset(nets)}
     if found != expected:
         raise NetlistError(
             f"netlist {netlist.name}: expected input ports {_ports(expected)} for this accelerator and network, got "
-            f"{_ports(found)}: give the netlist of this unit, or an accelerator with its widths"
+            f"{_ports(found)}: give the netlist of this unit, other inputs tied, or an accelerator with its widths"
         )
 
 

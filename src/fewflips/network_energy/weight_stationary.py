@@ -20,6 +20,7 @@ from fewflips.network_energy.parts import (
     Steps,
     UnitWork,
     assemble_part,
+    drain_cycles,
     settling_cycles,
     steps_to_repeat,
 )
@@ -50,6 +51,8 @@ def unit_work(layer: Layer, segments: tuple[Segment, ...], array: Accelerator) -
         activation_share=1.0 if array.forwarding == "systolic" else tiles / loads,
         weight_loads=loads,
         activation_loads=loads * layer.m,
+        weight_copies=1.0,
+        activation_copies=1.0 if array.forwarding == "systolic" else 1 / array.columns,
     )
 
 
@@ -77,17 +80,29 @@ def unit_parts(
     m, columns = operands.layer.m, _working_columns(operands.layer, array)
     tiles_in_part = max(1, part_cycles // (m * columns))
     settling = settling_cycles(operands.datapath)
+    last_tiles = _last_tiles(segments, columns)
     kept: list[_Tile] = []
-    new = 0
+    new = done = 0
     for tile in _tiles(operands, segments, columns):
         kept.append(tile)
         new += 1
         if new == tiles_in_part:
-            yield _part(operands, kept, len(kept) - new)
+            yield _part(operands, kept, len(kept) - new, (last_tiles >= done) & (last_tiles < done + new))
             repeated = steps_to_repeat([tile.channels >= 0 for tile in kept], [m] * len(kept), settling)
-            kept, new = kept[len(kept) - repeated :], 0
+            kept, done, new = kept[len(kept) - repeated :], done + new, 0
     if new:
-        yield _part(operands, kept, len(kept) - new)
+        yield _part(operands, kept, len(kept) - new, last_tiles >= done)
+
+
+def _last_tiles(segments: tuple[Segment, ...], columns: int) -> NDArray[np.int64]:
+    """The last tile in which each column works, -1 where it never does, shape (columns,)."""
+    last = np.full(columns, -1, dtype=np.int64)
+    tile = 0
+    for segment in segments:
+        for first in range(0, len(segment.order), columns):
+            last[: len(segment.order) - first] = tile
+            tile += 1
+    return last
 
 
 def _working_columns(layer: Layer, array: Accelerator) -> int:
@@ -106,7 +121,7 @@ def _tiles(operands: LayerOperands, segments: tuple[Segment, ...], columns: int)
             sums[order] += segment_products(operands, Segment(segment.lanes, order), everything).T
 
 
-def _part(operands: LayerOperands, tiles: list[_Tile], repeated: int) -> Part:
+def _part(operands: LayerOperands, tiles: list[_Tile], repeated: int, drained: NDArray[np.bool_]) -> Part:
     layer, datapath = operands.layer, operands.datapath
     skew = datapath.kind == "chain"
     weights, activation_starts = [], []
@@ -136,4 +151,5 @@ def _part(operands: LayerOperands, tiles: list[_Tile], repeated: int) -> Part:
         "partial_sum": load * layer.m,
     }
     lengths = np.full(len(tiles), layer.m, dtype=np.int64)
-    return assemble_part(Steps(lengths, active, starts), contents, repeated)
+    steps = Steps(lengths, active, starts)
+    return assemble_part(steps, contents, repeated, drained=drained, drain_cycles=drain_cycles(datapath))

@@ -15,7 +15,7 @@ from fewflips.accelerator import Accelerator
 from fewflips.accelerator.machine import Operand
 from fewflips.datapath.design import Datapath, Word, WordFormat
 from fewflips.errors import AcceleratorError
-from fewflips.formats import NumberFormat, StorageType, value_range
+from fewflips.formats import NumberFormat, StorageType
 from fewflips.network.layer import Layer
 from fewflips.streams import weight_codes
 
@@ -32,7 +32,7 @@ def unit_datapath(layers: Sequence[Layer], array: Accelerator, activations: Word
         weight-stationary ones that broadcast, a chain of processing elements for systolic weight-stationary ones,
         a multiply-accumulate unit for output-stationary ones.
     activations : Word
-        As :func:`activation_word` gives it.
+        As :func:`common_word` gives it.
 
     Returns
     -------
@@ -44,7 +44,9 @@ def unit_datapath(layers: Sequence[Layer], array: Accelerator, activations: Word
     AcceleratorError
         If sums are wider than the accelerator's accumulators.
     """
-    weights = _word([(layer.weight_type, weight_codes(layer, array.weights)[1]) for layer in layers], array.weights)
+    weights = common_word(
+        [(layer.weight_type, weight_codes(layer, array.weights)[1]) for layer in layers], array.weights
+    )
     kind = array.flow.unit(array)
     options = array.datapath
     needed = sum_bits(weights, activations, max(layer.k for layer in layers))
@@ -64,24 +66,6 @@ def unit_datapath(layers: Sequence[Layer], array: Accelerator, activations: Word
         product_registers=options.product_registers and kind == "column",
         partial_sum_input=options.partial_sum_input and kind != "mac",
     )
-
-
-def activation_word(found: Sequence[tuple[StorageType, int]], operand: Operand) -> Word:
-    """The word that holds the activations of all layers.
-
-    Parameters
-    ----------
-    found : sequence of (StorageType, int)
-        Type and code width of each layer's activations.
-    operand : Operand
-        The accelerator's format.
-
-    Returns
-    -------
-    Word
-        Format and width.
-    """
-    return _word(found, operand)
 
 
 def sum_bits(weights: Word, activations: Word, terms: int) -> int:
@@ -105,15 +89,8 @@ def sum_bits(weights: Word, activations: Word, terms: int) -> int:
     >>> sum_bits(byte, byte, 16)
     20
     """
-    corners = [
-        left * right
-        for left in value_range(weights.format.number_format, weights.bits)
-        for right in value_range(activations.format.number_format, activations.bits)
-    ]
-    low, high = terms * min(corners), terms * max(corners)
-    signed = weights.signed or activations.signed
-    width = max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0) + int(signed)
-    return max(width, weights.bits + activations.bits, 8)
+    product = Datapath("multiplier", weights, activations)
+    return max(product.bits_for_products(terms), product.product_bits, 8)
 
 
 def stored_word(storage: StorageType, operand: Operand, bits: int) -> Word:
@@ -157,7 +134,21 @@ def widen(codes: NDArray[np.unsignedinteger], narrow: Word, wide: Word) -> NDArr
     return wider.astype(dtype)
 
 
-def _word(found: Sequence[tuple[StorageType, int]], operand: Operand) -> Word:
+def common_word(found: Sequence[tuple[StorageType, int]], operand: Operand) -> Word:
+    """The word that holds an operand of all layers.
+
+    Parameters
+    ----------
+    found : sequence of (StorageType, int)
+        Type and code width of each layer's operand.
+    operand : Operand
+        The accelerator's format.
+
+    Returns
+    -------
+    Word
+        Format and width.
+    """
     words = {stored_word(storage, operand, bits) for storage, bits in found}
     formats = {word.format for word in words}
     if len(formats) == 1:

@@ -83,7 +83,9 @@ class EnergySettings(Record):
     clock_mhz: Annotated[float, Field(gt=0, description="for leakage")]
     step_ps: Annotated[float, Field(gt=0, description="to which delays are rounded")]
     time_limit_s: Annotated[float, Field(gt=0, description="beyond which cycles are sampled")]
-    sampled_share: Annotated[float, Field(gt=0, le=1, description="share of cycles simulated with delays")]
+    share: Annotated[float, Field(gt=0, le=1, description="given, or chosen by the time limit: `--share` repeats it")]
+    sampled_share: Annotated[float, Field(gt=0, le=1, description="share of cycles that were simulated with delays")]
+    zero_delay_share: Annotated[float, Field(gt=0, le=1, description="share of cycles simulated without delays")]
     seed: Count
 
 

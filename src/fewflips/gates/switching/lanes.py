@@ -90,7 +90,7 @@ class Packer:
                 pack_port(
                     chunks,
                     self._prepared.begins,
-                    rows.start,
+                    np.ascontiguousarray(rows.start, dtype=np.int64),
                     rows.stride,
                     begin,
                     end,

@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from fewflips.errors import NetlistError
 from fewflips.gates.switching import with_delays as columns
 from fewflips.gates.switching.circuit import Circuit
 from fewflips.gates.switching.steps import Kind
@@ -95,7 +96,27 @@ def delay_table(
     -------
     ndarray of int32, shape (steps, COLUMNS)
         One step a row.
+
+    Raises
+    ------
+    NetlistError
+        If the waveforms take more memory than places can be numbered in.
     """
+    if begin + layout.words > np.iinfo(np.int32).max:
+        raise NetlistError(
+            f"netlist {circuit.netlist.name}: expected waveforms of at most 16 GiB, got "
+            f"{8 * layout.words / 2**30:.0f} GiB; take a coarser step"
+        )
+    table = _constant_columns(circuit, layout, inertial).copy()
+    table[:, columns.OUTPUT] += begin
+    table[:, columns.OPERANDS : columns.OPERANDS + 4] += begin
+    table[:, columns.GIVEN] = given
+    return table
+
+
+@lru_cache(maxsize=_RECENT)
+def _constant_columns(circuit: Circuit, layout: WaveformLayout, inertial: bool) -> NDArray[np.int32]:
+    """The table where waveforms begin at word 0, without what is given."""
     table = np.zeros((len(circuit.kinds), columns.COLUMNS), dtype=np.int32)
     changing = np.array([time != 0 for time in circuit.event_times])[circuit.operands]
     own = layout.first_times[circuit.operands]
@@ -103,13 +124,12 @@ def delay_table(
     table[:, columns.KIND] = circuit.kinds
     table[:, columns.FUNCTION] = circuit.functions
     table[:, columns.INVERTS] = circuit.inverts != 0
-    table[:, columns.OUTPUT] = begin + layout.places[circuit.outputs]
-    table[:, columns.GIVEN] = given
+    table[:, columns.OUTPUT] = layout.places[circuit.outputs]
     table[:, columns.MASK_OUTPUT] = layout.mask_places[circuit.outputs]
     table[:, columns.MASK_WORDS] = layout.mask_lengths[circuit.outputs]
     table[:, columns.FOLLOWING] = np.maximum(circuit.delays - 1, 0) if inertial else 0
     four = np.arange(4)
-    table[:, columns.OPERANDS + four] = begin + layout.places[circuit.operands]
+    table[:, columns.OPERANDS + four] = layout.places[circuit.operands]
     table[:, columns.MASKS + four] = layout.mask_places[circuit.operands]
     table[:, columns.SHIFTS + four] = np.where(changing, own - earliest[:, None], 0)
     table[:, columns.LENGTHS + four] = layout.mask_lengths[circuit.operands]

@@ -42,7 +42,7 @@ def row_chunks(words: NDArray[np.integer], bits: int) -> NDArray[np.uint64]:
     if whole and words.flags.c_contiguous:
         return words.view(np.uint64)
     packed = np.zeros((rows, chunks), dtype=np.uint64)
-    _pack_codes(np.ascontiguousarray(words), np.int64(bits), packed)
+    _pack_codes(np.ascontiguousarray(words, dtype=words.dtype.newbyteorder("=")), np.int64(bits), packed)
     return packed
 
 

@@ -83,24 +83,28 @@ def simulate(
     prepared = prepare(sequences)
     check_ports(circuit, sequences)
     parts = _parts(prepared, windows, jobs)
+    transitions = int(parts.transitions.sum())
+    report = _Report(progress, mode, transitions)
     groups = _groups(parts)
-    report = _Report(progress, mode, int(parts.transitions.sum()))
+    shares = [groups[first::jobs] for first in range(min(jobs, len(groups)))]
 
-    def evaluator() -> Evaluator:
+    def run(share: list[Windows]) -> _Counts:
         packer = Packer(circuit, sequences, prepared, BLOCK_WORDS)
-        return (
-            Settling(circuit, packer)
-            if mode == "zero-delay"
-            else Propagating(circuit, packer, waveform_layout(circuit), mode == "inertial")
-        )
+        return _run(_evaluator(circuit, packer, mode), share, report)
 
     with ThreadPoolExecutor(jobs) if jobs > 1 else _SameThread() as pool:
-        finished = list(pool.map(lambda group: _run(evaluator, group, report), groups))
+        finished = list(pool.map(run, shares))
     toggles = np.sum([counted[0] for counted in finished], axis=0)
     high = np.sum([counted[1] for counted in finished], axis=0)
     if check_registers:
         _check_registers(circuit, toggles)
-    return _by_net(circuit, toggles, high, int(parts.transitions.sum()))
+    return _by_net(circuit, toggles, high, transitions)
+
+
+def _evaluator(circuit: Circuit, packer: Packer, mode: Mode) -> Evaluator:
+    if mode == "zero-delay":
+        return Settling(circuit, packer)
+    return Propagating(circuit, packer, waveform_layout(circuit), inertial=mode == "inertial")
 
 
 class _SameThread:
@@ -112,7 +116,8 @@ class _SameThread:
     def __exit__(self, *_: object) -> None:
         return None
 
-    def map(self, function: Callable[[Windows], _Counts], items: list[Windows]) -> Iterator[_Counts]:
+    def map(self, function: Callable[[list[Windows]], _Counts], items: list[list[Windows]]) -> Iterator[_Counts]:
+        """The function of each item."""
         return map(function, items)
 
 
@@ -157,21 +162,17 @@ def _groups(parts: Windows) -> list[Windows]:
     ]
 
 
-def _run(
-    evaluator: Callable[[], Evaluator], group: Windows, report: _Report
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Counts by step over one group."""
-    engine = evaluator()
-    words = 0
-    total = int(group.transitions.sum())
-    length = int(group.transitions.max())
-    told = 0
-    for block in engine.packer.blocks(group, engine.memory):
-        engine.block(block)
-        words += block
-        done = min(total, total * words // length)
-        report.add(done - told)
-        told = done
+def _run(engine: Evaluator, groups: list[Windows], report: _Report) -> _Counts:
+    """Counts by step over some groups."""
+    for group in groups:
+        total, length = int(group.transitions.sum()), int(group.transitions.max())
+        words = told = 0
+        for block in engine.packer.blocks(group, engine.memory):
+            engine.block(block)
+            words += block
+            done = min(total, total * words // length)
+            report.add(done - told)
+            told = done
     return engine.toggles, engine.high
 
 

@@ -5,11 +5,12 @@ step in which it changes in any of these 64 x WIDTH cycles. The set of those tim
 from the first step in which the signal can change at all.
 
 A gate merges the masks of its operands and walks through the union: there, and only there, its function can
-change. What changed is kept by time step (`differences`). In a second pass the output follows: a change at time s
-reaches it at s + delay, unless the function changes again before that (inertial delay, as continuous assignments
-of Verilog have it; IEEE 1364-2005, 6.1.3). With `late` where the output differs from the function, and `again` the
-union of the differences in the time steps between, the output toggles where late and not again. Both passes cost
-a few instructions per time step and vector, whatever happens in the cycles side by side.
+change. How it differs from the value before is kept by time step (`differences`). In a second pass the output
+follows: a change at time s reaches it at s + delay, unless the function changes again before that (inertial delay,
+as continuous assignments of Verilog have it; IEEE 1364-2005, 6.1.3). Where the union of the differences in the time
+steps between (`again`) is set, the output keeps its value; elsewhere it takes the function's. A function that
+changes again just when the output is due comes too late: Icarus Verilog has it so, too. Both passes cost a few
+instructions per time step and vector, whatever happens in the cycles side by side.
 
 In memory, masks lie apart from the vectors. The word before a mask says where the signal's last vector is.
 """

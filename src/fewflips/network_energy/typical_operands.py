@@ -1,4 +1,4 @@
-"""How a unit's nets toggle on typical operands.
+"""Typical operands of a unit: how its nets toggle on them weights what cell libraries give by state.
 
 Cell libraries give internal energies by the state of the other pins, and by which input caused a transition. How
 often each of these occurs is taken from one short stream, the same for every network, so that energies stay linear
@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from fewflips.accelerator import Accelerator
 from fewflips.datapath.design import Datapath, Word
 from fewflips.formats import UINT8, encode, value_range
-from fewflips.gates.operands import OperandSequences, Toggles
-from fewflips.gates.switching import Circuit, simulate
+from fewflips.gates.operands import OperandSequences
 from fewflips.network.layer import Layer
 from fewflips.network.lowering import MatrixProduct
 from fewflips.network_energy.dataflows import UNIT_PARTS
@@ -29,24 +28,6 @@ _SPREAD = 0.25
 _ROWS, _OUTPUTS = 64, 64
 
 _DATAFLOWS = {"column": "activation-stationary", "chain": "weight-stationary", "mac": "output-stationary"}
-
-
-def reference_activity(datapath: Datapath, circuit: Circuit) -> Toggles:
-    """Toggles of every net, glitches included, on typical operands.
-
-    Parameters
-    ----------
-    datapath : Datapath
-        A column, chain or multiply-accumulate unit.
-    circuit : Circuit
-        Its gates.
-
-    Returns
-    -------
-    Toggles
-        The same for the same circuit.
-    """
-    return simulate(circuit, typical_operands(datapath), "inertial")
 
 
 def typical_operands(datapath: Datapath) -> OperandSequences:
