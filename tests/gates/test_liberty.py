@@ -323,6 +323,30 @@ def test_a_truncated_file_says_where_the_open_group_begins(tmp_path: Path) -> No
         _read(tmp_path, _SMALL[: _SMALL.index("    pin (A, B)")])
 
 
+@pytest.mark.parametrize(
+    ("end", "message"),
+    [
+        ('when : "A"; value', "line 28: not a Liberty file: ends within 'leakage_power' of line 28, expected '}'"),
+        ('when : "', "line 28: not a Liberty file: ends within 'leakage_power' of line 28, expected '}'"),
+        ('index_1 ("1, 2', "line 18: not a Liberty file: ends within 'lu_table_template' of line 16, expected '}'"),
+        ("index_1 (", "line 18: not a Liberty file: ends within 'lu_table_template' of line 16, expected '}'"),
+        ("pin (A, B)", "line 31: not a Liberty file: ends within 'cell' of line 25, expected '}'"),
+        ("librar", "line 4: not a Liberty file: ends within the first line of 'library'"),
+    ],
+)
+def test_files_that_end_within_a_statement_are_called_truncated(tmp_path: Path, end: str, message: str) -> None:
+    with pytest.raises(CellLibraryError) as caught:
+        _read(tmp_path, _SMALL[: _SMALL.index(end) + len(end)])
+    assert str(caught.value) == f"given.lib: {message}; the file may be truncated"
+
+
+@pytest.mark.parametrize("text", ["library(x){}", "library(x){ time_unit : 1ns; }"])
+def test_a_library_without_cells(tmp_path: Path, text: str) -> None:
+    with pytest.raises(CellLibraryError) as caught:
+        _read(tmp_path, text)
+    assert str(caught.value) == "given.lib: expected at least one cell group, got none; give a library of cells"
+
+
 @given(
     st.integers(0, len(_SMALL) - 1),
     st.integers(0, 40),

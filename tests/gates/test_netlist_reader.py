@@ -11,6 +11,7 @@ from fewflips.errors import NetlistError, ToolError
 from fewflips.gates.cells import Cell, CellLibrary, FlipFlop, Pin
 from fewflips.gates.netlist_checks import check_netlist, clock_nets
 from fewflips.gates.netlist_reader import netlist_from_json, read_netlist
+from fewflips.gates.switching.steps import netlist_steps
 from tests.gates.mapped_circuits import LIBRARY, by_names, circuit
 
 
@@ -149,6 +150,21 @@ def refused(gates: list[tuple[str, str, str]], inputs: str = "clk a b", outputs:
             "expected flip-flops clocked by an input port, through buffers and inverters alone, got r1, clocked by net "
             "gated; remove clock gates and dividers",
         ),
+        (
+            [FLIP_FLOP, ("u1", "INV_X1", "A=clk ZN=d"), ("r2", "DFF_X1", "D=d CK=clk Q=z")],
+            "expected the clock at clock pins alone, got net d, which carries it, at pin D of r2 (DFF_X1); compute "
+            "without the clock",
+        ),
+        (
+            [("r1", "DFF_X1", "D=clk CK=clk Q=y")],
+            "expected the clock at clock pins alone, got net clk, which carries it, at pin D of r1 (DFF_X1); compute "
+            "without the clock",
+        ),
+        (
+            [FLIP_FLOP, ("u1", "NAND2_X1", "A1=a A2=clk ZN=z")],
+            "expected the clock at clock pins alone, got net clk, which carries it, at pin A2 of u1 (NAND2_X1); "
+            "compute without the clock",
+        ),
     ],
 )
 def test_what_cannot_be_simulated_is_one_line(gates: list[tuple[str, str, str]], message: str) -> None:
@@ -193,11 +209,16 @@ def test_a_clock_tree_of_buffers_and_inverters() -> None:
             ("r1", "DFF_X1", "D=a CK=c3 Q=y"),
             ("r2", "DFFN_X1", "D=a CKN=c2 Q=z"),
             ("r3", "DFF_X1", "D=a CK=clk Q=x"),
-            ("side", "INV_X1", "A=c1 ZN=not_a_clock"),
+            ("load", "NAND2_X1", "A1=c1 A2=a"),
+            ("side1", "INV_X1", "A=c1 ZN=s1"),
+            ("side2", "BUF_X1", "A=s1 Z=s2"),
+            ("else", "INV_X1", "A=a ZN=not_a_clock"),
         ],
     )
     check_netlist(netlist, EXTENDED)
-    assert {netlist.nets[net] for net in clock_nets(netlist, EXTENDED)} == {"clk", "c1", "c2", "c3"}
+    assert {netlist.nets[net] for net in clock_nets(netlist, EXTENDED)} == {"clk", "c1", "c2", "c3", "s1", "s2"}
+    steps = netlist_steps(netlist, EXTENDED).steps
+    assert "s2" not in {netlist.nets[step.output] for step in steps if step.output < len(netlist.nets)}
 
 
 # What other flows write: power pins, supplies by name and by kind, hierarchy, escapes, assigns, fillers, tie cells.
@@ -252,6 +273,41 @@ def test_models_of_the_cells_in_the_file_are_not_expanded(tmp_path: Path) -> Non
     assert by_names(netlist) == by_names(circuit({"a": "a"}, {"y": "y"}, [("u1", "INV_X1", "A=a ZN=y")], name="t"))
 
 
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ('`include "/etc/hostname"', "`include"),
+        ("`define OPEN `inc", "`define"),
+        ('wire \\" ; `include "/etc/hostname"', "`include"),
+        ('`inc\rlude "/etc/hostname"', "`include"),
+        ('// `include "cells.v"', "`include"),
+        ('initial $readmemh("/etc/hostname", m);', "$readmemh"),
+        ('initial $readmemb ("/etc/hostname", m);', "$readmemb"),
+    ],
+)
+def test_files_that_read_others_are_refused_before_yosys(tmp_path: Path, line: str, shown: str) -> None:
+    path = tmp_path / "t.v"
+    path.write_bytes(f"module t(input a, output y);\n{line}\nINV_X1 u1 (.A(a), .ZN(y)); endmodule\n".encode())
+    with pytest.raises(NetlistError) as caught:
+        read_netlist(path, LIBRARY)
+    assert str(caught.value) == (
+        f"{path}: line 2: expected a netlist without macros and other files, got {shown}; write it out by a "
+        "preprocessor, and remove such words from comments too"
+    )
+
+
+def test_harmless_directives_and_names_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "t.v"
+    path.write_text(
+        "// made by `tool', which has no `includes\n`timescale 1ns/1ps\n`default_nettype none\n"
+        "module t(input a, output y);\n`ifdef POWER\nbroken\n`else\nwire w$readmemh ;\n"
+        "INV_X1 u$readmemh (.A(a), .ZN(w$readmemh ));\n`endif\n"
+        "INV_X1 u1 (.A(w$readmemh ), .ZN(y)); endmodule\n"
+    )
+    gates = [("u$readmemh", "INV_X1", "A=a ZN=w$readmemh"), ("u1", "INV_X1", "A=w$readmemh ZN=y")]
+    assert by_names(read_netlist(path, LIBRARY)) == by_names(circuit({"a": "a"}, {"y": "y"}, gates, name="t"))
+
+
 def test_behaviour_is_not_a_netlist(tmp_path: Path) -> None:
     path = tmp_path / "t.v"
     path.write_text("module t(input clk, a, output reg y); always @(posedge clk) y <= a; endmodule\n")
@@ -274,6 +330,7 @@ def test_a_damaged_netlist_is_one_line(tmp_path: Path) -> None:
     ("content", "top", "message"),
     [
         (b"", None, "expected structural Verilog, found no module in it; give a mapped netlist"),
+        (b"module a(); endmodule\0", None, "expected structural Verilog, got binary data; give a mapped netlist"),
         (b"module a(); endmodule", "b", "expected a module b, found a; name one of these"),
         (
             rb"module \a;b (); endmodule",

@@ -86,6 +86,7 @@ def test_a_file_of_openroad(tmp_path: Path) -> None:
     assert spef.design == "column"
     # clk: 2 + 3 to ground and 0.5 to its neighbour; weights[3]: 0.5 and the typical 2; the others have totals alone.
     assert spef.net_ff == pytest.approx({"clk": 5.5, "weights[3]": 2.5, "weight_register[5]": 4.0, "u1/n7": 7.0})
+    assert spef.net_pins == {"clk": {"_0123_:A"}}
 
 
 def test_a_gzipped_file(tmp_path: Path) -> None:
@@ -126,7 +127,11 @@ def test_a_file_of_qflow(tmp_path: Path) -> None:
 *RES
 *END
 """
-    assert read_spef(write(tmp_path, text)).net_ff == {"weights[2]": 12.5, "_abc_1_": 3.0}
+    spef = read_spef(write(tmp_path, text))
+    assert spef.net_ff == {"weights[2]": 12.5, "_abc_1_": 3.0}
+    assert spef.net_pins == {"weights[2]": {"_abc_1_:A"}}
+    other = text.replace("*DELIMITER :", "*DELIMITER |").replace("*2:A", "top<3>|A", 1)
+    assert read_spef(write(tmp_path, other)).net_pins == {"weights[2]": {"top[3]:A"}}
 
 
 @pytest.mark.parametrize(
@@ -153,6 +158,7 @@ def test_units_of_capacitance(tmp_path: Path, unit: str, femtofarads: float) -> 
         ),
         (OPENROAD.replace("*C_UNIT 1 PF\n", ""), "line 26: expected *C_UNIT before the first net, got none"),
         (OPENROAD.replace("*1 clk\n", ""), "line 26: expected *1 in *NAME_MAP, got no such entry; it is damaged"),
+        (OPENROAD.replace("*5 _0123_\n", ""), "line 29: expected *5 in *NAME_MAP, got no such entry; it is damaged"),
         (OPENROAD.replace("*1 clk\n", "*1\n"), "line 17: expected a name for *1, got none"),
         (OPENROAD.replace("*1 0.0125", "*1"), "line 27: expected a net and its capacitance after *D_NET, got '*1'"),
         (OPENROAD.replace("0.0125", "much"), "line 27: expected a capacitance, got 'much'"),

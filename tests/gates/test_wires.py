@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fewflips.datapath.design import Datapath, Word, WordFormat
 from fewflips.errors import InputError, ParasiticsError
-from fewflips.gates.spef import Spef
+from fewflips.gates.netlist import ONE_NET, Netlist
+from fewflips.gates.spef import Spef, read_spef
+from fewflips.gates.spef_writer import spef_text
+from fewflips.gates.synthesis import synthesize
 from fewflips.gates.wires import WireModel, donath_length, fanout_wire_ff, fanouts, spef_wire_ff
 from tests.gates.mapped_circuits import LIBRARY, circuit
 
@@ -67,15 +73,89 @@ def test_a_netlist_without_cells_has_no_wires() -> None:
     assert WireModel.estimated(circuit({"a": "a"}, {"y": "a"}, []), LIBRARY).per_fanout_ff == 0
 
 
-def test_extracted_wires_by_name() -> None:
-    wires = spef_wire_ff(NETLIST, Spef("d.spef", "circuit", {"a": 1.0, "n": 2.0, "m": 3.0, "elsewhere": 9.0}))
-    assert per_net(wires) == {"1'b0": 0, "1'b1": 0, "a": 1.0, "b": 0, "n": 2.0, "m": 3.0, "z": 0, "w": 0}
+EXTRACTED = {"a": 1.0, "b": 1.5, "n": 2.0, "m": 3.0}
+PINS = {"a": {"u1:A1", "u4:A"}, "b": {"u1:A2"}, "n": {"u1:ZN", "u2:A1", "u2:A2"}, "m": {"u2:ZN", "u3:A1"}}
 
 
-def test_a_file_of_another_design() -> None:
+def spef(net_ff: dict[str, float], pins: dict[str, set[str]] | None = None, design: str = "circuit") -> Spef:
+    return Spef("d.spef", design, net_ff, {net: frozenset(found) for net, found in (pins or {}).items()})
+
+
+def spef_message(extracted: Spef, netlist: Netlist = NETLIST) -> str:
     with pytest.raises(ParasiticsError) as caught:
-        spef_wire_ff(NETLIST, Spef("d.spef", "other", {"a": 1.0, "n": 2.0, "k": 3.0}))
-    assert str(caught.value) == (
-        "d.spef: expected the parasitics of circuit, got those of design other, which have 2 of its 6 nets; give the "
-        "SPEF and the netlist of one layout"
+        spef_wire_ff(netlist, extracted)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("pins", "design"), [(None, "circuit"), (PINS, "circuit"), (PINS, "renamed"), ({"a": PINS["a"]}, "circuit")]
+)
+def test_extracted_wires_by_name(pins: dict[str, set[str]] | None, design: str) -> None:
+    wires = spef_wire_ff(NETLIST, spef({**EXTRACTED, "elsewhere": 9.0}, pins, design))
+    assert per_net(wires) == {"1'b0": 0, "1'b1": 0, "a": 1.0, "b": 1.5, "n": 2.0, "m": 3.0, "z": 0, "w": 0}
+
+
+def test_levels_of_hierarchy_in_the_netlist_and_the_file() -> None:
+    gates = [("u$half.i0", "INV_X1", "A=a ZN=u$half.n"), ("u2", "INV_X1", "A=u$half.n ZN=y")]
+    netlist = circuit({"a": "a"}, {"y": "y"}, gates)
+    pins = {"a": {"u$half/i0:A"}, "u$half/n": {"u$half/i0:ZN", "u2:A"}, "y": {"u2:ZN"}}
+    wires = spef_wire_ff(netlist, spef({"a": 1.0, "u$half/n": 2.0, "y": 3.0}, pins, "half"))
+    assert dict(zip(netlist.nets, wires, strict=True))["u$half.n"] == 2.0
+
+
+def test_a_file_with_other_nets() -> None:
+    assert spef_message(spef({"a": 1.0, "n": 2.0, "k": 3.0}, design="other")) == (
+        "d.spef: expected the wires of circuit, got those of 2 of its 4 nets, in design other; not of b, m; give the "
+        "whole SPEF of the netlist's own layout"
     )
+
+
+def chain(cells: int) -> Netlist:
+    """Inverters in a row; n0 is the input."""
+    gates = [(f"u{index}", "INV_X1", f"A=n{index} ZN=n{index + 1}") for index in range(cells)]
+    return circuit({"a": "n0"}, {"y": f"n{cells}"}, gates, name="chain")
+
+
+@pytest.mark.parametrize("kept", [20, 19])
+def test_a_net_in_twenty_may_be_missing(kept: int) -> None:
+    wires = spef_wire_ff(chain(19), spef({f"n{index}": 1.0 for index in range(kept)}, design="chain"))
+    assert wires.sum() == kept
+
+
+def test_a_file_that_is_cut_off_between_nets() -> None:
+    message = spef_message(spef({f"n{index}": 1.0 for index in range(94)}, design="chain"), chain(99))
+    assert message == (
+        "d.spef: expected the wires of chain, got those of 94 of its 100 nets, in design chain; not of n94, n95, n96, "
+        "n97, n98 and 1 more; give the whole SPEF of the netlist's own layout"
+    )
+
+
+def test_a_file_of_another_design_with_the_same_names_of_nets() -> None:
+    others = {net: {pin.replace("u1:", "u9:") for pin in pins} for net, pins in PINS.items()}
+    assert spef_message(spef(EXTRACTED, others)) == (
+        "d.spef: expected the wires of circuit, got nets of the same names in design circuit that connect 5 of their "
+        "8 pins; give the SPEF of the netlist's own layout"
+    )
+
+
+def test_a_file_of_another_design_without_pins() -> None:
+    assert spef_message(spef(EXTRACTED, design="other")) == (
+        "d.spef: expected the wires of circuit, got those of design other, without pins by which to compare them; "
+        "write the SPEF with connections"
+    )
+
+
+def test_files_of_two_synthesized_units_do_not_fit_each_other(tmp_path: Path) -> None:
+    word = Word(WordFormat.TWOS_COMPLEMENT, 4)
+    units = [
+        replace(synthesize(Datapath("column", word, word, lanes=lanes, accumulator_bits=10), LIBRARY), name="unit")
+        for lanes in (2, 3)
+    ]
+    for unit, other in (units, units[::-1]):
+        wires = {net: 0.5 * net for net in range(ONE_NET + 1, len(unit.nets))}
+        path = tmp_path / "unit.spef"
+        path.write_text(spef_text(unit, LIBRARY, wires, "test"))
+        extracted = read_spef(path)
+        assert spef_wire_ff(unit, extracted) == pytest.approx([0.0, 0.0, *wires.values()], abs=1e-5)
+        with pytest.raises(ParasiticsError, match=r"expected the wires of unit, got (those|nets of the same names)"):
+            spef_wire_ff(other, extracted)

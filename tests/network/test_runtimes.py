@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -178,6 +179,124 @@ def test_a_closed_runtime_says_so(path: Path) -> None:
         runtime.run({}, [])
 
 
+def is_there(process: int) -> bool:
+    """Whether a process exists, be it a zombie."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def worker_of(runtime: Runtime) -> int:
+    return runtime._worker._process.pid
+
+
+HANGING = """
+    import ctypes
+    from fewflips.network.litert import Session as Real
+
+    class Session(Real):
+        def run(self, feeds, fetch):
+            ctypes.PyDLL(None).sleep(600)  # holds the interpreter: no other thread of the worker runs meanwhile
+"""
+
+
+@pytest.fixture
+def hanging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A module whose session opens, but never ends a run, in place of LiteRT's."""
+    (tmp_path / "hanging_session.py").write_text(textwrap.dedent(HANGING))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(runtimes, "_SESSIONS", {"tflite": ("hanging_session", "LiteRT")})
+    return tmp_path
+
+
+@pytest.fixture(params=[False, True], ids=["as-is", "bare"])
+def bare(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine as it is, or one without psutil and without programs such as pgrep."""
+    if request.param:
+        monkeypatch.setenv("PATH", "")
+        monkeypatch.setitem(sys.modules, "psutil", None)
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_worker_is_gone_after_close(path: Path) -> None:
+    with Runtime(path) as runtime:
+        worker = worker_of(runtime)
+        assert is_there(worker)
+    assert not is_there(worker)
+
+
+@pytest.mark.usefixtures("bare", "hanging")
+def test_close_ends_a_run(path: Path) -> None:
+    runtime = Runtime(path, "tflite")
+    worker = worker_of(runtime)
+    timer = threading.Timer(0.3, runtime.close)
+    timer.start()
+    with pytest.raises(InputError, match="the runtime is closed; open another one"):
+        runtime.run({}, ["logits"])
+    timer.join()
+    assert not is_there(worker)
+
+
+@pytest.mark.usefixtures("bare")
+def test_a_crash_needs_no_other_program(crashing: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RuntimeFailure, match="LiteRT crashed on"):
+        Runtime(crashing, "tflite")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_dropped_runtime_ends_its_worker(path: Path) -> None:
+    runtime = Runtime(path)
+    worker = worker_of(runtime)
+    del runtime
+    assert not is_there(worker)
+
+
+@pytest.mark.usefixtures("hanging")
+def test_an_interrupt_closes(path: Path) -> None:
+    """The answer to an interrupted run must not pass for that to the next one."""
+    with Runtime(path, "tflite") as runtime:
+        worker = worker_of(runtime)
+        timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        with pytest.raises(KeyboardInterrupt):
+            runtime.run({}, ["logits"])
+        assert not is_there(worker)
+        with pytest.raises(InputError, match="the runtime is closed; open another one"):
+            runtime.run({}, ["logits"])
+
+
+@pytest.mark.parametrize("moment", ["kill", "wait"])
+def test_an_interrupted_close_ends_the_worker(path: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    """Ctrl-C arrives just before the worker is killed, or is waited for; it takes effect once the worker is gone."""
+    runtime = Runtime(path)
+    worker = worker_of(runtime)
+    proper = getattr(subprocess.Popen, moment)
+    presses = iter([signal.SIGINT])
+
+    def interrupted(process: subprocess.Popen[bytes]) -> None:
+        for press in presses:
+            signal.raise_signal(press)
+        proper(process)
+
+    monkeypatch.setattr(subprocess.Popen, moment, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        runtime.close()
+    assert not is_there(worker)
+    runtime.close()
+
+
+def test_a_python_that_cannot_start(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(RuntimeFailure) as caught:
+        Runtime(path)
+    assert str(caught.value) == (
+        "expected to start '/nowhere/python' as a process that runs the network, got: No such file or directory; "
+        "check that this Python is still installed, and how many processes and files may be open"
+    )
+
+
 SCRIPT = """
     import sys, time
     from fewflips.network.runtimes import Runtime
@@ -227,3 +346,62 @@ def test_no_worker_outlives_its_process(path: Path, ending: signal.Signals) -> N
     while any(is_running(worker) for worker in workers) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(is_running(worker) for worker in workers)
+
+
+HANGING_SCRIPT = """
+    import sys, threading, time
+    from contextlib import suppress
+    from fewflips.errors import RuntimeFailure
+    from fewflips.network import runtimes
+    sys.path.insert(0, sys.argv[2])
+    runtimes._SESSIONS = {"tflite": ("hanging_session", "LiteRT")}
+    try:
+        with runtimes.Runtime(sys.argv[1], "tflite") as runtime:
+            print("ready", flush=True)
+            if sys.argv[3] == "interrupt":
+                runtime.run({}, ["logits"])
+        left_open = runtimes.Runtime(sys.argv[1], "tflite")
+        def run():
+            with suppress(RuntimeFailure):
+                left_open.run({}, ["logits"])
+        threading.Thread(target=run, daemon=True).start()
+        time.sleep(0.3)
+        print(left_open._worker._process.pid)
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+
+
+def start_hanging(path: Path, folder: Path, end: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", textwrap.dedent(HANGING_SCRIPT), str(path), str(folder), end]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"PATH": ""},
+    )
+
+
+def test_exit_does_not_wait_for_a_run(path: Path, hanging: Path) -> None:
+    process = start_hanging(path, hanging, "exit")
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (0, "")
+    ready, worker = output.split()
+    assert ready == "ready"
+    assert not is_there(int(worker))
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to see child processes")
+def test_ctrl_c_in_a_terminal(path: Path, hanging: Path) -> None:
+    """A terminal sends SIGINT to the worker, too."""
+    process = start_hanging(path, hanging, "interrupt")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    workers = children(process)
+    assert len(workers) == 1
+    time.sleep(0.3)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=30) == ("interrupted\n", "")
+    assert not is_there(workers[0])

@@ -56,8 +56,10 @@ def library_from_groups(library: Group, source: str, sha256: str, notice: str) -
     ------
     CellLibraryError
         If units are missing or unknown, a figure is no number, a table does not fit its template, or the library
-        holds something that is not supported (buses, other delay models).
+        holds no cells, or something that is not supported (buses, other delay models).
     """
+    if not any(library.of_kind("cell")):
+        raise CellLibraryError(f"{source}: expected at least one cell group, got none; give a library of cells")
     name = library.names[0] if library.names else ""
     _check_delay_model(library, source)
     units = Units.of_library(library, source)
@@ -70,8 +72,6 @@ def library_from_groups(library: Group, source: str, sha256: str, notice: str) -
         if cell.name in cells:
             raise reader.error(group, f"expected each cell once, got {cell.name[:60]!r} again; remove one")
         cells[cell.name] = cell
-    if not cells:
-        raise CellLibraryError(f"{source}: expected at least one cell group, got none; give a library of cells")
     return CellLibrary(
         name=name,
         source=source,

@@ -27,6 +27,15 @@ _STATEMENT = re.compile(
     )""",
     re.DOTALL | re.VERBOSE,
 )
+# What is left where the file ends within a name, in parentheses, or in the string of a simple attribute.
+_OPEN_STRING = r'"(?:[^"\\]++|\\.)*+\\?+\Z'
+_UNFINISHED = re.compile(
+    rf"""[\s;\\]*+(?P<left>
+        (?P<name>[A-Za-z_][\w.\-]*+)[\s\\]*+ (?: \((?:[^()"]++|{_STRING}|{_OPEN_STRING})*+ )?+ \Z
+      | {_OPEN_STRING}
+    )""",
+    re.DOTALL | re.VERBOSE,
+)
 _ARGUMENT = re.compile(r'"([^"]*+)"|([^\s,"\\]++)')
 _CONTINUATION = re.compile(r"\\\s*+\n")
 
@@ -152,8 +161,12 @@ def _plain(value: str) -> str:
 def _check_end(text: str, position: int, stack: list[Group], source: str) -> None:
     """Raise where the text goes on but is no statement, or ends within a group."""
     rest = text[position : position + 4096].lstrip(" \t\r\n;\\")
-    line = 1 + text.count("\n", 0, position)
-    if rest or text[position:].strip(" \t\r\n;\\"):
+    unfinished = _UNFINISHED.match(text, position)
+    line = 1 + text.count("\n", 0, position if unfinished is None else unfinished.start("left"))
+    if unfinished is not None and len(stack) == 1 and "library".startswith(unfinished["name"] or "-"):
+        raise _malformed(source, line, "ends within the first line of 'library'; the file may be truncated")
+    ends_within = unfinished is not None and len(stack) > 1
+    if not ends_within and (rest or text[position:].strip(" \t\r\n;\\")):
         shown = (rest.split("\n", 1)[0] or "...")[:40]
         hint = "; the file may be truncated" if text.count('"', position) % 2 else ""
         raise _malformed(source, line, f"expected an attribute, a group or '}}', got {shown!r}{hint}")

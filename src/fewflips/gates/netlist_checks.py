@@ -32,7 +32,8 @@ def check_netlist(netlist: Netlist, library: CellLibrary) -> None:
     NetlistError
         One line about the first thing found: too many instances; a cell that the library lacks, or without a known
         function; a latch; a pin that the cell lacks; an open input; a net that has no or several drivers; a
-        combinational loop; a flip-flop that does not take its data at the rising edge of the one clock.
+        combinational loop; a flip-flop that does not take its data at the rising edge of the one clock; a clock
+        that is also data.
     """
     if len(netlist.instances) > MOST_INSTANCES:
         raise NetlistError(
@@ -49,7 +50,7 @@ def check_netlist(netlist: Netlist, library: CellLibrary) -> None:
 
 
 def clock_nets(netlist: Netlist, library: CellLibrary) -> frozenset[int]:
-    """Nets that carry the clock: the port's, and those behind buffers and inverters of a clock tree.
+    """Nets that carry the clock: the port's, and those behind buffers and inverters that it feeds.
 
     Parameters
     ----------
@@ -61,13 +62,14 @@ def clock_nets(netlist: Netlist, library: CellLibrary) -> frozenset[int]:
     Returns
     -------
     frozenset of int
-        The nets on the way from the clock port to clock pins; none where there is no flip-flop.
+        The nets on the way from the clock port to clock pins, and side branches that balance the tree; none where
+        there is no flip-flop.
 
     Raises
     ------
     NetlistError
-        If flip-flops have different clocks, store at falling edges, or are clocked through gates; or if there is a
-        combinational loop.
+        If flip-flops have different clocks, store at falling edges, or are clocked through gates; if a gate or
+        flip-flop takes the clock as data; or if there is a combinational loop.
     """
     graph = NetlistGraph(netlist, library)
     _ = graph.combinational_order  # a clock in a ring of inverters has no source
@@ -218,7 +220,28 @@ def _clock_tree(graph: NetlistGraph) -> frozenset[int]:
             f"netlist {netlist.name}: expected one clock, got {netlist.nets[first]} (at {one}) and "
             f"{netlist.nets[second]} (at {other}); give the part with one clock"
         )
-    return frozenset(carried)
+    return _with_side_branches(graph, set(carried))
+
+
+def _with_side_branches(graph: NetlistGraph, clocks: set[int]) -> frozenset[int]:
+    """Clock nets and those behind further buffers and inverters; raises where anything else takes them as data."""
+    netlist = graph.netlist
+    for index in (*graph.combinational_order, *graph.registers):
+        instance, cell = netlist.instances[index], graph.cell(index)
+        if clocks.isdisjoint(instance.pins.values()) or not graph.output_nets(index):
+            continue
+        if single_input_gate(cell) is not None:
+            clocks.update(instance.pins.values())  # its output is no clock so far, or one already
+            continue
+        clock_pins = names_in(cell.flip_flop.clocked_on) if cell.flip_flop is not None else ()
+        for pin in cell.inputs:
+            if pin.name not in clock_pins and instance.pins.get(pin.name) in clocks:
+                raise NetlistError(
+                    f"netlist {netlist.name}: expected the clock at clock pins alone, got net "
+                    f"{netlist.nets[instance.pins[pin.name]]}, which carries it, at pin {pin.name} of {instance.name} "
+                    f"({cell.name}); compute without the clock"
+                )
+    return frozenset(clocks)
 
 
 def _trace_clock(graph: NetlistGraph, net: int, carried: dict[int, tuple[int, bool]]) -> tuple[int, bool]:

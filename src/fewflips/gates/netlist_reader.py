@@ -24,6 +24,10 @@ MOST_BYTES = 1 << 30
 _POWER = re.compile(r"(vdd|vcc|vpwr|vpb|vpp|vnw|pwr)[a-z]?\d*!?", re.IGNORECASE)
 _GROUND = re.compile(r"(vss|vee|vgnd|vnb|vbb|vpw|vsubs?|gnd)[a-z]?\d*!?", re.IGNORECASE)
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
+# What makes Yosys read other files; macros can spell it. Carriage returns within words do not count to Yosys.
+_READS_FILES = re.compile(
+    rb"`\r*(?:i\r*n\r*c\r*l\r*u\r*d\r*e|d\r*e\r*f\r*i\r*n\r*e)(?![\w$])|(?<![\w$\\])\$readmem[bh](?![\w$])"
+)
 _MODULE = re.compile(rb"(?m)^\s*module\s+(\\\S+|[A-Za-z_][\w$]*)")
 
 
@@ -81,12 +85,13 @@ def read_netlist(path: str | Path, library: CellLibrary, top: str | None = None,
     Raises
     ------
     NetlistError
-        If the file cannot be read, has no such module, or cannot be simulated.
+        If the file cannot be read, uses macros or other files, has no such module, or cannot be simulated.
     ToolError
         If Yosys is missing, or does not understand the file.
     """
     path = Path(path)
     text = _file_content(path)
+    _check_stands_alone(path, text)
     modules = {_unescaped(name.decode("utf-8", "replace")) for name in _MODULE.findall(text)}
     if not modules - set(library.cells):
         raise NetlistError(f"{path}: expected structural Verilog, found no module in it; give a mapped netlist")
@@ -298,6 +303,20 @@ def _file_content(path: Path) -> bytes:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a whole gzip file"
         raise NetlistError(f"cannot read the netlist {path}: {reason}; expected structural Verilog") from error
     return content
+
+
+def _check_stands_alone(path: Path, text: bytes) -> None:
+    """Refuse what makes Yosys read other files, wherever it stands: versions differ in where comments end."""
+    if b"\0" in text:
+        raise NetlistError(f"{path}: expected structural Verilog, got binary data; give a mapped netlist")
+    found = _READS_FILES.search(text)
+    if found is not None:
+        line = 1 + text.count(b"\n", 0, found.start())
+        shown = found.group().replace(b"\r", b"").decode()
+        raise NetlistError(
+            f"{path}: line {line}: expected a netlist without macros and other files, got {shown}; write it out by a "
+            "preprocessor, and remove such words from comments too"
+        )
 
 
 def _unescaped(name: str) -> str:

@@ -2,7 +2,7 @@
 
 A net's capacitance is the sum of its ``*CAP`` section: capacitances to ground, and those to neighbours, which are
 counted to ground once for this net. A net that has none there (a reduced or lumped net) has the total of its
-``*D_NET`` line. Resistances are not read.
+``*D_NET`` line. The cells' pins on a net are those of its ``*CONN`` section. Resistances are not read.
 """
 
 from __future__ import annotations
@@ -40,11 +40,14 @@ class Spef:
     net_ff : mapping of str to float
         Capacitance of each net's wires in fF, by the net's name as Verilog has it: without escapes, bits as
         ``bus[3]``, levels of hierarchy joined by the file's own divider.
+    net_pins : mapping of str to frozenset of str
+        Cells' pins on each net, as ``instance:pin``, by the net's name; nets without any are absent.
     """
 
     source: str
     design: str
     net_ff: Mapping[str, float] = field(repr=False)
+    net_pins: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
 
 
 def read_spef(path: str | Path) -> Spef:
@@ -58,7 +61,7 @@ def read_spef(path: str | Path) -> Spef:
     Returns
     -------
     Spef
-        The capacitance of every net.
+        The capacitance of every net, and its pins.
 
     Raises
     ------
@@ -95,9 +98,11 @@ class _Reading:
         self.line = 0
         self.design: str | None = None
         self.unit_ff: float | None = None
-        self.bus = "[]"
+        self.bus, self.delimiter = "[]", ":"
         self.names: dict[str, str] = {}
         self.net_ff: dict[str, float] = {}
+        self.net_pins: dict[str, frozenset[str]] = {}
+        self.pins: set[str] = set()
         self.net: str | None = None
         self.total_ff = 0.0
         self.caps_ff: float | None = None
@@ -117,7 +122,7 @@ class _Reading:
             raise self._error("expected a header with *DESIGN and *C_UNIT", "none")
         if not self.net_ff:
             raise self._error("expected nets", "none; it is truncated, or was written before routing")
-        return Spef(str(self.path), self.design, self.net_ff)
+        return Spef(str(self.path), self.design, self.net_ff, self.net_pins)
 
     def _statement(self, tokens: list[str]) -> None:
         keyword = tokens[0]
@@ -126,10 +131,7 @@ class _Reading:
         elif keyword in _NETS:
             self._begin_net(tokens)
         elif self.net is not None:
-            if keyword in ("*CAP", "*CONN", "*RES", "*INDUC"):
-                self.section = keyword
-            elif self.section == "*CAP":
-                self._capacitor(tokens)
+            self._net_statement(tokens)
         elif keyword == "*NAME_MAP":
             self.section = keyword
         elif self.section == "*NAME_MAP" and _INDEX.fullmatch(keyword):
@@ -149,6 +151,8 @@ class _Reading:
             if farads is None:
                 raise self._error("expected a number and a unit such as PF after *C_UNIT", _shown(" ".join(values)))
             self.unit_ff = self._number(values[0]) * farads * 1e15
+        elif keyword == "*DELIMITER":
+            self.delimiter = values[0] if values else ":"
         elif keyword == "*BUS_DELIMITER":
             opening = values[0] if values else ""
             closing = values[1] if len(values) > 1 else _BRACKETS.get(opening[:1], "")
@@ -161,8 +165,18 @@ class _Reading:
             raise self._error("expected *C_UNIT before the first net", "none")
         if len(tokens) < 3:
             raise self._error(f"expected a net and its capacitance after {tokens[0]}", _shown(" ".join(tokens[1:])))
-        self.net = self._net_name(tokens[1])
+        self.net, self.pins = self._name(tokens[1]), set()
         self.total_ff, self.caps_ff, self.section = self._number(tokens[2]) * self.unit_ff, None, ""
+
+    def _net_statement(self, tokens: list[str]) -> None:
+        if tokens[0] in ("*CAP", "*CONN", "*RES", "*INDUC"):
+            self.section = tokens[0]
+        elif self.section == "*CAP":
+            self._capacitor(tokens)
+        elif self.section == "*CONN" and tokens[0] == "*I" and len(tokens) > 1:
+            instance, found, pin = tokens[1].rpartition(self.delimiter)
+            if found:
+                self.pins.add(f"{self._name(instance)}:{pin}")
 
     def _capacitor(self, tokens: list[str]) -> None:
         """``1 node value`` to ground, or ``1 node other value`` to a neighbour."""
@@ -176,15 +190,18 @@ class _Reading:
         if self.net is None:
             raise self._error("expected a net before *END", "none")
         self.net_ff[self.net] = self.total_ff if self.caps_ff is None else self.caps_ff
+        if self.pins:
+            self.net_pins[self.net] = frozenset(self.pins)
         self.net, self.section = None, ""
 
-    def _net_name(self, token: str) -> str:
+    def _name(self, token: str) -> str:
         if _INDEX.fullmatch(token):
             if token not in self.names:
                 raise self._error(f"expected {token} in *NAME_MAP", "no such entry; it is damaged")
             token = self.names[token]
-        name = re.sub(rf"{re.escape(self.bus[0])}(\d+){re.escape(self.bus[1])}$", r"[\1]", token) if self.bus else token
-        return name.replace("\\", "")
+        if self.bus and token.endswith(self.bus[1]):
+            token = re.sub(rf"{re.escape(self.bus[0])}(\d+){re.escape(self.bus[1])}$", r"[\1]", token)
+        return token.replace("\\", "")
 
     def _number(self, token: str) -> float:
         """A value; of a triplet of corners (``min:typical:max``) the typical one."""

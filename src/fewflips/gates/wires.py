@@ -11,6 +11,7 @@ IEEE, 2001). Wires of a real layout come from its SPEF file.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import Self
 
@@ -31,7 +32,8 @@ RENT_EXPONENT = 0.6
 PLACED_SHARE = 0.43
 """Length of connections in a layout, relative to Donath's mean: 64.2 mm to 149 mm in docs/post_layout.md."""
 
-_LEAST_MATCHED = 0.5
+_LEAST_MATCHED = 0.95  # part of a netlist's nets, and of their pins, that its layout has: it may differ a little
+_DIVIDERS = str.maketrans("/|", "..")  # between levels of hierarchy; flat netlists have dots
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,7 @@ def spef_wire_ff(netlist: Netlist, spef: Spef) -> NDArray[np.float64]:
     Parameters
     ----------
     netlist : Netlist
-        The netlist of the same layout.
+        The checked netlist of the same layout.
     spef : Spef
         What was extracted from it.
 
@@ -201,21 +203,58 @@ def spef_wire_ff(netlist: Netlist, spef: Spef) -> NDArray[np.float64]:
     Raises
     ------
     ParasiticsError
-        If less than half of the nets between cells are in the file: it belongs to another design.
+        If less than 95 % of the nets that lead from or to cells are in the file, or less than 95 % of the pins on
+        those that are; or if the file has another design's name and no pins to compare. It belongs to another
+        netlist, or is truncated: netlists of the same tool have many names of nets in common.
     """
-    wire_ff = np.zeros(len(netlist.nets))
-    between_cells = {net for instance in netlist.instances for net in instance.pins.values()} - {ZERO_NET, ONE_NET}
-    found = 0
-    for net in range(len(netlist.nets)):
-        if net in (ZERO_NET, ONE_NET):
-            continue
-        capacitance_ff = spef.net_ff.get(netlist.nets[net])
-        if capacitance_ff is not None:
-            wire_ff[net] = capacitance_ff
-            found += net in between_cells
-    if found < _LEAST_MATCHED * len(between_cells):
+    names = [name.translate(_DIVIDERS) for name in netlist.nets]
+    net_ff = {name.translate(_DIVIDERS): capacitance_ff for name, capacitance_ff in spef.net_ff.items()}
+    wire_ff = np.array([net_ff.get(name, 0.0) for name in names], dtype=np.float64)
+    wire_ff[[ZERO_NET, ONE_NET]] = 0.0
+    wired = _wired_nets(netlist)
+    missing = [netlist.nets[net] for net in wired if names[net] not in net_ff]
+    if len(missing) > (1 - _LEAST_MATCHED) * len(wired):
         raise ParasiticsError(
-            f"{spef.source}: expected the parasitics of {netlist.name}, got those of design {spef.design}, which have "
-            f"{found} of its {len(between_cells)} nets; give the SPEF and the netlist of one layout"
+            f"{spef.source}: expected the wires of {netlist.name}, got those of {len(wired) - len(missing)} of its "
+            f"{len(wired)} nets, in design {spef.design}; not of {_listed(missing)}; give the whole SPEF of the "
+            "netlist's own layout"
         )
+    _check_pins(netlist, spef, names)
     return wire_ff
+
+
+def _wired_nets(netlist: Netlist) -> list[int]:
+    """Nets with a wire: they touch a cell, and something else."""
+    pins = [net for instance in netlist.instances for net in instance.pins.values()]
+    ports = [net for side in (netlist.inputs, netlist.outputs) for nets in side.values() for net in nets]
+    ends = Counter((*pins, *ports))
+    return sorted(net for net in set(pins) - {ZERO_NET, ONE_NET} if ends[net] > 1)
+
+
+def _check_pins(netlist: Netlist, spef: Spef, names: list[str]) -> None:
+    """Compare what nets connect, where the file tells."""
+    net_pins = {
+        name.translate(_DIVIDERS): {pin.translate(_DIVIDERS) for pin in pins} for name, pins in spef.net_pins.items()
+    }
+    compared = agreeing = 0
+    for instance in netlist.instances:
+        instance_name = instance.name.translate(_DIVIDERS)
+        for pin, net in instance.pins.items():
+            pins = net_pins.get(names[net])
+            if pins is not None:
+                compared += 1
+                agreeing += f"{instance_name}:{pin}" in pins
+    if not compared and spef.design != netlist.name:
+        raise ParasiticsError(
+            f"{spef.source}: expected the wires of {netlist.name}, got those of design {spef.design}, without pins by "
+            "which to compare them; write the SPEF with connections"
+        )
+    if agreeing < _LEAST_MATCHED * compared:
+        raise ParasiticsError(
+            f"{spef.source}: expected the wires of {netlist.name}, got nets of the same names in design {spef.design} "
+            f"that connect {agreeing} of their {compared} pins; give the SPEF of the netlist's own layout"
+        )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

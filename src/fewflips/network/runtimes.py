@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import importlib
 import os
+import pickle
 import signal
+import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import IO, Any, Literal, Protocol, Self
 
-import loky
 import numpy as np
 from numpy.typing import NDArray
 
@@ -133,16 +133,17 @@ class Runtime:
         if file_format is None:
             file_format = source.file_format if isinstance(source, Network) else _format_of(self._path)
         self._module, self._runtime = _SESSIONS[file_format]
-        self._executor = loky.ProcessPoolExecutor(max_workers=1, initializer=_prepare_worker)
+        self._worker = _Worker()
         try:
-            with _interrupts_held():  # the worker inherits this: Ctrl-C is the caller's to handle
-                self.inputs, self.outputs = self._in_worker(_open, self._module, str(self._path), tuple(fetch))
+            self.inputs, self.outputs = self._in_worker(_open, self._module, str(self._path), tuple(fetch))
         except BaseException:
             self.close()
             raise
 
     def run(self, feeds: Mapping[str, NDArray[Any]], fetch: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Run one inference.
+
+        Ctrl-C ends the run, and closes the runtime.
 
         Parameters
         ----------
@@ -180,7 +181,7 @@ class Runtime:
 
     def close(self) -> None:
         """End the worker process; it is killed if it is still at work."""
-        self._executor.shutdown(wait=True, kill_workers=True)
+        self._worker.close()
 
     def __enter__(self) -> Self:
         return self
@@ -192,19 +193,109 @@ class Runtime:
 
     def _in_worker(self, function: Callable[..., Any], *arguments: Any) -> Any:
         try:
-            future: Future[Any] = self._executor.submit(function, *arguments)
-            return future.result()
-        except FewflipsError:
-            raise
-        except BrokenProcessPool as error:
+            return self._worker.call(function, *arguments)
+        except _WorkerGoneError as error:
             raise RuntimeFailure(
                 f"{self._runtime} crashed on {self._path}: the file may be damaged; get a fresh copy, or check it "
                 f"with {self._runtime} itself"
             ) from error
-        except loky.process_executor.ShutdownExecutorError as error:
-            raise InputError(f"{self._path}: the runtime is closed; open another one") from error
+        except _WorkerClosedError:
+            raise InputError(f"{self._path}: the runtime is closed; open another one") from None
         except _SessionError as error:
             raise RuntimeFailure(f"{self._runtime} failed on {self._path}: {error}") from None
+
+
+class _WorkerGoneError(Exception):
+    """A worker ended before it answered."""
+
+
+class _WorkerClosedError(Exception):
+    """A call to a worker that was closed, perhaps meanwhile and by another thread."""
+
+
+_START = (
+    "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
+    "from fewflips.network.runtimes import _serve; _serve()"
+)
+"""What a worker executes: it sees the caller's modules, but does not run the caller's script a second time."""
+
+
+class _Worker:
+    """A Python process that executes functions for this one, one call at a time.
+
+    It ends with :meth:`close`, when this object is collected, and when this process ends, in whatever way.
+    """
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-P", "-c", _START]
+        try:
+            with _interrupts_held():  # the worker inherits this: Ctrl-C is the caller's to handle
+                self._process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                )
+        except OSError as error:
+            raise RuntimeFailure(
+                f"expected to start '{sys.executable}' as a process that runs the network, got: {error.strerror}; "
+                "check that this Python is still installed, and how many processes and files may be open"
+            ) from error
+        self._finalizer = weakref.finalize(self, _end, self._process)
+        self._turn = threading.RLock()
+        self._closed = False
+        with suppress(OSError):  # the first call reports a worker that could not start
+            self._send(sys.path)
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Result of a function of this module; what it raises is raised here."""
+        with self._turn:
+            if self._closed:
+                raise _WorkerClosedError
+            try:
+                self._send((function, arguments))
+                succeeded, result = pickle.load(_pipe(self._process.stdout))
+            except (EOFError, OSError, pickle.UnpicklingError) as error:
+                raise (_WorkerClosedError if self._closed else _WorkerGoneError) from error
+            except BaseException:
+                self.close()  # otherwise the next call would take the answer to this one for its own
+                raise
+        if not succeeded:
+            raise result
+        return result
+
+    def close(self) -> None:
+        """Kill the process, and wait until it is gone."""
+        self._closed = True
+        _end(self._process)
+        self._finalizer.detach()
+        with self._turn:
+            for pipe in (self._process.stdin, self._process.stdout):
+                with suppress(OSError):  # a request that the worker did not read
+                    _pipe(pipe).close()
+
+    def _send(self, message: object) -> None:
+        # Pickled as a whole before it is sent: what cannot be pickled leaves no half of a message in the pipe.
+        data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+        stream = _pipe(self._process.stdin)
+        stream.write(data)
+        stream.flush()
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    if stream is None:
+        raise BrokenPipeError("the worker has no pipe")
+    return stream
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and wait until it is gone; Ctrl-C takes effect after that."""
+    interrupt: KeyboardInterrupt | None = None
+    while process.returncode is None:
+        try:
+            process.kill()
+            process.wait()
+        except KeyboardInterrupt as error:
+            interrupt = error
+    if interrupt is not None:
+        raise interrupt
 
 
 @contextmanager
@@ -236,6 +327,30 @@ _session: Session | None = None
 """The worker's own session; always None in the process that holds the Runtime."""
 
 
+def _serve() -> None:
+    """Answer the calls that come by standard input, until it ends."""
+    with os.fdopen(os.dup(1), "wb") as answers:
+        _prepare_worker()
+        while True:
+            try:
+                function, arguments = pickle.load(sys.stdin.buffer)
+            except EOFError:
+                return
+            answers.write(_answer(function, arguments))
+            answers.flush()
+
+
+def _answer(function: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes:
+    """Pickle (True, the function's result) or (False, an error that the other process can unpickle)."""
+    try:
+        return pickle.dumps((True, function(*arguments)), pickle.HIGHEST_PROTOCOL)
+    except FewflipsError as error:
+        return pickle.dumps((False, error))
+    except Exception as error:  # of the runtime's own classes, or out of memory
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return pickle.dumps((False, _SessionError(lines[0] if lines else type(error).__name__)))
+
+
 def _prepare_worker() -> None:
     """Send what the runtime prints to nowhere, bound its memory, and watch its parent."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # otherwise ONNX Runtime leaves a file in the temporary folder
@@ -265,16 +380,14 @@ def _end_with(parent: int) -> None:
 
 def _open(module: str, path: str, fetch: tuple[str, ...]) -> tuple[tuple[InputSpec, ...], tuple[str, ...]]:
     global _session
-    with _Reporting():
-        _session = importlib.import_module(module).Session(path, fetch)
+    _session = importlib.import_module(module).Session(path, fetch)
     return _session.inputs, _session.outputs
 
 
 def _run(feeds: dict[str, NDArray[Any]], fetch: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     if _session is None:
         raise _SessionError("no session is open")
-    with _Reporting():
-        values = _session.run(feeds, fetch)
+    values = _session.run(feeds, fetch)
     size = sum(value.nbytes for value in values.values())
     if size > MAX_RESULT_BYTES:
         raise InputError(
@@ -285,21 +398,5 @@ def _run(feeds: dict[str, NDArray[Any]], fetch: tuple[str, ...]) -> dict[str, ND
 
 
 def _executes_in_integers(module: str, path: str) -> bool:
-    with _Reporting():
-        answer: bool = importlib.import_module(module).executes_in_integers(path)
+    answer: bool = importlib.import_module(module).executes_in_integers(path)
     return answer
-
-
-class _Reporting:
-    """Turn any error of a runtime into one that the other process can unpickle."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None or isinstance(error, FewflipsError) or not isinstance(error, Exception):
-            return
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise _SessionError(lines[0] if lines else type(error).__name__) from None
