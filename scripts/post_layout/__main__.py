@@ -20,7 +20,8 @@ from fewflips.errors import FewflipsError, InputError
 from fewflips.gates.cell_table import load_cells
 from fewflips.gates.synthesis import synthesize
 from fewflips.network import Network
-from fewflips.network_energy.estimate import network_datapath, simulated_layers
+from fewflips.network_energy.estimate import simulated_layers
+from fewflips.network_energy.words import network_datapath
 from fewflips.optimization import optimize
 
 from . import table

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import fewflips
 from fewflips.cache import digest_of
-from fewflips.network_energy import EnergyOptions, energy
+from fewflips.network_energy.estimate import energy
+from fewflips.network_energy.run import EnergyOptions
 from fewflips.progress import Progress
 from fewflips.report.energy_model import EnergyReport
 

@@ -17,17 +17,18 @@ if TYPE_CHECKING:
     from fewflips.errors import FewflipsError
     from fewflips.measurement import measure
     from fewflips.network import Network, load
-    from fewflips.network_energy import EnergyOptions, energy
+    from fewflips.network_energy.estimate import energy
+    from fewflips.network_energy.run import EnergyOptions
     from fewflips.optimization import optimize
     from fewflips.verification import verify
 
 _HOMES = {
     "Accelerator": "fewflips.accelerator",
-    "EnergyOptions": "fewflips.network_energy",
+    "EnergyOptions": "fewflips.network_energy.run",
     "FewflipsError": "fewflips.errors",
     "Network": "fewflips.network",
     "builtin_accelerators": "fewflips.accelerator",
-    "energy": "fewflips.network_energy",
+    "energy": "fewflips.network_energy.estimate",
     "load": "fewflips.network",
     "load_accelerator": "fewflips.accelerator",
     "measure": "fewflips.measurement",

@@ -222,7 +222,7 @@ def optimize(
     if plan:
         check = check_schedule(network, array, plan.orders, samples, seed, progress)
         schedule = build_schedule(network, array, plan.orders)
-    energies = _energies(network, array, plan, drop_in, inputs, energy, progress)
+    energies = _energies(network, array, plan, drop_in, samples, inputs, energy, progress)
     report = optimize_report(
         network, array, request, counts, plan, schedule, check, drop_in, (*network.notes, *notes), energies
     )
@@ -330,6 +330,7 @@ def _energies(
     array: Accelerator,
     plan: SchedulePlan | None,
     drop_in: DropIn | None,
+    samples: Samples | None,
     inputs: str | Path | None,
     request: EnergyRequest | None,
     progress: Progress | None,
@@ -344,6 +345,7 @@ def _energies(
         array,
         plan.orders if plan else None,
         drop_in.network if drop_in else None,
+        samples=samples,
         inputs=inputs,
         cells=request.cells,
         options=request.options or EnergyOptions(),

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewflips.gates.netlist import Netlist
-from fewflips.gates.registers import feedback_registers, pipeline_depth, register_banks
+from fewflips.gates.registers import feedback_registers, register_banks
 from tests.gates.mapped_circuits import LIBRARY, circuit
 
 # A one-bit mac as placed: names lost, a clock tree, buffers before registers.
@@ -45,24 +45,18 @@ def test_a_netlist_of_gates_has_an_empty_internal_bank() -> None:
     netlist = circuit({"a": "a"}, {"y": "y"}, [("u1", "INV_X1", "A=a ZN=y")])
     assert register_banks(netlist, LIBRARY) == {"internal": []}
     assert feedback_registers(netlist, LIBRARY) == frozenset()
-    assert pipeline_depth(netlist, LIBRARY) == 0
 
 
 def test_accumulators_feed_back() -> None:
     assert {PLACED_MAC.instances[index].name for index in feedback_registers(PLACED_MAC, LIBRARY)} == {"_11_"}
 
 
-def test_depth_counts_registers_before_the_accumulator() -> None:
-    assert pipeline_depth(PLACED_MAC, LIBRARY) == 2
-
-
 def test_a_register_that_stores_itself_feeds_back() -> None:
     netlist = circuit({"clk": "clk"}, {"y": "q"}, [("u1", "DFF_X1", "D=q CK=clk Q=q")])
     assert feedback_registers(netlist, LIBRARY) == {0}
-    assert pipeline_depth(netlist, LIBRARY) == 0
 
 
-def test_depth_goes_on_behind_feedback() -> None:
+def test_registers_around_feedback_do_not_feed_back() -> None:
     netlist = circuit(
         {"clk": "clk", "a": "a"},
         {"y": "q3"},
@@ -74,7 +68,6 @@ def test_depth_goes_on_behind_feedback() -> None:
         ],
     )
     assert feedback_registers(netlist, LIBRARY) == {2}
-    assert pipeline_depth(netlist, LIBRARY) == 2
 
 
 @st.composite
@@ -93,7 +86,7 @@ def register_networks(draw: st.DrawFn) -> tuple[Netlist, list[tuple[int, int]]]:
 
 
 @given(register_networks())
-def test_feedback_and_depth_agree_with_reachability(case: tuple[Netlist, list[tuple[int, int]]]) -> None:
+def test_feedback_agrees_with_reachability(case: tuple[Netlist, list[tuple[int, int]]]) -> None:
     netlist, edges = case
     count = len(netlist.instances) // 2
     reach = [{target for source, target in edges if source == index} for index in range(count)]
@@ -102,9 +95,3 @@ def test_feedback_and_depth_agree_with_reachability(case: tuple[Netlist, list[tu
             reach[index] |= {further for target in reach[index] for further in reach[target]}
     cyclic = {index for index in range(count) if index in reach[index]}
     assert {index // 2 for index in feedback_registers(netlist, LIBRARY)} == cyclic
-
-    def longest(index: int, seen: frozenset[int]) -> int:
-        sources = {source for source, target in edges if target == index} - seen
-        return (index not in cyclic) + max((longest(source, seen | {index}) for source in sources), default=0)
-
-    assert pipeline_depth(netlist, LIBRARY) == max(longest(index, frozenset()) for index in range(count))

@@ -14,7 +14,7 @@ from fewflips.errors import CellLibraryError, InputError, NetlistError, ToolErro
 from fewflips.gates.cells import Cell, CellLibrary, FlipFlop, Pin
 from fewflips.gates.netlist import Instance, Netlist
 from fewflips.gates.netlist_reader import read_netlist
-from fewflips.gates.registers import feedback_registers, pipeline_depth, register_banks
+from fewflips.gates.registers import feedback_registers, register_banks
 from fewflips.gates.synthesis import (
     SynthesisPlan,
     cell_counts,
@@ -104,7 +104,6 @@ def test_registers_keep_their_names_and_banks(yosys: Yosys) -> None:
     assert set(netlist.inputs) == {"clk", "weights", "activations", "clear"}
     assert [netlist.nets[net] for net in netlist.outputs["accumulator"]] == [f"accumulator[{bit}]" for bit in range(10)]
     assert feedback_registers(netlist, LIBRARY) == set(banks["internal"])
-    assert pipeline_depth(netlist, LIBRARY) == 1
 
 
 def test_a_synthesized_netlist_is_read_again(tmp_path: Path) -> None:

@@ -16,8 +16,7 @@ from fewflips.formats import NumberFormat
 from fewflips.gates.verilog import netlist_verilog
 from fewflips.network.runtimes import Runtime
 from fewflips.network.samples import random_feeds
-from fewflips.network_energy import energy
-from fewflips.network_energy.estimate import network_unit, simulated_layers
+from fewflips.network_energy.estimate import energy, network_unit, simulated_layers
 from fewflips.network_energy.run import EnergyOptions
 from tests.network import build_tflite as small
 

@@ -103,14 +103,14 @@ def calibrate(
         return _without_network(unit, array, request, progress)
     network = model if isinstance(model, Network) else load(model)
     layers, notes = simulated_layers(network)
-    samples, note = samples_or_random(network, request.inputs, request.options.seed)
+    samples, sample_notes = samples_or_random(network, request.inputs, request.options.seed)
     samples = Samples(samples.feeds[: request.samples], samples.source, samples.note)
     unit = network_unit(layers, array, library, request.options, progress=progress)
     run = NetworkRun(network, array, layers, samples)
     orders = [natural_orders(network, array), _scheduled(network, array, request, progress)]
     operands = network_operands(network, array, layers, samples, unit.datapath, orders, request.options.seed, progress)
     means = _means(operands, layers, held_operand(array), f"{network.path.name}, natural order")
-    notes = (*network.notes, note, *notes)
+    notes = (*network.notes, *sample_notes, *notes)
     swept = _sweep(unit, array, operands.weights, operands.activations, means, request, notes, progress)
     variants = [
         OrderedLayers("natural", orders[0], operands.statistics[0]),

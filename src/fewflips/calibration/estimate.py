@@ -18,7 +18,7 @@ from fewflips.calibration.predict import predict_energy
 from fewflips.measurement import LayerCount, measurable_layers
 from fewflips.network import Network
 from fewflips.network.layer import Layer
-from fewflips.network_energy.estimate import network_datapath
+from fewflips.network_energy.words import network_datapath
 from fewflips.schedule import LayerOrders
 
 

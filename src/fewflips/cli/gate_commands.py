@@ -63,7 +63,7 @@ def energy(
     as_json: bool,
 ) -> None:
     """Simulate MODEL's operands in the gates of the accelerator: energy of each layer, glitches included."""
-    from fewflips.network_energy import energy as run
+    from fewflips.network_energy.estimate import energy as run
     from fewflips.network_energy.run import EnergyOptions
     from fewflips.report.energy_table import energy_table
 

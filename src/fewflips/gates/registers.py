@@ -76,34 +76,6 @@ def feedback_registers(netlist: Netlist, library: CellLibrary) -> frozenset[int]
     return frozenset(found)
 
 
-def pipeline_depth(netlist: Netlist, library: CellLibrary) -> int:
-    """Most flip-flops without feedback on a way through the netlist.
-
-    Parameters
-    ----------
-    netlist : Netlist
-        A checked netlist; accumulators may be on the way and count as none.
-    library : CellLibrary
-        Its cells.
-
-    Returns
-    -------
-    int
-        0 for a netlist of gates alone.
-    """
-    graph = NetlistGraph(netlist, library)
-    registers = set(graph.registers)
-    predecessors = _predecessors(graph)
-    depth = [0] * len(netlist.instances)
-    for component in _Components(predecessors).found():  # each after those that feed it
-        own = 0 if _is_cycle(graph, component) else len(registers.intersection(component))
-        feeding = {other for index in component for other in predecessors[index]}.difference(component)
-        before = max((depth[other] for other in feeding), default=0)
-        for index in component:
-            depth[index] = before + own
-    return max(depth, default=0)
-
-
 def _union(sources: list[int], nets: list[int]) -> int:
     reached = 0
     for net in nets:

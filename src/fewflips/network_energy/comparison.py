@@ -10,7 +10,8 @@ from fewflips.gates.cell_table import load_cells
 from fewflips.gates.cells import CellLibrary
 from fewflips.measurement import measurable_layers, natural_orders
 from fewflips.network import Network
-from fewflips.network_energy.estimate import energy_settings, network_unit, samples_or_random, simulated_layers
+from fewflips.network.samples import Samples
+from fewflips.network_energy.estimate import energy_settings, network_unit, random_sample, simulated_layers
 from fewflips.network_energy.record import cells_record, datapath_record, total_energy
 from fewflips.network_energy.run import EnergyOptions, NetworkRun, simulate_network
 from fewflips.progress import Progress
@@ -44,6 +45,7 @@ def compare_energy(
     schedule: LayerOrders | None,
     drop_in: Network | None,
     *,
+    samples: Samples | None,
     inputs: str | Path | None,
     cells: str | Path | CellLibrary,
     options: EnergyOptions,
@@ -61,8 +63,10 @@ def compare_energy(
         Scheduled orders.
     drop_in : Network or None
         The rewritten network; it streams in natural order.
-    inputs : str or Path, optional
+    samples : Samples or None
         Sample inputs; one random input without them.
+    inputs : str or Path, optional
+        Where the samples come from, for the report.
     cells : str, Path or CellLibrary
         Cell library.
     options : EnergyOptions
@@ -76,13 +80,13 @@ def compare_energy(
         Of every variant.
     """
     layers, notes = simulated_layers(network)
-    samples, sample_note = samples_or_random(network, inputs, options.seed)
+    feeds, sample_notes = (samples, ()) if samples is not None else random_sample(network, options.seed)
     unit = network_unit(layers, array, load_cells(cells), options, progress=progress)
     variants = [natural_orders(network, array), *([schedule] if schedule else [])]
-    run = simulate_network(NetworkRun(network, array, layers, samples), unit, variants, options, progress)
+    run = simulate_network(NetworkRun(network, array, layers, feeds), unit, variants, options, progress)
     dropped: tuple[LayerEnergy, ...] | None = None
     if drop_in is not None:
-        rewritten = NetworkRun(drop_in, array, measurable_layers(drop_in), samples)
+        rewritten = NetworkRun(drop_in, array, measurable_layers(drop_in), feeds)
         natural = [natural_orders(drop_in, array)]
         dropped = simulate_network(rewritten, unit, natural, options, progress, run.shares).layers[0]
     baseline, scheduled = run.layers[0], run.layers[1] if schedule else None
@@ -95,7 +99,7 @@ def compare_energy(
         for index, layer in enumerate(layers)
     }
     result = EnergyResult(
-        settings=energy_settings(options, samples, inputs, None, run),
+        settings=energy_settings(options, feeds, inputs, None, run),
         total=EnergyComparison(
             baseline=total_energy(baseline),
             schedule=total_energy(scheduled) if scheduled else None,
@@ -104,4 +108,4 @@ def compare_energy(
         datapath=datapath_record(unit, array),
         cells=cells_record(unit.library),
     )
-    return NetworkComparison(result, comparisons, (*notes, *(() if inputs else (sample_note,))))
+    return NetworkComparison(result, comparisons, (*notes, *sample_notes))

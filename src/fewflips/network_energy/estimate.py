@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fewflips.accelerator import Accelerator, load_accelerator
-from fewflips.datapath.design import Datapath
 from fewflips.errors import AcceleratorError, InputError, ModelError
-from fewflips.formats import NumberFormat, StorageType, width_for
 from fewflips.gates.cell_table import load_cells
 from fewflips.gates.cells import CellLibrary
 from fewflips.measurement import measurable_layers, model_file, natural_orders, printable_name, read_samples
@@ -20,7 +18,7 @@ from fewflips.network_energy.activity import make_folder, write_activity
 from fewflips.network_energy.record import cells_record, datapath_record, total_energy
 from fewflips.network_energy.run import EnergyOptions, NetworkEnergies, NetworkRun, first_part, simulate_network
 from fewflips.network_energy.unit import ArithmeticUnit, build_unit
-from fewflips.network_energy.words import common_word, unit_datapath
+from fewflips.network_energy.words import network_datapath
 from fewflips.progress import Progress
 from fewflips.report.energy_model import EnergyReport, EnergySettings
 from fewflips.schedule import LayerOrders, read_schedule, schedule_orders
@@ -79,7 +77,7 @@ def energy(
     network = model if isinstance(model, Network) else load(model)
     array, orders = _orders(network, accelerator, schedule)
     layers, notes = simulated_layers(network)
-    samples, sample_note = samples_or_random(network, inputs, options.seed)
+    samples, sample_notes = samples_or_random(network, inputs, options.seed)
     if activity is not None:
         make_folder(Path(activity))
     unit = network_unit(layers, array, load_cells(cells), options, _path(netlist), _path(spef), progress)
@@ -98,7 +96,7 @@ def energy(
         total=total_energy(results),
         datapath=datapath_record(unit, array),
         cells=cells_record(unit.library),
-        notes=(*network.notes, sample_note, *notes),
+        notes=(*network.notes, *sample_notes, *notes),
     )
 
 
@@ -138,12 +136,6 @@ def network_unit(
     return build_unit(datapath, library, netlist=netlist, spef=spef, step_ps=options.step_ps, progress=progress)
 
 
-def network_datapath(layers: Sequence[Layer], array: Accelerator) -> Datapath:
-    """The unit that an accelerator needs for some layers, as wide as the widest operand may be."""
-    activations = common_word([_activation_width(layer, array) for layer in layers], array.activations)
-    return unit_datapath(layers, array, activations)
-
-
 def simulated_layers(network: Network) -> tuple[list[Layer], tuple[str, ...]]:
     """Layers whose activations are known as integers, and a note on the others.
 
@@ -164,15 +156,18 @@ def simulated_layers(network: Network) -> tuple[list[Layer], tuple[str, ...]]:
     return layers, (f"Energy of {left_out} layers is left out: their activations are not integers in the file.",)
 
 
-def samples_or_random(network: Network, inputs: str | Path | None, seed: int) -> tuple[Samples, str]:
+def samples_or_random(network: Network, inputs: str | Path | None, seed: int) -> tuple[Samples, tuple[str, ...]]:
     """Sample inputs, or one random input where none are given, and what the report has to say about them."""
     samples, notes = read_samples(network, inputs)
-    if samples is not None:
-        return samples, notes[0]
+    return (samples, notes[:1]) if samples is not None else random_sample(network, seed)
+
+
+def random_sample(network: Network, seed: int) -> tuple[Samples, tuple[str, ...]]:
+    """One random input, and a note that says so."""
     with Runtime(network.path, network.file_format) as runtime:
         feeds = random_feeds(runtime.inputs, 1, seed)
     note = "Activations are those of one random input: no sample inputs were given (--inputs)."
-    return Samples(feeds, "random", note), note
+    return Samples(feeds, "random", note), (note,)
 
 
 def _orders(
@@ -194,19 +189,6 @@ def _orders(
             f"{array.name}: optimize for {array.name}, or leave --accelerator out"
         )
     return array, schedule_orders(content, network)
-
-
-def _activation_width(layer: Layer, array: Accelerator) -> tuple[StorageType, int]:
-    """Type of a layer's activations and the width that holds all that may occur."""
-    storage, operand = layer.activation_type, array.activations
-    if storage is None:
-        raise AcceleratorError(f"{layer}: its activations are not integers in the file")
-    if operand.bits is not None or operand.format is NumberFormat.AS_STORED:
-        return storage, operand.bits or storage.bits
-    if operand.format is NumberFormat.UNSIGNED:
-        return storage, storage.bits
-    zero_point = layer.activation_zero_point or 0
-    return storage, max(storage.bits, width_for(operand.format, storage.low - zero_point, storage.high - zero_point))
 
 
 def _path(path: str | Path | None) -> Path | None:

@@ -10,6 +10,7 @@ from fewflips.accelerator import Accelerator
 from fewflips.datapath.design import Word
 from fewflips.gates.cells import CellLibrary
 from fewflips.gates.energy import Energy
+from fewflips.gates.synthesis import netlist_area_um2
 from fewflips.network.layer import Layer
 from fewflips.network_energy.unit import ArithmeticUnit
 from fewflips.report.energy_model import CellsRecord, DatapathRecord, EnergyParts, LayerEnergy, WordRecord
@@ -84,7 +85,7 @@ def datapath_record(unit: ArithmeticUnit, array: Accelerator) -> DatapathRecord:
         units=array.columns * (array.lanes if datapath.kind == "mac" else 1),
         instances=len(unit.netlist.instances),
         registers=registers,
-        area_um2=sum(cells[instance.cell].area_um2 for instance in unit.netlist.instances),
+        area_um2=netlist_area_um2(unit.netlist, unit.library),
         critical_path_ps=unit.timing.critical_path_ps,
         netlist=unit.origin,
         wires=unit.wires,

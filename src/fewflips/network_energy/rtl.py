@@ -9,9 +9,10 @@ from fewflips.datapath.testbench import write_rtl
 from fewflips.errors import InputError
 from fewflips.measurement import natural_orders
 from fewflips.network import Network, load
-from fewflips.network_energy.estimate import network_datapath, samples_or_random, simulated_layers
+from fewflips.network_energy.estimate import samples_or_random, simulated_layers
 from fewflips.network_energy.port_words import first_cycles
 from fewflips.network_energy.run import NetworkRun, first_part
+from fewflips.network_energy.words import network_datapath
 
 
 def write_network_rtl(

@@ -15,9 +15,15 @@ from fewflips.accelerator import Accelerator
 from fewflips.accelerator.machine import Operand
 from fewflips.datapath.design import Datapath, Word, WordFormat
 from fewflips.errors import AcceleratorError
-from fewflips.formats import NumberFormat, StorageType
+from fewflips.formats import NumberFormat, StorageType, width_for
 from fewflips.network.layer import Layer
 from fewflips.streams import weight_codes
+
+
+def network_datapath(layers: Sequence[Layer], array: Accelerator) -> Datapath:
+    """The unit that an accelerator needs for some layers, as wide as the widest operand may be."""
+    activations = common_word([_activation_width(layer, array) for layer in layers], array.activations)
+    return unit_datapath(layers, array, activations)
 
 
 def unit_datapath(layers: Sequence[Layer], array: Accelerator, activations: Word) -> Datapath:
@@ -156,3 +162,16 @@ def common_word(found: Sequence[tuple[StorageType, int]], operand: Operand) -> W
     # as stored, signed in some layers and unsigned in others: signed units with a bit more for the latter
     bits = max(word.bits + (not word.signed) for word in words)
     return Word(WordFormat.TWOS_COMPLEMENT, bits)
+
+
+def _activation_width(layer: Layer, array: Accelerator) -> tuple[StorageType, int]:
+    """Type of a layer's activations and the width that holds all that may occur."""
+    storage, operand = layer.activation_type, array.activations
+    if storage is None:
+        raise AcceleratorError(f"{layer}: its activations are not integers in the file")
+    if operand.bits is not None or operand.format is NumberFormat.AS_STORED:
+        return storage, operand.bits or storage.bits
+    if operand.format is NumberFormat.UNSIGNED:
+        return storage, storage.bits
+    zero_point = layer.activation_zero_point or 0
+    return storage, max(storage.bits, width_for(operand.format, storage.low - zero_point, storage.high - zero_point))
