@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types setup setup-test bench post-layout clean
+.PHONY: demo test lint types setup setup-test bench post-layout reproduce clean
 
 demo: setup
 	$(BIN)/fewflips demo --output demo-out
@@ -25,9 +25,14 @@ bench: setup-test
 	$(BIN)/python benchmarks/command.py
 	$(BIN)/python benchmarks/gates.py
 	$(BIN)/python benchmarks/energy.py
+	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/word_costs.py
 
 post-layout: setup-test
 	$(BIN)/python -m scripts.post_layout
+
+reproduce: setup-test
+	$(BIN)/python -m scripts.reproduction
 
 setup: $(VENV)/installed
 setup-test: $(VENV)/installed-dev

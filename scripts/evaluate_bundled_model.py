@@ -1,10 +1,11 @@
-"""Print the CIFAR-10 test accuracy of the bundled int8 model in ONNX Runtime.
+"""Print the CIFAR-10 test accuracy of the bundled int8 models in ONNX Runtime.
 
     python scripts/evaluate_bundled_model.py --data cifar10_jpeg.npz
+    python scripts/evaluate_bundled_model.py --data cifar10_jpeg.npz --state
 
-The data file holds, for each split, the JPEG files of the images one after the other
-(`test_jpeg`, uint8), where each one begins and ends (`test_offsets`) and the labels
-(`test_labels`). Needs numpy, onnxruntime and pillow.
+`--state` also writes each accuracy into the model's metadata, from which `fewflips demo` takes it. The data file
+holds, for each split, the JPEG files of the images one after the other (`test_jpeg`, uint8), where each one begins
+and ends (`test_offsets`) and the labels (`test_labels`). Needs fewflips, and nothing more.
 """
 
 from __future__ import annotations
@@ -14,10 +15,15 @@ import io
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 from PIL import Image
 
-MODEL = Path(__file__).parents[1] / "src/fewflips/data/mobilenet_v2_cifar10_int8.onnx"
+from fewflips.atomic import atomic_write
+from fewflips.bundled import ACCURACY_PROPERTY, BASELINE, HD_TRAINED, stated_accuracy_percent
+
+FOLDER = Path(__file__).parents[1] / "src/fewflips/data"
+MODEL = FOLDER / BASELINE
 DATA = Path("../shared/data/cifar10_jpeg.npz")
 BATCH = 500
 
@@ -52,18 +58,34 @@ def count_hits(model: str | bytes, images: np.ndarray, labels: np.ndarray) -> in
     return hits
 
 
+def state_accuracy(model: Path, percent: float) -> None:
+    """Write an accuracy into a model's metadata, and leave everything else as it is."""
+    proto = onnx.load(model)
+    properties = {entry.key: entry.value for entry in proto.metadata_props}
+    onnx.helper.set_model_props(proto, properties | {ACCURACY_PROPERTY: f"{percent:.2f}"})
+    atomic_write(model, proto.SerializeToString())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=DATA, help="the CIFAR-10 file")
-    parser.add_argument("--model", type=Path, default=MODEL, help="the ONNX file")
+    parser.add_argument(
+        "--model", type=Path, action="append", help="an ONNX file in place of the two bundled ones; may be repeated"
+    )
+    parser.add_argument("--state", action="store_true", help="write the accuracies into the files' metadata")
     args = parser.parse_args()
     images, labels = load_split(args.data, "test")
-    hits = count_hits(str(args.model), images, labels)
-    print(
-        f"{args.model.name} ({args.model.stat().st_size} bytes), onnxruntime "
-        f"{onnxruntime.__version__}: {hits} of {len(labels)} test images correct, "
-        f"{100 * hits / len(labels):.2f} %"
-    )
+    for model in args.model or [MODEL, FOLDER / HD_TRAINED]:
+        hits = count_hits(str(model), images, labels)
+        percent = 100 * hits / len(labels)
+        if args.state:
+            state_accuracy(model, percent)
+        stated = stated_accuracy_percent(model)
+        print(
+            f"{model.name} ({model.stat().st_size} bytes), onnxruntime {onnxruntime.__version__}: {hits} of "
+            f"{len(labels)} test images correct, {percent:.2f} %; stated: "
+            f"{'nothing' if stated is None else f'{stated:.2f} %'}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,36 +1,118 @@
-"""The model that comes with the package."""
+"""The networks that come with the package."""
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
+import onnx
+import pytest
 
-from fewflips.bundled import bundled_model
+from fewflips.bundled import ACCURACY_PROPERTY, bundled_model, bundled_pair, stated_accuracy_percent
+from fewflips.errors import ModelError
 from fewflips.formats import INT8
+from fewflips.measurement import measure
 from fewflips.network import load
+from tests.network import build_onnx as small
 
 ROOT = Path(__file__).parent.parent
+SCRIPT = ROOT / "scripts" / "evaluate_bundled_model.py"
 
 
-def test_it_is_small_and_int8_with_inverted_residuals():
-    with bundled_model() as (model, samples):
-        assert model.stat().st_size <= 3_000_000
-        network = load(model)
-        assert {layer.weight_type for layer in network.layers} == {INT8}
-        assert sum(layer.is_depthwise for layer in network.layers) >= 10
-        assert all(layer.input_tensor is not None for layer in network.layers)
-        with np.load(samples) as archive:
-            assert network.inputs[0] in archive.files
-            assert 4 <= len(archive[network.inputs[0]]) <= 32
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("evaluate_bundled_model", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def test_its_accuracy_in_onnx_runtime(shared: Path):
-    script = ROOT / "scripts" / "evaluate_bundled_model.py"
-    command = [sys.executable, str(script), "--data", str(shared / "data" / "cifar10_jpeg.npz")]
+def stating(path: Path, **properties: str) -> Path:
+    proto = small.qdq()
+    onnx.helper.set_model_props(proto, properties)
+    return small.save(proto, path)
+
+
+def test_both_are_small_and_int8_with_inverted_residuals():
+    with bundled_pair() as pair:
+        for model in (pair.baseline, pair.hd_trained):
+            assert model.stat().st_size <= 3_000_000
+            network = load(model)
+            assert {layer.weight_type for layer in network.layers} == {INT8}
+            assert sum(layer.is_depthwise for layer in network.layers) >= 10
+            assert all(layer.input_tensor is not None for layer in network.layers)
+            with np.load(pair.samples) as archive:
+                assert network.inputs[0] in archive.files
+                assert 4 <= len(archive[network.inputs[0]]) <= 32
+
+
+def test_they_differ_in_their_weights_alone():
+    with bundled_pair() as pair:
+        networks = [load(model) for model in (pair.baseline, pair.hd_trained)]
+    shapes = [
+        [(layer.name, layer.m, layer.n, layer.k, layer.groups) for layer in network.layers] for network in networks
+    ]
+    assert shapes[0] == shapes[1]
+    pairs = zip(networks[0].layers, networks[1].layers, strict=True)
+    assert any(not np.array_equal(ours.weights, theirs.weights) for ours, theirs in pairs)
+
+
+def test_training_for_few_flips_left_fewer():
+    with bundled_pair() as pair:
+        flips = [measure(model).totals.weights.flips for model in (pair.baseline, pair.hd_trained)]
+    assert flips[1] < flips[0]
+
+
+def test_their_accuracy_in_onnx_runtime_is_what_they_state(shared: Path):
+    command = [sys.executable, str(SCRIPT), "--data", str(shared / "data" / "cifar10_jpeg.npz")]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    accuracy = float(re.search(r"([0-9.]+) %", output).group(1))
-    assert accuracy >= 78.0, output
+    found = [[float(figure) for figure in re.findall(r"([0-9.]+) %", line)] for line in output.splitlines()]
+    with bundled_pair() as pair:
+        stated = [stated_accuracy_percent(model) for model in (pair.baseline, pair.hd_trained)]
+    assert [line[1] for line in found] == stated
+    for measured, claimed in found:
+        assert measured == pytest.approx(claimed, abs=0.1)  # another build of ONNX Runtime may round differently
+        assert measured >= 78.0, output
+
+
+def test_the_bundled_model_is_the_baseline():
+    with bundled_model() as (model, samples), bundled_pair() as pair:
+        assert (model, samples) == (pair.baseline, pair.samples)
+
+
+def test_a_stated_accuracy_is_read(tmp_path):
+    assert stated_accuracy_percent(stating(tmp_path / "a.onnx", **{ACCURACY_PROPERTY: "87.65"})) == 87.65
+    assert stated_accuracy_percent(stating(tmp_path / "b.onnx", dataset="CIFAR-10")) is None
+
+
+@pytest.mark.parametrize("stated", ["high", "nan", "-1", "100.5", ""])
+def test_an_impossible_accuracy_is_refused(tmp_path, stated):
+    path = stating(tmp_path / "model.onnx", **{ACCURACY_PROPERTY: stated})
+    with pytest.raises(ModelError, match=f"expected a number from 0 to 100, got '{stated}'"):
+        stated_accuracy_percent(path)
+
+
+def test_no_model_no_accuracy(tmp_path):
+    (tmp_path / "text.onnx").write_bytes(b"\xff" * 100)
+    for name in ("text.onnx", "absent.onnx"):
+        with pytest.raises(ModelError, match=f"{name}: expected an ONNX file"):
+            stated_accuracy_percent(tmp_path / name)
+
+
+def test_the_script_states_an_accuracy_and_leaves_the_rest(tmp_path, script):
+    with bundled_model() as (model, _):
+        copy = Path(shutil.copy(model, tmp_path))
+    script.state_accuracy(copy, 12.345)
+    assert stated_accuracy_percent(copy) == pytest.approx(12.345, abs=0.006)
+    before, after = onnx.load(model), onnx.load(copy)
+    assert after.graph == before.graph
+    for proto in (before, after):
+        kept = {entry.key: entry.value for entry in proto.metadata_props if entry.key != ACCURACY_PROPERTY}
+        onnx.helper.set_model_props(proto, kept)
+    assert after == before

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from fewflips.cli import calibration_command, flip_commands, gate_commands
+from fewflips.cli import calibration_command, demo_command, flip_commands, gate_commands, training_command
 from fewflips.version import __version__
 
 
@@ -16,7 +16,13 @@ def cli() -> None:
     """Make quantized networks cheaper to run on accelerators by flipping fewer bits in the datapath."""
 
 
-for command in (*flip_commands.COMMANDS, *gate_commands.COMMANDS, *calibration_command.COMMANDS):
+for command in (
+    *flip_commands.COMMANDS,
+    *demo_command.COMMANDS,
+    *gate_commands.COMMANDS,
+    *calibration_command.COMMANDS,
+    *training_command.COMMANDS,
+):
     cli.add_command(command)
 
 

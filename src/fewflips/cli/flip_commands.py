@@ -143,32 +143,6 @@ def accelerators(as_json: bool) -> None:
     show(lambda: json.dumps(records, indent=1), lambda: accelerator_table(machines), as_json)
 
 
-@click.command()
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("fewflips-demo"),
-    show_default=True,
-    metavar="DIR",
-    help="Folder for the results.",
-)
-@options.accelerator
-@options.seed
-@options.jobs
-@options.as_json
-def demo(output: Path, accelerator: str, seed: int, jobs: int, as_json: bool) -> None:
-    """Optimize the bundled MobileNetV2 (CIFAR-10, int8) with its sample inputs."""
-    from fewflips.bundled import bundled_model
-    from fewflips.optimization import optimize as run
-    from fewflips.report.files import check_writable
-
-    with bundled_model() as (model, samples), progress_bars() as progress:
-        check_writable(output, model)
-        result = run(model, accelerator, inputs=samples, seed=seed, jobs=jobs, progress=progress)
-        files = result.save(output)
-    _show_optimization(result, files, as_json)
-
-
 def _show_optimization(result: Optimization, files: tuple[Path, ...], json_wanted: bool) -> None:
     if json_wanted:
         write(result.report.model_dump_json(indent=1) + "\n")
@@ -179,4 +153,4 @@ def _show_optimization(result: Optimization, files: tuple[Path, ...], json_wante
     write(table + summary + "".join(f"wrote {file}\n" for file in files))
 
 
-COMMANDS = (measure, optimize, verify, accelerators, demo)
+COMMANDS = (measure, optimize, verify, accelerators)

@@ -13,9 +13,12 @@ from pydantic_core import core_schema
 from fewflips.atomic import atomic_write
 from fewflips.calibration.model import Calibration
 from fewflips.errors import FewflipsError
+from fewflips.report.demo_model import DemoReport
 from fewflips.report.energy_model import EnergyReport
 from fewflips.report.model import MeasureReport, OptimizeReport
 from fewflips.schedule import Schedule
+from fewflips.training.pareto_points import ParetoFront
+from fewflips.training.result import TrainingResult
 
 SCHEMAS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("report.schema.json", OptimizeReport),
@@ -23,6 +26,9 @@ SCHEMAS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("energy.schema.json", EnergyReport),
     ("calibration.schema.json", Calibration),
     ("schedule.schema.json", Schedule),
+    ("demo.schema.json", DemoReport),
+    ("training.schema.json", TrainingResult),
+    ("pareto.schema.json", ParetoFront),
 )
 """Every schema: its file name, and the model that it is made from."""
 

@@ -1,0 +1,123 @@
+"""What the cost of a one is worth, before anything is trained: energy of codes moved equally far.
+
+    python benchmarks/word_costs.py
+
+The bundled baseline's codes are moved to cheaper ones (`fewflips.training.assignment`), for several costs of a bit
+that is 1; the price of a flip is set, layer by layer, so that each layer's codes move by the same relative distance
+(root mean square). Such networks classify nothing; they show which codes a datapath likes. Each is ordered, and its
+energy simulated with glitches, in the machine `edge16`, built-in Nangate45 figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+import fewflips
+from fewflips.bundled import BundledPair, bundled_pair
+from fewflips.network_energy.record import EnergyReport
+from fewflips.training.assignment import nearest_codes
+from fewflips.training.export import to_onnx, write_onnx
+from fewflips.training.hamming_options import HammingOptions
+from fewflips.training.initial_weights import load_onnx_weights
+from fewflips.training.layer_costs import layer_costs
+from fewflips.training.networks import build_network
+from fewflips.training.networks.blocks import ImageClassifier
+from fewflips.training.quantize import quantize
+from fewflips.training.streaming import WeightStream, solve_orders, weight_streams
+from fewflips.training.weight_views import weight_views
+
+COSTS = (0.0, 0.1, 0.25, 0.5, 0.8, 1.2, 3.0)
+ROUNDS = 4
+"""Times the orders are solved anew for the moved codes."""
+
+
+def moved(stream: WeightStream, codes: NDArray[np.int16], price: float, ones: float) -> NDArray[np.int16]:
+    """Cheapest codes near the given ones, along the stream's orders."""
+    places = stream.ordered()
+    latent = codes.reshape(-1)[places].astype(np.float32)
+    costs = layer_costs(stream, HammingOptions(ones=ones), None).of_words(price)
+    result = np.empty_like(codes)
+    result.reshape(-1)[places] = nearest_codes(latent, np.ones_like(latent), costs)
+    return result
+
+
+def moved_by(stream: WeightStream, codes: NDArray[np.int16], distance: float, ones: float) -> NDArray[np.int16]:
+    """Codes moved by a relative distance: the price that does it, by bisection."""
+    low, high = 0.1, 1e5
+    for _ in range(14):
+        price = float(np.sqrt(low * high))
+        result = moved(stream, codes, price, ones)
+        away = np.sqrt(np.square(result.astype(float) - codes).mean() / np.square(codes.astype(float)).mean())
+        low, high = (price, high) if away < distance else (low, price)
+    return result
+
+
+def network(model: Path) -> ImageClassifier:
+    """The bundled network, to be changed."""
+    result = quantize(build_network("mobilenet_v2", width=0.5, classes=10, image_size=32, channels=3))
+    load_onnx_weights(result, model)
+    return result
+
+
+def assigned(model: Path, ones: float, distance: float) -> ImageClassifier:
+    """The network with its codes moved, and orders solved for the moved codes."""
+    subject = network(model)
+    streams = weight_streams(weight_views(subject), fewflips.load_accelerator("edge16"))
+    codes = [stream.view.integer_codes().numpy() for stream in streams]
+    present = codes
+    for _ in range(ROUNDS):
+        solve_orders(streams, present)
+        present = [moved_by(stream, layer, distance, ones) for stream, layer in zip(streams, codes, strict=True)]
+    for stream, layer in zip(streams, present, strict=True):
+        stream.view.assign_codes(torch.from_numpy(layer))
+    return subject
+
+
+def row(pair: BundledPair, natural: EnergyReport, ones: float, args: argparse.Namespace) -> tuple[str, ...]:
+    """One cost's figures, against the baseline in natural order."""
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / "moved.onnx"
+        write_onnx(to_onnx(assigned(pair.baseline, ones, args.distance)), model)
+        found = fewflips.optimize(model, "edge16", mode="schedule")
+        found.save(Path(folder) / "ordered")
+        after = fewflips.energy(
+            model,
+            "edge16",
+            schedule=Path(folder) / "ordered" / "schedule.json",
+            inputs=pair.samples,
+            options=fewflips.EnergyOptions(share=args.share),
+        )
+    ratios = [
+        before.inertial.data_pj / layer.inertial.data_pj
+        for before, layer in zip(natural.layers, after.layers, strict=True)
+    ]
+    flips = fewflips.measure(pair.baseline, "edge16").totals.weights.flips / found.report.totals.weights.optimized_flips
+    whole = natural.total.inertial.data_pj / after.total.inertial.data_pj
+    return f"{ones:g}", f"{flips:.2f}x", f"{whole:.2f}x", f"{np.mean(ratios):.2f}x"
+
+
+def main() -> None:
+    """Move, order, simulate, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--distance", type=float, default=0.35, help="relative distance of moved codes")
+    parser.add_argument("--share", type=float, default=0.03, help="share of the cycles to simulate")
+    args = parser.parse_args()
+    table = Table("cost of a one, in flips", "weight flips, fewer", "data energy, less", "mean of layers")
+    with bundled_pair() as pair:
+        options = fewflips.EnergyOptions(share=args.share)
+        natural = fewflips.energy(pair.baseline, "edge16", inputs=pair.samples, options=options)
+        for ones in COSTS:
+            table.add_row(*row(pair, natural, ones, args))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Reproduction of the paper's result: train, measure, simulate, and write the tables (docs/results)."""

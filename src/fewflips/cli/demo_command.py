@@ -1,0 +1,48 @@
+"""The command that shows what the package does, on the networks that come with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from fewflips.cli import options
+from fewflips.cli.console import progress_bars, rendered, write
+
+# Everything heavy is imported inside the command, so that --help answers at once.
+
+
+@click.command()
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("fewflips-demo"),
+    show_default=True,
+    metavar="DIR",
+    help="Folder for the results: the HD-trained network's, and inside it `baseline` for the other's.",
+)
+@options.accelerator
+@options.seed
+@options.jobs
+@options.as_json
+def demo(output: Path, accelerator: str, seed: int, jobs: int, as_json: bool) -> None:
+    """Compare the bundled MobileNetV2 (CIFAR-10, int8) with one trained for few flips, before and after ordering.
+
+    Where the extra `gates` is installed, energy is simulated at gate level, too, on a sample of the cycles.
+    """
+    from fewflips.bundled import bundled_pair
+    from fewflips.demonstration import check_demo_writable, demonstrate
+    from fewflips.report.demo_table import demo_headline, demo_table
+
+    with bundled_pair() as pair, progress_bars() as progress:
+        check_demo_writable(output, pair)
+        shown = demonstrate(pair, accelerator, seed=seed, jobs=jobs, progress=progress)
+        files = shown.save(output)
+    if as_json:
+        write(shown.report.model_dump_json(indent=1) + "\n")
+        return
+    text = rendered(demo_table(shown.report)) + rendered(demo_headline(shown.report))
+    write(text + "".join(f"wrote {file}\n" for file in files))
+
+
+COMMANDS = (demo,)

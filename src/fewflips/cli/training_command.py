@@ -1,0 +1,137 @@
+"""The command that trains networks."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fewflips.cli import options
+from fewflips.cli.console import progress_bars, rendered, write
+
+if TYPE_CHECKING:
+    from fewflips.training.config import TrainingConfig
+
+# Everything heavy is imported inside the command, so that --help answers at once.
+
+
+@click.command()
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="What to train, in YAML or TOML (docs/training.md).",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder for the network, checkpoints and metrics, in place of the file's.",
+)
+@click.option("--resume", is_flag=True, help="Go on from the folder's checkpoint, where it has one.")
+@click.option("--seed", type=click.IntRange(min=0), help="In place of the file's.")
+@click.option("--threads", type=click.IntRange(min=1), help="Of PyTorch, in place of the file's.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="In place of the file's.")
+@click.option(
+    "--pareto",
+    metavar="STRENGTHS",
+    help="Train once for each of these strengths of the HD term, from the same float network, and compare accuracy "
+    "with flips and energy: e.g. 0,0.1,0.3,1.",
+)
+@click.option("--energy", "with_energy", is_flag=True, help="With --pareto: simulate energy, gate by gate, too.")
+@options.as_json
+def train(
+    config_file: Path,
+    output: Path | None,
+    resume: bool,
+    seed: int | None,
+    threads: int | None,
+    device: str | None,
+    pareto: str | None,
+    with_energy: bool,
+    as_json: bool,
+) -> None:
+    """Train a quantized network for few bit flips, and export it to ONNX."""
+    given = {"output": output, "seed": seed, "threads": threads, "device": device}
+    if with_energy and pareto is None:
+        raise click.UsageError("--energy: expected with --pareto; for one model there is `fewflips energy`.")
+    config = _configuration(config_file, given)
+    words = ["fewflips", "train", "--config", str(config_file)]
+    for name, value in given.items():
+        words += [f"--{name}", str(value)] if value is not None else []
+    words += ["--pareto", pareto] if pareto is not None else []
+    words += ["--energy"] if with_energy else []
+    try:
+        if pareto is None:
+            _train_one(config, resume, as_json)
+        else:
+            _train_row(config, pareto, with_energy, resume, as_json)
+    except KeyboardInterrupt:
+        click.echo(f"stopped; to go on: {shlex.join([*words, '--resume'])}", err=True)
+        raise
+
+
+def _configuration(file: Path, given: dict[str, Any]) -> TrainingConfig:
+    """The file's configuration with what the command line says instead."""
+    _require_torch()
+    from fewflips.training.config import load_config
+
+    return load_config(file, {name: value for name, value in given.items() if value is not None})
+
+
+def _require_torch() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("torch") is None:
+        from fewflips.errors import ToolError
+
+        raise ToolError("training needs PyTorch, which is not installed: pip install 'fewflips[train]'")
+
+
+def _train_one(config: TrainingConfig, resume: bool, as_json: bool) -> None:
+    from fewflips.training.table import training_table
+    from fewflips.training.trainer import train as run
+
+    with progress_bars() as progress:
+        result = run(config, resume=resume, progress=progress, on_epoch=_say_epoch)
+    for warning in result.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    if as_json:
+        write(result.model_dump_json(indent=1) + "\n")
+        return
+    names = ("model.onnx", "result.json") if result.model_sha256 else ("float.pt", "result.json")
+    write(rendered(training_table(result)) + _written(config.output, *names))
+
+
+def _train_row(config: TrainingConfig, strengths: str, with_energy: bool, resume: bool, as_json: bool) -> None:
+    from fewflips.training.pareto import parse_strengths, trace_pareto
+    from fewflips.training.table import pareto_table
+
+    chosen = parse_strengths(strengths)
+    with progress_bars() as progress:
+        front = trace_pareto(config, chosen, energy=with_energy, resume=resume, progress=progress, on_epoch=_say_epoch)
+    if as_json:
+        write(front.model_dump_json(indent=1) + "\n")
+        return
+    write(rendered(pareto_table(front)) + _written(config.output, "pareto.json", "pareto.svg", "pareto.png"))
+
+
+def _written(folder: Path | None, *names: str) -> str:
+    return "".join(f"wrote {folder / name}\n" for name in names) if folder else ""
+
+
+def _say_epoch(figures: dict[str, Any]) -> None:
+    losses = ", ".join(f"{name} {value:.4g}" for name, value in figures["losses"].items())
+    click.echo(
+        f"{figures['stage']} epoch {figures['epoch']}/{figures['epochs']}: loss {losses}; accuracy "
+        f"{figures['train_accuracy_percent']:.2f} % training, {figures['test_accuracy_percent']:.2f} % test; "
+        f"{figures['seconds']:.0f} s",
+        err=True,
+    )
+
+
+COMMANDS = (train,)

@@ -1,0 +1,180 @@
+"""Checkpoints: written whole or not at all, read as tensors and plain values only."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from fewflips.atomic import atomic_write
+from fewflips.errors import InputError
+
+FORMAT, VERSION = "fewflips-checkpoint", 1
+_MAY_DIFFER = ("output", "checkpoint_every", "tensorboard", "dataset.path")
+_LARGEST_MESSAGE = 200
+
+
+def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a checkpoint; the one before it stays until this one is complete.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    content : mapping
+        Tensors and plain values, nested.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written; the one before it is still there then.
+    """
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, "version": VERSION, **content}, buffer)
+    atomic_write(path, buffer.getvalue())
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint without running anything that it may hold.
+
+    Parameters
+    ----------
+    path : Path
+        A file of PyTorch.
+
+    Returns
+    -------
+    dict
+        Its content, with tensors on the CPU.
+
+    Raises
+    ------
+    InputError
+        If it is missing or damaged, holds anything but tensors and plain values, or is no dictionary.
+    """
+    if not os.path.isfile(path):
+        raise InputError(f"{path}: expected a checkpoint, found no such file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on the age of the pickle's protocol
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file raises whatever zipfile, pickle and torch come upon
+        asked = re.search(r"GLOBAL (\S+)", str(error))
+        if asked:
+            raise InputError(
+                f"{path}: expected a checkpoint of tensors and plain values, got one that asks for "
+                f"{asked[1][:_LARGEST_MESSAGE]}, which is not loaded: it may be hostile"
+            ) from error
+        raise InputError(
+            f"{path}: expected a checkpoint of tensors and plain values, got a file that is damaged or holds other "
+            "objects, which are not loaded"
+        ) from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a checkpoint of fewflips, got {type(content).__name__}")
+    return content
+
+
+def load_run(path: Path) -> dict[str, Any]:
+    """Read the checkpoint of a run that :func:`fewflips.training.train` wrote.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    dict
+        Its content.
+
+    Raises
+    ------
+    InputError
+        As :func:`load_checkpoint`; and if another program wrote it.
+    """
+    content = load_checkpoint(path)
+    if content.get("format") != FORMAT or content.get("version") != VERSION:
+        raise InputError(
+            f"{path}: expected a checkpoint of fewflips, version {VERSION}, got "
+            f"{str(content.get('format'))[:_LARGEST_MESSAGE]}, version {str(content.get('version'))[:20]}"
+        )
+    return content
+
+
+def check_same_run(path: Path, saved: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Refuse to go on with a checkpoint of another configuration.
+
+    Parameters
+    ----------
+    path : Path
+        Of the checkpoint, for the message.
+    saved, config : mapping
+        The configuration in the checkpoint, and the one asked for.
+
+    Raises
+    ------
+    InputError
+        If they differ in anything that changes the result.
+    """
+    before, now = _leaves(saved), _leaves(config)
+    for name in sorted(before.keys() | now.keys()):
+        if name not in _MAY_DIFFER and before.get(name) != now.get(name):
+            raise InputError(
+                f"{path}: expected a checkpoint of a run with {name} {now.get(name)}, got one with "
+                f"{before.get(name)}: resume with the configuration that it was made with, or choose another output"
+            )
+
+
+def load_weights(path: Path, network: nn.Module, state: Any) -> None:
+    """Put the weights of a checkpoint into a network.
+
+    Parameters
+    ----------
+    path : Path
+        Of the checkpoint, for the message.
+    network : nn.Module
+        Of the architecture that the checkpoint is expected to be of; it is changed.
+    state : object
+        What the checkpoint holds as the network's state.
+
+    Raises
+    ------
+    InputError
+        If it is of another architecture; the message names the first tensor that differs.
+    """
+    if not isinstance(state, dict):
+        raise InputError(f"{path}: expected the weights of a network, got {type(state).__name__}")
+    expected = network.state_dict()
+    for name in (*expected, *state):
+        got, wanted = _described(state.get(name)), _described(expected.get(name))
+        if got != wanted and not name.endswith("code_shift"):  # layers make room for their code shift themselves
+            raise InputError(
+                f"{path}: expected a checkpoint of this network, with {name} {wanted}, got {got}: "
+                "it is of another architecture or width"
+            )
+    try:
+        network.load_state_dict(state)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        raise InputError(f"{path}: expected a checkpoint of this network: {' '.join(str(error).split())}") from error
+
+
+def _leaves(content: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(content, Mapping):
+        return {prefix: content}
+    leaves: dict[str, Any] = {}
+    for key, value in content.items():
+        leaves |= _leaves(value, f"{prefix}.{key}" if prefix else str(key))
+    return leaves
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, torch.Tensor):
+        return f"of shape {list(value.shape)}"
+    return "missing" if value is None else f"of type {type(value).__name__}"

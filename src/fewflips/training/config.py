@@ -1,0 +1,322 @@
+"""The configuration of a training run, and the file that it is read from."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+
+from fewflips.accelerator.machine import describe_validation_error
+from fewflips.errors import InputError
+from fewflips.training.hamming_options import HammingOptions
+
+_LARGEST_BYTES = 1 << 20
+_MANY = 1_000_000
+"""No run has as many epochs, images in a batch or steps between checkpoints: a slip of the pen."""
+
+Bits = Annotated[int, Field(ge=2, le=8)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Epochs = Annotated[int, Field(ge=0, le=_MANY)]
+Batch = Annotated[int, Field(ge=1, le=_MANY)]
+LearningRate = Annotated[float, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A part of the configuration: immutable, finite numbers, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class NetworkOptions(Section):
+    """What is trained.
+
+    Attributes
+    ----------
+    name : {"mobilenet_v2", "resnet"}
+        The architecture.
+    width : float
+        Multiplier of all channels.
+    early_strides : bool or None
+        MobileNetV2: whether the stem halves the image, which takes a quarter of the work; None: it does.
+    depth : int or None
+        ResNet: 6 n + 2 layers; None: 20.
+    """
+
+    name: Literal["mobilenet_v2", "resnet"] = "mobilenet_v2"
+    width: Annotated[float, Field(gt=0, le=100)] = 0.5
+    early_strides: bool | None = None
+    depth: Annotated[int, Field(ge=8)] | None = None
+
+
+class DatasetOptions(Section):
+    """What it is trained with.
+
+    Attributes
+    ----------
+    name : {"cifar10", "fashion-mnist", "folder"}
+        Kind of dataset.
+    path : Path
+        File or folder; a relative one starts at the current folder.
+    image_size : int
+        Height and width that images of a folder are resized to; the other datasets have their own.
+    """
+
+    name: Literal["cifar10", "fashion-mnist", "folder"] = "cifar10"
+    path: Path
+    image_size: Annotated[int, Field(ge=8, le=1024)] = 32
+
+
+class AugmentationOptions(Section):
+    """How training images are varied.
+
+    Attributes
+    ----------
+    padding : int
+        Pixels by which an image may be shifted in each direction; the rest is filled with grey.
+    flip : bool
+        Whether half of the images are mirrored, left to right.
+    """
+
+    padding: Annotated[int, Field(ge=0, le=64)] = 4
+    flip: bool = True
+
+
+class InitialOptions(Section):
+    """Where the quantized stage starts, in place of a float stage of this run.
+
+    Attributes
+    ----------
+    checkpoint : Path or None
+        ``float.pt`` of another run, or its output folder: both runs start from the same float network.
+    onnx : Path or None
+        A quantized network that fewflips has exported.
+    """
+
+    checkpoint: Path | None = None
+    onnx: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if (self.checkpoint is None) == (self.onnx is None):
+            raise ValueError("expected either checkpoint or onnx")
+        return self
+
+
+class FloatStage(Section):
+    """Training in float, with batch normalization: SGD with Nesterov momentum 0.9.
+
+    Attributes
+    ----------
+    epochs : int
+        Passes over the training images.
+    learning_rate : float
+        At its peak; it rises linearly, then falls along half a cosine to zero.
+    warmup : float
+        Share of the stage in which it rises.
+    weight_decay : float
+        Of weights; biases and batch normalization have none.
+    batch : int
+        Images a step.
+    label_smoothing : float
+        Share of the target spread over all classes.
+    """
+
+    epochs: Epochs = 14
+    learning_rate: LearningRate = 0.1
+    warmup: Share = 0.1
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    batch: Batch = 128
+    label_smoothing: Share = 0.1
+
+
+class DistillationOptions(Section):
+    """Training towards the outputs of a teacher (Hinton et al., 2015, arXiv 1503.02531).
+
+    Attributes
+    ----------
+    teacher : {"float", "quantized"}
+        The network at the start of the quantized stage: before or after quantization.
+    temperature : float
+        What logits are divided by.
+    weight : float
+        Share of the distillation term in the loss; the task's labels have the rest.
+    """
+
+    teacher: Literal["float", "quantized"] = "float"
+    temperature: Annotated[float, Field(gt=0)] = 4.0
+    weight: Annotated[float, Field(gt=0, le=1)] = 0.5
+
+
+class QuantizedStage(Section):
+    """Training with fake quantization, batch normalization folded.
+
+    Attributes
+    ----------
+    epochs : int
+        Passes over the training images; 0 calibrates the ranges of activations and trains nothing.
+    learning_rate : float
+        At its peak; after the warm-up it falls along half a cosine to zero.
+    warmup : float
+        Share of the stage in which it rises.
+    optimizer : {"adam", "sgd"}
+        Adam, or SGD with Nesterov momentum 0.9.
+    weight_decay : float
+        Of weights; biases have none.
+    weight_bits : int or dict of str to int
+        2 to 8, of all layers; or by patterns of layers' names (``*`` and ``?``), of which the first that fits
+        counts; layers that none fits have 8.
+    activation_bits : int
+        8: activations are exported as uint8.
+    learned_scales : bool
+        Whether scales of weights are learned (LSQ, Esser et al., 2020) or kept as quantization found them.
+    distillation : DistillationOptions or None
+        Training towards a teacher's outputs, too.
+    batch : int
+        Images a step.
+    label_smoothing : float
+        Share of the target spread over all classes.
+    """
+
+    epochs: Epochs = 3
+    learning_rate: LearningRate = 2e-4
+    warmup: Share = 0.0
+    optimizer: Literal["adam", "sgd"] = "adam"
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    weight_bits: Bits | dict[str, Bits] = 8
+    activation_bits: Annotated[int, Field(ge=8, le=8)] = 8
+    learned_scales: bool = False
+    distillation: DistillationOptions | None = None
+    batch: Batch = 128
+    label_smoothing: Share = 0.1
+
+
+class TrainingConfig(Section):
+    """A training run.
+
+    Attributes
+    ----------
+    network, dataset, augmentation
+        What is trained, and with what.
+    initial : InitialOptions or None
+        Where the quantized stage starts; None: at this run's own float stage.
+    float_stage : FloatStage
+        First stage; left out where `initial` is given.
+    quantized_stage : QuantizedStage or None
+        Second stage; None: training ends in float, and nothing is exported.
+    hamming : HammingOptions or None
+        The HD term of the quantized stage; None: a baseline without it.
+    seed : int
+        Of every random choice.
+    threads : int or None
+        Of PyTorch; None: as many as PyTorch takes. On a CPU, the same number gives the same result.
+    device : {"auto", "cpu", "cuda"}
+        Where to train; auto: CUDA where there is a device.
+    precision : {"auto", "float32", "float16", "bfloat16"}
+        Of the products in the forward and backward pass; auto: float16 on CUDA, float32 on a CPU.
+    checkpoint_every : int
+        Steps between checkpoints; there is one at the end of each epoch, too.
+    tensorboard : bool
+        Whether to write TensorBoard events, too, where it is installed.
+    output : Path or None
+        Folder of the results; the command's ``--output`` comes first.
+    """
+
+    network: NetworkOptions = NetworkOptions()
+    dataset: DatasetOptions
+    augmentation: AugmentationOptions = AugmentationOptions()
+    initial: InitialOptions | None = None
+    float_stage: FloatStage = FloatStage()
+    quantized_stage: QuantizedStage | None = QuantizedStage()
+    hamming: HammingOptions | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    checkpoint_every: Annotated[int, Field(ge=1, le=_MANY)] = 200
+    tensorboard: bool = True
+    output: Path | None = None
+
+    @field_validator("quantized_stage")
+    @classmethod
+    def _has_a_start(cls, stage: QuantizedStage | None, info: ValidationInfo) -> QuantizedStage | None:
+        initial = info.data.get("initial")
+        if initial is not None and stage is None:
+            raise ValueError("expected a quantized stage after `initial`")
+        teacher = stage.distillation.teacher if stage and stage.distillation else None
+        if initial is not None and initial.onnx is not None and teacher == "float":
+            raise ValueError("distillation.teacher: expected quantized where the run starts from initial.onnx")
+        return stage
+
+    @field_validator("hamming")
+    @classmethod
+    def _has_a_stage(cls, hamming: HammingOptions | None, info: ValidationInfo) -> HammingOptions | None:
+        stage = info.data.get("quantized_stage", QuantizedStage())  # missing where it is itself not valid
+        if hamming is not None and (stage is None or stage.epochs == 0):
+            raise ValueError("expected a quantized_stage with at least one epoch for the HD term to act in")
+        return hamming
+
+
+def load_config(path: str | Path, instead: Mapping[str, Any] | None = None) -> TrainingConfig:
+    """Read a configuration.
+
+    Parameters
+    ----------
+    path : str or Path
+        A YAML file, or a TOML file named ``*.toml``.
+    instead : mapping of str to object, optional
+        Values that replace the file's, by their names at the top level.
+
+    Returns
+    -------
+    TrainingConfig
+        The validated configuration.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or the configuration is not possible; the message names the field.
+    """
+    text = _read(Path(path))
+    try:
+        content: Any = tomllib.loads(text) if str(path).endswith(".toml") else yaml.safe_load(text)
+    except (yaml.YAMLError, tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        kind = "TOML" if str(path).endswith(".toml") else "YAML"
+        raise InputError(f"{path}: not valid {kind}: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected keys such as network, dataset, float_stage; got {type(content).__name__}")
+    try:
+        return TrainingConfig.model_validate(content | dict(instead or {}))
+    except ValidationError as error:
+        raise InputError(f"{path}: {describe_validation_error(error)}") from error
+
+
+def config_yaml(config: TrainingConfig) -> str:
+    """A configuration as YAML, with every default written out.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        The configuration.
+
+    Returns
+    -------
+    str
+        What :func:`load_config` reads back as the same configuration.
+    """
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def _read(path: Path) -> str:
+    if not os.path.isfile(path):  # False for names that no file can have
+        raise InputError(f"{path}: expected a YAML or TOML file with the training's configuration, found none")
+    try:
+        if path.stat().st_size > _LARGEST_BYTES:
+            raise InputError(f"{path}: expected a configuration of at most {_LARGEST_BYTES} bytes")
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as UTF-8 text: {error}") from error

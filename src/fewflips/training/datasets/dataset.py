@@ -1,0 +1,166 @@
+"""Labelled images in memory, and the checks that every source of them goes through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fewflips.errors import InputError
+
+MAX_BYTES = 8 * 2**30
+"""Datasets that would take more memory than this, in bytes, are refused."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Labelled images.
+
+    Parameters
+    ----------
+    images : Tensor of uint8, shape (count, height, width, channels)
+        Pixels.
+    labels : Tensor of int64, shape (count,)
+        Class of each image, from 0.
+    """
+
+    images: Tensor = field(repr=False)
+    labels: Tensor = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device) -> Split:
+        """The same on a device."""
+        return Split(self.images.to(device), self.labels.to(device))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images to train with and images to test with.
+
+    Parameters
+    ----------
+    name : str
+        For reports.
+    train, test : Split
+        Both parts; images of one shape.
+    classes : tuple of str
+        Name of each label.
+    """
+
+    name: str
+    train: Split
+    test: Split
+    classes: tuple[str, ...]
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of every image."""
+        height, width, channels = self.train.images.shape[1:]
+        return height, width, channels
+
+    def to(self, device: torch.device) -> Dataset:
+        """The same on a device."""
+        return Dataset(self.name, self.train.to(device), self.test.to(device), self.classes)
+
+
+def checked_split(
+    source: Path | str, images: NDArray[np.uint8], labels: NDArray[np.integer], classes: int, advice: str
+) -> Split:
+    """A split whose labels fit its images and classes.
+
+    Parameters
+    ----------
+    source : Path or str
+        Where the images come from, for the message.
+    images : ndarray of uint8, shape (count, height, width, channels)
+        Pixels; taken over without a copy where they can be written.
+    labels : ndarray of integers, shape (count,)
+        Class of each image.
+    classes : int
+        Labels are to be 0 .. classes - 1.
+    advice : str
+        What to do where they do not fit.
+
+    Returns
+    -------
+    Split
+        At least one image.
+
+    Raises
+    ------
+    InputError
+        If counts differ, there is no image, or a label is out of range.
+    """
+    if labels.ndim != 1 or len(images) != len(labels):
+        raise InputError(
+            f"{source}: expected one label for each of {len(images)} images, got labels of shape "
+            f"{list(labels.shape)}: {advice}"
+        )
+    if len(labels) == 0:
+        raise InputError(f"{source}: expected images, got none: {advice}")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise InputError(
+            f"{source}: expected labels from 0 to {classes - 1}, got {labels.min()} to {labels.max()}: {advice}"
+        )
+    return Split(
+        torch.from_numpy(np.require(images, requirements=["W", "C"])), torch.from_numpy(labels.astype(np.int64))
+    )
+
+
+def check_memory(source: Path | str, size: int) -> None:
+    """Refuse what does not fit in memory before any of it is allocated.
+
+    Parameters
+    ----------
+    source : Path or str
+        For the message.
+    size : int
+        Bytes that the dataset would take.
+
+    Raises
+    ------
+    InputError
+        If that is more than :data:`MAX_BYTES`.
+    """
+    if size > MAX_BYTES:
+        raise InputError(
+            f"{source}: expected a dataset of at most {MAX_BYTES / 2**30:g} GiB in memory, got {size / 2**30:.3g} GiB: "
+            "take fewer or smaller images"
+        )
+
+
+def read_bytes(path: Path, advice: str, largest: int = MAX_BYTES) -> bytes:
+    """The content of a file of a dataset.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    advice : str
+        What to do where it is missing.
+    largest : int
+        Larger files are refused.
+
+    Returns
+    -------
+    bytes
+        All of it.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or is too large.
+    """
+    try:
+        size = path.stat().st_size
+        if size > largest:
+            raise InputError(f"{path}: expected a file of at most {largest} bytes, got {size}: {advice}")
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}: {advice}") from error

@@ -1,0 +1,109 @@
+"""Reading a pickle of plain data and byte arrays, and refusing every other one.
+
+A pickle is a program: it can call whatever its classes lead to. Here the only names that it may use are those by
+which NumPy pickles an array, which lead to stand-ins that note what they are given (NumPy's own unpickling is never
+reached), and the one by which Python 3 writes bytes for Python 2.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewflips.errors import InputError
+
+
+def load_plain_pickle(data: bytes, name: str) -> Any:
+    """The content of a pickle of dicts, lists, tuples, numbers, bytes, strings and uint8 arrays.
+
+    Parameters
+    ----------
+    data : bytes
+        The pickle; of Python 2, too, whose strings become bytes.
+    name : str
+        Of the file, for messages.
+
+    Returns
+    -------
+    object
+        The content. Arrays are ndarrays of uint8, in dictionaries at the top level only; elsewhere they are left
+        as they were noted.
+
+    Raises
+    ------
+    InputError
+        If the pickle is damaged, or asks for anything else.
+    """
+    try:
+        content = _PlainUnpickler(io.BytesIO(data), encoding="bytes").load()
+        if isinstance(content, dict):
+            return {key: _as_array(value) if isinstance(value, _Array) else value for key, value in content.items()}
+        return content
+    except _ForbiddenName as error:
+        raise InputError(
+            f"{name}: expected a pickle of plain data and arrays, got one that asks for {error}, which is not loaded: "
+            "it may be hostile"
+        ) from error
+    except Exception as error:  # a damaged pickle raises whatever its opcodes lead to
+        detail = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{name}: expected a pickle, got a damaged file: {detail}: download the file again") from error
+
+
+class _ForbiddenName(Exception):
+    """A name that no plain pickle needs."""
+
+
+class _Noted:
+    """An object of NumPy's that is not made: its arguments and its state."""
+
+    state: Any = None
+
+    def __init__(self, *arguments: Any) -> None:
+        self.arguments = arguments
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+class _Type(_Noted):
+    """A stand-in for ``numpy.dtype``."""
+
+
+class _Array(_Noted):
+    """A stand-in for what ``numpy._reconstruct`` returns."""
+
+
+def _latin_1(text: str, _: str = "latin1") -> bytes:
+    """A stand-in for ``codecs.encode``, which could be asked for other, costlier codecs."""
+    return text.encode("latin1")
+
+
+_STAND_INS: dict[tuple[str, str], Any] = {
+    ("numpy.core.multiarray", "_reconstruct"): _Array,
+    ("numpy._core.multiarray", "_reconstruct"): _Array,
+    ("numpy", "ndarray"): None,
+    ("numpy", "dtype"): _Type,
+    ("_codecs", "encode"): _latin_1,
+}
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _STAND_INS:
+            raise _ForbiddenName(f"{module}.{name}"[:100])
+        return _STAND_INS[module, name]
+
+
+def _as_array(noted: _Array) -> NDArray[np.uint8]:
+    """The array of bytes that a noted state describes: (version, shape, type, column order, bytes)."""
+    _, shape, dtype, column_order, content = noted.state
+    if not isinstance(dtype, _Type) or dtype.arguments[0] not in (b"u1", "u1") or column_order:
+        raise ValueError("an array that is not of bytes, row by row")
+    if len(content) != math.prod(shape):
+        raise ValueError(f"an array of shape {shape} with {len(content)} bytes")
+    return np.frombuffer(content, dtype=np.uint8).reshape(shape)

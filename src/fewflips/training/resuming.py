@@ -1,0 +1,128 @@
+"""What a run's folder holds of an earlier run, and whether this one may go on with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from fewflips.accelerator.machine import describe_validation_error
+from fewflips.errors import InputError
+from fewflips.training.checkpoints import check_same_run, load_checkpoint, load_run
+from fewflips.training.config import TrainingConfig
+
+CHECKPOINT, FLOAT_CHECKPOINT = "checkpoint.pt", "float.pt"
+_PARTS = (
+    "config",
+    "epochs",
+    "accuracies",
+    "stage",
+    "epoch",
+    "step",
+    "network",
+    "optimizer",
+    "scaler",
+    "teacher",
+    "hamming",
+    "random",
+    "tally",
+)
+_OPEN = {"threads": None, "device": "auto", "precision": "auto"}
+
+
+def saved_run(folder: Path, *, resume: bool) -> dict[str, Any] | None:
+    """The checkpoint in a run's folder.
+
+    Parameters
+    ----------
+    folder : Path
+        May be missing.
+    resume : bool
+        Whether an earlier run is to go on.
+
+    Returns
+    -------
+    dict or None
+        None where there is none.
+
+    Raises
+    ------
+    InputError
+        If there is one and `resume` was not asked for, or it cannot be used.
+    """
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return None
+    if not resume:
+        raise InputError(
+            f"{path}: is the checkpoint of an earlier run and would be replaced: give --resume to go on with it, or "
+            "choose another output"
+        )
+    saved = load_run(path)
+    missing = [part for part in _PARTS if part not in saved]
+    if missing or not isinstance(saved["config"], dict):
+        raise InputError(f"{path}: expected a checkpoint of a run, got one without {', '.join(missing) or 'config'}")
+    return saved
+
+
+def as_before(config: TrainingConfig, saved: dict[str, Any], folder: Path) -> TrainingConfig:
+    """What a configuration leaves open (threads, device, precision), as the checkpoint has it.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        As it was given.
+    saved : dict
+        From :func:`saved_run`.
+    folder : Path
+        Of the run.
+
+    Returns
+    -------
+    TrainingConfig
+        The same run as the checkpoint's.
+
+    Raises
+    ------
+    InputError
+        If it is another run; the message names the first difference.
+    """
+    kept = {name: saved["config"].get(name) for name, value in _OPEN.items() if getattr(config, name) == value}
+    try:
+        same = TrainingConfig.model_validate(config.model_dump() | kept)
+    except ValidationError as error:
+        raise InputError(f"{folder / CHECKPOINT}: {describe_validation_error(error)}") from error
+    check_same_run(folder / CHECKPOINT, saved["config"], same.model_dump(mode="json"))
+    return same
+
+
+def float_weights(path: Path) -> Any:
+    """Weights at the end of another run's float stage.
+
+    Parameters
+    ----------
+    path : Path
+        ``float.pt`` of a run, the folder that holds it, or a checkpoint of ``scripts/train_bundled_model.py``.
+
+    Returns
+    -------
+    object
+        What the file holds as the network's state.
+
+    Raises
+    ------
+    InputError
+        If it is missing, damaged, or another kind of checkpoint.
+    """
+    file = path / FLOAT_CHECKPOINT if path.is_dir() else path
+    try:
+        content = load_checkpoint(file)
+    except InputError as error:
+        raise InputError(f"initial.checkpoint: {error}") from error
+    if content.get("stage") != "float" or not (content.get("finished") or "model" in content):
+        raise InputError(
+            f"initial.checkpoint: {file}: expected the {FLOAT_CHECKPOINT} of a run, written at the end of its float "
+            "stage, got another checkpoint"
+        )
+    return content.get("network", content.get("model"))

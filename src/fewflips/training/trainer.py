@@ -1,0 +1,327 @@
+"""Train a network: a float stage, quantization, a quantized stage, and a model to use."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fewflips.atomic import atomic_write
+from fewflips.errors import InputError, OutputError, RuntimeFailure
+from fewflips.progress import Progress
+from fewflips.training.augmentation import augment, to_input
+from fewflips.training.checkpoints import load_weights, save_checkpoint
+from fewflips.training.config import QuantizedStage, TrainingConfig, config_yaml, load_config
+from fewflips.training.datasets import Dataset, load_dataset
+from fewflips.training.environment import environment, resolved, threads
+from fewflips.training.evaluation import accuracy_percent
+from fewflips.training.finishing import finish
+from fewflips.training.initial_weights import load_onnx_weights
+from fewflips.training.learning_rate import Schedule
+from fewflips.training.loop import Stage, StageLoop, Surroundings
+from fewflips.training.losses import Distillation, HammingTerm, Objective
+from fewflips.training.metrics import Figures, Metrics
+from fewflips.training.networks import build_network
+from fewflips.training.networks.blocks import ImageClassifier
+from fewflips.training.optimizers import make_optimizer
+from fewflips.training.quantize import calibrate, quantize, widen_ranges
+from fewflips.training.result import TrainingResult, read_result
+from fewflips.training.resuming import CHECKPOINT, FLOAT_CHECKPOINT, as_before, float_weights, saved_run
+
+CALIBRATION_BATCHES = 20
+QUANTIZED_SEED = 1000
+"""Seeds of the quantized stage start so far from those of the float stage."""
+
+
+def train(
+    config: TrainingConfig | str | Path,
+    *,
+    output: str | Path | None = None,
+    resume: bool = False,
+    dataset: Dataset | None = None,
+    progress: Progress | None = None,
+    on_epoch: Callable[[Figures], None] | None = None,
+) -> TrainingResult:
+    """Train a network and export it.
+
+    Parameters
+    ----------
+    config : TrainingConfig, str or Path
+        What to do, or a file that says it.
+    output : str or Path, optional
+        Folder of the results, in place of the configuration's.
+    resume : bool
+        Go on from the folder's checkpoint, if it has one. The result is the same, bit for bit, as that of a run
+        that was never stopped.
+    dataset : Dataset, optional
+        Images, where they are in memory already; by default those that the configuration names.
+    progress : callable, optional
+        Called as ``progress(phase, done, total)`` after each step.
+    on_epoch : callable, optional
+        Called with the figures of each epoch.
+
+    Returns
+    -------
+    TrainingResult
+        Accuracies and where they come from. The folder holds ``model.onnx``, ``samples.npz``, ``checkpoint.pt``,
+        ``float.pt``, ``metrics.jsonl``, ``config.yaml`` and ``result.json``.
+
+    Raises
+    ------
+    FewflipsError
+        If the configuration, the dataset or a checkpoint cannot be used, the loss becomes NaN or infinite, or a
+        file cannot be written.
+    """
+    config = config if isinstance(config, TrainingConfig) else load_config(config)
+    folder = _folder(config, output)
+    saved = saved_run(folder, resume=resume)
+    if saved is not None:
+        config = as_before(config, saved, folder)
+        finished = read_result(folder)
+        if finished is not None:
+            return finished
+    config = resolved(config)
+    with threads(config.threads or 1):
+        try:
+            return _Run(config, folder, dataset or load_dataset(config.dataset), saved, progress, on_epoch).run()
+        except torch.OutOfMemoryError as error:
+            raise RuntimeFailure("out of memory on the device: choose a smaller batch or network") from error
+
+
+def _folder(config: TrainingConfig, output: str | Path | None) -> Path:
+    chosen = output or config.output
+    if chosen is None:
+        raise InputError("output: expected a folder for the results, got none: give --output, or output in the file")
+    return Path(chosen)
+
+
+def _plain(config: TrainingConfig) -> dict[str, Any]:
+    return config.model_dump(mode="json")
+
+
+@dataclass
+class _Run:
+    """A run under way."""
+
+    config: TrainingConfig
+    folder: Path
+    dataset: Dataset
+    saved: dict[str, Any] | None
+    progress: Progress | None
+    on_epoch: Callable[[Figures], None] | None
+    accuracies: dict[str, float | None] = field(default_factory=dict)
+
+    def run(self) -> TrainingResult:
+        """All stages, then the files."""
+        self._check()
+        self._open()
+        try:
+            network = self._float_network()
+            if self.config.quantized_stage is not None:
+                network = self._quantized_network(network, self.config.quantized_stage)
+        finally:
+            self.around.metrics.close()
+        return finish(self.config, self.folder, self.dataset, network, self.accuracies, self.around)
+
+    def _check(self) -> None:
+        """Find out now what would fail hours later."""
+        height, width, _ = self.dataset.image_shape
+        if height != width:
+            raise InputError(f"dataset: expected square images, got {height} x {width}: resize them")
+        stages = {"float_stage": self.config.float_stage, "quantized_stage": self.config.quantized_stage}
+        for name, stage in stages.items():
+            if stage is not None and stage.batch > len(self.dataset.train):
+                raise InputError(
+                    f"{name}.batch: expected at most {len(self.dataset.train)}, the number of training images, got "
+                    f"{stage.batch}"
+                )
+        if self.config.hamming is not None:
+            from fewflips.accelerator import load_accelerator
+
+            load_accelerator(self.config.hamming.accelerator)
+
+    def _open(self) -> None:
+        """Make the folder and its first files; what was known of epochs comes from the checkpoint."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{self.folder}: cannot be made: {error.strerror}; choose another output") from error
+        atomic_write(self.folder / "config.yaml", config_yaml(self.config).encode())
+        self.accuracies = dict(self.saved["accuracies"]) if self.saved else {}
+        chosen = environment(self.config)
+        self.around = Surroundings(
+            dataset=self.dataset.to(chosen.device),
+            augmentation=self.config.augmentation,
+            environment=chosen,
+            metrics=Metrics(
+                self.folder,
+                self.saved["epochs"] if self.saved else (),
+                tensorboard=self.config.tensorboard,
+                on_epoch=self.on_epoch,
+            ),
+            save=self._save,
+            checkpoint=str(self.folder / CHECKPOINT),
+            checkpoint_every=self.config.checkpoint_every,
+            progress=self.progress,
+        )
+
+    def _save(self, state: dict[str, Any]) -> None:
+        about = {"config": _plain(self.config), "epochs": self.around.metrics.epochs, "accuracies": self.accuracies}
+        save_checkpoint(self.folder / CHECKPOINT, state | about)
+
+    # ---------------------------------------------------------------------------------- float stage
+
+    def _float_network(self) -> ImageClassifier:
+        """A float network, trained as far as the configuration asks for; untrained where its weights come later."""
+        network = self._new_network()
+        initial = self.config.initial
+        if self._resumes("quantized") or (initial is not None and initial.onnx is not None):
+            return network
+        if initial is not None and initial.checkpoint is not None:
+            load_weights(initial.checkpoint, network, float_weights(initial.checkpoint))
+        else:
+            self._train_float(network)
+            content = {"stage": "float", "finished": True, "network": network.state_dict()}
+            save_checkpoint(self.folder / FLOAT_CHECKPOINT, content | {"config": _plain(self.config)})
+        self.accuracies["float_percent"] = accuracy_percent(network, self.around.dataset.test)
+        return network
+
+    def _new_network(self) -> ImageClassifier:
+        options, (height, _, channels) = self.config.network, self.dataset.image_shape
+        torch.manual_seed(self.config.seed)
+        try:
+            network = build_network(
+                options.name,
+                width=options.width,
+                classes=len(self.dataset.classes),
+                image_size=height,
+                channels=channels,
+                early_strides=options.early_strides,
+                depth=options.depth,
+            )
+        except InputError as error:
+            raise InputError(f"network.{error}") from error
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the overloads
+        if self.config.quantized_stage is not None:
+            _quantized(network, self.config.quantized_stage)  # patterns that fit no layer are found now
+        return network.to(self.around.environment.device)
+
+    def _train_float(self, network: ImageClassifier) -> None:
+        options = self.config.float_stage
+        optimizer = make_optimizer("sgd", network, options.learning_rate, options.weight_decay)
+        stage = Stage(
+            "float",
+            Schedule(options.learning_rate, options.warmup, options.epochs),
+            options.batch,
+            self.config.seed,
+            Objective(options.label_smoothing),
+        )
+        self._run_stage(StageLoop(stage, network, optimizer, self.around))
+
+    # ------------------------------------------------------------------------------ quantized stage
+
+    def _quantized_network(self, source: ImageClassifier, options: QuantizedStage) -> ImageClassifier:
+        network = _quantized(source, options).to(self.around.environment.device)
+        resumed = self._resumes("quantized")
+        if self.saved is not None and resumed:
+            load_weights(self.folder / CHECKPOINT, network, self.saved["network"])
+        else:
+            self._prepare(network, options)
+        objective = Objective(
+            options.label_smoothing,
+            self._distillation(source, network, options),
+            self._hamming(network, options),
+            self.config.hamming.strength if self.config.hamming else 0.0,
+        )
+        stage = Stage(
+            "quantized",
+            Schedule(options.learning_rate, options.warmup, options.epochs),
+            options.batch,
+            self.config.seed + QUANTIZED_SEED,
+            objective,
+        )
+        optimizer = make_optimizer(options.optimizer, network, options.learning_rate, options.weight_decay)
+        self._run_stage(StageLoop(stage, network, optimizer, self.around))
+        return network
+
+    def _prepare(self, network: ImageClassifier, options: QuantizedStage) -> None:
+        """Give a quantized network its first weights and ranges, and note what it reaches untrained."""
+        initial = self.config.initial
+        if initial is not None and initial.onnx is not None:
+            try:
+                load_onnx_weights(network, initial.onnx)
+            except InputError as error:
+                raise InputError(f"initial.onnx: {error}") from error
+        else:
+            calibrate(network, self._calibration_images(options.batch))
+        if self.config.hamming is not None:
+            widen_ranges(network, self.config.hamming.activation_headroom)
+        reached = accuracy_percent(network, self.around.dataset.test)
+        self.accuracies["calibrated_percent"] = reached
+
+    def _calibration_images(self, batch: int) -> list[Tensor]:
+        train = self.around.dataset.train
+        generator = torch.Generator().manual_seed(self.config.seed + QUANTIZED_SEED)
+        batches = torch.randperm(len(train), generator=generator).split(batch)[:CALIBRATION_BATCHES]
+        device = self.around.environment.device
+        return [
+            to_input(augment(train.images[places.to(device)], self.config.augmentation, generator))
+            for places in batches
+        ]
+
+    def _distillation(
+        self, source: ImageClassifier, network: ImageClassifier, options: QuantizedStage
+    ) -> Distillation | None:
+        if options.distillation is None:
+            return None
+        teacher = copy.deepcopy(source if options.distillation.teacher == "float" else network)
+        if self.saved is not None and self._resumes("quantized"):
+            load_weights(self.folder / CHECKPOINT, teacher, self.saved["teacher"])
+        return Distillation(teacher.eval().requires_grad_(False), options.distillation)
+
+    def _hamming(self, network: ImageClassifier, stage: QuantizedStage) -> HammingTerm | None:
+        """The HD term, where the stage is not over yet."""
+        options = self.config.hamming
+        over = self.saved is not None and self._resumes("quantized") and self.saved["epoch"] == stage.epochs
+        if options is None or over:
+            return None
+        from fewflips.training.hamming_loss import HammingLoss
+
+        term: HammingTerm = HammingLoss(network, options.accelerator, seed=self.config.seed, **options.arguments())
+        if self.saved is not None and self._resumes("quantized"):
+            network.load_state_dict(self.saved["network"])  # the term may have moved weights when it was made
+            term.load_state_dict(self.saved["hamming"])
+        return term
+
+    # ---------------------------------------------------------------------------------------- both
+
+    def _resumes(self, stage: str) -> bool:
+        return self.saved is not None and self.saved["stage"] == stage
+
+    def _run_stage(self, loop: StageLoop) -> None:
+        if self.saved is not None and self._resumes(loop.stage.name):
+            try:
+                loop.load_state_dict(self.saved)
+            except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+                detail = " ".join(str(error).split())
+                raise InputError(f"{self.folder / 'checkpoint.pt'}: cannot be resumed: {detail}") from error
+            if loop.stage.name == "float":
+                load_weights(self.folder / CHECKPOINT, loop.network, self.saved["network"])
+        loop.run()
+
+
+def _quantized(network: ImageClassifier, options: QuantizedStage) -> ImageClassifier:
+    try:
+        return quantize(
+            network,
+            weight_bits=options.weight_bits,
+            activation_bits=options.activation_bits,
+            learned_scales=options.learned_scales,
+        )
+    except InputError as error:
+        raise InputError(f"quantized_stage.{error}") from error

@@ -1,0 +1,39 @@
+"""The configurations of the trainings: a pair differs in the HD term alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from scripts.reproduction.networks import PAIRS, TRAININGS, Pair
+
+from fewflips.accelerator import load_accelerator
+from fewflips.training.config import TrainingConfig, load_config
+
+FOLDER = Path(__file__).parents[2] / "configs" / "reproduction"
+
+
+def config(pair: Pair, training: str) -> TrainingConfig:
+    return load_config(FOLDER / f"{pair.name(training)}.yaml")
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.label)
+def test_a_pair_is_trained_alike_but_for_the_hd_term(pair):
+    baseline, trained = (config(pair, training) for training in TRAININGS)
+    assert baseline.hamming is None
+    assert trained.hamming is not None
+    assert load_accelerator(trained.hamming.accelerator).name == "edge16"
+    assert baseline == trained.model_copy(update={"hamming": None})
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.label)
+def test_names_say_bits_and_seed(pair):
+    found = config(pair, "baseline")
+    bits = found.quantized_stage.weight_bits
+    assert found.seed == pair.seed
+    assert (bits if isinstance(bits, int) else bits["*"]) == pair.bits
+
+
+def test_every_configuration_belongs_to_a_pair():
+    names = {f"{pair.name(training)}.yaml" for pair in PAIRS for training in TRAININGS}
+    assert {path.name for path in FOLDER.glob("*.yaml")} == names
