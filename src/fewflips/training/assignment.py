@@ -130,14 +130,16 @@ def _add(best, latent, curvature, values, word_costs, total):  # type: ignore[no
 @compiled
 def _relax_bits(best, bit_costs):  # type: ignore[no-untyped-def]
     """Each state's least cost plus transition, over all states; one pass a bit, in place."""
+    flat = best.reshape(best.size)  # slices of one dimension are what the compiler turns into vector instructions
     for bit in range(bit_costs.size):
-        cost, stride = bit_costs[bit], 1 << bit
-        for base in range(0, best.shape[0], 2 * stride):
-            for low in range(base, base + stride):
-                for lane in range(LANES):
-                    clear, set_ = best[low, lane], best[low + stride, lane]
-                    best[low, lane] = min(clear, set_ + cost)
-                    best[low + stride, lane] = min(set_, clear + cost)
+        cost, length = bit_costs[bit], (1 << bit) * LANES
+        for base in range(0, flat.size, 2 * length):
+            clear, set_ = flat[base : base + length], flat[base + length : base + 2 * length]
+            for k in range(length):
+                low, high = clear[k], set_[k]
+                up, down = low + cost, high + cost
+                clear[k] = down if down < low else low
+                set_[k] = up if up < high else high
 
 
 @compiled
@@ -148,7 +150,8 @@ def _relax_table(total, transition_costs, best):  # type: ignore[no-untyped-def]
         for before in range(1, total.shape[0]):
             cost = transition_costs[before, s]
             for lane in range(LANES):
-                best[s, lane] = min(best[s, lane], total[before, lane] + cost)
+                other = total[before, lane] + cost
+                best[s, lane] = other if other < best[s, lane] else best[s, lane]
 
 
 @compiled
@@ -178,16 +181,24 @@ def _solve_bits(latent, curvature, values, word_costs, bit_costs, states):  # ty
         _relax_bits(best, bit_costs)
         _add(best, latent[t], curvature[t], values, word_costs, total[t])
     _last_states(total[length - 1], states[length - 1])
+    least = np.empty(LANES, dtype=np.float32)
     for t in range(length - 2, -1, -1):
+        _state_before(total[t], flip_costs, states[t + 1], states[t], least)
+
+
+@compiled
+def _state_before(total, flip_costs, after, before, least):  # type: ignore[no-untyped-def]
+    """The state from which each lane's next one is reached at the least cost: the same one, where that is as good."""
+    for lane in range(LANES):
+        before[lane] = after[lane]
+        least[lane] = total[after[lane], lane]
+    for s in range(total.shape[0]):
+        state = np.int32(s)
         for lane in range(LANES):
-            after = states[t + 1, lane]
-            state = after
-            least = total[t, after, lane]
-            for s in range(values.size):
-                cost = total[t, s, lane] + flip_costs[after ^ s]
-                if cost < least:
-                    least, state = cost, s
-            states[t, lane] = state
+            cost = total[s, lane] + flip_costs[after[lane] ^ state]
+            better = cost < least[lane]
+            least[lane] = cost if better else least[lane]
+            before[lane] = state if better else before[lane]
 
 
 @compiled

@@ -57,7 +57,7 @@ class HammingOptions(BaseModel):
     bit_weights: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=8, max_length=8)] | None = None
     include: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ()
-    every: Steps = 20
+    every: Steps = 15
     reorder_every: Steps = 200
     ramp: Share = 0.6
     freeze: Share = 0.9
