@@ -19,7 +19,7 @@ from fewflips.network_energy.run import EnergyOptions
 
 from .collect import collect, read_before, summary
 from .energies import Setting
-from .networks import PAIRS, chosen_pairs
+from .networks import ACCELERATOR, PAIRS, chosen_pairs
 from .page import page
 from .progress import say
 from .training import Folders, train_networks
@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         "--no-train", action="store_true", help="train nothing; networks that are missing are an error"
     )
     parser.add_argument("--pair", action="append", default=[], metavar="PAIR", help=f"{labels}; all without it")
-    parser.add_argument("--accelerator", default="edge16", help="a name or a YAML file")
+    parser.add_argument("--accelerator", default=ACCELERATOR, help="a name or a YAML file")
     parser.add_argument("--inputs", type=Path, default=SAMPLES, help="sample inputs (.npz)")
     parser.add_argument("--data", type=Path, default=SHARED / "data" / "cifar10_jpeg.npz", help="CIFAR-10")
     parser.add_argument("--share", type=float, default=1.0, help="part of the cycles to simulate with delays")

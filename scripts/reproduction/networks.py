@@ -52,6 +52,9 @@ class Pair:
         return f"{training}_{self.label}"
 
 
+ACCELERATOR = "edge4"
+"""Machine that the networks are trained for: narrow segments, whose orders are short."""
+
 PAIRS = (Pair(8, 0), Pair(8, 1), Pair(4, 0))
 """All of the result; the first is the headline."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from scripts.reproduction.networks import PAIRS, TRAININGS, Pair
+from scripts.reproduction.networks import ACCELERATOR, PAIRS, TRAININGS, Pair
 
 from fewflips.accelerator import load_accelerator
 from fewflips.training.config import TrainingConfig, load_config
@@ -22,7 +22,7 @@ def test_a_pair_is_trained_alike_but_for_the_hd_term(pair):
     baseline, trained = (config(pair, training) for training in TRAININGS)
     assert baseline.hamming is None
     assert trained.hamming is not None
-    assert load_accelerator(trained.hamming.accelerator).name == "edge16"
+    assert load_accelerator(trained.hamming.accelerator).name == ACCELERATOR
     assert baseline == trained.model_copy(update={"hamming": None})
 
 
