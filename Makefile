@@ -39,7 +39,7 @@ setup-test: $(VENV)/installed-dev
 
 $(VENV)/installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[gates]'
 	touch $@
 
 $(VENV)/installed-dev: pyproject.toml scripts/install_test_tools.sh

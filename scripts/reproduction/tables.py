@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from fewflips.report.numbers import telling_names
+from fewflips.training.config import QuantizedStage
 
 from .figures import NetworkFigures, Reproduction, VariantFigures
 from .ratios import HEADLINE, MEASURES, baseline_of, ratios
@@ -108,14 +110,24 @@ def layer_table(found: Reproduction, variants: Sequence[VariantFigures]) -> str:
 
 def training_table(networks: Sequence[NetworkFigures]) -> str:
     """How the networks were trained, of those of which it is kept."""
-    header = ("network", "size", "width", "epochs", "learning rate", "HD term", "trained", "processor")
+    header = (
+        "network",
+        "size",
+        "width",
+        "epochs",
+        "distilled from",
+        "learning rate",
+        "HD term",
+        "trained",
+        "processor",
+    )
     return table(header, [_training_row(network) for network in networks])
 
 
 def _training_row(network: NetworkFigures) -> Sequence[str]:
     size, run = f"{network.model_bytes / 1e6:.2f} MB", network.run
     if run is None or run.config.quantized_stage is None:
-        return (f"`{network.name}`", size, *(_ABSENT,) * 6)
+        return (f"`{network.name}`", size, *(_ABSENT,) * 7)
     config, stage = run.config, run.config.quantized_stage
     strides = "" if run.config.network.early_strides is False else ", early strides"
     hamming = config.hamming
@@ -124,6 +136,7 @@ def _training_row(network: NetworkFigures) -> Sequence[str]:
         size,
         f"{config.network.width:g}{strides}",
         _epochs(network),
+        _teacher(stage),
         f"{stage.learning_rate:g}",
         "no" if hamming is None else f"strength {hamming.strength:g}, for {hamming.accelerator}",
         f"{run.training_seconds / 60:.0f} min",
@@ -141,6 +154,13 @@ def _epochs(network: NetworkFigures) -> str:
         return f"{run.config.float_stage.epochs} float, {quantized}"
     start = initial.onnx or initial.checkpoint
     return f"{quantized}, from `{start.name}`" if start else quantized
+
+
+def _teacher(stage: QuantizedStage) -> str:
+    if stage.distillation is None:
+        return "no"
+    teacher = stage.distillation.teacher
+    return f"`{teacher.name}`" if isinstance(teacher, Path) else teacher
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

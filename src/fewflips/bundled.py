@@ -14,6 +14,9 @@ BASELINE = "mobilenet_v2_cifar10_int8.onnx"
 HD_TRAINED = "mobilenet_v2_cifar10_int8_hd.onnx"
 SAMPLES = "cifar10_samples.npz"
 
+ACCELERATOR = "edge4"
+"""Machine in whose words the HD-trained network's neighbouring weights agree."""
+
 ACCURACY_PROPERTY = "test_accuracy_onnxruntime_percent"
 """Metadata property of an ONNX file that states its accuracy on all test images, in percent."""
 

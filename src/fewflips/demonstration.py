@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fewflips.accelerator import Accelerator, load_accelerator
-from fewflips.bundled import BundledPair, stated_accuracy_percent
+from fewflips.bundled import ACCELERATOR, BundledPair, stated_accuracy_percent
 from fewflips.calibration.estimate import NetworkEstimate, estimate_energy, missing_note
 from fewflips.errors import AcceleratorError
 from fewflips.measurement import count_network, model_file, natural_orders, read_samples
@@ -96,7 +96,7 @@ class _Study:
 
 def demonstrate(
     pair: BundledPair,
-    accelerator: str | Path | Accelerator = "edge16",
+    accelerator: str | Path | Accelerator = ACCELERATOR,
     *,
     seed: int = 0,
     jobs: int = -1,

@@ -214,6 +214,26 @@ def test_distillation_pulls_towards_the_teacher(configured, finished):
     assert lines[-1]["losses"]["distillation"] < 0.5 * lines[0]["losses"]["distillation"]
 
 
+def test_the_teacher_may_be_an_exported_network(configured, finished):
+    folder, _ = finished
+    model = folder / "model.onnx"
+    losses = {}
+    for teacher in ("quantized", model):
+        stage = {"epochs": 1, "batch": 8, "learning_rate": 1e-3, "distillation": {"teacher": teacher, "weight": 1.0}}
+        config = configured(f"by-{Path(teacher).name}", initial={"onnx": model}, quantized_stage=stage)
+        train(config)
+        losses[teacher] = json.loads((config.output / "metrics.jsonl").read_text())["losses"]["distillation"]
+    assert losses[model] == losses["quantized"] > 0  # the same network, from the file and from the start
+
+
+def test_a_teacher_of_another_architecture_is_refused(configured, finished):
+    folder, _ = finished
+    stage = {"epochs": 1, "batch": 8, "distillation": {"teacher": folder / "model.onnx"}}
+    config = configured("other", network={"name": "resnet", "depth": 8, "width": 1}, quantized_stage=stage)
+    with pytest.raises(InputError, match=r"quantized_stage\.distillation\.teacher: .*not the network"):
+        train(config)
+
+
 def test_a_float_run_exports_nothing(configured):
     config = configured("float", quantized_stage=None)
     result = train(config)

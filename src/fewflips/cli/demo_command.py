@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from fewflips.bundled import ACCELERATOR
 from fewflips.cli import options
 from fewflips.cli.console import progress_bars, rendered, write
 
@@ -21,7 +22,7 @@ from fewflips.cli.console import progress_bars, rendered, write
     metavar="DIR",
     help="Folder for the results: the HD-trained network's, and inside it `baseline` for the other's.",
 )
-@options.accelerator
+@options.accelerator_with(default=ACCELERATOR)
 @options.seed
 @options.jobs
 @options.as_json

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
 
-accelerator = click.option(
+accelerator_with = partial(
+    click.option,
     "--accelerator",
-    default="edge16",
     show_default=True,
     metavar="NAME|FILE",
     help="A built-in machine (see `fewflips accelerators`) or a YAML file.",
 )
+accelerator = accelerator_with(default="edge16")
 inputs = click.option(
     "--inputs",
     type=click.Path(path_type=Path),

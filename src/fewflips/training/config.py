@@ -139,15 +139,16 @@ class DistillationOptions(Section):
 
     Attributes
     ----------
-    teacher : {"float", "quantized"}
-        The network at the start of the quantized stage: before or after quantization.
+    teacher : {"float", "quantized"} or Path
+        The network at the start of the quantized stage, before or after quantization; or an ONNX file that fewflips
+        has exported, of a network of the same architecture and width.
     temperature : float
         What logits are divided by.
     weight : float
         Share of the distillation term in the loss; the task's labels have the rest.
     """
 
-    teacher: Literal["float", "quantized"] = "float"
+    teacher: Literal["float", "quantized"] | Path = "float"
     temperature: Annotated[float, Field(gt=0)] = 4.0
     weight: Annotated[float, Field(gt=0, le=1)] = 0.5
 
@@ -249,7 +250,9 @@ class TrainingConfig(Section):
             raise ValueError("expected a quantized stage after `initial`")
         teacher = stage.distillation.teacher if stage and stage.distillation else None
         if initial is not None and initial.onnx is not None and teacher == "float":
-            raise ValueError("distillation.teacher: expected quantized where the run starts from initial.onnx")
+            raise ValueError(
+                "distillation.teacher: expected quantized or an ONNX file where the run starts from initial.onnx"
+            )
         return stage
 
     @field_validator("hamming")

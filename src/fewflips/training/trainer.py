@@ -253,10 +253,7 @@ class _Run:
         """Give a quantized network its first weights and ranges, and note what it reaches untrained."""
         initial = self.config.initial
         if initial is not None and initial.onnx is not None:
-            try:
-                load_onnx_weights(network, initial.onnx)
-            except InputError as error:
-                raise InputError(f"initial.onnx: {error}") from error
+            _load_onnx(network, initial.onnx, "initial.onnx")
         else:
             calibrate(network, self._calibration_images(options.batch))
         if self.config.hamming is not None:
@@ -279,8 +276,15 @@ class _Run:
     ) -> Distillation | None:
         if options.distillation is None:
             return None
-        teacher = copy.deepcopy(source if options.distillation.teacher == "float" else network)
-        if self.saved is not None and self._resumes("quantized"):
+        chosen = options.distillation.teacher
+        resumed = self.saved is not None and self._resumes("quantized")
+        if isinstance(chosen, Path):
+            teacher = quantize(source).to(self.around.environment.device)
+            if not resumed:
+                _load_onnx(teacher, chosen, "quantized_stage.distillation.teacher")
+        else:
+            teacher = copy.deepcopy(source if chosen == "float" else network)
+        if self.saved is not None and resumed:
             load_weights(self.folder / CHECKPOINT, teacher, self.saved["teacher"])
         return Distillation(teacher.eval().requires_grad_(False), options.distillation)
 
@@ -313,6 +317,13 @@ class _Run:
             if loop.stage.name == "float":
                 load_weights(self.folder / CHECKPOINT, loop.network, self.saved["network"])
         loop.run()
+
+
+def _load_onnx(network: ImageClassifier, file: Path, field: str) -> None:
+    try:
+        load_onnx_weights(network, file)
+    except InputError as error:
+        raise InputError(f"{field}: {error}") from error
 
 
 def _quantized(network: ImageClassifier, options: QuantizedStage) -> ImageClassifier:
