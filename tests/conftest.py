@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,14 @@ from hypothesis import settings
 
 settings.register_profile("fewflips", deadline=None)  # the first example compiles kernels
 settings.load_profile("fewflips")
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C interrupt, here and in child processes, where a shell began the tests in the background, too.
+
+    Shells without job control start background commands with that signal ignored, and children inherit it.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
