@@ -61,7 +61,7 @@ def row(method: str, strength: float, dataset: Dataset, folder: Path, args: argp
     """Train once, order, and give the figures."""
     result = train(configuration(method, strength, args), output=folder, dataset=dataset)
     found = fewflips.optimize(folder / "model.onnx", "edge16", mode="schedule").report
-    layers = [layer.schedule.weights for layer in found.layers if layer.schedule is not None]
+    layers = [layer.weights for layer in found.layers]
     flips = sum(layer.optimized_flips for layer in layers)
     bits = sum(layer.transitions * layer.bits for layer in layers)
     reached = result.accuracies.exported_percent

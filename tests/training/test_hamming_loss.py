@@ -335,6 +335,23 @@ def test_finishing_early_writes_newly_assigned_codes(method: str) -> None:
     assert ordered_nhd(model) < before
 
 
+def test_codes_follow_their_weights_between_assignments() -> None:
+    """At a price of nothing a network computes as it does without the term, however its weights move meanwhile."""
+    model = network()
+    term = HammingLoss(model, method="assignment", strength=1e-9, **OPTIONS)
+    term.advance(0.5)
+    for step in range(1, 4):
+        with torch.no_grad():
+            for layer in layers_of(model):
+                layer.weight.add_(0.3 * layer.weight_scale.view(-1, 1) * torch.randn_like(layer.weight))
+        term.advance(0.5 + 0.01 * step)
+        for layer in layers_of(model):
+            kept = layer.code_shift == 0  # all but latent codes beyond the grid
+            assert kept.float().mean() > 0.9
+            rounded = layer.codes().round().clamp(-layer.peak, layer.peak)
+            assert torch.equal(layer.integer_codes()[kept].float(), rounded[kept])
+
+
 def test_frozen_codes_stay_and_biases_train_on_until_the_end() -> None:
     model = network()
     term = HammingLoss(model, method="assignment", strength=0.3, **OPTIONS)

@@ -366,7 +366,8 @@ class HammingLoss:
             codes.reshape(-1)[places] = found
             assigned.append(torch.from_numpy(codes))
             if self.method == "assignment":
-                shift = torch.from_numpy(codes.astype(np.float32)) - latent
+                # whole, so that codes follow their latent weights at once, as they do without the term
+                shift = torch.from_numpy(codes.astype(np.float32)) - latent.round()
                 weight = stream.view.weight
                 stream.view.module.code_shift = shift.reshape(weight.shape).to(weight.device)
         self._assigned, self._targets, self._value = assigned, [], None
