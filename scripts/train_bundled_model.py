@@ -1,11 +1,11 @@
-"""Train the bundled int8 MobileNetV2 on CIFAR-10 and write it as an ONNX QDQ model.
+"""Train the int8 MobileNetV2 that the result starts from, on CIFAR-10, and write it as an ONNX QDQ model.
 
 The network is trained from scratch in float, its batch normalization is folded into the
 convolutions, and it is trained on with fake quantization: weights int8, symmetric, per output
 channel; activations uint8, affine, per tensor, with ReLU6 absorbed in their range; both inputs
 and the output of every residual sum quantized. The last epoch keeps the activation ranges fixed.
 
-How the file in src/fewflips/data was made (torch 2.13.0, two CPU cores shared with other work):
+How docs/results/models/start_seed0.onnx was made (torch 2.13.0, two CPU cores shared with other work):
 three runs, of which the first was stopped after 12 epochs and the second after 13, to shorten the
 schedule, and each of the later ones went on from the checkpoint of the last whole epoch.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fewflips.atomic import atomic_write
 from fewflips.errors import InputError, ToolError
+from fewflips.training.result import TrainingResult
 
 from .networks import TRAININGS, Pair, model_file, result_file
 from .progress import say
@@ -73,7 +74,12 @@ def _train(config: Path, run: Path) -> None:
 
 
 def _keep(run: Path, models: Path, name: str) -> None:
-    """Take the network and its result over; the network last, since it says that all is there."""
+    """Take the network and its result over; the network last, since it says that all is there.
+
+    Where the run lay on this machine is left out.
+    """
     models.mkdir(parents=True, exist_ok=True)
-    atomic_write(result_file(models, name), (run / "result.json").read_bytes())
+    result = TrainingResult.model_validate_json((run / "result.json").read_bytes())
+    kept = result.model_copy(update={"config": result.config.model_copy(update={"output": None})})
+    atomic_write(result_file(models, name), (kept.model_dump_json(indent=1) + "\n").encode())
     atomic_write(model_file(models, name), (run / "model.onnx").read_bytes())

@@ -232,6 +232,7 @@ def test_a_teacher_of_another_architecture_is_refused(configured, finished):
     config = configured("other", network={"name": "resnet", "depth": 8, "width": 1}, quantized_stage=stage)
     with pytest.raises(InputError, match=r"quantized_stage\.distillation\.teacher: .*not the network"):
         train(config)
+    assert not (config.output / "checkpoint.pt").exists()  # found before the float stage
 
 
 def test_a_float_run_exports_nothing(configured):

@@ -34,6 +34,7 @@ from fewflips.training.result import TrainingResult, read_result
 from fewflips.training.resuming import CHECKPOINT, FLOAT_CHECKPOINT, as_before, float_weights, saved_run
 
 CALIBRATION_BATCHES = 20
+TEACHER = "quantized_stage.distillation.teacher"
 QUANTIZED_SEED = 1000
 """Seeds of the quantized stage start so far from those of the float stage."""
 
@@ -207,9 +208,18 @@ class _Run:
         except InputError as error:
             raise InputError(f"network.{error}") from error
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the overloads
-        if self.config.quantized_stage is not None:
-            _quantized(network, self.config.quantized_stage)  # patterns that fit no layer are found now
+        stage = self.config.quantized_stage
+        if stage is not None:
+            _quantized(network, stage)  # patterns that fit no layer are found now
+            self._check_teacher(network, stage)
         return network.to(self.around.environment.device)
+
+    def _check_teacher(self, network: ImageClassifier, stage: QuantizedStage) -> None:
+        """A file that is no teacher is found before the float stage, not after it."""
+        if stage.distillation is None or self._resumes("quantized"):
+            return
+        if isinstance(stage.distillation.teacher, Path):
+            _load_onnx(quantize(network), stage.distillation.teacher, TEACHER)
 
     def _train_float(self, network: ImageClassifier) -> None:
         options = self.config.float_stage
@@ -281,7 +291,7 @@ class _Run:
         if isinstance(chosen, Path):
             teacher = quantize(source).to(self.around.environment.device)
             if not resumed:
-                _load_onnx(teacher, chosen, "quantized_stage.distillation.teacher")
+                _load_onnx(teacher, chosen, TEACHER)
         else:
             teacher = copy.deepcopy(source if chosen == "float" else network)
         if self.saved is not None and resumed:
