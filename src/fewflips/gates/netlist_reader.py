@@ -142,6 +142,22 @@ def netlist_from_json(text: bytes, library: CellLibrary, top: str | None = None)
     return _Reading(name, design.modules[name], library).netlist()
 
 
+def reduced_json(text: bytes) -> bytes:
+    """What :func:`netlist_from_json` reads of such a text, and nothing else; the same netlist comes of it.
+
+    Parameters
+    ----------
+    text : bytes
+        What Yosys' ``write_json`` wrote.
+
+    Returns
+    -------
+    bytes
+        JSON.
+    """
+    return _Design.model_validate_json(text).model_dump_json(exclude_defaults=True).encode()
+
+
 class _Reading:
     """Numbers the nets of one module, and collects its cells and ports."""
 

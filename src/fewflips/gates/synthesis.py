@@ -1,7 +1,7 @@
 """Synthesis of a datapath to library cells by Yosys and ABC.
 
-A run is a plan: everything that its result depends on, the version of Yosys included. Results are kept by the
-digest of their plan, so that the same datapath is synthesized once.
+A plan is everything that the result depends on, but for the version of Yosys. Results are kept by the digest of both,
+so that the same datapath is synthesized once.
 """
 
 from __future__ import annotations
@@ -52,15 +52,12 @@ class SynthesisPlan:
     delay_target_ps : float or None
         Longest delay between registers that ABC is asked for; None sizes gates for the shortest, and saves area
         where that costs no delay.
-    yosys : Yosys
-        The provider and its version.
     """
 
     top: str
     verilog: str = field(repr=False)
     liberty: str = field(repr=False)
     delay_target_ps: float | None
-    yosys: Yosys
 
     @property
     def script(self) -> str:
@@ -83,11 +80,16 @@ class SynthesisPlan:
 
     @property
     def digest(self) -> str:
-        """Hexadecimal digest of everything that the result depends on."""
-        return digest_of(_RESULT_FORMAT, self.yosys.version, self.script, self.verilog, self.liberty)
+        """Hexadecimal digest of the plan."""
+        return digest_of(_RESULT_FORMAT, self.script, self.verilog, self.liberty)
 
-    def run(self) -> bytes:
-        """Run Yosys, or take the result that is kept.
+    def run(self, yosys: Yosys) -> bytes:
+        """Run Yosys, or take the result that is kept for its version.
+
+        Parameters
+        ----------
+        yosys : Yosys
+            The provider and its version.
 
         Returns
         -------
@@ -99,18 +101,19 @@ class SynthesisPlan:
         ToolError
             If Yosys fails.
         """
-        return zlib.decompress(cached("synthesis", self.digest, lambda: zlib.compress(self._run_yosys(), 6)))
+        digest = digest_of(self.digest, yosys.version)
+        return zlib.decompress(cached("synthesis", digest, lambda: zlib.compress(self._run(yosys), 6)))
 
-    def _run_yosys(self) -> bytes:
+    def _run(self, yosys: Yosys) -> bytes:
         files = {_DESIGN: self.verilog.encode(), _CELLS: self.liberty.encode()}
         try:
-            written = self.yosys.run(self.script, files)
+            written = yosys.run(self.script, files)
         except ToolError as error:
             if "latches are not supported" not in str(error):
                 raise
             raise NetlistError(f"netlist {self.top}: {LATCH_PROBLEM}") from error
         if _RESULT not in written:
-            raise ToolError(f"{self.yosys.short_version} ended without a netlist of {self.top}; try another version")
+            raise ToolError(f"{yosys.short_version} ended without a netlist of {self.top}; try another version")
         return written[_RESULT]
 
 
@@ -190,19 +193,46 @@ def synthesize_verilog(
     NetlistError
         If the module cannot be simulated: it has latches, several clocks or loops.
     """
-    if not (top.isidentifier() and top.isascii()):
-        raise InputError(f"module to synthesize: expected a plain identifier, got {top!r}; rename it")
-    if delay_target_ps is not None and not 1 <= delay_target_ps <= 1e9:
-        raise InputError(f"delay target: expected 1 ps to 1 ms, got {delay_target_ps} ps")
     cells = synthesis_cells(library)
+    plan = synthesis_plan(text, top, cells, delay_target_ps)
     if progress is not None:
         progress(_PHASE, 0, 1)
-    plan = SynthesisPlan(top, text, liberty_text(cells), delay_target_ps, yosys or find_yosys())
-    netlist = netlist_from_json(plan.run(), cells, top)
+    netlist = netlist_from_json(plan.run(yosys or find_yosys()), cells, top)
     check_netlist(netlist, cells)
     if progress is not None:
         progress(_PHASE, 1, 1)
     return netlist
+
+
+def synthesis_plan(text: str, top: str, cells: CellLibrary, delay_target_ps: float | None = None) -> SynthesisPlan:
+    """The plan of a synthesis; see :func:`synthesize_verilog`.
+
+    Parameters
+    ----------
+    text : str
+        Verilog.
+    top : str
+        Name of the top module.
+    cells : CellLibrary
+        What :func:`synthesis_cells` gave.
+    delay_target_ps : float, optional
+        See :class:`SynthesisPlan`.
+
+    Returns
+    -------
+    SynthesisPlan
+        To be run.
+
+    Raises
+    ------
+    InputError
+        If `top` or `delay_target_ps` is not usable.
+    """
+    if not (top.isidentifier() and top.isascii()):
+        raise InputError(f"module to synthesize: expected a plain identifier, got {top!r}; rename it")
+    if delay_target_ps is not None and not 1 <= delay_target_ps <= 1e9:
+        raise InputError(f"delay target: expected 1 ps to 1 ms, got {delay_target_ps} ps")
+    return SynthesisPlan(top, text, liberty_text(cells), delay_target_ps)
 
 
 def synthesis_cells(library: CellLibrary, without: Sequence[str] = SPECIAL_PURPOSE) -> CellLibrary:

@@ -16,13 +16,12 @@ from fewflips.gates.netlist import Netlist
 from fewflips.gates.netlist_checks import check_netlist, clock_nets
 from fewflips.gates.netlist_reader import read_netlist
 from fewflips.gates.operands import Toggles
+from fewflips.gates.prepared_netlists import unit_netlist
 from fewflips.gates.registers import register_banks
 from fewflips.gates.spef import read_spef
 from fewflips.gates.switching import Circuit, compile_circuit, simulate
-from fewflips.gates.synthesis import synthesize
 from fewflips.gates.timing import Timing, analyze_timing
 from fewflips.gates.wires import WireModel, fanout_wire_ff, spef_wire_ff
-from fewflips.gates.yosys import find_yosys
 from fewflips.network_energy.function_check import check_function
 from fewflips.network_energy.parts import UnitWork
 from fewflips.network_energy.simulation import LayerToggles
@@ -163,8 +162,7 @@ def build_unit(
         If Yosys fails, or the files do not fit the datapath or one another.
     """
     if netlist is None:
-        yosys = find_yosys()
-        gates, origin = synthesize(datapath, library, progress, yosys=yosys), yosys.short_version
+        gates, origin = unit_netlist(datapath, library, progress)
     else:
         gates, origin = read_netlist(netlist, library), netlist.name
     check_netlist(gates, library)
