@@ -352,6 +352,27 @@ def test_codes_follow_their_weights_between_assignments() -> None:
             assert torch.equal(layer.integer_codes()[kept].float(), rounded[kept])
 
 
+def moved_shares(balance: float, loudness: float) -> tuple[float, float]:
+    """Shares of the codes that assignment moves in two equal layers, of which the second counts little in the loss."""
+    weights = torch.randn(48, 16, generator=torch.Generator().manual_seed(1)) / 4
+    loud, quiet = (QuantizedLinear(weights.clone(), torch.zeros(48)) for _ in range(2))
+    term = HammingLoss(nn.ModuleList([loud, quiet]), method="assignment", strength=0.3, balance=balance, **OPTIONS)
+    inputs = torch.randn(32, 16, generator=torch.Generator().manual_seed(2))
+    for step in range(9):
+        term.advance(0.6 + 0.02 * step)
+        (loud(inputs) + loudness * quiet(inputs)).square().mean().backward()
+        loud.weight.grad = quiet.weight.grad = None
+    first, second = ((layer.code_shift != 0).float().mean().item() for layer in (loud, quiet))
+    return first, second
+
+
+def test_layers_that_the_loss_minds_more_are_spared() -> None:
+    alike = moved_shares(balance=0.0, loudness=1e-3)
+    assert alike[0] == pytest.approx(alike[1], abs=0.02)
+    loud, quiet = moved_shares(balance=1.0, loudness=1e-3)
+    assert loud < 0.2 < alike[0] < quiet
+
+
 def test_frozen_codes_stay_and_biases_train_on_until_the_end() -> None:
     model = network()
     term = HammingLoss(model, method="assignment", strength=0.3, **OPTIONS)

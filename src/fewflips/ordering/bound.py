@@ -350,7 +350,7 @@ def ascend(
         waited += 1
         if value > best_value:
             best_value = value
-            best[:] = here
+            best = here.copy()
             waited = 0
         if waited == patience:
             factor *= STEP_DECAY

@@ -64,7 +64,8 @@ def new_tour(path: NDArray[np.int64]) -> Any:
     """The tour of a path, closed by the dummy."""
     n = path.size + 1
     node = np.empty(n, np.int32)
-    node[: n - 1] = path
+    for i in range(n - 1):  # compiling an assignment of slices takes seconds
+        node[i] = path[i]
     node[n - 1] = n - 1
     place = np.empty(n, np.int32)
     for i in range(n):
@@ -366,7 +367,8 @@ def choose_stretch(tour: Any, neighbours: Any, state: NDArray[np.uint64], cut: N
         if found == 4:
             break
     if found < 4:
-        ahead[:] = np.arange(4)
+        for s in range(4):
+            ahead[s] = s
     sizes = np.empty(4, np.int64)
     for s in range(4):
         sizes[s] = (ahead[(s + 1) % 4] - ahead[s]) % n

@@ -36,9 +36,6 @@ WIDEST = 20 / 255
 WIDTHS = 256
 """Widths that the Gaussian takes one after the other: each needs new tables."""
 
-HARDEST = 8.0
-"""Most that a layer is pressed harder, or less, than the average one."""
-
 _TERMS = "_fewflips_hamming_terms"
 """Attribute of a model that keeps its terms, so that they are freed with it."""
 
@@ -329,24 +326,13 @@ class HammingLoss:
         return self.options.strength * GENTLEST ** (1.0 - risen)
 
     def _prices(self, strength: float) -> list[float]:
-        """What a flip may cost in squared distance, layer by layer.
-
-        A layer's sensitivity is its squared gradient times its squared codes, summed over its weights: how much the
-        loss minds a relative change.
-        """
-        sensitivities = [self._sensitivity.of_layer(i) for i in range(len(self.streams))]
-        known = [
-            value * square * stream.places.size if value else None
-            for value, square, stream in zip(sensitivities, self._squares, self.streams, strict=True)
+        """What a flip may cost in squared distance, layer by layer."""
+        squares = [square * stream.places.size for square, stream in zip(self._squares, self.streams, strict=True)]
+        pressures = self._sensitivity.pressures(squares, self.options.balance)
+        return [
+            strength * square * pressure / stream.word_bits
+            for square, pressure, stream in zip(self._squares, pressures, self.streams, strict=True)
         ]
-        logs = [np.log(value) for value in known if value]
-        middle = float(np.mean(logs)) if logs else 0.0
-        prices = []
-        for value, square, stream in zip(known, self._squares, self.streams, strict=True):
-            ease = float(np.exp(self.options.balance * (middle - np.log(value)))) if value else 1.0
-            ease = min(max(ease, 1 / HARDEST), HARDEST)
-            prices.append(strength * square * ease / stream.word_bits)
-        return prices
 
     @torch.no_grad()
     def _assign(self) -> None:

@@ -40,7 +40,8 @@ class HammingOptions(BaseModel):
     freeze : float
         Share of the training after which orders and assigned codes stay.
     balance : float
-        How much harder less sensitive layers are pressed: 0 (all alike) to 1 (in inverse proportion).
+        How much harder less sensitive layers are pressed: 0 (all alike) to 1 (in inverse proportion, from 1/1000 to
+        20 times the average layer).
     share : float
         Share of the lanes that one step of ``smoothed`` and ``bilinear`` looks at.
     activation_headroom : float

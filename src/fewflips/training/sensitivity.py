@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import ref
@@ -14,6 +15,9 @@ from fewflips.training.weight_views import WeightView
 MOMENTUM = 0.05
 EVERY = 5
 """Steps between two looks at the gradients."""
+
+GENTLEST, HARDEST = 1 / 1000, 20.0
+"""How much less, and more, a layer may be pressed than the average one."""
 
 
 class Sensitivity:
@@ -54,10 +58,36 @@ class Sensitivity:
         before = self._squares[index]
         self._squares[index] = squares if before is None else before.lerp_(squares, MOMENTUM)
 
-    def of_layer(self, index: int) -> float | None:
-        """Mean squared gradient of a layer's codes; None until one was seen."""
+    def pressures(self, squares: Sequence[float], balance: float) -> list[float]:
+        """How hard each layer may be pressed, relative to the average one.
+
+        A layer's sensitivity is its mean squared gradient times its squared codes, summed over its weights: how much
+        the loss minds a relative change. The average is geometric.
+
+        Parameters
+        ----------
+        squares : sequence of float
+            Squared codes of each layer, summed over its weights.
+        balance : float
+            0: all alike; 1: in inverse proportion to the sensitivity.
+
+        Returns
+        -------
+        list of float
+            From 1/1000 to 20; 1 for layers of which no gradient was seen.
+        """
+        known = [self._of_layer(index) * square for index, square in enumerate(squares)]
+        seen = [math.log(value) for value in known if value]
+        average = sum(seen) / len(seen) if seen else 0.0
+        return [
+            min(max(math.exp(balance * (average - math.log(value))), GENTLEST), HARDEST) if value else 1.0
+            for value in known
+        ]
+
+    def _of_layer(self, index: int) -> float:
+        """Mean squared gradient of a layer's codes; 0 until one was seen."""
         squares = self._squares[index]
-        return None if squares is None else float(squares.mean())
+        return 0.0 if squares is None else float(squares.mean())
 
     def curvature(self, index: int, channels: int) -> Tensor:
         """Relative weight of squared distances by output channel: float32, shape (N,), about 1 on average.
