@@ -27,6 +27,7 @@ bench: setup-test
 	$(BIN)/python benchmarks/energy.py
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/word_costs.py
+	$(BIN)/python benchmarks/lane_clusters.py
 
 post-layout: setup-test
 	$(BIN)/python -m scripts.post_layout

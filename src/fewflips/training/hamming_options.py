@@ -62,7 +62,7 @@ class HammingOptions(BaseModel):
     reorder_every: Steps = 200
     ramp: Share = 0.6
     freeze: Share = 0.9
-    balance: Share = 0.5
+    balance: Share = 1.0
     share: Annotated[float, Field(gt=0, le=1)] = 0.25
     activation_headroom: Annotated[float, Field(ge=1, le=64)] = 1.0
 
