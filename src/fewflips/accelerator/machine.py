@@ -172,7 +172,8 @@ def _read(path: Path) -> str:
 def _parse(text: str, source: str) -> Accelerator:
     try:
         content: Any = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError, TypeError) as error:
+        # values that do not fit their explicit tag raise the last ones
         raise AcceleratorError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise AcceleratorError(

@@ -170,7 +170,10 @@ def _leaves(content: Any, prefix: str = "") -> dict[str, Any]:
         return {prefix: content}
     leaves: dict[str, Any] = {}
     for key, value in content.items():
-        leaves |= _leaves(value, f"{prefix}.{key}" if prefix else str(key))
+        name = f"{prefix}.{key}" if prefix else str(key)
+        # of patterns the first that fits counts: their order is part of the configuration
+        ordered = key == "weight_bits" and isinstance(value, Mapping)
+        leaves |= {name: list(value.items())} if ordered else _leaves(value, name)
     return leaves
 
 

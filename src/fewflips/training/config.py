@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from fewflips.accelerator.machine import describe_validation_error
 from fewflips.errors import InputError
@@ -24,6 +33,17 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Epochs = Annotated[int, Field(ge=0, le=_MANY)]
 Batch = Annotated[int, Field(ge=1, le=_MANY)]
 LearningRate = Annotated[float, Field(gt=0)]
+
+
+def _usable(path: Path) -> Path:
+    text = str(path)
+    if "\0" in text or not text.isprintable():
+        raise ValueError(f"expected a path of printable UTF-8 characters, got {text[:100]!a}")
+    return path
+
+
+UsablePath = Annotated[Path, AfterValidator(_usable)]
+"""A path that can be written into YAML and JSON."""
 
 
 class Section(BaseModel):
@@ -67,7 +87,7 @@ class DatasetOptions(Section):
     """
 
     name: Literal["cifar10", "fashion-mnist", "folder"] = "cifar10"
-    path: Path
+    path: UsablePath
     image_size: Annotated[int, Field(ge=8, le=1024)] = 32
 
 
@@ -97,8 +117,8 @@ class InitialOptions(Section):
         A quantized network that fewflips has exported.
     """
 
-    checkpoint: Path | None = None
-    onnx: Path | None = None
+    checkpoint: UsablePath | None = None
+    onnx: UsablePath | None = None
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Self:
@@ -121,7 +141,7 @@ class FloatStage(Section):
     weight_decay : float
         Of weights; biases and batch normalization have none.
     batch : int
-        Images a step.
+        Images a step; batch normalization needs two.
     label_smoothing : float
         Share of the target spread over all classes.
     """
@@ -130,7 +150,7 @@ class FloatStage(Section):
     learning_rate: LearningRate = 0.1
     warmup: Share = 0.1
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
-    batch: Batch = 128
+    batch: Annotated[int, Field(ge=2, le=_MANY)] = 128
     label_smoothing: Share = 0.1
 
 
@@ -148,7 +168,7 @@ class DistillationOptions(Section):
         Share of the distillation term in the loss; the task's labels have the rest.
     """
 
-    teacher: Literal["float", "quantized"] | Path = "float"
+    teacher: Literal["float", "quantized"] | UsablePath = "float"
     temperature: Annotated[float, Field(gt=0)] = 4.0
     weight: Annotated[float, Field(gt=0, le=1)] = 0.5
 
@@ -240,7 +260,7 @@ class TrainingConfig(Section):
     precision: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     checkpoint_every: Annotated[int, Field(ge=1, le=_MANY)] = 200
     tensorboard: bool = True
-    output: Path | None = None
+    output: UsablePath | None = None
 
     @field_validator("quantized_stage")
     @classmethod
@@ -287,7 +307,8 @@ def load_config(path: str | Path, instead: Mapping[str, Any] | None = None) -> T
     text = _read(Path(path))
     try:
         content: Any = tomllib.loads(text) if str(path).endswith(".toml") else yaml.safe_load(text)
-    except (yaml.YAMLError, tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError, TypeError) as error:
+        # tomllib's errors are ValueErrors; values that do not fit their explicit YAML tag raise the others
         kind = "TOML" if str(path).endswith(".toml") else "YAML"
         raise InputError(f"{path}: not valid {kind}: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):

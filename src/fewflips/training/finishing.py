@@ -20,6 +20,7 @@ from fewflips.training.export import to_onnx
 from fewflips.training.loop import Surroundings
 from fewflips.training.networks.blocks import ImageClassifier
 from fewflips.training.result import (
+    RESULT,
     Accuracies,
     DatasetRecord,
     TrainingResult,
@@ -97,7 +98,7 @@ def finish(
         processor=_processor(around.environment.device),
         warnings=export_warnings(trained, exported),
     )
-    atomic_write(folder / "result.json", (result.model_dump_json(indent=1) + "\n").encode())
+    atomic_write(folder / RESULT, (result.model_dump_json(indent=1) + "\n").encode())
     return result
 
 

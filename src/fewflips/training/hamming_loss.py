@@ -12,17 +12,16 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from fewflips.accelerator import Accelerator, load_accelerator
+from fewflips.accelerator import Accelerator
 from fewflips.accelerator.machine import describe_validation_error
 from fewflips.errors import InputError
 from fewflips.training.assignment import nearest_codes
-from fewflips.training.hamming_options import HammingOptions, Method
+from fewflips.training.hamming_options import HammingOptions
+from fewflips.training.hamming_state import check_hamming_state
 from fewflips.training.layer_costs import LayerCosts, layer_costs
 from fewflips.training.sensitivity import Sensitivity
-from fewflips.training.streaming import WeightStream, solve_orders, weight_streams
+from fewflips.training.streaming import WeightStream, solve_orders, trained_streams
 from fewflips.training.transition_tables import transition_cost
-from fewflips.training.weight_views import weight_views
-from fewflips.training.weight_views.fewflips_layers import FewflipsView
 
 STEPS = 1000
 """Length of the training in calls of the term, where nobody says how far it is."""
@@ -127,18 +126,14 @@ class HammingLoss:
             return
         self._kept = transition_costs  # so that no other object gets its id
         self.options, self.steps, self.seed = chosen, steps, seed
-        array = load_accelerator(accelerator) if isinstance(accelerator, str) else accelerator
-        views = weight_views(model, bits=bits, include=chosen.include, exclude=chosen.exclude)
-        self.streams = weight_streams([view for view in views if view.weight.requires_grad], array)
-        if not self.streams:
-            raise InputError("HammingLoss: expected a layer in training with two or more words to stream, got none")
-        self.method = _method(chosen.method, self.streams)
+        self.streams, self.method = trained_streams(model, accelerator, chosen, bits)
         self._costs = [layer_costs(stream, chosen, transition_costs) for stream in self.streams]
         self._sensitivity = Sensitivity([stream.view for stream in self.streams])
         self._progress, self._step, self._led = 0.0, 0, False
         self._frozen = False
         self._value: float | None = None
         self._assigned: list[Tensor] = []
+        self._held: list[Tensor] = []
         self._targets: list[Tensor] = []
         self._tables: tuple[float, dict[Any, Tensor]] = (0.0, {})
         self._squares = [max(float(codes.square().mean()), 1e-3) for codes in self._latent()]
@@ -204,7 +199,8 @@ class HammingLoss:
         for index, stream in enumerate(self.streams):
             codes = self._assigned[index] if self._assigned else stream.view.integer_codes()
             stream.view.assign_codes(codes)
-            stream.view.weight.requires_grad_(True)
+        for parameter in self._held:
+            parameter.requires_grad_(True)
         self._sensitivity.close()
         self._forget()
 
@@ -236,6 +232,7 @@ class HammingLoss:
             "step": self._step,
             "progress": self._progress,
             "frozen": self._frozen,
+            "value": self._value,
             "squares": list(self._squares),
             "assigned": [codes.clone() for codes in self._assigned],
             "orders": [[torch.from_numpy(order.copy()) for order in stream.orders] for stream in self.streams],
@@ -248,21 +245,15 @@ class HammingLoss:
         Raises
         ------
         InputError
-            If it is that of another network or accelerator.
+            If it is that of another network or accelerator, or damaged.
         """
-        orders = state["orders"]
-        fits = len(orders) == len(self.streams) and all(
-            [tuple(order.shape) for order in saved] == [order.shape for order in stream.orders]
-            for saved, stream in zip(orders, self.streams, strict=True)
-        )
-        if not fits:
-            raise InputError("HammingLoss: expected the state of this network on this accelerator, got another's")
+        check_hamming_state(state, self.streams)
         self._step, self._progress = int(state["step"]), float(state["progress"])
         self._squares = [float(square) for square in state["squares"]]
         self._assigned, self._targets = [codes.clone() for codes in state["assigned"]], []
-        for stream, saved in zip(self.streams, orders, strict=True):
+        for stream, saved in zip(self.streams, state["orders"], strict=True):
             stream.orders = [order.cpu().numpy().copy() for order in saved]
-        self._places, self._value = self._ordered_places(), None
+        self._places, self._value = self._ordered_places(), state["value"]
         self._sensitivity.load_state_dict(state["sensitivity"])
         if state["frozen"]:
             self._freeze()
@@ -289,9 +280,18 @@ class HammingLoss:
             return
         for stream, codes in zip(self.streams, self._assigned, strict=True):
             stream.view.assign_codes(codes)
-            stream.view.weight.requires_grad_(False)
-            stream.view.weight.grad = None
+            self._hold(stream.view.weight)
+            scale = stream.view.module.weight_scale
+            if isinstance(scale, nn.Parameter):  # codes are weights by scales
+                self._hold(scale)
         self._sensitivity.close()
+
+    def _hold(self, parameter: Tensor) -> None:
+        """Stop a parameter's training until :meth:`finish`."""
+        if parameter.requires_grad:
+            self._held.append(parameter)
+        parameter.requires_grad_(False)
+        parameter.grad = None
 
     # ----------------------------------------------------------------------------- orders, codes
 
@@ -418,15 +418,3 @@ class HammingLoss:
 
 def _flips(words: NDArray[np.unsignedinteger]) -> int:
     return int(np.bitwise_count(words[1:] ^ words[:-1]).sum(dtype=np.int64))
-
-
-def _method(wanted: Method | None, streams: list[WeightStream]) -> Method:
-    """The method to take; ``assignment`` needs layers that can compute with other codes than their weights'."""
-    other = [stream.view for stream in streams if not isinstance(stream.view, FewflipsView)]
-    method: Method = wanted or ("envelope" if other else "assignment")
-    if method == "assignment" and other:
-        raise InputError(
-            f"layer {other[0].name} {other[0].shape}: method 'assignment' needs layers of fewflips.training.quantize, "
-            f"got {type(other[0].module).__name__}; take 'envelope' or 'smoothed'"
-        )
-    return method

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Price = Annotated[float, Field(ge=0, le=1e6)]
 Steps = Annotated[int, Field(ge=1, le=10**9)]
 
 Method = Literal["assignment", "envelope", "smoothed", "bilinear"]
@@ -52,10 +53,10 @@ class HammingOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     accelerator: Annotated[str, Field(min_length=1)] = "edge16"
-    strength: Annotated[float, Field(ge=0)] = 1.0
+    strength: Price = 1.0
     method: Method | None = None
-    ones: Annotated[float, Field(ge=0)] = 0.8
-    bit_weights: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=8, max_length=8)] | None = None
+    ones: Price = 0.8
+    bit_weights: Annotated[tuple[Price, ...], Field(min_length=8, max_length=8)] | None = None
     include: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ()
     every: Steps = 15

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from onnx import TensorProto
 from torch import nn
 
 from fewflips.errors import InputError
@@ -21,6 +22,12 @@ from fewflips.training.quantized_layers import (
     quantized_weights,
 )
 from fewflips.training.weight_scales import weight_scale
+
+LARGEST_SCALE = 1e30
+"""Scales as large make weights or activations infinite in float32."""
+
+_INTEGERS = (TensorProto.INT4, TensorProto.UINT4, TensorProto.INT8, TensorProto.UINT8, TensorProto.INT32)
+_FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE)
 
 
 @torch.no_grad()
@@ -79,31 +86,35 @@ class _Source:
                 raise self._differs(
                     f"layer '{name}' of shape {ours}: expected strides {layer.stride}, got {self._strides(name)}"
                 )
-            for part in ("weight.scale", "bias.codes", "bias.scale"):
-                self._check(f"{name}.{part}", (ours[0],))
-            scale = self._values(f"{name}.weight.scale")
-            if not (np.isfinite(scale) & (scale > 0)).all():
-                raise self._differs(f"layer '{name}' of shape {ours}: expected positive scales of its weights")
+            self._check(f"{name}.weight.codes", tuple(ours), "integers")
+            self._check(f"{name}.bias.codes", (ours[0],), "integers")
+            for part in ("weight.scale", "bias.scale"):
+                self._check(f"{name}.{part}", (ours[0],), "floats")
+                scale = self._values(f"{name}.{part}").astype(np.float64)
+                if not ((scale > 0) & (scale < LARGEST_SCALE)).all():
+                    raise self._differs(f"layer '{name}' of shape {ours}: expected positive numbers as its {part}")
         surplus = next((name for name in theirs if name not in layers), None)
         if surplus is not None:
             shape = list(self._file.constants[f"{surplus}.weight.codes"].shape)
             raise self._differs(f"layer '{surplus}' of shape {shape} is not in the network")
         for name in quantizers:
-            self._check(f"{name}.scale", ())
-            self._check(f"{name}.zero_point", ())
+            self._check(f"{name}.scale", (), "floats")
+            self._check(f"{name}.zero_point", (), "integers")
             self.range(name)
 
     def range(self, name: str) -> tuple[float, float]:
         """Ends of the range that gives exactly the file's scale and zero point."""
         scale, zero_point = np.float32(self._values(f"{name}.scale")), int(self._values(f"{name}.zero_point"))
-        if not (np.isfinite(LEVELS * scale) and scale > 0):
+        if not 0 < scale < LARGEST_SCALE:
             raise self._differs(f"expected a positive scale of '{name}', got {scale}")
+        if not 0 <= zero_point <= LEVELS:
+            raise self._differs(f"expected a zero point of '{name}' from 0 to {LEVELS}, got {zero_point}")
         return range_of(scale, zero_point)
 
     def fill(self, name: str, layer: QuantizedWeight) -> None:
         """Set weight, scale and bias of a layer."""
         codes = torch.from_numpy(self._values(f"{name}.weight.codes").astype(np.float32))
-        scale = torch.from_numpy(self._values(f"{name}.weight.scale").copy())
+        scale = torch.from_numpy(self._values(f"{name}.weight.scale").astype(np.float32))
         weight = codes * scale.view(-1, *[1] * (codes.ndim - 1))
         if int(codes.abs().max()) > layer.peak:
             scale = weight_scale(weight, layer.bits)
@@ -117,11 +128,15 @@ class _Source:
         node = self._nodes.get(name)
         return (1, 1) if node is None else node.integers("strides") or (1, 1)
 
-    def _check(self, name: str, shape: tuple[int, ...]) -> None:
+    def _check(self, name: str, shape: tuple[int, ...], kind: Literal["integers", "floats"]) -> None:
         constant = self._file.constants.get(name)
         if constant is None or constant.shape != shape:
             got = "none" if constant is None else f"one of shape {list(constant.shape)}"
             raise self._differs(f"expected a constant '{name}' of shape {list(shape)}, got {got}")
+        if constant.element_type not in (_INTEGERS if kind == "integers" else _FLOATS):
+            raise self._differs(
+                f"expected {kind} as constant '{name}', got others (ONNX element type {constant.element_type})"
+            )
 
     def _values(self, name: str) -> NDArray[Any]:
         return self._file.values(self._file.constants[name])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -170,8 +171,14 @@ class StageLoop:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scaler is not None:
             self.scaler.load_state_dict(state["scaler"])
-        self.epoch, self.step = int(state["epoch"]), int(state["step"])
-        self._tally, self._drawn = _Tally(**state["tally"]), state["random"]
+        self.epoch, self.step = state["epoch"], state["step"]
+        epochs = self.stage.schedule.epochs
+        if not (self.epoch < epochs and self.step < self._steps) and (self.epoch, self.step) != (epochs, 0):
+            raise ValueError(f"epoch {self.epoch}, step {self.step} of {epochs} epochs of {self._steps} steps")
+        self._tally, self._drawn = _Tally(**state["tally"]), dict(state["random"])
+        for name in ("data", "torch"):
+            torch.Generator().set_state(self._drawn[name])  # raises here, where it is said which file is damaged
+        self._drawn.setdefault("cuda", [])
 
     def _train_epoch(self) -> None:
         batches = self._begin_epoch()
@@ -214,14 +221,15 @@ class StageLoop:
         hamming = self.stage.objective.hamming
         done = self.epoch * self._steps + self.step
         if hamming is not None:
-            hamming.advance(done / (self.stage.schedule.epochs * self._steps))
+            with self._telling_divergence():
+                hamming.advance(done / (self.stage.schedule.epochs * self._steps))
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
         batch = batch.to(environment.device)
         images = to_input(augment(train.images[batch], self.around.augmentation, self._generator))
         labels = train.labels[batch]
-        with environment.autocast():
-            logits = self._forward(images).float()
+        with environment.autocast(), self._telling_divergence():
+            logits = self.network(images).float()
         terms = self.stage.objective.terms(images, logits, labels)
         self._descend(total(terms))
         losses = {name: term.item() for name, term in terms.items()}
@@ -230,11 +238,11 @@ class StageLoop:
                 raise self._divergence(f"the {name} loss became {value}")
         self._tally.add(losses, int((logits.argmax(1) == labels).sum()), len(labels))
 
-    def _forward(self, images: Tensor) -> Tensor:
+    @contextmanager
+    def _telling_divergence(self) -> Iterator[None]:
         try:
-            logits: Tensor = self.network(images)
-            return logits
-        except InputError as error:  # ranges of activations that are not finite
+            yield
+        except InputError as error:  # weights or ranges of activations that are not finite
             if self._finite():
                 raise
             raise self._divergence("the weights became NaN or infinite") from error
@@ -254,8 +262,9 @@ class StageLoop:
         rate = self._learning_rate(self._steps - 1)
         last = self.epoch == stage.schedule.epochs - 1
         if hamming is not None and last:
-            hamming.advance(1.0)
-            hamming.finish()
+            with self._telling_divergence():
+                hamming.advance(1.0)
+                hamming.finish()
         figures: dict[str, Any] = {
             "stage": stage.name,
             "epoch": self.epoch + 1,

@@ -16,6 +16,7 @@ from fewflips.report.record import Count, Record
 from fewflips.training.config import TrainingConfig
 from fewflips.version import __version__
 
+RESULT = "result.json"
 EXPORT_TOLERANCE_PERCENT = 0.1
 """A model that is exported is to be as accurate as the network that was trained, within so many points."""
 
@@ -113,7 +114,7 @@ def read_result(folder: Path) -> TrainingResult | None:
     InputError
         If ``result.json`` is damaged.
     """
-    path = folder / "result.json"
+    path = folder / RESULT
     try:
         return TrainingResult.model_validate_json(path.read_bytes())
     except FileNotFoundError:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
+from fewflips.accelerator import load_accelerator
 from fewflips.accelerator.machine import describe_validation_error
 from fewflips.errors import InputError
 from fewflips.training.checkpoints import check_same_run, load_checkpoint, load_run
 from fewflips.training.config import TrainingConfig
+from fewflips.training.datasets import Dataset
+from fewflips.training.result import Percent
 
 CHECKPOINT, FLOAT_CHECKPOINT = "checkpoint.pt", "float.pt"
 _PARTS = (
     "config",
+    "inputs",
     "epochs",
     "accuracies",
     "stage",
@@ -29,6 +33,36 @@ _PARTS = (
     "tally",
 )
 _OPEN = {"threads": None, "device": "auto", "precision": "auto"}
+
+
+_Epochs = Annotated[int, Field(ge=0, le=10**6, strict=True)]
+
+
+class _Epoch(BaseModel):
+    """Of an epoch's figures, what the end of a run needs."""
+
+    stage: str
+    epoch: int
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    hamming: dict[str, float] | None
+
+
+class _KnownAccuracies(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    float_percent: Percent | None = None
+    calibrated_percent: Percent | None = None
+
+
+class _Position(BaseModel):
+    """Plain parts of a checkpoint."""
+
+    stage: Literal["float", "quantized"]
+    epoch: _Epochs
+    step: Annotated[int, Field(ge=0, strict=True)]
+    epochs: list[_Epoch]
+    accuracies: _KnownAccuracies
+    config: dict[str, JsonValue]
 
 
 def saved_run(folder: Path, *, resume: bool) -> dict[str, Any] | None:
@@ -63,7 +97,57 @@ def saved_run(folder: Path, *, resume: bool) -> dict[str, Any] | None:
     missing = [part for part in _PARTS if part not in saved]
     if missing or not isinstance(saved["config"], dict):
         raise InputError(f"{path}: expected a checkpoint of a run, got one without {', '.join(missing) or 'config'}")
+    try:
+        _Position.model_validate({name: saved[name] for name in _Position.model_fields})
+    except ValidationError as error:
+        raise InputError(f"{path}: expected a checkpoint of a run: {describe_validation_error(error)}") from error
     return saved
+
+
+def inputs_of(config: TrainingConfig, dataset: Dataset) -> dict[str, Any]:
+    """What a run depends on beside its configuration.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        Names the accelerator.
+    dataset : Dataset
+        All images.
+
+    Returns
+    -------
+    dict
+        Plain values: the dataset's digest, and the accelerator as its file says it; None without the HD term.
+
+    Raises
+    ------
+    AcceleratorError
+        If the accelerator cannot be read.
+    """
+    machine = load_accelerator(config.hamming.accelerator).model_dump_json() if config.hamming else None
+    return {"dataset": dataset.sha256, "accelerator": machine}
+
+
+def check_same_inputs(path: Path, saved: Any, present: dict[str, Any]) -> None:
+    """Refuse to go on with other images, or with an accelerator that was changed.
+
+    Parameters
+    ----------
+    path : Path
+        Of the checkpoint, for the message.
+    saved, present : dict
+        From :func:`inputs_of`, then and now.
+
+    Raises
+    ------
+    InputError
+        If they differ.
+    """
+    advice = "resume with what it was made with, or choose another output"
+    if not isinstance(saved, dict) or saved.get("dataset") != present["dataset"]:
+        raise InputError(f"{path}: expected a checkpoint of a run with these images, got one with others: {advice}")
+    if saved.get("accelerator") != present["accelerator"]:
+        raise InputError(f"{path}: expected a checkpoint of a run on this accelerator, got one on another: {advice}")
 
 
 def as_before(config: TrainingConfig, saved: dict[str, Any], folder: Path) -> TrainingConfig:

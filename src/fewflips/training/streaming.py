@@ -7,15 +7,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
-from fewflips.accelerator import Accelerator
-from fewflips.errors import AcceleratorError
+from fewflips.accelerator import Accelerator, load_accelerator
+from fewflips.errors import AcceleratorError, InputError
 from fewflips.formats import StorageType
 from fewflips.network.layer import Layer
 from fewflips.network.lowering import Convolution2D
 from fewflips.ordering import Effort, order_segments
 from fewflips.streams import weight_codes
-from fewflips.training.weight_views import WeightView
+from fewflips.training.hamming_options import HammingOptions, Method
+from fewflips.training.weight_views import WeightView, weight_views
+from fewflips.training.weight_views.fewflips_layers import FewflipsView
 
 QUICK = Effort(
     rounds=1, ascent_iterations=5, kicks_per_node=0, least_kicks=0, neighbours=6, cut_rounds=0, branch_nodes=0
@@ -75,6 +78,51 @@ class WeightStream:
         """Words of each segment, shape (T, lanes of the segment), natural order, from codes of shape (N, K)."""
         words = self.on_wires(codes.reshape(-1))
         return [np.ascontiguousarray(words[self.places[:, first:last]]) for first, last in self.spans]
+
+
+def trained_streams(
+    model: nn.Module, accelerator: str | Accelerator, options: HammingOptions, bits: int = 8
+) -> tuple[list[WeightStream], Method]:
+    """Streams of the layers whose weights the HD term moves, and the method that moves them.
+
+    Parameters
+    ----------
+    model : nn.Module
+        With layers in training.
+    accelerator : str or Accelerator
+        A built-in machine's name, a YAML file, or a machine.
+    options : HammingOptions
+        Which layers, and by which method.
+    bits : int
+        Width of the codes of plain PyTorch layers.
+
+    Returns
+    -------
+    list of WeightStream
+        One or more, in natural order.
+    str
+        ``assignment`` where all layers are fewflips' own and no other method is asked for, else ``envelope``.
+
+    Raises
+    ------
+    InputError
+        If no layer fits `options`, or one does not fit the method.
+    AcceleratorError
+        If weights do not stream on that accelerator.
+    """
+    array = load_accelerator(accelerator) if isinstance(accelerator, str) else accelerator
+    views = weight_views(model, bits=bits, include=options.include, exclude=options.exclude)
+    streams = weight_streams([view for view in views if view.weight.requires_grad], array)
+    if not streams:
+        raise InputError("HammingLoss: expected a layer in training with two or more words to stream, got none")
+    other = [stream.view for stream in streams if not isinstance(stream.view, FewflipsView)]
+    method: Method = options.method or ("envelope" if other else "assignment")
+    if method == "assignment" and other:
+        raise InputError(
+            f"layer {other[0].name} {other[0].shape}: method 'assignment' needs layers of fewflips.training.quantize, "
+            f"got {type(other[0].module).__name__}; take 'envelope' or 'smoothed'"
+        )
+    return streams, method
 
 
 def weight_streams(views: Sequence[WeightView], array: Accelerator) -> list[WeightStream]:

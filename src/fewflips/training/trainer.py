@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,25 +17,31 @@ from fewflips.errors import InputError, OutputError, RuntimeFailure
 from fewflips.progress import Progress
 from fewflips.training.augmentation import augment, to_input
 from fewflips.training.checkpoints import load_weights, save_checkpoint
+from fewflips.training.checks import TEACHER, check_run, load_onnx_network, new_network, quantized_network
 from fewflips.training.config import QuantizedStage, TrainingConfig, config_yaml, load_config
 from fewflips.training.datasets import Dataset, load_dataset
 from fewflips.training.environment import environment, resolved, threads
 from fewflips.training.evaluation import accuracy_percent
-from fewflips.training.finishing import finish
-from fewflips.training.initial_weights import load_onnx_weights
+from fewflips.training.finishing import SAMPLES, finish
 from fewflips.training.learning_rate import Schedule
 from fewflips.training.loop import Stage, StageLoop, Surroundings
 from fewflips.training.losses import Distillation, HammingTerm, Objective
 from fewflips.training.metrics import Figures, Metrics
-from fewflips.training.networks import build_network
 from fewflips.training.networks.blocks import ImageClassifier
 from fewflips.training.optimizers import make_optimizer
 from fewflips.training.quantize import calibrate, quantize, widen_ranges
-from fewflips.training.result import TrainingResult, read_result
-from fewflips.training.resuming import CHECKPOINT, FLOAT_CHECKPOINT, as_before, float_weights, saved_run
+from fewflips.training.result import RESULT, TrainingResult, read_result
+from fewflips.training.resuming import (
+    CHECKPOINT,
+    FLOAT_CHECKPOINT,
+    as_before,
+    check_same_inputs,
+    float_weights,
+    inputs_of,
+    saved_run,
+)
 
 CALIBRATION_BATCHES = 20
-TEACHER = "quantized_stage.distillation.teacher"
 QUANTIZED_SEED = 1000
 """Seeds of the quantized stage start so far from those of the float stage."""
 
@@ -90,8 +97,10 @@ def train(
     with threads(config.threads or 1):
         try:
             return _Run(config, folder, dataset or load_dataset(config.dataset), saved, progress, on_epoch).run()
-        except torch.OutOfMemoryError as error:
-            raise RuntimeFailure("out of memory on the device: choose a smaller batch or network") from error
+        except RuntimeError as error:
+            if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
+                raise RuntimeFailure("out of memory: choose a smaller batch, network or image_size") from error
+            raise
 
 
 def _folder(config: TrainingConfig, output: str | Path | None) -> Path:
@@ -119,7 +128,10 @@ class _Run:
 
     def run(self) -> TrainingResult:
         """All stages, then the files."""
-        self._check()
+        self.inputs = inputs_of(self.config, self.dataset)
+        if self.saved is not None:
+            check_same_inputs(self.folder / CHECKPOINT, self.saved["inputs"], self.inputs)
+        check_run(self.config, self.dataset, resumes_quantized=self._resumes("quantized"))
         self._open()
         try:
             network = self._float_network()
@@ -129,27 +141,13 @@ class _Run:
             self.around.metrics.close()
         return finish(self.config, self.folder, self.dataset, network, self.accuracies, self.around)
 
-    def _check(self) -> None:
-        """Find out now what would fail hours later."""
-        height, width, _ = self.dataset.image_shape
-        if height != width:
-            raise InputError(f"dataset: expected square images, got {height} x {width}: resize them")
-        stages = {"float_stage": self.config.float_stage, "quantized_stage": self.config.quantized_stage}
-        for name, stage in stages.items():
-            if stage is not None and stage.batch > len(self.dataset.train):
-                raise InputError(
-                    f"{name}.batch: expected at most {len(self.dataset.train)}, the number of training images, got "
-                    f"{stage.batch}"
-                )
-        if self.config.hamming is not None:
-            from fewflips.accelerator import load_accelerator
-
-            load_accelerator(self.config.hamming.accelerator)
-
     def _open(self) -> None:
         """Make the folder and its first files; what was known of epochs comes from the checkpoint."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            if self.saved is None:  # files of a run whose checkpoint is gone are not this run's
+                for name in (RESULT, "model.onnx", SAMPLES):
+                    (self.folder / name).unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(f"{self.folder}: cannot be made: {error.strerror}; choose another output") from error
         atomic_write(self.folder / "config.yaml", config_yaml(self.config).encode())
@@ -172,14 +170,19 @@ class _Run:
         )
 
     def _save(self, state: dict[str, Any]) -> None:
-        about = {"config": _plain(self.config), "epochs": self.around.metrics.epochs, "accuracies": self.accuracies}
+        about = {
+            "config": _plain(self.config),
+            "inputs": self.inputs,
+            "epochs": self.around.metrics.epochs,
+            "accuracies": self.accuracies,
+        }
         save_checkpoint(self.folder / CHECKPOINT, state | about)
 
     # ---------------------------------------------------------------------------------- float stage
 
     def _float_network(self) -> ImageClassifier:
         """A float network, trained as far as the configuration asks for; untrained where its weights come later."""
-        network = self._new_network()
+        network = new_network(self.config, self.dataset).to(self.around.environment.device)
         initial = self.config.initial
         if self._resumes("quantized") or (initial is not None and initial.onnx is not None):
             return network
@@ -191,35 +194,6 @@ class _Run:
             save_checkpoint(self.folder / FLOAT_CHECKPOINT, content | {"config": _plain(self.config)})
         self.accuracies["float_percent"] = accuracy_percent(network, self.around.dataset.test)
         return network
-
-    def _new_network(self) -> ImageClassifier:
-        options, (height, _, channels) = self.config.network, self.dataset.image_shape
-        torch.manual_seed(self.config.seed)
-        try:
-            network = build_network(
-                options.name,
-                width=options.width,
-                classes=len(self.dataset.classes),
-                image_size=height,
-                channels=channels,
-                early_strides=options.early_strides,
-                depth=options.depth,
-            )
-        except InputError as error:
-            raise InputError(f"network.{error}") from error
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the overloads
-        stage = self.config.quantized_stage
-        if stage is not None:
-            _quantized(network, stage)  # patterns that fit no layer are found now
-            self._check_teacher(network, stage)
-        return network.to(self.around.environment.device)
-
-    def _check_teacher(self, network: ImageClassifier, stage: QuantizedStage) -> None:
-        """A file that is no teacher is found before the float stage, not after it."""
-        if stage.distillation is None or self._resumes("quantized"):
-            return
-        if isinstance(stage.distillation.teacher, Path):
-            _load_onnx(quantize(network), stage.distillation.teacher, TEACHER)
 
     def _train_float(self, network: ImageClassifier) -> None:
         options = self.config.float_stage
@@ -236,7 +210,7 @@ class _Run:
     # ------------------------------------------------------------------------------ quantized stage
 
     def _quantized_network(self, source: ImageClassifier, options: QuantizedStage) -> ImageClassifier:
-        network = _quantized(source, options).to(self.around.environment.device)
+        network = quantized_network(source, options).to(self.around.environment.device)
         resumed = self._resumes("quantized")
         if self.saved is not None and resumed:
             load_weights(self.folder / CHECKPOINT, network, self.saved["network"])
@@ -263,7 +237,7 @@ class _Run:
         """Give a quantized network its first weights and ranges, and note what it reaches untrained."""
         initial = self.config.initial
         if initial is not None and initial.onnx is not None:
-            _load_onnx(network, initial.onnx, "initial.onnx")
+            load_onnx_network(network, initial.onnx, "initial.onnx")
         else:
             calibrate(network, self._calibration_images(options.batch))
         if self.config.hamming is not None:
@@ -291,7 +265,7 @@ class _Run:
         if isinstance(chosen, Path):
             teacher = quantize(source).to(self.around.environment.device)
             if not resumed:
-                _load_onnx(teacher, chosen, TEACHER)
+                load_onnx_network(teacher, chosen, TEACHER)
         else:
             teacher = copy.deepcopy(source if chosen == "float" else network)
         if self.saved is not None and resumed:
@@ -309,7 +283,8 @@ class _Run:
         term: HammingTerm = HammingLoss(network, options.accelerator, seed=self.config.seed, **options.arguments())
         if self.saved is not None and self._resumes("quantized"):
             network.load_state_dict(self.saved["network"])  # the term may have moved weights when it was made
-            term.load_state_dict(self.saved["hamming"])
+            with self._resuming():
+                term.load_state_dict(self.saved["hamming"])
         return term
 
     # ---------------------------------------------------------------------------------------- both
@@ -317,32 +292,19 @@ class _Run:
     def _resumes(self, stage: str) -> bool:
         return self.saved is not None and self.saved["stage"] == stage
 
+    @contextmanager
+    def _resuming(self) -> Iterator[None]:
+        """What a damaged checkpoint raises, as one line."""
+        try:
+            yield
+        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError) as error:
+            detail = " ".join(str(error).split())
+            raise InputError(f"{self.folder / CHECKPOINT}: cannot be resumed: {detail}") from error
+
     def _run_stage(self, loop: StageLoop) -> None:
         if self.saved is not None and self._resumes(loop.stage.name):
-            try:
+            with self._resuming():
                 loop.load_state_dict(self.saved)
-            except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-                detail = " ".join(str(error).split())
-                raise InputError(f"{self.folder / 'checkpoint.pt'}: cannot be resumed: {detail}") from error
             if loop.stage.name == "float":
                 load_weights(self.folder / CHECKPOINT, loop.network, self.saved["network"])
         loop.run()
-
-
-def _load_onnx(network: ImageClassifier, file: Path, field: str) -> None:
-    try:
-        load_onnx_weights(network, file)
-    except InputError as error:
-        raise InputError(f"{field}: {error}") from error
-
-
-def _quantized(network: ImageClassifier, options: QuantizedStage) -> ImageClassifier:
-    try:
-        return quantize(
-            network,
-            weight_bits=options.weight_bits,
-            activation_bits=options.activation_bits,
-            learned_scales=options.learned_scales,
-        )
-    except InputError as error:
-        raise InputError(f"quantized_stage.{error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,6 +64,16 @@ class Dataset:
         """Height, width and channels of every image."""
         height, width, channels = self.train.images.shape[1:]
         return height, width, channels
+
+    @property
+    def sha256(self) -> str:
+        """Digest of all images, labels and names of classes, in hexadecimal."""
+        whole = hashlib.sha256(repr((self.image_shape, self.classes)).encode("utf-8", "surrogateescape"))
+        for split in (self.train, self.test):
+            whole.update(len(split).to_bytes(8, "little"))
+            for part in (split.images, split.labels):
+                whole.update(part.cpu().contiguous().numpy().data)
+        return whole.hexdigest()
 
     def to(self, device: torch.device) -> Dataset:
         """The same on a device."""

@@ -54,9 +54,13 @@ def load_image_folder(path: Path, size: int) -> Dataset:
 
 def _classes(folder: Path) -> tuple[str, ...]:
     try:
-        return tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir()))
+        names = tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir()))
     except OSError as error:
         raise InputError(f"{folder}: cannot be read: {error.strerror or error}") from error
+    for name in names:
+        if not name.isprintable():  # nor UTF-8: such bytes are read as lone surrogates
+            raise InputError(f"{folder}: expected folders with printable UTF-8 names, got {name[:100]!a}: rename it")
+    return names
 
 
 def _split(folder: Path, classes: tuple[str, ...], size: int) -> Split:

@@ -1,0 +1,134 @@
+"""What would fail hours later is found before a run begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from fewflips.errors import AcceleratorError, InputError
+from fewflips.training.config import QuantizedStage, TrainingConfig
+from fewflips.training.datasets import Dataset
+from fewflips.training.initial_weights import load_onnx_weights
+from fewflips.training.networks import build_network
+from fewflips.training.networks.blocks import ImageClassifier
+from fewflips.training.quantize import quantize
+
+TEACHER = "quantized_stage.distillation.teacher"
+
+
+def check_run(config: TrainingConfig, dataset: Dataset, *, resumes_quantized: bool = False) -> None:
+    """Try everything that a run needs, but for the training itself.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        Of the run.
+    dataset : Dataset
+        Its images.
+    resumes_quantized : bool
+        Whether a checkpoint of the quantized stage, which holds the teacher, is there.
+
+    Raises
+    ------
+    FewflipsError
+        If the images, the stages, the network, the teacher or the HD term do not fit together.
+    """
+    height, width, _ = dataset.image_shape
+    if height != width:
+        raise InputError(f"dataset: expected square images, got {height} x {width}: resize them")
+    _check_batches(config, dataset)
+    network = new_network(config, dataset)
+    stage = config.quantized_stage
+    if stage is None:
+        return
+    quantized = quantized_network(network, stage)
+    if stage.distillation is not None and isinstance(stage.distillation.teacher, Path) and not resumes_quantized:
+        load_onnx_network(quantize(network), stage.distillation.teacher, TEACHER)
+    if config.hamming is not None:
+        from fewflips.training.streaming import trained_streams  # compiles
+
+        try:
+            trained_streams(quantized, config.hamming.accelerator, config.hamming)
+        except (InputError, AcceleratorError) as error:
+            raise type(error)(f"hamming: {error}") from error
+
+
+def _check_batches(config: TrainingConfig, dataset: Dataset) -> None:
+    stages = {"float_stage": None if config.initial else config.float_stage, "quantized_stage": config.quantized_stage}
+    for name, stage in stages.items():
+        if stage is not None and stage.batch > len(dataset.train):
+            raise InputError(
+                f"{name}.batch: expected at most {len(dataset.train)}, the number of training images, got {stage.batch}"
+            )
+
+
+def new_network(config: TrainingConfig, dataset: Dataset) -> ImageClassifier:
+    """The float network of a configuration, with the weights that its seed draws.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        Of the run.
+    dataset : Dataset
+        Says the size of images and the number of classes.
+
+    Returns
+    -------
+    ImageClassifier
+        On the CPU, channels last.
+
+    Raises
+    ------
+    InputError
+        If there is no such network for these images.
+    """
+    options, (height, _, channels) = config.network, dataset.image_shape
+    torch.manual_seed(config.seed)
+    try:
+        network = build_network(
+            options.name,
+            width=options.width,
+            classes=len(dataset.classes),
+            image_size=height,
+            channels=channels,
+            early_strides=options.early_strides,
+            depth=options.depth,
+        )
+    except InputError as error:
+        section = "dataset" if str(error).startswith("image_size") else "network"
+        raise InputError(f"{section}.{error}") from error
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the overloads
+
+
+def quantized_network(network: ImageClassifier, options: QuantizedStage) -> ImageClassifier:
+    """A copy with fake quantization, as a stage asks for it.
+
+    Raises
+    ------
+    InputError
+        If a pattern of `weight_bits` fits no layer.
+    """
+    try:
+        return quantize(
+            network,
+            weight_bits=options.weight_bits,
+            activation_bits=options.activation_bits,
+            learned_scales=options.learned_scales,
+        )
+    except InputError as error:
+        raise InputError(f"quantized_stage.{error}") from error
+
+
+def load_onnx_network(network: ImageClassifier, file: Path, field: str) -> None:
+    """Fill a quantized network from an exported one; errors name the configuration's field.
+
+    Raises
+    ------
+    FewflipsError
+        If the file cannot be read, or is another network.
+    """
+    try:
+        load_onnx_weights(network, file)
+    except InputError as error:
+        raise InputError(f"{field}: {error}") from error
