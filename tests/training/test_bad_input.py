@@ -11,8 +11,9 @@ import pytest
 import torch
 import yaml
 
+from fewflips.accelerator import load_accelerator
 from fewflips.cli import main
-from fewflips.errors import InputError, OutputError
+from fewflips.errors import AcceleratorError, InputError, OutputError
 from fewflips.training import loop, trainer
 from fewflips.training.checkpoints import load_checkpoint, save_checkpoint
 from fewflips.training.config import TrainingConfig
@@ -66,6 +67,10 @@ def failing(monkeypatch, capsys, data, tmp_path):
         ({"quantized_stage": {"batch": 8, "weight_bits": {"conv*": 4}}}, "quantized_stage.weight_bits: 'conv*'"),
         ({"hamming": {"accelerator": "edge1000"}}, "accelerator 'edge1000'"),
         ({"hamming": {}, "quantized_stage": None}, "hamming"),
+        ({"hamming": {"strength": 1e300}}, "hamming.strength"),
+        ({"float_stage": {"batch": 1}}, "float_stage.batch"),
+        ({"output": "a\0b"}, "output"),
+        ({"dataset": {"name": "fashion-mnist", "path": "a\udcff"}}, "dataset.path"),
         ({"dataset": {"name": "fashion-mnist", "path": "/nowhere"}}, "dataset.path"),
         (
             {"initial": {"checkpoint": "/nowhere/float.pt"}},
@@ -77,6 +82,64 @@ def failing(monkeypatch, capsys, data, tmp_path):
 )
 def test_impossible_configurations(failing, changes, words):
     assert words in failing(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"hamming": {"accelerator": "tpu16"}}, "hamming: tpu16: weights stand still"),
+        ({"hamming": {"include": ["conv*"]}}, "hamming: "),
+        ({"quantized_stage": {"batch": 8, "weight_bits": {"conv*": 4}}}, "quantized_stage.weight_bits: 'conv*'"),
+        ({"quantized_stage": {"batch": 49}}, "quantized_stage.batch"),
+        ({"quantized_stage": {"batch": 8, "distillation": {"teacher": "/nowhere.onnx"}}}, "distillation.teacher"),
+    ],
+)
+@pytest.mark.parametrize("options", [(), ("--pareto", "0,0.5")])
+def test_what_is_found_before_the_float_stage(failing, tmp_path, monkeypatch, changes, words, options):
+    monkeypatch.setattr(loop.StageLoop, "run", lambda self: pytest.fail("trained"))
+    assert words in failing(*options, **changes)
+
+
+@pytest.mark.parametrize("value", ['!!bool "x"', '!!timestamp "x"', '!!int ""'])
+@pytest.mark.parametrize("section", ["seed", "accelerator"])
+def test_values_that_do_not_fit_their_yaml_tag(data, tmp_path, section, value):
+    path = tmp_path / "config.yaml"
+    content = settings(data, tmp_path / "out")
+    if section == "seed":
+        path.write_text(yaml.safe_dump(content) + f"seed: {value}\n")
+        with pytest.raises(InputError, match="not valid YAML"):
+            train(path)
+    else:
+        path.write_text(f"name: {value}\n")
+        with pytest.raises(AcceleratorError, match="not valid YAML"):
+            load_accelerator(str(path))
+
+
+def test_an_output_that_is_not_utf8(failing):
+    assert "output" in failing("--output", "o\udcff")
+
+
+def test_classes_whose_names_are_not_utf8(failing, tmp_path):
+    folder = tmp_path / "images"
+    for name in (b"cat", b"cl\xff"):
+        for part in (b"train", b"test"):
+            os.makedirs(os.path.join(os.fsencode(folder), part, name))
+    assert "printable UTF-8 names" in failing(dataset={"name": "folder", "path": str(folder)})
+
+
+def test_too_little_memory_is_said(failing, monkeypatch):
+    def allocate(*_):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(loop.StageLoop, "run", allocate)
+    assert "out of memory: choose a smaller batch" in failing()
+
+
+def test_weights_that_diverge_under_the_hd_term_name_stage_and_step(failing):
+    stage = {"epochs": 2, "batch": 8, "learning_rate": 1e38, "optimizer": "sgd"}
+    line = failing(quantized_stage=stage, hamming={"every": 1})
+    assert "quantized stage, epoch 1, step " in line
+    assert "quantized_stage.learning_rate" in line
 
 
 def test_no_configuration(monkeypatch, capsys, tmp_path):
@@ -190,12 +253,60 @@ def test_a_run_whose_parts_were_tampered_with(data, finished, tmp_path):
         {"network": {}},
         {"network": 5},
         {"epoch": "x"},
+        {"epoch": float("inf")},
+        {"epoch": 3, "step": 1},
+        {"step": 10**9},
+        {"stage": "other"},
         {"config": []},
+        {"config": saved["config"] | {"seed": torch.zeros(2)}},
+        {"inputs": None},
+        {"random": {}},
+        {"random": saved["random"] | {"torch": torch.zeros(3, dtype=torch.uint8)}},
+        {"epochs": 5},
+        {"epochs": [{}]},
+        {"accuracies": 5},
+        {"accuracies": {"unknown": 1.0}},
     ):
         save_checkpoint(tmp_path / "checkpoint.pt", saved | changes)
         with pytest.raises(InputError, match=r"checkpoint\.pt") as caught:
             train(config, resume=True)
         assert "\n" not in str(caught.value)
+
+
+def test_an_hd_term_whose_state_was_tampered_with(data, tmp_path, monkeypatch):
+    config = TrainingConfig.model_validate(settings(data, tmp_path, hamming={"every": 2, "freeze": 0.5}))
+    monkeypatch.setattr(loop.StageLoop, "_end_epoch", _stop_in_quantized(loop.StageLoop._end_epoch))
+    with pytest.raises(_Stopped):
+        train(config)
+    monkeypatch.undo()
+    saved = load_checkpoint(tmp_path / "checkpoint.pt")
+    term = saved["hamming"]
+    assert term["assigned"]
+    without = {name: value for name, value in term.items() if name != "squares"}
+    far = [[order + 1000 for order in layer] for layer in term["orders"]]
+    twice = [[torch.zeros_like(order) for order in layer] for layer in term["orders"]]
+    large = [torch.full_like(codes, 300) for codes in term["assigned"]]
+    damaged = [None, 5, without, term | {"orders": far}, term | {"orders": twice}, term | {"orders": []}]
+    damaged += [term | {"assigned": term["assigned"][:1]}, term | {"assigned": large}, term | {"squares": [1.0]}]
+    damaged += [term | {"value": float("nan")}, term | {"sensitivity": {}}, term | {"step": "x"}]
+    for state in damaged:
+        save_checkpoint(tmp_path / "checkpoint.pt", saved | {"hamming": state})
+        with pytest.raises(InputError, match=r"checkpoint\.pt: cannot be resumed") as caught:
+            train(config, resume=True)
+        assert "\n" not in str(caught.value)
+
+
+class _Stopped(BaseException):
+    pass
+
+
+def _stop_in_quantized(end_epoch):
+    def stopping(self):
+        end_epoch(self)
+        if self.stage.name == "quantized":
+            raise _Stopped
+
+    return stopping
 
 
 def test_a_float_network_of_another_width(failing, finished):

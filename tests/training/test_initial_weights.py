@@ -161,6 +161,32 @@ def test_damaged_files_and_float_networks_are_refused(small, tmp_path):
         load_onnx_weights(empty(), tmp_path / "none.onnx")
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("features.1.first.output.zero_point", np.float32(np.nan), "expected integers"),
+        ("features.1.first.output.zero_point", np.int32(300), "zero point .* from 0 to 255"),
+        ("features.1.first.weight.codes", np.float32(np.nan), "expected integers"),
+        ("features.1.first.bias.codes", np.float32(np.inf), "expected integers"),
+        ("features.1.first.weight.scale", np.int32(1), "expected floats"),
+        ("features.1.first.bias.scale", np.float32(np.nan), "positive numbers as its bias.scale"),
+        ("features.1.first.weight.scale", np.float64(1e300), "positive numbers as its weight.scale"),
+        ("features.1.first.weight.codes", "text", "expected integers"),
+    ],
+)
+def test_constants_of_another_kind_are_refused(small, tmp_path, name, values, message):
+    proto = onnx.load(small)
+    for tensor in proto.graph.initializer:
+        if tensor.name == name:
+            shape = tuple(tensor.dims)
+            tensor.CopyFrom(numpy_helper.from_array(np.full(shape, values, dtype=np.array(values).dtype), name))
+            if values == "text":
+                tensor.CopyFrom(onnx.helper.make_tensor(name, onnx.TensorProto.STRING, shape, [b"x"] * np.prod(shape)))
+    (tmp_path / "bad.onnx").write_bytes(proto.SerializeToString())
+    with pytest.raises((InputError, ModelError), match=message):
+        load_onnx_weights(empty(), tmp_path / "bad.onnx")
+
+
 @pytest.mark.parametrize("value", [0.0, -1.0, np.nan, np.inf])
 def test_impossible_scales_are_refused(small, tmp_path, value):
     for name, message in (("features.1.first.output.scale", "scale"), ("features.1.first.weight.scale", "scale")):

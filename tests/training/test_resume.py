@@ -208,6 +208,65 @@ def test_a_checkpoint_of_another_run_is_refused(config_file, undisturbed, change
     assert "\n" not in str(caught.value)
 
 
+def test_the_first_pattern_of_bits_counts_so_that_their_order_may_not_change(config_file, undisturbed):
+    content = load_config(config_file).model_dump()
+    bits = content["quantized_stage"]["weight_bits"]
+    content["quantized_stage"]["weight_bits"] = dict(reversed(bits.items()))
+    with pytest.raises(InputError, match=r"with quantized_stage\.weight_bits \[.*\], got one with \["):
+        train(TrainingConfig.model_validate(content), output=undisturbed, resume=True)
+
+
+def cut(config: TrainingConfig, monkeypatch, steps: int) -> None:
+    """Train, and stop after so many steps."""
+
+    class Stopped(BaseException):
+        pass
+
+    original, done = StageLoop._descend, []
+
+    def stopping(self, loss):
+        original(self, loss)
+        done.append(None)
+        if len(done) == steps:
+            raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StageLoop, "_descend", stopping)
+        with pytest.raises(Stopped):
+            train(config)
+
+
+def test_other_images_are_refused(tmp_path, monkeypatch):
+    config = TrainingConfig.model_validate(settings(fashion(tmp_path / "data"), tmp_path / "out"))
+    cut(config, monkeypatch, 3)
+    fashion(tmp_path / "data", train=40)
+    with pytest.raises(InputError, match="a run with these images, got one with others"):
+        train(config, resume=True)
+
+
+def test_an_accelerator_that_was_changed_is_refused(tmp_path, monkeypatch):
+    machine = tmp_path / "machine.yaml"
+    text = "name: mine\nlanes: 8\ncolumns: 8\ndataflow: activation-stationary\n"
+    machine.write_text(text)
+    data, hamming = fashion(tmp_path / "data"), {"accelerator": str(machine)}
+    config = TrainingConfig.model_validate(settings(data, tmp_path / "out", hamming=hamming))
+    cut(config, monkeypatch, 20)
+    machine.write_text(text.replace("lanes: 8", "lanes: 4"))
+    with pytest.raises(InputError, match="a run on this accelerator, got one on another"):
+        train(config, resume=True)
+
+
+def test_a_result_without_its_checkpoint_is_not_taken_for_another_run(tmp_path, monkeypatch):
+    plan = settings(fashion(tmp_path / "data"), tmp_path / "out")
+    train(TrainingConfig.model_validate(plan))
+    (tmp_path / "out" / "checkpoint.pt").unlink()
+    other = TrainingConfig.model_validate(plan | {"seed": 7})
+    cut(other, monkeypatch, 3)
+    assert not (tmp_path / "out" / "result.json").exists()
+    assert not (tmp_path / "out" / "model.onnx").exists()
+    assert train(other, resume=True).config.seed == 7
+
+
 def test_what_does_not_change_the_result_may_change(config_file, undisturbed):
     changes = {"checkpoint_every": 7, "tensorboard": False, "threads": None, "output": "elsewhere"}
     config = TrainingConfig.model_validate(load_config(config_file).model_dump() | changes)
@@ -283,8 +342,10 @@ def test_the_state_of_the_hd_term_is_resumed(config_file, tmp_path, monkeypatch)
     assert_same_results(tmp_path / "cut", tmp_path / "whole")
 
 
-def test_a_killed_run_with_the_hd_term_goes_on(config_file, tmp_path):
-    options = {"accelerator": "edge16", "method": "assignment", "every": 2, "reorder_every": 3}
+@pytest.mark.parametrize(("every", "freeze"), [(2, 0.9), (5, 0.9), (3, 0.5)])
+def test_a_killed_run_with_the_hd_term_goes_on(config_file, tmp_path, every, freeze):
+    """Between two assignments, and after codes are frozen; scales of weights are learned."""
+    options = {"accelerator": "edge16", "method": "assignment", "every": every, "reorder_every": 3, "freeze": freeze}
     config = yaml.safe_load(config_file.read_text()) | {"hamming": options}
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(config))

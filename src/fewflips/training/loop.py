@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -221,7 +221,7 @@ class StageLoop:
         hamming = self.stage.objective.hamming
         done = self.epoch * self._steps + self.step
         if hamming is not None:
-            with self._telling_divergence():
+            with self._telling_divergence("codes"):
                 hamming.advance(done / (self.stage.schedule.epochs * self._steps))
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
@@ -239,13 +239,13 @@ class StageLoop:
         self._tally.add(losses, int((logits.argmax(1) == labels).sum()), len(labels))
 
     @contextmanager
-    def _telling_divergence(self) -> Iterator[None]:
+    def _telling_divergence(self, what: Literal["weights", "codes"] = "weights") -> Iterator[None]:
         try:
             yield
-        except InputError as error:  # weights or ranges of activations that are not finite
-            if self._finite():
+        except InputError as error:  # weights, codes or ranges of activations that are not finite
+            if what == "weights" and self._finite():
                 raise
-            raise self._divergence("the weights became NaN or infinite") from error
+            raise self._divergence(f"the {what} became NaN or infinite") from error
 
     def _descend(self, loss: Tensor) -> None:
         self.optimizer.zero_grad()
@@ -262,7 +262,7 @@ class StageLoop:
         rate = self._learning_rate(self._steps - 1)
         last = self.epoch == stage.schedule.epochs - 1
         if hamming is not None and last:
-            with self._telling_divergence():
+            with self._telling_divergence("codes"):
                 hamming.advance(1.0)
                 hamming.finish()
         figures: dict[str, Any] = {
