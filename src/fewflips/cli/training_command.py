@@ -96,6 +96,7 @@ def _train_one(config: TrainingConfig, resume: bool, as_json: bool) -> None:
     from fewflips.training.table import training_table
     from fewflips.training.trainer import train as run
 
+    finished = resume and config.output is not None and (config.output / "result.json").exists()
     with progress_bars() as progress:
         result = run(config, resume=resume, progress=progress, on_epoch=_say_epoch)
     for warning in result.warnings:
@@ -104,7 +105,8 @@ def _train_one(config: TrainingConfig, resume: bool, as_json: bool) -> None:
         write(result.model_dump_json(indent=1) + "\n")
         return
     names = ("model.onnx", "result.json") if result.model_sha256 else ("float.pt", "result.json")
-    write(rendered(training_table(result)) + _written(config.output, *names))
+    files = f"finished before, in {config.output}\n" if finished else _written(config.output, *names)
+    write(rendered(training_table(result)) + files)
 
 
 def _train_row(config: TrainingConfig, strengths: str, with_energy: bool, resume: bool, as_json: bool) -> None:

@@ -118,8 +118,7 @@ def trace_pareto(
 
     def run(changes: dict[str, object], name: str) -> TrainingResult:
         changed = TrainingConfig.model_validate(config.model_dump() | changes | {"output": folder / name})
-        continued = resume or (folder / name / "result.json").exists()
-        return train(changed, resume=continued, dataset=dataset, progress=progress, on_epoch=on_epoch)
+        return train(changed, resume=resume, dataset=dataset, progress=progress, on_epoch=on_epoch)
 
     initial = config.initial
     if initial is None:

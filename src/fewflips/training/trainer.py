@@ -76,8 +76,9 @@ def train(
     Returns
     -------
     TrainingResult
-        Accuracies and where they come from. The folder holds ``model.onnx``, ``samples.npz``, ``checkpoint.pt``,
-        ``float.pt``, ``metrics.jsonl``, ``config.yaml`` and ``result.json``.
+        Accuracies and where they come from. The folder holds ``checkpoint.pt``, ``metrics.jsonl``, ``config.yaml``
+        and ``result.json``; after a float stage ``float.pt``, after a quantized one ``model.onnx`` and
+        ``samples.npz``.
 
     Raises
     ------
