@@ -28,9 +28,9 @@ START = Path(__file__).parents[1] / "docs/results/models/start_seed0.onnx"
 RUNS: dict[str, tuple[float, ...]] = {
     "none": (0.0,),
     "assignment": (0.3, 1.0),
-    "envelope": (0.3, 3.0),
-    "smoothed": (3.0, 30.0),
-    "bilinear": (3.0, 30.0),
+    "envelope": (0.1, 0.3),
+    "smoothed": (30.0, 300.0),
+    "bilinear": (30.0, 300.0),
 }
 """Strengths by method, chosen so that each method is seen at a mild and at a hard setting."""
 

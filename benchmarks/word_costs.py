@@ -22,7 +22,7 @@ from rich.table import Table
 
 import fewflips
 from fewflips.bundled import BundledPair, bundled_pair
-from fewflips.network_energy.record import EnergyReport
+from fewflips.report.energy_model import EnergyReport
 from fewflips.training.assignment import nearest_codes
 from fewflips.training.export import to_onnx, write_onnx
 from fewflips.training.hamming_options import HammingOptions
