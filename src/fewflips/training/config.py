@@ -36,9 +36,12 @@ LearningRate = Annotated[float, Field(gt=0)]
 
 
 def _usable(path: Path) -> Path:
-    text = str(path)
-    if "\0" in text or not text.isprintable():
-        raise ValueError(f"expected a path of printable UTF-8 characters, got {text[:100]!a}")
+    try:
+        usable = b"\0" not in str(path).encode()
+    except UnicodeEncodeError:  # bytes that are not UTF-8 are read as lone surrogates
+        usable = False
+    if not usable:
+        raise ValueError(f"expected a path in UTF-8, got {str(path)[:100]!a}")
     return path
 
 

@@ -68,7 +68,7 @@ class Dataset:
     @property
     def sha256(self) -> str:
         """Digest of all images, labels and names of classes, in hexadecimal."""
-        whole = hashlib.sha256(repr((self.image_shape, self.classes)).encode("utf-8", "surrogateescape"))
+        whole = hashlib.sha256(repr((self.image_shape, self.classes)).encode())
         for split in (self.train, self.test):
             whole.update(len(split).to_bytes(8, "little"))
             for part in (split.images, split.labels):

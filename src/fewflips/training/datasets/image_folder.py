@@ -58,8 +58,10 @@ def _classes(folder: Path) -> tuple[str, ...]:
     except OSError as error:
         raise InputError(f"{folder}: cannot be read: {error.strerror or error}") from error
     for name in names:
-        if not name.isprintable():  # nor UTF-8: such bytes are read as lone surrogates
-            raise InputError(f"{folder}: expected folders with printable UTF-8 names, got {name[:100]!a}: rename it")
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:  # such bytes are read as lone surrogates
+            raise InputError(f"{folder}: expected folders with names in UTF-8, got {name[:99]!a}: rename it") from error
     return names
 
 
