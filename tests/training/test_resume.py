@@ -256,15 +256,18 @@ def test_an_accelerator_that_was_changed_is_refused(tmp_path, monkeypatch):
         train(config, resume=True)
 
 
-def test_a_result_without_its_checkpoint_is_not_taken_for_another_run(tmp_path, monkeypatch):
+def test_a_result_whose_checkpoint_is_gone_is_neither_replaced_nor_taken_for_another_run(tmp_path):
     plan = settings(fashion(tmp_path / "data"), tmp_path / "out")
-    train(TrainingConfig.model_validate(plan))
+    first = train(TrainingConfig.model_validate(plan))
     (tmp_path / "out" / "checkpoint.pt").unlink()
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     other = TrainingConfig.model_validate(plan | {"seed": 7})
-    cut(other, monkeypatch, 3)
-    assert not (tmp_path / "out" / "result.json").exists()
-    assert not (tmp_path / "out" / "model.onnx").exists()
-    assert train(other, resume=True).config.seed == 7
+    with pytest.raises(InputError, match=r"result\.json: is the result of an earlier run and would be replaced"):
+        train(other)
+    with pytest.raises(InputError, match=r"result\.json: expected that of a run with seed 7, got one with 0"):
+        train(other, resume=True)
+    assert train(TrainingConfig.model_validate(plan), resume=True) == first
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == kept
 
 
 def test_what_does_not_change_the_result_may_change(config_file, undisturbed):

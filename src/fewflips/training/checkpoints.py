@@ -127,7 +127,7 @@ def check_same_run(path: Path, saved: Mapping[str, Any], config: Mapping[str, An
     for name in sorted(before.keys() | now.keys()):
         if name not in _MAY_DIFFER and before.get(name) != now.get(name):
             raise InputError(
-                f"{path}: expected a checkpoint of a run with {name} {now.get(name)}, got one with "
+                f"{path}: expected that of a run with {name} {now.get(name)}, got one with "
                 f"{before.get(name)}: resume with the configuration that it was made with, or choose another output"
             )
 

@@ -117,7 +117,7 @@ def read_result(folder: Path) -> TrainingResult | None:
     path = folder / RESULT
     try:
         return TrainingResult.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error

@@ -13,7 +13,7 @@ from fewflips.errors import InputError
 from fewflips.training.checkpoints import check_same_run, load_checkpoint, load_run
 from fewflips.training.config import TrainingConfig
 from fewflips.training.datasets import Dataset
-from fewflips.training.result import Percent
+from fewflips.training.result import RESULT, Percent, TrainingResult, read_result
 
 CHECKPOINT, FLOAT_CHECKPOINT = "checkpoint.pt", "float.pt"
 _PARTS = (
@@ -150,34 +150,63 @@ def check_same_inputs(path: Path, saved: Any, present: dict[str, Any]) -> None:
         raise InputError(f"{path}: expected a checkpoint of a run on this accelerator, got one on another: {advice}")
 
 
-def as_before(config: TrainingConfig, saved: dict[str, Any], folder: Path) -> TrainingConfig:
-    """What a configuration leaves open (threads, device, precision), as the checkpoint has it.
+def finished_run(folder: Path, *, resume: bool) -> TrainingResult | None:
+    """The result in a run's folder.
+
+    Parameters
+    ----------
+    folder : Path
+        May be missing.
+    resume : bool
+        Whether an earlier run may be shown again.
+
+    Returns
+    -------
+    TrainingResult or None
+        None where there is none.
+
+    Raises
+    ------
+    InputError
+        If there is one and `resume` was not asked for, or it is damaged.
+    """
+    finished = read_result(folder)
+    if finished is not None and not resume:
+        raise InputError(
+            f"{folder / RESULT}: is the result of an earlier run and would be replaced: give --resume to see it, or "
+            "choose another output"
+        )
+    return finished
+
+
+def as_before(config: TrainingConfig, before: dict[str, Any], path: Path) -> TrainingConfig:
+    """What a configuration leaves open (threads, device, precision), as an earlier run has it.
 
     Parameters
     ----------
     config : TrainingConfig
         As it was given.
-    saved : dict
-        From :func:`saved_run`.
-    folder : Path
-        Of the run.
+    before : dict
+        The earlier run's configuration, as plain values.
+    path : Path
+        Of the checkpoint or the result that has it, for messages.
 
     Returns
     -------
     TrainingConfig
-        The same run as the checkpoint's.
+        The same run as the earlier one.
 
     Raises
     ------
     InputError
         If it is another run; the message names the first difference.
     """
-    kept = {name: saved["config"].get(name) for name, value in _OPEN.items() if getattr(config, name) == value}
+    kept = {name: before.get(name) for name, value in _OPEN.items() if getattr(config, name) == value}
     try:
         same = TrainingConfig.model_validate(config.model_dump() | kept)
     except ValidationError as error:
-        raise InputError(f"{folder / CHECKPOINT}: {describe_validation_error(error)}") from error
-    check_same_run(folder / CHECKPOINT, saved["config"], same.model_dump(mode="json"))
+        raise InputError(f"{path}: {describe_validation_error(error)}") from error
+    check_same_run(path, before, same.model_dump(mode="json"))
     return same
 
 

@@ -22,7 +22,7 @@ from fewflips.training.config import QuantizedStage, TrainingConfig, config_yaml
 from fewflips.training.datasets import Dataset, load_dataset
 from fewflips.training.environment import environment, resolved, threads
 from fewflips.training.evaluation import accuracy_percent
-from fewflips.training.finishing import SAMPLES, finish
+from fewflips.training.finishing import finish
 from fewflips.training.learning_rate import Schedule
 from fewflips.training.loop import Stage, StageLoop, Surroundings
 from fewflips.training.losses import Distillation, HammingTerm, Objective
@@ -30,12 +30,13 @@ from fewflips.training.metrics import Figures, Metrics
 from fewflips.training.networks.blocks import ImageClassifier
 from fewflips.training.optimizers import make_optimizer
 from fewflips.training.quantize import calibrate, quantize, widen_ranges
-from fewflips.training.result import RESULT, TrainingResult, read_result
+from fewflips.training.result import RESULT, TrainingResult
 from fewflips.training.resuming import (
     CHECKPOINT,
     FLOAT_CHECKPOINT,
     as_before,
     check_same_inputs,
+    finished_run,
     float_weights,
     inputs_of,
     saved_run,
@@ -88,12 +89,12 @@ def train(
     """
     config = config if isinstance(config, TrainingConfig) else load_config(config)
     folder = _folder(config, output)
-    saved = saved_run(folder, resume=resume)
+    saved, finished = saved_run(folder, resume=resume), finished_run(folder, resume=resume)
     if saved is not None:
-        config = as_before(config, saved, folder)
-        finished = read_result(folder)
-        if finished is not None:
-            return finished
+        config = as_before(config, saved["config"], folder / CHECKPOINT)
+    if finished is not None:
+        as_before(config, _plain(finished.config), folder / RESULT)
+        return finished
     config = resolved(config)
     with threads(config.threads or 1):
         try:
@@ -146,9 +147,6 @@ class _Run:
         """Make the folder and its first files; what was known of epochs comes from the checkpoint."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            if self.saved is None:  # files of a run whose checkpoint is gone are not this run's
-                for name in (RESULT, "model.onnx", SAMPLES):
-                    (self.folder / name).unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(f"{self.folder}: cannot be made: {error.strerror}; choose another output") from error
         atomic_write(self.folder / "config.yaml", config_yaml(self.config).encode())
