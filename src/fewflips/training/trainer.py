@@ -127,6 +127,7 @@ class _Run:
     progress: Progress | None
     on_epoch: Callable[[Figures], None] | None
     accuracies: dict[str, float | None] = field(default_factory=dict)
+    inputs: dict[str, Any] = field(default_factory=dict)
 
     def run(self) -> TrainingResult:
         """All stages, then the files."""
