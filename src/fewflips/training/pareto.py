@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from fewflips.atomic import atomic_write
-from fewflips.errors import AcceleratorError, InputError, ToolError
+from fewflips.errors import AcceleratorError, InputError
+from fewflips.gates.yosys import locate_yosys
 from fewflips.measurement import count_network, natural_orders, read_samples
 from fewflips.optimization import EnergyRequest, Optimization, optimize
 from fewflips.progress import Progress
@@ -111,8 +111,8 @@ def trace_pareto(
     if stage is None or stage.epochs == 0:
         raise InputError("pareto: expected a quantized_stage with at least one epoch for the HD term to act in")
     options = config.hamming or HammingOptions()
-    if energy and find_spec("scipy") is None:
-        raise ToolError("--energy takes the extra gates, which is not installed: pip install 'fewflips[gates]'")
+    if energy:
+        locate_yosys()  # missing, it is told now, not hours later
     dataset = load_dataset(config.dataset)
     check_run(config.model_copy(update={"hamming": options if any(strengths) else None}), dataset)
 
