@@ -21,7 +21,7 @@ from fewflips.network.samples import Samples
 from fewflips.network_energy.estimate import simulated_layers
 from fewflips.network_energy.record import cells_record, datapath_record, total_energy
 from fewflips.network_energy.run import EnergyOptions, NetworkRun, simulate_network
-from fewflips.network_energy.unit import ArithmeticUnit, build_unit
+from fewflips.network_energy.unit import ArithmeticUnit, compiled_unit
 from fewflips.network_energy.words import network_datapath
 from fewflips.optimization import Optimization, optimize
 from fewflips.progress import Progress
@@ -37,7 +37,7 @@ BASELINE_FOLDER = "baseline"
 CELLS = "nangate45"
 SIMULATED_INPUTS = 1
 """Sample inputs that go through the gates, so that all is done in less than a minute on two processors."""
-SIMULATED_SHARE = 1 / 16
+SIMULATED_SHARE = 1 / 32
 """Share of the cycles of long layers that is simulated with delays; short layers are simulated as a whole."""
 
 _ORDERS: tuple[OrderName, OrderName] = ("natural", "scheduled")
@@ -239,7 +239,7 @@ def _unit_in_background(
     except AcceleratorError as error:
         yield partial(_raise, error)
         return
-    with in_background(jobs, build_unit, datapath, load_cells(CELLS)) as unit:
+    with in_background(jobs, compiled_unit, datapath, load_cells(CELLS)) as unit:
         yield unit
 
 

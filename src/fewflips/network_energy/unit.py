@@ -187,6 +187,31 @@ def build_unit(
     )
 
 
+def compiled_unit(datapath: Datapath, library: CellLibrary) -> ArithmeticUnit:
+    """Synthesize a unit, and see to it that the kernels which simulate it are compiled, and kept on disk.
+
+    Parameters
+    ----------
+    datapath : Datapath
+        What to build.
+    library : CellLibrary
+        Cells.
+
+    Returns
+    -------
+    ArithmeticUnit
+        As :func:`build_unit` has it, which uses the kernels of inertial delays alone.
+
+    Raises
+    ------
+    FewflipsError
+        If the cells are not enough to build it, or Yosys is needed and fails.
+    """
+    unit = build_unit(datapath, library)
+    simulate(unit.circuit, typical_operands(datapath), "zero-delay")
+    return unit
+
+
 def _wires(netlist: Netlist, library: CellLibrary, spef: Path | None) -> tuple[NDArray[np.float64], str]:
     if spef is None:
         model = WireModel.estimated(netlist, library)
