@@ -10,16 +10,20 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from fewflips.cache import cache_folder
+
 settings.register_profile("fewflips", deadline=None)  # the first example compiles kernels
 settings.load_profile("fewflips")
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C interrupt, here and in child processes, where a shell began the tests in the background, too.
+    """Let Ctrl-C interrupt, and keep compiled kernels, here and in child processes.
 
-    Shells without job control start background commands with that signal ignored, and children inherit it.
+    Shells without job control start background commands with that signal ignored, and children inherit it. Tests that
+    choose a FEWFLIPS_CACHE of their own still find the kernels that others compiled.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder()))
 
 
 @pytest.fixture(scope="session")

@@ -43,16 +43,50 @@ def cached(kind: str, digest: str, compute: Callable[[], bytes]) -> bytes:
         The content.
     """
     path = cache_folder() / kind / digest
-    kept = _read(path)
+    kept = read_entry(path)
     if kept is not None:
         return kept
     content = compute()
+    write_entry(path, content)
+    return content
+
+
+def read_entry(path: Path) -> bytes | None:
+    """The content of an entry.
+
+    Parameters
+    ----------
+    path : Path
+        Its file.
+
+    Returns
+    -------
+    bytes or None
+        What :func:`write_entry` was given; None where there is no such file, or it is damaged.
+    """
+    try:
+        stored = path.read_bytes()
+    except OSError:
+        return None
+    checksum, content = stored[:_CHECKSUM_BYTES], stored[_CHECKSUM_BYTES:]
+    return content if hashlib.sha256(content).digest() == checksum else None
+
+
+def write_entry(path: Path, content: bytes) -> None:
+    """Keep an entry, where that is possible.
+
+    Parameters
+    ----------
+    path : Path
+        Its file. Folders are made. Where it cannot be written (a read-only home, a full disk), nothing happens.
+    content : bytes
+        What :func:`read_entry` is to return.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, hashlib.sha256(content).digest() + content)
     except (OSError, OutputError):
-        return content  # a read-only home, or a full disk: the result is still good
-    return content
+        return  # the caller has the content, and computes it again next time
 
 
 def digest_of(*parts: bytes | str) -> str:
@@ -69,12 +103,3 @@ def digest_of(*parts: bytes | str) -> str:
         whole.update(len(content).to_bytes(8, "little"))
         whole.update(content)
     return whole.hexdigest()
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        stored = path.read_bytes()
-    except OSError:
-        return None
-    checksum, content = stored[:_CHECKSUM_BYTES], stored[_CHECKSUM_BYTES:]
-    return content if hashlib.sha256(content).digest() == checksum else None

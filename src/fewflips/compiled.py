@@ -7,12 +7,14 @@ from typing import Any
 
 from numba import njit
 
+from fewflips.kernel_cache import KernelCache
+
 
 def compiled(function: Callable[..., Any]) -> Any:
     """Compile a function when it is first called, without Python's lock.
 
-    The machine code is kept beside the source or in the user's cache folder. Where neither can be written (a
-    read-only container), it is compiled again in each process.
+    The machine code is kept in the cache of kernels (:mod:`fewflips.kernel_cache`). Where that can be neither read
+    nor written, it is compiled again in each process.
 
     Parameters
     ----------
@@ -24,7 +26,7 @@ def compiled(function: Callable[..., Any]) -> Any:
     numba dispatcher
         The compiled function.
     """
-    try:
-        return njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # Numba finds no place for its cache
-        return njit(nogil=True)(function)
+    kernel = njit(nogil=True)(function)
+    if hasattr(kernel, "_cache"):  # NUMBA_DISABLE_JIT leaves plain functions
+        kernel._cache = KernelCache(function)
+    return kernel
