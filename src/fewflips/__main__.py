@@ -10,7 +10,8 @@ def main() -> None:
 
         run()
     except KeyboardInterrupt:
-        sys.stderr.write("fewflips: interrupted\n")
+        if sys.stderr is not None:
+            sys.stderr.write("fewflips: interrupted\n")
         sys.exit(130)
 
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from fewflips.visible import one_line
+
 
 class FewflipsError(Exception):
-    """Base of every error that fewflips raises; the command line prints it in one line and exits with 2."""
+    """Base of every error that fewflips raises; the command line prints it in one line and exits with 2.
+
+    What a file brings into the message is shown without control characters, and cut where it is very long.
+    """
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class InputError(FewflipsError, ValueError):

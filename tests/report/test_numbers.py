@@ -11,13 +11,12 @@ from fewflips.report.numbers import (
     energy_ratio,
     energy_unit,
     other_notes,
-    printable,
     reduction,
     short_labels,
-    shorten_middle,
     telling_names,
     with_si_prefix,
 )
+from fewflips.visible import printable, shorten_middle
 
 FUSED = [
     "model/activation/Relu;model/conv2d/BiasAdd/ReadVariableOp/resource;model/conv2d/Conv2D1",

@@ -155,7 +155,11 @@ def load_accelerator(source: str | Path | Accelerator) -> Accelerator:
 def builtin_accelerators() -> dict[str, Accelerator]:
     """The machines that come with the package, by name, the default first."""
     folder = files("fewflips.accelerator") / "builtin"
-    machines = [_parse(entry.read_text(), entry.name) for entry in folder.iterdir() if entry.name.endswith(".yaml")]
+    machines = [
+        _parse(entry.read_text(encoding="utf-8"), entry.name)
+        for entry in folder.iterdir()
+        if entry.name.endswith(".yaml")
+    ]
     order = ("edge16", "edge8", "edge4", "tpu16", "os16")
     return {machine.name: machine for machine in sorted(machines, key=lambda machine: order.index(machine.name))}
 

@@ -7,6 +7,8 @@ import sys
 import click
 
 from fewflips.cli import calibration_command, demo_command, flip_commands, gate_commands, training_command
+from fewflips.cli.console import finish_output, prepare_streams, say, say_lines
+from fewflips.errors import FewflipsError
 from fewflips.version import __version__
 
 
@@ -28,14 +30,17 @@ for command in (
 
 def main() -> None:
     """Run the command line; every error is one line on stderr and exit code 2 (Ctrl-C: 130)."""
-    from fewflips.errors import FewflipsError
-
     try:
+        prepare_streams()
         code = cli.main(prog_name="fewflips", standalone_mode=False)
-    except (click.Abort, KeyboardInterrupt):
+    except click.Abort as error:
+        if isinstance(error.__cause__, EOFError):  # which click takes for Ctrl-D at a prompt, and there is none
+            raise error.__cause__ from None
+        _fail("interrupted", 130)
+    except KeyboardInterrupt:
         _fail("interrupted", 130)
     except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
+        say_lines(f"{error.format_message()}\n")
         sys.exit(2)
     except click.ClickException as error:
         command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "fewflips"
@@ -50,5 +55,6 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
-    click.echo(f"fewflips: {' '.join(message.split())}", err=True)
+    say(f"fewflips: {' '.join(message.split())}")
+    finish_output()
     sys.exit(code)

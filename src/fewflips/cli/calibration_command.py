@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from fewflips.cli import options
-from fewflips.cli.console import progress_bars, rendered, write
+from fewflips.cli.console import progress_bars, rendered, write, write_json, wrote
 
 # Everything heavy is imported inside the command, so that --help answers at once.
 
@@ -72,9 +72,9 @@ def calibrate(
         calibration = run(model, accelerator, request, progress)
     files = save_calibration(calibration, output) if output else ()
     if as_json:
-        write(calibration.model_dump_json(indent=1) + "\n")
+        write_json(calibration.model_dump_json(indent=1))
         return
-    write(rendered(calibration_table(calibration)) + "".join(f"wrote {file}\n" for file in files))
+    write(rendered(calibration_table(calibration)) + wrote(files))
 
 
 COMMANDS = (calibrate,)

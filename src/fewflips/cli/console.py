@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import codecs
+import io
+import json
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from fewflips.errors import OutputError
+from fewflips.visible import one_line, visible
+
+_PLAIN = "fewflips-plain"
+_SUBSTITUTES = {
+    **dict.fromkeys("\u2500\u2501\u2013\u2014\u2212", "-"),  # lines and dashes
+    **dict.fromkeys("\u00a0\u2009\u202f", " "),
+    **{"\u00b5": "u", "\u03bc": "u", "\u00d7": "x", "\u00b1": "+-", "\u00b2": "2", "\u00b0": "deg", "\u2026": "~"},
+    **{"\u2192": "->", "\u2264": "<=", "\u2265": ">="},
+}
+"""For terminals that know ASCII alone, or little more."""
 
 
 @contextmanager
 def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
     """A bar for each phase, on stderr where that is a terminal; it appears with the first step."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
@@ -26,7 +44,7 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
     def advance(phase: str, done: int, total: int) -> None:
         bars.start()
         if phase not in tasks:
-            tasks[phase] = bars.add_task(phase, total=total)
+            tasks[phase] = bars.add_task(escape(visible(phase)), total=total)
         bars.update(tasks[phase], completed=done, total=total)
 
     try:
@@ -38,18 +56,32 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
 
 def show(as_json: Callable[[], str], renderable: Callable[[], Any], json_wanted: bool) -> None:
     """Print a result as JSON or as what rich makes of it."""
-    write(as_json() + "\n" if json_wanted else rendered(renderable()))
+    if json_wanted:
+        write_json(as_json())
+    else:
+        write(rendered(renderable()))
 
 
 def rendered(renderable: Any) -> str:
-    """What rich prints, as text for a terminal of this width."""
+    """What rich prints, as text for a terminal of this width; nothing in it but rich's own styles moves a cursor."""
     from rich.console import Console
     from rich.text import Text
 
     console = Console()
     with console.capture() as captured:
-        console.print(Text(renderable) if isinstance(renderable, str) else renderable)
+        console.print(_Visible(Text(renderable) if isinstance(renderable, str) else renderable))
     return captured.get()
+
+
+def wrote(files: Iterable[Path]) -> str:
+    """Lines that say which files were written."""
+    return "".join(f"wrote {visible(str(file))}\n" for file in files)
+
+
+def write_json(text: str) -> None:
+    """Write JSON to stdout; what a terminal would act on, or this one cannot show, as JSON's own escapes."""
+    encoding = sys.stdout.encoding or "utf-8"
+    write("".join(_escaped(line, encoding) for line in text.splitlines(keepends=True) or [""]).rstrip("\n") + "\n")
 
 
 def write(text: str) -> None:
@@ -58,4 +90,102 @@ def write(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard(sys.stdout)
+
+
+def finish_output() -> None:
+    """Write what waits to be written to stdout, where that can be; Python would try again at its end, and complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _discard(sys.stdout)
+
+
+def say(message: str) -> None:
+    """Write a line to stderr, where that can be written."""
+    say_lines(one_line(message) + "\n")
+
+
+def say_lines(text: str) -> None:
+    """Write text of our own to stderr, where that can be written."""
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        _discard(sys.stderr)
+
+
+def prepare_streams() -> None:
+    """Make the standard streams fit for any text, and see that files do not get the numbers of closed ones.
+
+    Raises
+    ------
+    OutputError
+        If stdout is closed.
+    """
+    without_output = sys.stdout is None
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY if number == 0 else os.O_WRONLY)  # takes the lowest free number
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # for as long as the process lives
+    if without_output:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        raise OutputError(
+            "standard output is closed, so that no result can be printed; leave it open, or send it to a file"
+        )
+    codecs.register_error(_PLAIN, _plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_PLAIN)
+    warnings.showwarning = _say_warning
+
+
+def _discard(stream: IO[str]) -> None:
+    """Let what is still to be written to a stream that has failed vanish."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+class _Visible:
+    """What rich makes of something, every character in it visible."""
+
+    def __init__(self, renderable: Any) -> None:
+        self.renderable = renderable
+
+    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
+        from rich.segment import Segment
+
+        for segment in console.render(self.renderable, options):
+            lines = segment.text.split("\n")
+            text = "\n".join(visible(line) for line in lines)
+            yield segment if segment.control else Segment(text, segment.style)
+
+
+def _escaped(line: str, encoding: str) -> str:
+    """A line of JSON with escapes where it has anything but visible characters of an encoding."""
+    body = line.rstrip("\n")
+    try:
+        body.encode(encoding)
+        if body.isprintable():
+            return line
+        shown = str.isprintable
+    except UnicodeEncodeError:
+        shown = str.isascii
+    end = line[len(body) :]
+    return "".join(c if c.isprintable() and shown(c) else json.dumps(c)[1:-1] for c in body) + end
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """What stands in for characters that a terminal's encoding lacks."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_SUBSTITUTES.get(letter, "?") for letter in error.object[error.start : error.end]), error.end
+
+
+def _say_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
+) -> None:
+    say(f"fewflips: warning: {message}")

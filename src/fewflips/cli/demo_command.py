@@ -8,7 +8,7 @@ import click
 
 from fewflips.bundled import ACCELERATOR
 from fewflips.cli import options
-from fewflips.cli.console import progress_bars, rendered, write
+from fewflips.cli.console import progress_bars, rendered, write, write_json, wrote
 
 # Everything heavy is imported inside the command, so that --help answers at once.
 
@@ -41,10 +41,10 @@ def demo(output: Path, accelerator: str, seed: int, jobs: int, as_json: bool) ->
         shown = demonstrate(pair, accelerator, seed=seed, jobs=jobs, progress=progress)
         files = shown.save(output)
     if as_json:
-        write(shown.report.model_dump_json(indent=1) + "\n")
+        write_json(shown.report.model_dump_json(indent=1))
         return
     text = rendered(demo_table(shown.report)) + rendered(demo_headline(shown.report))
-    write(text + "".join(f"wrote {file}\n" for file in files))
+    write(text + wrote(files))
 
 
 COMMANDS = (demo,)

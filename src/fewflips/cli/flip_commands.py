@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fewflips.cli import options
-from fewflips.cli.console import progress_bars, rendered, show, write
+from fewflips.cli.console import progress_bars, rendered, show, write, write_json, wrote
 
 if TYPE_CHECKING:
     from fewflips.optimization import Optimization
@@ -145,12 +145,12 @@ def accelerators(as_json: bool) -> None:
 
 def _show_optimization(result: Optimization, files: tuple[Path, ...], json_wanted: bool) -> None:
     if json_wanted:
-        write(result.report.model_dump_json(indent=1) + "\n")
+        write_json(result.report.model_dump_json(indent=1))
         return
     from fewflips.report.table import headline, result_table
 
     table, summary = rendered(result_table(result.report)), rendered(headline(result.report))
-    write(table + summary + "".join(f"wrote {file}\n" for file in files))
+    write(table + summary + wrote(files))
 
 
 COMMANDS = (measure, optimize, verify, accelerators)

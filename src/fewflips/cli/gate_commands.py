@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from fewflips.cli import options
-from fewflips.cli.console import progress_bars, show, write
+from fewflips.cli.console import progress_bars, show, write, wrote
+from fewflips.visible import visible
 
 # Everything heavy is imported inside the commands, so that --help answers at once.
 
@@ -110,7 +111,7 @@ def rtl(
 
     with progress_bars():
         files = write_network_rtl(model, accelerator, output, inputs=inputs, layer_name=layer, cycles=cycles, seed=seed)
-    write("".join(f"wrote {file}\n" for file in files))
+    write(wrote(files))
 
 
 @click.group()
@@ -156,7 +157,8 @@ def distill(liberty: Path, output: Path) -> None:
 
     with progress_bars() as progress:
         library = distill_file(liberty, output, progress)
-    write(f"wrote {output}: {len(library.cells)} cells of {library.name} ({library.corner})\n")
+    said = visible(f"wrote {output}: {len(library.cells)} cells of {library.name} ({library.corner})")
+    write(f"{said}\n")
 
 
 COMMANDS = (energy, rtl, cells)

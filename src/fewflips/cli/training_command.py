@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fewflips.cli import options
-from fewflips.cli.console import progress_bars, rendered, write
+from fewflips.cli.console import progress_bars, rendered, say, write, write_json, wrote
+from fewflips.visible import visible
 
 if TYPE_CHECKING:
     from fewflips.training.config import TrainingConfig
@@ -71,7 +72,7 @@ def train(
         else:
             _train_row(config, pareto, with_energy, resume, as_json)
     except KeyboardInterrupt:
-        click.echo(f"stopped; to go on: {shlex.join([*words, '--resume'])}", err=True)
+        say(f"stopped; to go on: {shlex.join([*words, '--resume'])}")
         raise
 
 
@@ -100,12 +101,12 @@ def _train_one(config: TrainingConfig, resume: bool, as_json: bool) -> None:
     with progress_bars() as progress:
         result = run(config, resume=resume, progress=progress, on_epoch=_say_epoch)
     for warning in result.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}")
     if as_json:
-        write(result.model_dump_json(indent=1) + "\n")
+        write_json(result.model_dump_json(indent=1))
         return
     names = ("model.onnx", "result.json") if result.model_sha256 else ("float.pt", "result.json")
-    files = f"finished before, in {config.output}\n" if finished else _written(config.output, *names)
+    files = f"finished before, in {visible(str(config.output))}\n" if finished else _written(config.output, *names)
     write(rendered(training_table(result)) + files)
 
 
@@ -117,22 +118,21 @@ def _train_row(config: TrainingConfig, strengths: str, with_energy: bool, resume
     with progress_bars() as progress:
         front = trace_pareto(config, chosen, energy=with_energy, resume=resume, progress=progress, on_epoch=_say_epoch)
     if as_json:
-        write(front.model_dump_json(indent=1) + "\n")
+        write_json(front.model_dump_json(indent=1))
         return
     write(rendered(pareto_table(front)) + _written(config.output, "pareto.json", "pareto.svg", "pareto.png"))
 
 
 def _written(folder: Path | None, *names: str) -> str:
-    return "".join(f"wrote {folder / name}\n" for name in names) if folder else ""
+    return wrote(folder / name for name in names) if folder else ""
 
 
 def _say_epoch(figures: dict[str, Any]) -> None:
     losses = ", ".join(f"{name} {value:.4g}" for name, value in figures["losses"].items())
-    click.echo(
+    say(
         f"{figures['stage']} epoch {figures['epoch']}/{figures['epochs']}: loss {losses}; accuracy "
         f"{figures['train_accuracy_percent']:.2f} % training, {figures['test_accuracy_percent']:.2f} % test; "
-        f"{figures['seconds']:.0f} s",
-        err=True,
+        f"{figures['seconds']:.0f} s"
     )
 
 

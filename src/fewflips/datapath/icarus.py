@@ -84,7 +84,7 @@ def _simulate(sources: Sequence[str], top: str, files: Mapping[str, str], folder
     names = [f"source_{number}.v" for number in range(len(sources))]
     try:
         for name, text in [*zip(names, sources, strict=True), *files.items()]:
-            (folder / name).write_text(text)
+            (folder / name).write_text(text, encoding="utf-8")
     except OSError as error:
         raise ToolError(f"cannot write a simulation to {folder}: {error.strerror or error}") from error
     _run(["iverilog", "-g2005", "-s", top, "-o", "simulation.vvp", *names], folder, timeout_s)

@@ -12,11 +12,9 @@ from fewflips.network.onnx_layers import LayerReader
 from fewflips.network.onnx_operators import describe
 from fewflips.network.onnx_rewriter import rewrite
 from fewflips.network.onnx_shapes import infer
+from fewflips.visible import one_line
 
 __all__ = ["read", "rewrite"]
-
-_LONGEST = 1000
-"""Letters of a message."""
 
 
 def read(path: Path) -> Network:
@@ -48,7 +46,7 @@ def read(path: Path) -> Network:
         return _read(path)
     except ModelError as error:
         detail = str(error).removeprefix(f"{path}: ")
-        raise type(error)(f"{path}: {_one_line(detail)}") from error
+        raise type(error)(f"{path}: {detail}") from error
 
 
 def _read(path: Path) -> Network:
@@ -70,14 +68,8 @@ def _read(path: Path) -> Network:
         operations=operations,
         inputs=file.inputs,
         outputs=file.outputs,
-        notes=tuple(_one_line(note) for note in (*reader.notes, *notes)),
+        notes=tuple(one_line(note) for note in (*reader.notes, *notes)),
     )
-
-
-def _one_line(text: str) -> str:
-    """Text with what a damaged file's names may hold made printable, and cut where it is very long."""
-    printable = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text[:_LONGEST])
-    return printable + ("..." if len(text) > _LONGEST else "")
 
 
 def _no_layers(path: Path, reader: LayerReader) -> ModelError:

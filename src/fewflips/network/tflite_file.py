@@ -24,6 +24,7 @@ import tflite
 from numpy.typing import NDArray
 
 from fewflips.errors import FewflipsError, ModelError
+from fewflips.visible import visible
 
 MAX_ELEMENTS = 2**31
 """More elements than this in one tensor are taken for a lie."""
@@ -288,7 +289,7 @@ def unique_names(names: Sequence[str]) -> tuple[str, ...]:
     copies: dict[str, int] = {}
     result = []
     for index, name in enumerate(names):
-        base = _printable(name) or f"tensor {index}"
+        base = visible(name) or f"tensor {index}"
         candidate = base
         while candidate in taken:
             copies[base] = copies.get(base, 1) + 1
@@ -296,10 +297,6 @@ def unique_names(names: Sequence[str]) -> tuple[str, ...]:
         taken.add(candidate)
         result.append(candidate)
     return tuple(result)
-
-
-def _printable(name: str) -> str:
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name)
 
 
 def decode(data: bytes | bytearray, path: Path) -> TFLiteFile:
@@ -554,7 +551,7 @@ class _Decoder:
             builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
             name = _OPERATOR_NAMES.get(builtin, f"operator code {builtin}")
             if name == "CUSTOM":
-                name = f"CUSTOM {_printable(self._text(code.CustomCode()))}".strip()
+                name = f"CUSTOM {visible(self._text(code.CustomCode()))}".strip()
             names.append(name)
         return names
 

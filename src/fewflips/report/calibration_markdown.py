@@ -14,7 +14,8 @@ from fewflips.report.calibration_words import (
     ranking_words,
     total_of,
 )
-from fewflips.report.numbers import printable, telling_names
+from fewflips.report.numbers import telling_names
+from fewflips.visible import printable
 
 _LAYER_HEADINGS = (
     "layer",

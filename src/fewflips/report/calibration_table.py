@@ -15,8 +15,9 @@ from fewflips.report.calibration_words import (
     ranking_words,
     total_of,
 )
-from fewflips.report.numbers import other_notes, printable
+from fewflips.report.numbers import other_notes
 from fewflips.report.terminal import add_total, figures_table, named_layers, page, title_text
+from fewflips.visible import printable
 
 
 def calibration_table(calibration: Calibration) -> Group:

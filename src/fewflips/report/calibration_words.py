@@ -13,7 +13,8 @@ from fewflips.calibration.model import (
     EstimatedEnergy,
     LayerComparison,
 )
-from fewflips.report.numbers import ABSENT, THIN_SPACE, as_energy, per_mac, printable
+from fewflips.report.numbers import ABSENT, THIN_SPACE, as_energy, per_mac
+from fewflips.visible import printable
 
 ACCURACY_HEADINGS = ("R² per MAC", "R² log", "median error", "worst error", "total error")
 """Of :func:`accuracy_figures`."""

@@ -14,11 +14,11 @@ from fewflips.report.numbers import (
     comparison,
     energy_change,
     energy_ratio,
-    printable,
     reduction,
     with_si_prefix,
 )
 from fewflips.report.terminal import Fitting, figures_table, page
+from fewflips.visible import one_line, printable
 
 _HEADINGS = ("\naccu-\nracy", "\nweight\nflips", "\n\nfewer", "esti-\nmated\nenergy", "\n\nless")
 _GATE_HEADINGS = ("gate\nlevel\nenergy", "\n\nless", "with\nclock\nless")
@@ -41,7 +41,7 @@ def demo_table(report: DemoReport) -> Group:
         "Accuracy: on the test images, as each file states it. An order changes no output.",
         *_estimate_remark(report),
         *([_simulation_remark(report, report.simulation)] if report.simulation else []),
-        *(printable(note) for note in report.notes),
+        *(one_line(note) for note in report.notes),
     ]
     title = f"Bundled networks on {printable(report.accelerator.name)}: one inference"
     return page(title, Fitting(lambda dense: _table(report, dense)), *remarks)

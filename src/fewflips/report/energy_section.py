@@ -11,7 +11,8 @@ from fewflips.report import charts
 from fewflips.report.energy_model import EnergyParts, LayerEnergy
 from fewflips.report.energy_words import SPLIT, confidence, glitches, how_simulated, optimized_energy, split_figures
 from fewflips.report.model import EnergyComparison, EnergyResult, OptimizeReport
-from fewflips.report.numbers import as_energy, as_ratio, energy_change, energy_ratio, energy_unit, printable
+from fewflips.report.numbers import as_energy, as_ratio, energy_change, energy_ratio, energy_unit
+from fewflips.visible import printable
 
 
 @dataclass(frozen=True)

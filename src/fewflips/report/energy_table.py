@@ -28,10 +28,10 @@ from fewflips.report.numbers import (
     energy_ratio,
     other_notes,
     per_mac,
-    printable,
     with_si_prefix,
 )
 from fewflips.report.terminal import Fitting, add_total, figures_table, named_layers, page, title_text
+from fewflips.visible import printable
 
 _SPLIT = ("switch-\ning", "inter-\nnal", "\nclock", "leak-\nage", "\ndata", "with\nclock")
 

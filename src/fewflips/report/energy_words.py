@@ -18,9 +18,9 @@ from fewflips.report.numbers import (
     as_percent,
     energy_ratio,
     per_mac,
-    printable,
     with_thin_spaces,
 )
+from fewflips.visible import printable
 
 SPLIT = ("switching", "internal", "clock", "leakage", "data", "with clock")
 """Headings of :func:`split_figures`, of which the last two are sums."""

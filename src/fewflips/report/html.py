@@ -23,7 +23,6 @@ from fewflips.report.numbers import (
     flip_rate,
     other_notes,
     ports,
-    printable,
     reduction,
     short_labels,
     telling_names,
@@ -31,6 +30,7 @@ from fewflips.report.numbers import (
     with_thin_spaces,
 )
 from fewflips.report.picture import Raster, StreamPicture, band_tops, palette, rasters
+from fewflips.visible import printable
 
 _LARGEST_SHARES = 12
 _LABEL_WIDTH = 26

@@ -12,12 +12,12 @@ from fewflips.report.numbers import (
     above_bound,
     as_percent,
     as_ratio,
-    printable,
     reduction,
     telling_names,
     with_si_prefix,
     with_thin_spaces,
 )
+from fewflips.visible import printable
 
 
 def columns(report: OptimizeReport) -> list[Column]:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from fewflips.report.model import LayerResult, OptimizeReport, PortResult
+from fewflips.visible import one_line, printable, shorten_middle
 
 THIN_SPACE = "\u202f"
 ABSENT = "\u2013"
@@ -212,34 +213,6 @@ def comparison(before: int, after: int, what: str, sign: str = "\u00d7") -> str:
     return f"{after / before:.2f}{sign} more {what}" if before else f"more {what}, from none"
 
 
-def printable(name: str) -> str:
-    """A name from a file, with every control and formatting character replaced.
-
-    Examples
-    --------
-    >>> printable("conv" + chr(27) + "[31m")
-    'conv\ufffd[31m'
-    """
-    return "".join(character if character.isprintable() else "\ufffd" for character in name) or "(no name)"
-
-
-def shorten_middle(text: str, width: int) -> str:
-    """A text of at most `width` characters, an ellipsis in place of its middle; more of its end is kept.
-
-    Examples
-    --------
-    >>> shorten_middle("MobilenetV2/expanded_conv_16/project/add_fold", 20)
-    'Mobi…roject/add_fold'
-    """
-    if len(text) <= width:
-        return text
-    if width <= 1:
-        return "…"[:width]
-    head = (width - 1) // 4
-    tail = width - 1 - head
-    return f"{text[:head]}…{text[len(text) - tail :]}"
-
-
 def short_labels(names: list[str], width: int) -> list[str]:
     """Labels that tell layers apart on a chart: the number in the table, and the end of the name's path.
 
@@ -282,7 +255,7 @@ def telling_names(names: list[str]) -> list[str]:
 
 def other_notes(notes: Iterable[str]) -> list[str]:
     """Notes without the one that says that activations were not measured, which every report says in its place."""
-    return [printable(note) for note in notes if not note.startswith(_NOT_MEASURED)]
+    return [one_line(note) for note in notes if not note.startswith(_NOT_MEASURED)]
 
 
 def ports(report: OptimizeReport, port: str) -> Iterator[tuple[LayerResult, PortResult]]:

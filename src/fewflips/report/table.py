@@ -21,11 +21,11 @@ from fewflips.report.numbers import (
     as_ratio,
     comparison,
     other_notes,
-    printable,
     reduction,
     with_si_prefix,
 )
 from fewflips.report.terminal import add_total, figures_table, named_layers, page
+from fewflips.visible import printable
 
 _COUNTING = "Layers: each pass once. Total: one inference."
 

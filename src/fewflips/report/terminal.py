@@ -13,7 +13,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from fewflips.report.numbers import printable, shorten_middle, telling_names
+from fewflips.report.numbers import telling_names
+from fewflips.visible import printable, shorten_middle
 
 _NARROWEST_NAME = 12
 _UNLIMITED = 1000

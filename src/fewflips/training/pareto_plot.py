@@ -11,8 +11,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from fewflips.report.numbers import printable
 from fewflips.training.pareto_points import Pair, ParetoFront
+from fewflips.visible import printable
 
 _COLOURS = {"natural": "#b9c3d0", "ordered": "#1f6f8b"}
 _STYLE = {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from rich.console import Group
 
-from fewflips.report.numbers import printable
 from fewflips.report.terminal import figures_table, page
 from fewflips.training.pareto_points import ParetoFront
 from fewflips.training.result import TrainingResult
+from fewflips.visible import printable
 
 
 def training_table(result: TrainingResult) -> Group:
