@@ -401,6 +401,18 @@ def test_names_are_given_where_yosys_has_none_and_made_unique() -> None:
     [
         (b"", "netlist: expected JSON of Yosys' write_json, got something else; write it again"),
         (b"[" * 100_000, "netlist: expected JSON of Yosys' write_json, got something else; write it again"),
+        (
+            module_json(cells={"u": {"type": "INV_X1", "connections": {"A": ["5"]}}}),
+            "netlist: expected JSON of Yosys' write_json, got something else; write it again",
+        ),
+        (
+            module_json(ports={"y": {"direction": "output", "bits": ["w"]}}),
+            "netlist: expected JSON of Yosys' write_json, got something else; write it again",
+        ),
+        (
+            module_json(ports={"y": {"direction": "output", "bits": [True]}}),
+            "netlist: expected JSON of Yosys' write_json, got something else; write it again",
+        ),
         (b'{"modules": {}}', "netlist: expected one module, found none; name the top module"),
         (b'{"modules": {"a": {}, "b": {}}}', "netlist: expected one module, found a, b; name the top module"),
         (

@@ -211,9 +211,18 @@ def test_archives_that_are_cut_off_anywhere(tmp_path):
 def test_an_archive_of_objects_is_not_unpickled(tmp_path):
     path, proof = tmp_path / "cifar.npz", tmp_path / "proof"
     np.savez(path, **archive_arrays() | {"train_jpeg": np.array([_Hostile(proof)], dtype=object)})
-    with pytest.raises(InputError, match="damaged file"):
+    with pytest.raises(InputError, match="'train_jpeg': expected numbers, got Python objects, which are not loaded"):
         load("cifar10", path)
     assert not proof.exists()
+
+
+def test_an_archive_whose_header_is_no_python(tmp_path):
+    whole = io.BytesIO()
+    np.savez(whole, **archive_arrays())
+    path = tmp_path / "cifar.npz"
+    path.write_bytes(whole.getvalue().replace(b"(12,), }", b"(12,     "))  # tokenize.TokenError in NumPy
+    with pytest.raises(InputError, match=r"expected the \.npz of CIFAR-10, got a damaged file"):
+        load("cifar10", path)
 
 
 def test_images_of_another_size(tmp_path):

@@ -31,20 +31,23 @@ _READS_FILES = re.compile(
 _MODULE = re.compile(rb"(?m)^\s*module\s+(\\\S+|[A-Za-z_][\w$]*)")
 
 
+_Bit = Annotated[int, Field(strict=True, ge=0, lt=2**63)] | Literal["0", "1", "x", "z"]
+
+
 class _Port(BaseModel):
     direction: Literal["input", "output", "inout"]
-    bits: list[int | str]
+    bits: list[_Bit]
 
 
 class _Cell(BaseModel):
     hide_name: int = 0
     type: str
-    connections: dict[str, list[int | str]]
+    connections: dict[str, list[_Bit]]
 
 
 class _NetName(BaseModel):
     hide_name: int = 0
-    bits: list[int | str]
+    bits: list[_Bit]
     offset: int = 0
     upto: int = 0
 

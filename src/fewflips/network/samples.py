@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import lzma
 import math
 import os
 import struct
-import tokenize
 import warnings
-import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.errors import SamplesError
+from fewflips.errors import InputError, SamplesError
 from fewflips.network.runtimes import InputSpec
+from fewflips.npz import read_npz
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 """Files of a folder that are taken for images; others are ignored."""
@@ -33,26 +32,6 @@ MAX_PIXELS = 100_000_000
 _IMAGE_ERRORS = (OSError, SyntaxError, ValueError, struct.error, EOFError, IndexError, zlib.error)
 """What Pillow raises on damaged images: UnidentifiedImageError and truncated data (OSError), broken PNG chunks
 (SyntaxError), and what its decoders let through."""
-
-_ARCHIVE_ERRORS = (
-    zipfile.BadZipFile,
-    OSError,
-    ValueError,
-    EOFError,
-    KeyError,
-    MemoryError,
-    OverflowError,
-    lzma.LZMAError,
-    TypeError,
-    SyntaxError,
-    NotImplementedError,
-    RuntimeError,
-    struct.error,
-    tokenize.TokenError,
-    zlib.error,
-)
-"""What zipfile and numpy raise on damaged archives: broken zip structure, encrypted members (RuntimeError),
-unknown compression (NotImplementedError), broken headers of arrays."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -253,21 +232,20 @@ def _from_archive(path: Path, inputs: Sequence[InputSpec], limit: int | None) ->
 
 
 def _arrays(path: Path, inputs: Sequence[InputSpec]) -> dict[str, NDArray[Any]]:
-    """Read the arrays for the inputs, once their headers are known to be sound."""
+    """Read the array for each input."""
+    names: dict[str, str] = {}
+
+    def choose(present: Sequence[str]) -> set[str]:
+        names.update(_chosen(path, inputs, present))
+        return set(names.values())
+
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = {name.removesuffix(".npy"): name for name in archive.namelist() if name.endswith(".npy")}
-            chosen = _chosen(path, inputs, sorted(members))
-            size = sum(_declared_bytes(path, archive, members[name]) for name in chosen.values())
-            _check_memory(path, size)
-            return {name: _array(archive, members[key]) for name, key in chosen.items()}
+        arrays = read_npz(path, choose, partial(_check_memory, path))
     except SamplesError:
         raise
-    except _ARCHIVE_ERRORS as error:
-        detail = " ".join(str(error).split()) or type(error).__name__
-        raise SamplesError(
-            f"{path}: expected an .npz as numpy.savez writes it, got a damaged file: {detail}"
-        ) from error
+    except InputError as error:
+        raise SamplesError(str(error)) from error
+    return {name: arrays[present] for name, present in names.items()}
 
 
 def _chosen(path: Path, inputs: Sequence[InputSpec], names: Sequence[str]) -> dict[str, str]:
@@ -279,32 +257,6 @@ def _chosen(path: Path, inputs: Sequence[InputSpec], names: Sequence[str]) -> di
     expected = ", ".join(f"'{spec.name}'" for spec in inputs)
     got = ", ".join(f"'{name}'" for name in names[:20]) or "none"
     raise SamplesError(f"{path}: expected arrays named {expected}, got {got}: rename them in numpy.savez")
-
-
-def _declared_bytes(path: Path, archive: zipfile.ZipFile, member: str) -> int:
-    with archive.open(member) as stream:
-        shape, dtype = _header(stream)
-    if dtype.hasobject:
-        raise SamplesError(f"{path}: array '{member}': expected numbers, got Python objects, which are not loaded")
-    return math.prod(shape) * dtype.itemsize
-
-
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-    elif version == (2, 0):
-        shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
-    else:
-        raise ValueError(f"array format version {version} is not supported")
-    if any(length < 0 for length in shape):
-        raise ValueError(f"negative shape {shape}")
-    return shape, dtype
-
-
-def _array(archive: zipfile.ZipFile, member: str) -> NDArray[Any]:
-    with archive.open(member) as stream:
-        return np.asarray(np.lib.format.read_array(stream, allow_pickle=False))
 
 
 def _samples_of(path: Path, spec: InputSpec, array: NDArray[Any], limit: int | None) -> NDArray[Any]:

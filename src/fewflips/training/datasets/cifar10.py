@@ -8,9 +8,8 @@ keeps) and the "binary version" (``cifar-10-batches-bin``). The python version i
 from __future__ import annotations
 
 import io
-import lzma
-import zipfile
-import zlib
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.errors import InputError
+from fewflips.npz import read_npz
 from fewflips.training.datasets.dataset import Dataset, Split, check_memory, checked_split, read_bytes
 from fewflips.training.datasets.images import decode
 from fewflips.training.datasets.plain_pickle import load_plain_pickle
@@ -28,22 +28,6 @@ _PIXELS = 3 * SIZE * SIZE
 _TRAIN_FILES, _TEST_FILE = tuple(f"data_batch_{i}" for i in range(1, 6)), "test_batch"
 _LARGEST_BATCH = 1 << 28
 _ADVICE = "download the file again"
-_DAMAGED = (
-    zipfile.BadZipFile,
-    OSError,
-    ValueError,
-    EOFError,
-    KeyError,
-    MemoryError,
-    OverflowError,
-    NotImplementedError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    lzma.LZMAError,
-    zlib.error,
-)
-"""What zipfile and numpy raise on damaged archives."""
 
 
 def load_cifar10(path: Path) -> Dataset:
@@ -81,27 +65,25 @@ def load_cifar10(path: Path) -> Dataset:
 
 
 def _from_archive(path: Path) -> Dataset:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("no .npz archive")
-            members = archive.zip.infolist() if archive.zip is not None else []
-            check_memory(path, sum(int(member.file_size) for member in members))
-            splits = [_archive_arrays(path, archive, name) for name in ("train", "test")]
-    except InputError:
-        raise
-    except _DAMAGED as error:
-        detail = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: expected the .npz of CIFAR-10, got a damaged file: {detail}: {_ADVICE}") from error
+    parts = {split: [f"{split}_{part}" for part in ("jpeg", "offsets", "labels")] for split in ("train", "test")}
+
+    def choose(present: Sequence[str]) -> list[str]:
+        for names in parts.values():
+            missing = [name for name in names if name not in present]
+            if missing:
+                raise InputError(f"{path}: expected arrays {', '.join(names)}, got no {missing[0]}: {_ADVICE}")
+        return [name for names in parts.values() for name in names]
+
+    arrays = read_npz(path, choose, partial(check_memory, path), "the .npz of CIFAR-10")
+    splits = [_checked_arrays(path, split, {name: arrays[name] for name in names}) for split, names in parts.items()]
     return Dataset("CIFAR-10", _decoded(path, *splits[0]), _decoded(path, *splits[1]), CLASSES)
 
 
-def _archive_arrays(path: Path, archive: Any, split: str) -> tuple[str, NDArray[Any], NDArray[Any], NDArray[Any]]:
-    names = [f"{split}_{part}" for part in ("jpeg", "offsets", "labels")]
-    missing = [name for name in names if name not in archive]
-    if missing:
-        raise InputError(f"{path}: expected arrays {', '.join(names)}, got no {missing[0]}: {_ADVICE}")
-    stream, offsets, labels = (archive[name] for name in names)
+def _checked_arrays(
+    path: Path, split: str, arrays: dict[str, NDArray[Any]]
+) -> tuple[str, NDArray[Any], NDArray[Any], NDArray[Any]]:
+    names = list(arrays)
+    stream, offsets, labels = arrays.values()
     if stream.dtype != np.uint8 or stream.ndim != 1:
         raise InputError(f"{path}: {names[0]}: expected bytes, got {stream.dtype} {list(stream.shape)}: {_ADVICE}")
     if offsets.dtype.kind not in "iu" or labels.dtype.kind not in "iu" or offsets.shape != (labels.size + 1,):
