@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fewflips.accelerator import Accelerator
-from fewflips.errors import InputError, OutputError, VerificationError
+from fewflips.errors import InputError, OutputError, RuntimeFailure, VerificationError
 from fewflips.measurement import measure
 from fewflips.network import load
 from fewflips.network.runtimes import Runtime
@@ -119,7 +120,7 @@ def test_a_rewritten_model_that_computes_something_else_is_not_given_out(branchi
         destination.write_bytes(small.branching(seed=1))
 
     monkeypatch.setattr("fewflips.optimization.rewrite", wrong)
-    with pytest.raises(VerificationError, match=r"does not compute what branching\.tflite computes"):
+    with pytest.raises(VerificationError, match=r"is not branching\.tflite with its channels moved"):
         optimize(branching, mode="drop-in")
 
 
@@ -165,3 +166,44 @@ def test_a_drop_in_on_an_odd_weight_stationary_array(branching: Path):
     array = Accelerator(name="odd", dataflow="weight-stationary", lanes=3, columns=5)
     totals = optimize(branching, array, mode="drop-in").report.totals.weights
     assert totals.lower_bound <= totals.optimized_flips <= totals.baseline_flips
+
+
+def test_a_model_that_its_runtime_refuses_gets_a_schedule(branching: Path, monkeypatch):
+    def crashing(runtime, feeds, fetch):
+        raise RuntimeFailure("LiteRT crashed on branching.tflite")
+
+    monkeypatch.setattr("fewflips.network.runtimes.Runtime.run", crashing)
+    result = optimize(branching, mode="both")
+    assert result.schedule is not None
+    assert result.drop_in is None
+    assert result.report.drop_in is None
+    assert (
+        "no drop-in file, since the original cannot be run to compare its outputs: LiteRT crashed on branching.tflite"
+        in result.report.notes
+    )
+    with pytest.raises(RuntimeFailure, match="LiteRT crashed on branching"):
+        optimize(branching, mode="drop-in")
+
+
+def test_verify_names_what_differs_where_the_runtime_refuses(branching: Path, tmp_path: Path, monkeypatch):
+    other = tmp_path / "other.tflite"
+    other.write_bytes(small.branching(seed=1))
+
+    def crashing(runtime, feeds, fetch):
+        raise RuntimeFailure("LiteRT crashed")
+
+    monkeypatch.setattr("fewflips.network.runtimes.Runtime.run", crashing)
+    with pytest.raises(VerificationError, match=r"structure: \d+ differences .* and LiteRT crashed"):
+        verify(branching, other)
+    with pytest.raises(RuntimeFailure, match="LiteRT crashed"):
+        verify(branching, branching)
+
+
+def test_files_of_different_formats_are_compared_by_their_outputs_alone(branching: Path, monkeypatch):
+    networks = iter([load(branching), replace(load(branching), file_format="onnx")])
+    monkeypatch.setattr("fewflips.verification.load", lambda path: next(networks))
+    monkeypatch.setattr("fewflips.network.equivalence.Runtime", lambda path, *_: Runtime(path, "tflite"))
+    check = verify(branching, branching).check
+    assert check.structure is None
+    assert "structure: not compared, since the files are of different formats" in check.method
+    assert check.passed

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fewflips.accelerator import Accelerator, load_accelerator
 from fewflips.dropin import ChannelPlan, drop_in_certificates, plan_channels
-from fewflips.errors import InputError
+from fewflips.errors import InputError, ModelError, RuntimeFailure, VerificationError
 from fewflips.measurement import (
     LayerCount,
     count_network,
@@ -25,9 +25,12 @@ from fewflips.measurement import (
     run_samples,
 )
 from fewflips.network import Network, load, rewrite
-from fewflips.network.equivalence import Comparison, check_drop_in, compare_models
+from fewflips.network.comparison import compare_outputs
+from fewflips.network.equivalence import Comparison, check_drop_in
 from fewflips.network.layer import Layer
-from fewflips.network.samples import Samples
+from fewflips.network.runtimes import Runtime
+from fewflips.network.samples import Samples, random_feeds
+from fewflips.network.structure import StructureComparison, check_structure, compare_structure
 from fewflips.ordering import Effort
 from fewflips.progress import Progress
 from fewflips.report.model import Check, OptimizeReport
@@ -54,6 +57,8 @@ class DropIn:
         Read back from the new file.
     plan : ChannelPlan
         Orders of the channel groups.
+    structure : StructureComparison
+        Constants and everything else of the original and the new file.
     comparison : Comparison
         Outputs of the original and the new model.
     certificates : dict of str to Certificate
@@ -64,6 +69,7 @@ class DropIn:
 
     network: Network
     plan: ChannelPlan = field(repr=False)
+    structure: StructureComparison
     comparison: Comparison
     certificates: dict[str, Certificate] = field(repr=False)
     counts: dict[str, LayerCount] = field(repr=False)
@@ -209,11 +215,16 @@ def optimize(
     natural = natural_orders(network, array)
     samples, notes = read_samples(network, inputs)
 
+    refusal = None if mode == "schedule" else _refusal(network, seed)
+    if refusal is not None and mode == "drop-in":
+        raise refusal
     plan = None
     if mode != "drop-in":
         plan = plan_schedule(network, array, effort=effort, seed=seed, jobs=jobs, progress=progress)
     drop_in = None
-    if mode != "schedule":
+    if refusal is not None:
+        notes = (*notes, f"no drop-in file, since the original cannot be run to compare its outputs: {refusal}")
+    elif mode != "schedule":
         drop_in = _make_drop_in(network, array, samples, effort, seed, jobs, progress)
 
     variants = [natural, *([plan.orders] if plan else [])]
@@ -366,17 +377,36 @@ def _make_drop_in(
     folder = tempfile.TemporaryDirectory(prefix="fewflips-")
     path = Path(folder.name) / f"model.{network.file_format}"
     rewrite(network, plan.groups.permutations(plan.orders), path)
-    formats = (network.file_format, network.file_format)
-    comparison = compare_models(network.path, path, formats, samples, seed=seed, progress=progress)
+    rewritten = _read_back(path)
+    structure = compare_structure(network, rewritten, plan.orders)
+    check_structure(network, path, structure)
+    comparison = compare_outputs(network, rewritten, structure, samples, seed=seed, progress=progress)
     check_drop_in(network, path, comparison)
-    rewritten = load(path)
     counts = count_network(rewritten, array, [natural_orders(rewritten, array)], samples, progress)[0]
     flips = {layer.name: count.weights.within for layer, count in zip(network.layers, counts.values(), strict=True)}
     bound_effort = effort if effort == Effort.prove() else Effort.quick()
     certificates = drop_in_certificates(
         network, array, flips, effort=bound_effort, seed=seed, jobs=jobs, progress=progress
     )
-    return DropIn(rewritten, plan, comparison, certificates, counts, folder)
+    return DropIn(rewritten, plan, structure, comparison, certificates, counts, folder)
+
+
+def _read_back(path: Path) -> Network:
+    try:
+        return load(path)
+    except ModelError as error:
+        raise VerificationError(f"{path.name} cannot be read back: {error}; it was not written") from error
+
+
+def _refusal(network: Network, seed: int) -> RuntimeFailure | None:
+    """Why the original itself cannot be run; None where it can."""
+    try:
+        with Runtime(network) as runtime:
+            (feeds,) = random_feeds(runtime.inputs, 1, seed)
+            runtime.run(feeds, runtime.outputs)
+    except RuntimeFailure as failure:
+        return failure
+    return None
 
 
 def _random_rows(layer: Layer, generator: np.random.Generator) -> NDArray[np.integer]:

@@ -1,4 +1,8 @@
-"""Verify that a rewritten model, or a schedule, computes what the original computes."""
+"""Verify that a rewritten model, or a schedule, computes what the original computes.
+
+Outputs on a few inputs prove little: a flipped bit in one weight often changes none of them. So two files of one
+format are also compared by what they hold (:mod:`fewflips.network.structure`), and in the tensors inside.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from fewflips.errors import RuntimeFailure, VerificationError
 from fewflips.measurement import printable_name, read_samples
 from fewflips.network import load
-from fewflips.network.equivalence import compare_models
+from fewflips.network.comparison import compare_outputs
+from fewflips.network.structure import compare_structure
 from fewflips.optimization import check_schedule
 from fewflips.progress import Progress
 from fewflips.report.build import comparison_check
@@ -43,7 +49,11 @@ def verify(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Verification:
-    """Run two models on the same inputs, or execute a schedule against its model.
+    """Compare two models by what they hold and by what they compute, or execute a schedule against its model.
+
+    Models of one format are equal where the second is the first with its channels in another order and nothing
+    else changed, bit for bit; the order is recovered from the constants. Then both run on the same inputs. Of
+    models of different formats, outputs alone are compared, and the result says so.
 
     Parameters
     ----------
@@ -63,7 +73,7 @@ def verify(
     Returns
     -------
     Verification
-        What was found. Models that differ are a result, not an error.
+        What was found. Models that differ are a result, not an error; `check.structure` names the differences.
 
     Raises
     ------
@@ -81,15 +91,13 @@ def verify(
         check = check_schedule(network, schedule.accelerator, orders, samples, seed, progress)
         return Verification(first=names[0], second=names[1], check=check)
     other = load(second)
-    comparison = compare_models(
-        network.path,
-        other.path,
-        (network.file_format, other.file_format),
-        samples,
-        random_inputs=random_inputs,
-        seed=seed,
-        progress=progress,
-    )
-    return Verification(
-        first=names[0], second=names[1], check=comparison_check(comparison, passed=comparison.bit_exact)
-    )
+    structure = compare_structure(network, other) if network.file_format == other.file_format else None
+    try:
+        comparison = compare_outputs(
+            network, other, structure, samples, random_inputs=random_inputs, seed=seed, progress=progress
+        )
+    except RuntimeFailure as failure:
+        if structure is None or structure.equal:
+            raise
+        raise VerificationError(f"{structure.describe()}; and {failure}") from failure
+    return Verification(first=names[0], second=names[1], check=comparison_check(comparison, structure))

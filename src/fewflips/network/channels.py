@@ -67,11 +67,14 @@ class ChannelGroups:
         Groups that must keep their order, and why.
     axes : tuple of TiedAxis
         Every axis of a constant that moves with a group.
+    layouts : mapping of str to tuple of Piece
+        How each activation tensor's channel axis is made of groups; empty where it has none.
     """
 
     sizes: Mapping[int, int]
     frozen: Mapping[int, str]
     axes: tuple[TiedAxis, ...] = field(repr=False)
+    layouts: Mapping[str, Layout] = field(default_factory=dict, repr=False)
 
     @property
     def free(self) -> tuple[int, ...]:
@@ -203,7 +206,8 @@ class _Analysis:
             TiedAxis(tensor, axis, follows, self._renumber(layout, number))
             for (tensor, axis), (follows, layout) in self._axes.items()
         )
-        return ChannelGroups({number[root]: self._sizes[root] for root in roots}, reasons, axes)
+        layouts = {name: self._renumber(layout, number) for name, layout in self._layouts.items()}
+        return ChannelGroups({number[root]: self._sizes[root] for root in roots}, reasons, axes, layouts)
 
     def _product(self, operation: Operation, inputs: list[Layout]) -> None:
         for name in operation.outputs:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.errors import VerificationError
 from fewflips.network.graph import Network
-from fewflips.network.runtimes import Runtime
+from fewflips.network.runtimes import FileFormat, Runtime
 from fewflips.network.samples import Samples, random_feeds
 from fewflips.progress import Progress
 
@@ -20,9 +20,28 @@ FLOAT_TOLERANCE = 0.05
 """Largest difference that a model executed in float may show, as a share of the largest output."""
 
 
+@dataclass(frozen=True, eq=False)
+class Intermediate:
+    """A tensor inside both models.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    axis : int or None
+        The axis of its channels.
+    positions : ndarray of int64, shape (channels,), or None
+        Where each channel of the first model lies in the second; None where they lie alike.
+    """
+
+    name: str
+    axis: int | None = None
+    positions: NDArray[np.int64] | None = field(default=None, repr=False)
+
+
 @dataclass(frozen=True)
 class Comparison:
-    """Outputs of two models on the same inputs.
+    """Outputs of two models on the same inputs, and tensors inside them on the first input.
 
     Parameters
     ----------
@@ -40,6 +59,10 @@ class Comparison:
         Largest absolute output of the first model.
     in_integers : bool
         Whether the runtime computes all quantized products of the first model in integers.
+    intermediate_tensors, intermediate_values, intermediate_equal : int
+        Tensors inside the models that were compared, their values, and how many of these are equal bit for bit.
+    intermediate_difference : float
+        Largest difference inside, as a share of its tensor's largest value.
     """
 
     runtime: str
@@ -50,11 +73,15 @@ class Comparison:
     largest_difference: float
     largest_output: float
     in_integers: bool
+    intermediate_tensors: int = 0
+    intermediate_values: int = 0
+    intermediate_equal: int = 0
+    intermediate_difference: float = 0.0
 
     @property
     def bit_exact(self) -> bool:
-        """Whether all values are equal."""
-        return self.equal == self.values
+        """Whether all values are equal, those of the outputs and those inside."""
+        return self.equal == self.values and self.intermediate_equal == self.intermediate_values
 
     @property
     def equal_share(self) -> float:
@@ -63,13 +90,17 @@ class Comparison:
 
     def describe(self) -> str:
         """One sentence."""
+        inside = f"{self.intermediate_values} values of {self.intermediate_tensors} tensors inside"
         if self.bit_exact:
-            verdict = f"all {self.values} output values are equal bit for bit"
+            also = f", and {inside}," if self.intermediate_tensors else ""
+            verdict = f"all {self.values} output values{also} are equal bit for bit"
         else:
             verdict = (
                 f"{self.equal_share:.4%} of {self.values} output values are equal, "
                 f"the largest difference is {self.largest_difference:g}"
             )
+            if self.intermediate_tensors:
+                verdict += f"; {self.intermediate_equal / max(1, self.intermediate_values):.4%} of {inside} are equal"
         arithmetic = "in integers" if self.in_integers else "partly in float, rounding as sums are ordered"
         inputs = f"{self.sample_inputs} sample and {self.random_inputs} random inputs"
         return f"{self.runtime} ({arithmetic}) on {inputs}: {verdict}"
@@ -78,14 +109,15 @@ class Comparison:
 def compare_models(
     first: Path,
     second: Path,
-    file_formats: tuple[Literal["tflite", "onnx"], Literal["tflite", "onnx"]],
+    file_formats: tuple[FileFormat, FileFormat],
     samples: Samples | None,
     *,
+    intermediates: Sequence[Intermediate] = (),
     random_inputs: int = 4,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Run two models on the same inputs and compare every output.
+    """Run two models on the same inputs and compare every output; on the first input tensors inside them, too.
 
     Parameters
     ----------
@@ -95,6 +127,8 @@ def compare_models(
         Their formats.
     samples : Samples or None
         Sample inputs.
+    intermediates : sequence of Intermediate
+        Tensors inside both models, which compute the same but for the order of their channels.
     random_inputs : int
         Further inputs, drawn at random.
     seed : int
@@ -130,6 +164,8 @@ def compare_models(
                 largest = max(largest, _largest_magnitude(output))
             if progress:
                 progress("comparing outputs", done + 1, len(feeds))
+        names = {spec.name: other.name for spec, other in zip(left.inputs, right.inputs, strict=True)}
+    inside = _compare_inside((first, second), file_formats, intermediates, feeds[0] if feeds else {}, names)
     return Comparison(
         runtime={"tflite": "LiteRT", "onnx": "ONNX Runtime"}[file_formats[0]],
         sample_inputs=len(sample_feeds),
@@ -139,7 +175,39 @@ def compare_models(
         largest_difference=difference,
         largest_output=largest,
         in_integers=in_integers,
+        **inside,
     )
+
+
+def _compare_inside(
+    paths: tuple[Path, Path],
+    file_formats: tuple[FileFormat, FileFormat],
+    intermediates: Sequence[Intermediate],
+    feed: Mapping[str, NDArray[np.generic]],
+    names: Mapping[str, str],
+) -> dict[str, Any]:
+    """Compare tensors inside two models on one input, by the names of the fields of :class:`Comparison`."""
+    if not intermediates or not feed:
+        return {}
+    fetch = [tensor.name for tensor in intermediates]
+    with Runtime(paths[0], file_formats[0], fetch) as left:
+        expected = left.run(feed, fetch)
+    with Runtime(paths[1], file_formats[1], fetch) as right:
+        found = right.run({names[name]: value for name, value in feed.items()}, fetch)
+    values, equal, share = 0, 0, 0.0
+    for tensor in intermediates:
+        one, other = expected[tensor.name], found[tensor.name]
+        if tensor.positions is not None and tensor.axis is not None:
+            other = other.take(tensor.positions, axis=tensor.axis)
+        values += one.size
+        equal += _equal_values(one, other)
+        share = max(share, _largest_difference(one, other) / (_largest_magnitude(one) or 1.0))
+    return {
+        "intermediate_tensors": len(intermediates),
+        "intermediate_values": values,
+        "intermediate_equal": equal,
+        "intermediate_difference": share,
+    }
 
 
 def check_drop_in(original: Network, rewritten: Path, comparison: Comparison) -> None:
@@ -154,12 +222,13 @@ def check_drop_in(original: Network, rewritten: Path, comparison: Comparison) ->
     comparison : Comparison
         Outputs of both. Where the runtime computes in integers, every bit must agree. Otherwise its own
         rounding may differ when channels are summed in another order, and outputs must agree within
-        :data:`FLOAT_TOLERANCE` of the largest output.
+        :data:`FLOAT_TOLERANCE` of the largest output, tensors inside within that of their own largest value.
     """
     if comparison.bit_exact:
         return
-    allowed = 0.0 if comparison.in_integers else FLOAT_TOLERANCE * comparison.largest_output
-    if not comparison.largest_difference <= allowed:
+    tolerance = 0.0 if comparison.in_integers else FLOAT_TOLERANCE
+    close = comparison.largest_difference <= tolerance * comparison.largest_output
+    if not (close and comparison.intermediate_difference <= tolerance):
         raise VerificationError(
             f"{rewritten.name} does not compute what {original.path.name} computes: {comparison.describe()}; "
             "it was not written"

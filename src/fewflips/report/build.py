@@ -11,6 +11,7 @@ from fewflips.accelerator import Accelerator
 from fewflips.measurement import LayerCount, model_file
 from fewflips.network import Network
 from fewflips.network.equivalence import Comparison
+from fewflips.network.structure import StructureComparison
 from fewflips.report.model import (
     Check,
     DropInSummary,
@@ -21,6 +22,7 @@ from fewflips.report.model import (
     ResultTotals,
     ScheduleSummary,
     Settings,
+    StructureCheck,
     TotalsPair,
 )
 from fewflips.schedule import Schedule
@@ -195,26 +197,46 @@ def _schedule_summary(schedule: Schedule | None, check: Check | None) -> Schedul
 def _drop_in_summary(drop_in: DropIn | None, pairs: dict[str, PortPair] | None) -> DropInSummary | None:
     if drop_in is None or pairs is None:
         return None
-    comparison, groups = drop_in.comparison, drop_in.plan.groups
+    groups = drop_in.plan.groups
     return DropInSummary(
         file=drop_in.network.path.name,
         channel_groups=len(groups.sizes),
         permuted_groups=len(drop_in.plan.orders),
         frozen_groups=len(groups.frozen),
         totals=_totals_pair(list(pairs.values())),
-        check=comparison_check(comparison, passed=True),
+        check=comparison_check(drop_in.comparison, drop_in.structure).model_copy(update={"passed": True}),
     )
 
 
-def comparison_check(comparison: Comparison, *, passed: bool) -> Check:
-    """A comparison of two models as it stands in a report."""
+def comparison_check(comparison: Comparison, structure: StructureComparison | None) -> Check:
+    """A comparison of two models as it stands in a report; it passes where nothing differs."""
+    if structure is None:
+        words = (
+            "structure: not compared, since the files are of different formats, and outputs on a few inputs do not "
+            "prove that two models are the same"
+        )
+    else:
+        words = structure.describe()
     return Check(
-        passed=passed,
-        method=comparison.describe(),
+        passed=comparison.bit_exact and (structure is None or structure.equal),
+        method=f"{words}; {comparison.describe()}",
         sample_inputs=comparison.sample_inputs,
         random_inputs=comparison.random_inputs,
         values=comparison.values,
         equal_share=comparison.equal_share,
         largest_difference=comparison.largest_difference if isfinite(comparison.largest_difference) else None,
         bit_exact=comparison.bit_exact,
+        structure=None if structure is None else _structure_check(structure),
+        intermediate_tensors=comparison.intermediate_tensors,
+        intermediate_values=comparison.intermediate_values,
+    )
+
+
+def _structure_check(structure: StructureComparison) -> StructureCheck:
+    return StructureCheck(
+        equal=structure.equal,
+        constants=structure.constants,
+        channel_orders=structure.moved_groups,
+        differing=structure.differing,
+        differences=structure.differences,
     )

@@ -176,6 +176,16 @@ class TotalsPair(Record):
     activations: ResultTotals | None = None
 
 
+class StructureCheck(Record):
+    """Whether a file is the original with its channels in another order, and nothing else."""
+
+    equal: bool
+    constants: Annotated[Count, Field(description="constants that were compared, bit by bit")]
+    channel_orders: Annotated[Count, Field(description="channel groups whose order was undone first")]
+    differing: Annotated[Count, Field(description="elements and other fields that no order explains")]
+    differences: Annotated[tuple[str, ...], Field(description="the first of them, by layer, part and index")]
+
+
 class Check(Record):
     """How an output was checked before it was written."""
 
@@ -186,7 +196,12 @@ class Check(Record):
     values: Annotated[Count, Field(description="output values compared")]
     equal_share: Annotated[float, Field(ge=0, le=1, description="share of equal values")]
     largest_difference: Annotated[float | None, Field(ge=0, description="null where it is not finite")]
-    bit_exact: bool
+    bit_exact: Annotated[bool, Field(description="whether all values that were compared are equal")]
+    structure: Annotated[
+        StructureCheck | None, Field(description="null where no two files of one format were compared")
+    ] = None
+    intermediate_tensors: Annotated[Count, Field(description="tensors inside the models that were compared")] = 0
+    intermediate_values: Annotated[Count, Field(description="their values")] = 0
 
 
 class ScheduleSummary(Record):
