@@ -1,0 +1,1 @@
+"""Mutated inputs for everything that fewflips reads; `python -m scripts.fuzz --help`."""

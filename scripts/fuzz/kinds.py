@@ -1,0 +1,127 @@
+"""What is fuzzed: kinds of input, each with valid files, a way to mutate them and the entry that reads them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol
+
+Files = dict[str, bytes]
+"""An input: content of each file by its name in the input's folder."""
+
+Change = Callable[[random.Random, str, bytes], bytes]
+"""Mutates the content of the file of a name."""
+
+
+class Target(Protocol):
+    """A kind of input, prepared in a worker process."""
+
+    def valid(self) -> list[Files]:
+        """Inputs that are accepted."""
+        ...
+
+    def make(self, chance: random.Random) -> Files:
+        """An input; everything about it follows from `chance`."""
+        ...
+
+    def run(self, folder: Path) -> None:
+        """Read the input as a command does; errors of fewflips' own are raised as they are."""
+        ...
+
+
+@dataclass
+class MutatedFiles:
+    """Valid inputs, of which one file or several are changed."""
+
+    seeds: list[Files]
+    change: Change
+    entry: Callable[[Path], None]
+    often: tuple[str, ...] = ()
+    """Files that are changed in most inputs; by default all alike."""
+    _names: list[list[str]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._names = [[name for name in self.often if name in seed] or list(seed) for seed in self.seeds]
+
+    def valid(self) -> list[Files]:
+        return self.seeds
+
+    def make(self, chance: random.Random) -> Files:
+        place = chance.randrange(len(self.seeds))
+        files = dict(self.seeds[place])
+        names = self._names[place] if chance.random() < 0.9 else list(files)
+        for name in chance.sample(names, 1 if chance.random() < 0.9 else min(2, len(names))):
+            files[name] = self.change(chance, name, files[name])
+        return files
+
+    def run(self, folder: Path) -> None:
+        self.entry(folder)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A row of the table."""
+
+    name: str
+    what: str
+    """The input and the command that reads it."""
+    share: float
+    """Of all inputs, relative to the other kinds'."""
+    target: str
+    """``module:function`` that prepares it; it takes an empty folder for files."""
+    seconds: float = 20.0
+    """An input that takes longer hangs."""
+
+    def prepare(self, folder: Path) -> Target:
+        module, _, function = self.target.partition(":")
+        prepared: Target = getattr(import_module(module), function)(folder)
+        return prepared
+
+
+def _kind(name: str, what: str, share: float, target: str, seconds: float = 20.0) -> Kind:
+    return Kind(name, what, share, f"scripts.fuzz.targets.{target}", seconds)
+
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        _kind("tflite", "TFLite model: `measure MODEL`", 13, "models:tflite"),
+        _kind("onnx", "ONNX model: `measure MODEL`", 10, "models:onnx_"),
+        _kind("onnx-external", "ONNX model and its external data: `measure MODEL`", 4, "models:onnx_external"),
+        _kind("optimize", "model: `optimize MODEL`, runtimes included", 0.03, "models:optimized", 60.0),
+        _kind("accelerator", "accelerator (YAML): `measure --accelerator FILE`", 8, "records:accelerator"),
+        _kind("calibration", "calibration (JSON): `measure --calibration FILE`", 4, "records:calibration"),
+        _kind("schedule", "schedule (JSON): `verify MODEL SCHEDULE`", 4, "records:schedule"),
+        _kind("samples", "sample inputs (.npz): `measure --inputs FILE`", 8, "samples:arrays"),
+        _kind("sample-images", "sample images: `measure --inputs DIR`", 5, "samples:images"),
+        _kind("liberty", "Liberty (.lib, .lib.gz): `energy --cells FILE`", 5, "gates:liberty"),
+        _kind("cell-table", "cell table (JSON): `energy --cells FILE`", 4, "gates:cell_table"),
+        _kind("cached-cells", "entry of the cache: `energy --cells FILE`", 1, "gates:cached_cells"),
+        _kind("netlist-json", "netlist (JSON of Yosys)", 5, "gates:netlist_json"),
+        _kind("verilog", "netlist (Verilog, read by Yosys): `energy --netlist FILE`", 0.01, "gates:verilog", 60.0),
+        _kind("spef", "wires (SPEF): `energy --spef FILE`", 6, "gates:spef"),
+        _kind("cifar10-npz", "CIFAR-10 (.npz): `train`", 4, "datasets:cifar10_archive"),
+        _kind("cifar10-batches", "CIFAR-10 (pickles, binary): `train`", 6, "datasets:cifar10_batches"),
+        _kind("fashion-mnist", "Fashion-MNIST (IDX, gzip): `train`", 6, "datasets:fashion_mnist"),
+        _kind("image-folder", "folder of images: `train`", 4, "datasets:image_folder"),
+        _kind("config", "configuration (YAML, TOML): `train --config FILE`", 6, "training:configuration"),
+        _kind("result", "result.json of a run: `train --resume`", 2, "training:result"),
+        _kind("checkpoint", "checkpoint.pt, float stage: `train --resume`", 0.5, "training:checkpoint"),
+        _kind("checkpoint-quantized", "the same, quantized stage", 0.1, "training:quantized_checkpoint"),
+        _kind("float-start", "float.pt: `train`, initial.checkpoint", 2, "training:start"),
+        _kind("onnx-start", "ONNX network: `train`, initial.onnx", 2, "training:onnx_start"),
+        _kind("paths", "FIFOs, devices, folders, links, odd names: every command", 2, "paths:paths"),
+    )
+}
+
+
+def counts(kinds: list[str], inputs: int) -> dict[str, int]:
+    """How many inputs each kind gets: its share of all, one at least."""
+    total = sum(KINDS[name].share for name in kinds)
+    most = max(kinds, key=lambda name: KINDS[name].share)
+    found = {name: max(1, int(inputs * KINDS[name].share / total)) for name in kinds}
+    found[most] = max(1, found[most] + inputs - sum(found.values()))
+    return found

@@ -1,0 +1,122 @@
+"""What a run has done so far, as JSON, so that one that was cut off goes on; and its table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fewflips.errors import InputError
+
+from .campaign import Tally
+from .findings import Finding
+from .kinds import KINDS
+from .worker import Piece
+
+ROOT = Path(__file__).parents[2]
+FORMAT = "fewflips-fuzz"
+
+
+def tree_digest() -> str:
+    """Digest of the code that is fuzzed and that fuzzes: a run is of one tree."""
+    whole = hashlib.sha256()
+    for folder in ("src/fewflips", "scripts/fuzz"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            whole.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return whole.hexdigest()
+
+
+@dataclass
+class Record:
+    """Tallies of the pieces that are through, and findings: the first input of each signature."""
+
+    seed: int
+    planned: dict[str, int]
+    tree: str
+    pieces: list[dict[str, Any]] = field(default_factory=list)
+    findings: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def begin(cls, path: Path | None, seed: int, planned: dict[str, int]) -> Record:
+        """A new record, or the one in the file where it is of the same run.
+
+        Raises
+        ------
+        InputError
+            If the file holds a record of another run, or of another state of the code.
+        """
+        fresh = cls(seed, planned, tree_digest())
+        if path is None or not path.exists():
+            return fresh
+        content = json.loads(path.read_bytes())
+        same = content.get("format") == FORMAT and all(content[name] == getattr(fresh, name) for name in _SAME)
+        if not same:
+            raise InputError(f"{path}: expected a record of this run and this code, got another: remove or rename it")
+        fresh.pieces = content["pieces"]
+        fresh.findings = {row["verdict"] + ": " + row["signature"]: row for row in content["findings"]}
+        return fresh
+
+    def has(self, piece: Piece) -> bool:
+        """Whether a piece is through."""
+        return any(
+            (row["kind"], row["start"], row["stop"]) == (piece.kind.name, piece.start, piece.stop)
+            for row in self.pieces
+        )
+
+    def add(self, piece: Piece, tally: Tally, found: list[Finding]) -> None:
+        self.pieces.append({"kind": piece.kind.name, "start": piece.start, "stop": piece.stop, **asdict(tally)})
+        for finding in found:
+            row = self.findings.setdefault(finding.key, asdict(finding) | {"inputs": 0})
+            row["inputs"] += 1
+
+    def content(self) -> dict[str, Any]:
+        """What goes into the file."""
+        return {
+            "format": FORMAT,
+            "seed": self.seed,
+            "planned": self.planned,
+            "tree": self.tree,
+            "kinds": [{"kind": kind} | asdict(tally) for kind, tally in self.tallies().items()],
+            "findings": list(self.findings.values()),
+            "pieces": self.pieces,
+        }
+
+    def tallies(self) -> dict[str, Tally]:
+        """What became of each kind's inputs so far."""
+        found: dict[str, Tally] = {}
+        for row in self.pieces:
+            fields = {name: value for name, value in row.items() if name not in ("kind", "start", "stop")}
+            found.setdefault(row["kind"], Tally()).merge(Tally(**fields))
+        return {kind: found[kind] for kind in self.planned if kind in found}
+
+
+_SAME = ("seed", "planned", "tree")
+
+
+def table(record: Record) -> str:
+    """Markdown: a row for each kind, and one for all."""
+    lines = [
+        "| input | inputs | accepted | refused | findings | seconds | slowest, s | most memory | of the valid input |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    tallies = record.tallies()
+    for kind, tally in tallies.items():
+        memory = f"{tally.peak_mib:.0f} MiB | {tally.valid_mib:.0f} MiB"
+        lines.append(f"| {KINDS[kind].what} | {_counts(tally)} | {tally.slowest_seconds:.2f} | {memory} |")
+    total = Tally()
+    for tally in tallies.values():
+        total.merge(tally)
+    lines.append(f"| all | {_counts(total)} | {total.slowest_seconds:.2f} | | |")
+    lines += ["", *(_described(row) for row in record.findings.values())]
+    return "\n".join(lines).rstrip()
+
+
+def _counts(tally: Tally) -> str:
+    numbers = (tally.inputs, tally.accepted, tally.refused, tally.findings)
+    return " | ".join([*(f"{number:,}" for number in numbers), f"{tally.seconds:.0f}"])
+
+
+def _described(row: dict[str, Any]) -> str:
+    return f"- {row['kind']}:{row['index']} ({row['inputs']:,} inputs): {row['verdict']}: {row['signature']}"

@@ -1,0 +1,1 @@
+"""Entries that read the inputs, as the commands call them."""

@@ -1,0 +1,93 @@
+"""Files of records: accelerators, schedules, calibrations."""
+
+from __future__ import annotations
+
+import random
+from importlib.resources import files
+from pathlib import Path
+
+from fewflips.optimization import optimize
+
+from ..kinds import Files, MutatedFiles
+from ..mutation import raw
+from ..mutation.tokens import Tokens
+from ..mutation.tree import Trees
+from .command import fewflips, measure
+from .models import TFLITE, tflite_seeds
+
+YAML_WORDS = (
+    *("!!python/object/apply:os.system", "!!binary", "!!timestamp", "!!set", "!!omap", "!!int", "!!float", "!!null"),
+    *("&a", "*a", "&a [*a, *a]", "<<: *a", "? ", "|", ">", "---", "...", "%YAML 1.1", "~", "yes", "no", "2001-01-01"),
+    *("!!str", "!!bool", "!!map", "!!seq", "!!merge", "!x", "[]", "{}", "{a: b}", "[1, 2]", "\t", "#", "- ", ": "),
+    "a: &a [1,1,1,1,1,1,1,1,1]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
+    "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n"
+    "g: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f]\nh: &h [*g,*g,*g,*g,*g,*g,*g,*g,*g]\n",
+)
+
+
+def model_in(folder: Path) -> Path:
+    """A tiny model beside the inputs."""
+    path = folder / TFLITE
+    path.write_bytes(tflite_seeds()[2])
+    return path
+
+
+def accelerator(folder: Path) -> MutatedFiles:
+    model, own = model_in(folder), b"weights: {format: sign-magnitude, bits: 9}\nactivations: {format: as-stored}\n"
+    builtin = files("fewflips.accelerator") / "builtin"
+    seeds = [entry.read_bytes() for entry in sorted(builtin.iterdir(), key=lambda entry: entry.name)]
+    seeds = [seed for seed in seeds if b"lanes" in seed]
+    seeds += [b"name: npu\ndataflow: weight-stationary\nlanes: 32\ncolumns: 32\nforwarding: systolic\n" + own]
+    seeds += [b"name: npu\nlanes: 4\ncolumns: 2\ndatapath: {multiplier: booth, accumulator_bits: 20}\n"]
+    words = ("output-stationary", "twos-complement", "unsigned", "sign-magnitude", "broadcast", "systolic", "booth")
+    tokens = Tokens(seeds, (*YAML_WORDS, *words))
+    return MutatedFiles(
+        [{"npu.yaml": seed} for seed in seeds],
+        lambda chance, name, content: tokens.change(chance, content),
+        lambda inputs: measure(model, "--accelerator", inputs / "npu.yaml"),
+    )
+
+
+def json_changes(seeds: list[bytes], words: tuple[str, ...] = ()) -> MutatedFiles:
+    """How JSON is changed: as a tree, as text, as bytes."""
+    tokens, trees = Tokens(seeds, words), Trees(seeds)
+
+    def change(chance: random.Random, name: str, content: bytes) -> bytes:
+        way = chance.random()
+        if way < 0.65:
+            return trees.change(chance, content)
+        if way < 0.85:
+            return tokens.change(chance, content)
+        return raw.change(chance, content, tuple(seeds))
+
+    return MutatedFiles([{"record.json": seed} for seed in seeds], change, lambda inputs: None)
+
+
+def calibration(folder: Path) -> MutatedFiles:
+    """Calibrations; the model is one that they fit."""
+    model = model_in(folder)
+    name = "column16-twos-complement8-twos-complement8-partial-sum.json"
+    seed = (files("fewflips.calibration") / "tables" / name).read_bytes()
+    target = json_changes([seed])
+    target.entry = lambda inputs: measure(model, "--calibration", inputs / "record.json")
+    return target
+
+
+def schedule(folder: Path) -> MutatedFiles:
+    """Schedules of tiny models, and the model beside them: a digest that differs is not all that is looked at."""
+    seeds: list[Files] = []
+    for i, machine in ((0, "edge4"), (1, "tpu16"), (2, "os16")):
+        model, output = folder / TFLITE, folder / f"out-{machine}"
+        model.write_bytes(tflite_seeds()[i])
+        optimize(model, machine, mode="schedule", jobs=1).save(output)
+        seeds.append({TFLITE: model.read_bytes(), "record.json": (output / "schedule.json").read_bytes()})
+    target = json_changes([seed["record.json"] for seed in seeds])
+    change = target.change
+
+    def changed(chance: random.Random, name: str, content: bytes) -> bytes:
+        return change(chance, name, content) if name == "record.json" else raw.change(chance, content)
+
+    def verify(inputs: Path) -> None:
+        fewflips("verify", inputs / TFLITE, inputs / "record.json", "--json")
+
+    return MutatedFiles(seeds, changed, verify, often=("record.json",))
