@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types setup setup-test bench post-layout reproduce clean
+.PHONY: demo test lint types setup setup-test bench post-layout fuzz reproduce clean
 
 # the default installation: all that the bundled pair needs, its energy at gate level included
 demo: setup
@@ -32,6 +32,11 @@ bench: setup-test
 
 post-layout: setup-test
 	$(BIN)/python -m scripts.post_layout
+
+# mutated inputs of everything that is read: docs/reliability.md
+FUZZ_INPUTS ?= 2000
+fuzz: setup-test
+	$(BIN)/python -m scripts.fuzz --inputs $(FUZZ_INPUTS)
 
 reproduce: setup-test
 	$(BIN)/python -m scripts.reproduction

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
-import sys
 import traceback
-import unicodedata
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from fewflips.errors import FewflipsError
-
-LONGEST_LINE = 4000
-"""Characters of an error line; what a file holds must not fill a terminal."""
+from fewflips.visible import LONGEST_LINE, visible
 
 _OURS = ("/src/fewflips/", "/fewflips/")
 
@@ -57,6 +53,8 @@ def judge(run: Callable[[], None]) -> Outcome:
     if warned:
         first = warned[0]
         return Outcome("warning", f"warning: {first.filename.rpartition('/')[2]}:{first.lineno}", str(first.message))
+    if any(visible(line) != line for line in printed.getvalue().split("\n")):
+        return Outcome("stdout", "control characters on stdout", ascii(printed.getvalue())[:2000])
     return outcome
 
 
@@ -74,22 +72,14 @@ def _called(run: Callable[[], None]) -> Outcome:
     return ACCEPTED
 
 
-def shown(message: str) -> str:
-    """An error as the command line shows it."""
-    from fewflips import cli
-
-    sanitize = getattr(cli, "error_line", None)
-    return str(sanitize(message)) if sanitize else " ".join(message.split())
-
-
 def _refusal(error: FewflipsError) -> Outcome:
-    line = shown(str(error))
+    line = str(error)
     where = _site(error)
     if not line.strip():
         return Outcome("message", f"empty message at {where}", repr(error))
     if len(line) > LONGEST_LINE:
         return Outcome("message", f"long message at {where}", f"{len(line)} characters: {line[:300]}")
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in line):
+    if visible(line) != line:
         return Outcome("message", f"control characters in the message at {where}", ascii(line)[:2000])
     return Outcome("refused", detail=line)
 
@@ -106,9 +96,3 @@ def _site(error: BaseException) -> str:
     ours = [frame for frame in frames if any(part in frame.filename for part in _OURS)]
     named = [f"{frame.filename.rpartition('/')[2]}:{frame.name}" for frame in (*ours[-1:], *frames[-1:])]
     return " < ".join(dict.fromkeys(reversed(named))) or "nowhere"
-
-
-def running_stack() -> str:
-    """Where this process is, for a hang."""
-    frame = sys._getframe(1)
-    return "".join(traceback.format_stack(frame, limit=30))

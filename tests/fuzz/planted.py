@@ -50,12 +50,19 @@ def _memory() -> None:
     _ = os.urandom(1) * (512 << 20)
 
 
+class _Unsafe(InputError):
+    """An error whose text is not made safe to show."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 def _message() -> None:
-    raise InputError("red: \x1b[31m")
+    raise _Unsafe("red: \x1b[31m")
 
 
 def _endless_message() -> None:
-    raise InputError("x" * 1_000_000)
+    raise _Unsafe("x" * 1_000_000)
 
 
 def faultless(folder: Path) -> Planted:
@@ -88,6 +95,10 @@ def endless_message(folder: Path) -> Planted:
 
 def warning(folder: Path) -> Planted:
     return Planted(lambda: warnings.warn("planted", RuntimeWarning, stacklevel=1))
+
+
+def standard_output(folder: Path) -> Planted:
+    return Planted(lambda: print("red: \x1b[31m"))
 
 
 def standard_error(folder: Path) -> Planted:

@@ -46,6 +46,7 @@ def test_inputs_without_a_fault_are_accepted_or_refused(tmp_path: Path) -> None:
         ("message", "message", "control characters in the message at planted.py:_message"),
         ("endless_message", "message", "long message at planted.py:_endless_message"),
         ("warning", "warning", "warning: planted.py:"),
+        ("standard_output", "stdout", "control characters on stdout"),
         ("standard_error", "stderr", "stderr: planted"),
         ("library_output", "stderr", "output of a library on library_output"),
     ],

@@ -140,9 +140,9 @@ def change_array(chance: random.Random, content: bytes) -> bytes:
 
 def _array(content: bytes) -> np.ndarray | None:
     try:
-        return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
-    except (ValueError, OSError, SyntaxError, TypeError, EOFError, RecursionError, MemoryError):
-        return None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on headers of Python 2
+            return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
     except Exception:  # a header that was changed before may raise anything
         return None
 
