@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fewflips.errors import InputError
+from fewflips.errors import CellLibraryError, InputError
 from fewflips.gates.cells import Cell, FlipFlop, Pin
 from fewflips.gates.energy import Energy, EnergyModel, energy_model, energy_of, scaled
 from fewflips.gates.netlist import Netlist
@@ -188,6 +189,17 @@ def test_probabilities_against_all_states(duties: list[float]) -> None:
         passes += chance * (b != c)  # A decides the carry
     assert condition_probability(FULL_ADDER, "!A & CO", duty) == pytest.approx(holds, abs=1e-12)
     assert sensitized_probability(FULL_ADDER, "(A & B) | (C & (A | B))", "A", duty) == pytest.approx(passes, abs=1e-12)
+
+
+@pytest.mark.parametrize(("function", "when"), [(9000, 4000), (1_000_000, 1), (1, 1_000_000)])
+def test_conditions_that_grow_without_end_are_refused(function: int, when: int) -> None:
+    pins = {"A": Pin("A", "input"), "Z": Pin("Z", "output", function="A" + " A" * (function // 2))}
+    tracemalloc.start()
+    with pytest.raises(CellLibraryError, match="expected at most 10000 characters, got"):
+        condition_probability(Cell("C", 1.0, 1.0, pins), "Z" + " Z" * (when // 2), lambda name: np.ones(1))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 << 20
 
 
 def test_outputs_of_a_register_are_never_equal() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -190,6 +191,17 @@ def test_a_truncated_gzip_file(tmp_path: Path, cut: int) -> None:
     with pytest.raises(ParasiticsError) as caught:
         read_spef(path)
     assert str(caught.value) == f"{path}: expected a whole gzip file, got a damaged one; write it again"
+
+
+def test_a_line_without_an_end_is_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "design.spef.gz"
+    path.write_bytes(gzip.compress(OPENROAD.encode() + bytes(100 << 20)))
+    tracemalloc.start()
+    with pytest.raises(ParasiticsError, match="expected lines of at most 1048576 bytes of SPEF, got a longer one"):
+        read_spef(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16 << 20
 
 
 def test_every_truncation_is_noticed_or_loses_whole_nets_alone(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -217,6 +218,21 @@ def test_a_hostile_checkpoint_is_refused_and_not_run(failing, tmp_path):
 def test_the_hostile_pickle_would_have_created_a_file(tmp_path):
     pickle.loads(pickle.dumps(Hostile(tmp_path / "proof")))
     assert (tmp_path / "proof").exists()
+
+
+def test_a_packed_checkpoint_is_not_unpacked(tmp_path, monkeypatch):
+    stored, packed = tmp_path / "stored.pt", tmp_path / "packed.pt"
+    save_checkpoint(stored, {"network": torch.zeros(1_000_000)})
+    with zipfile.ZipFile(stored) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    assert packed.stat().st_size < 50_000
+    assert load_checkpoint(stored)["network"].shape == (1_000_000,)
+    monkeypatch.setattr(torch, "load", lambda *arguments, **options: {})  # is not reached
+    with pytest.raises(
+        InputError, match=r"packed\.pt: expected a checkpoint of tensors and plain values, got a file that"
+    ):
+        load_checkpoint(packed)
 
 
 def test_checkpoints_that_are_cut_off_anywhere(finished, tmp_path):

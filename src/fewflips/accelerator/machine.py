@@ -7,16 +7,14 @@ import reprlib
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fewflips.accelerator.dataflows import DATAFLOWS, Dataflow
 from fewflips.errors import AcceleratorError
 from fewflips.formats import NumberFormat
-
-_LARGEST_YAML_BYTES = 1 << 20
+from fewflips.settings_text import LARGEST_BYTES, parse_settings
 
 
 class Operand(BaseModel):
@@ -166,8 +164,8 @@ def builtin_accelerators() -> dict[str, Accelerator]:
 
 def _read(path: Path) -> str:
     try:
-        if path.stat().st_size > _LARGEST_YAML_BYTES:
-            raise AcceleratorError(f"{path}: expected a YAML file of at most {_LARGEST_YAML_BYTES} bytes")
+        if path.stat().st_size > LARGEST_BYTES:
+            raise AcceleratorError(f"{path}: expected a YAML file of at most {LARGEST_BYTES} bytes")
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise AcceleratorError(f"{path}: cannot be read as UTF-8 text: {error}") from error
@@ -175,10 +173,9 @@ def _read(path: Path) -> str:
 
 def _parse(text: str, source: str) -> Accelerator:
     try:
-        content: Any = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError, TypeError) as error:
-        # values that do not fit their explicit tag raise the last ones
-        raise AcceleratorError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from error
+        content = parse_settings(text, "YAML")
+    except ValueError as error:
+        raise AcceleratorError(f"{source}: not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise AcceleratorError(
             f"{source}: expected keys such as name, lanes, columns, dataflow; got {_bounded(content)}"

@@ -80,6 +80,25 @@ def names_in(expression: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def check_length(expression: str, added: int = 0) -> None:
+    """Refuse expressions that no cell needs, before they are worked on.
+
+    Parameters
+    ----------
+    expression : str
+        The expression.
+    added : int
+        Characters that it is about to get.
+
+    Raises
+    ------
+    CellLibraryError
+        If there are more than 10,000.
+    """
+    if len(expression) + added > _LONGEST:
+        raise _malformed(expression, f"expected at most {_LONGEST} characters, got {len(expression) + added}")
+
+
 def _column(position: int, count: int) -> int:
     """Truth table of an input by itself: runs of 2**position zeros and as many ones."""
     run = 1 << position
@@ -92,9 +111,8 @@ def _column(position: int, count: int) -> int:
 
 def _tokens(expression: str) -> Iterator[tuple[str, bool]]:
     """Tokens and whether each is an operand; one pair of quotes around the whole is dropped."""
+    check_length(expression)
     text = expression.strip()
-    if len(text) > _LONGEST:
-        raise _malformed(expression, f"expected at most {_LONGEST} characters, got {len(text)}")
     if len(text) >= 2 and text[0] == text[-1] == '"' and (text.count('"') == 2):
         text = text[1:-1].strip()
     position = 0

@@ -22,6 +22,7 @@ _AXES = {
     "total_output_net_capacitance": "load",
 }
 _LARGEST_TABLE = 1 << 16
+_LONGEST_NUMBER = 64  # with what separates it from the next
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,8 @@ class TableReader:
         return self._axes[text, unit]
 
     def _numbers(self, group: Group, attribute: str, text: str) -> NDArray[np.float64]:
+        if len(text) > _LARGEST_TABLE * _LONGEST_NUMBER:
+            raise self._error(group, f"{group.kind}: expected at most {_LARGEST_TABLE} {attribute}, got more")
         parts = text.replace('"', " ").replace(",", " ").replace("\\", " ").split()
         if len(parts) > _LARGEST_TABLE:
             raise self._error(group, f"{group.kind}: expected at most {_LARGEST_TABLE} {attribute}, got {len(parts)}")

@@ -14,12 +14,14 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from fewflips.errors import ParasiticsError
 
 MOST_BYTES = 4 << 30
 """Most text of a SPEF file that is read."""
 
+_LONGEST_LINE = 1 << 20
 _FARADS = {"F": 1.0, "MF": 1e-3, "UF": 1e-6, "NF": 1e-9, "PF": 1e-12, "FF": 1e-15}
 _BRACKETS = {"[": "]", "{": "}", "(": ")", "<": ">"}
 _INDEX = re.compile(r"\*\d+")
@@ -81,10 +83,12 @@ def read_spef(path: str | Path) -> Spef:
         raise ParasiticsError(f"{path}: expected a whole gzip file, got a damaged one; write it again") from error
 
 
-def _limited(stream: Iterator[bytes] | gzip.GzipFile, path: Path) -> Iterator[bytes]:
+def _limited(stream: IO[bytes] | gzip.GzipFile, path: Path) -> Iterator[bytes]:
     size = 0
-    for line in stream:
+    while line := stream.readline(_LONGEST_LINE + 1):
         size += len(line)
+        if len(line) > _LONGEST_LINE:
+            raise ParasiticsError(f"{path}: expected lines of at most {_LONGEST_LINE} bytes of SPEF, got a longer one")
         if size > MOST_BYTES:
             raise ParasiticsError(f"{path}: expected at most {MOST_BYTES >> 30} GiB of SPEF, got more")
         yield line

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.gates.cells import Cell
-from fewflips.gates.functions import names_in, truth_table
+from fewflips.gates.functions import check_length, names_in, truth_table
 
 Duties = Callable[[str], NDArray[np.float64]]
 """Gives the share of time, float64 (I,), that a variable (an input pin or the stored bit) is 1 in each instance."""
@@ -73,6 +73,10 @@ def over_variables(cell: Cell, expression: str) -> str:
     }
     states = {} if cell.flip_flop is None else {cell.flip_flop.inverted_state: f"(!{cell.flip_flop.state})"}
     for replacements in (functions, states):
+        check_length(expression)
+        names = (name.group() for name in _NAME.finditer(expression))
+        added = sum(len(replacements[name]) - len(name) for name in names if name in replacements)
+        check_length(expression, added)
         expression = _NAME.sub(partial(_replaced, replacements), expression)
     return expression
 

@@ -6,6 +6,7 @@ import io
 import os
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on the age of the pickle's protocol
+            _check_not_packed(path)
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file raises whatever zipfile, pickle and torch come upon
         asked = re.search(r"GLOBAL (\S+)", str(error))
@@ -79,6 +81,15 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a checkpoint of fewflips, got {type(content).__name__}")
     return content
+
+
+def _check_not_packed(path: Path) -> None:
+    """Refuse archives that would take more memory than they have bytes: PyTorch stores tensors as they are."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            size = sum(info.file_size for info in archive.infolist())
+        if size > path.stat().st_size:
+            raise ValueError(f"expected parts as large as the file at most, got {size} bytes")
 
 
 def load_run(path: Path) -> dict[str, Any]:

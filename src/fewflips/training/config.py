@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -22,9 +21,9 @@ from pydantic import (
 
 from fewflips.accelerator.machine import describe_validation_error
 from fewflips.errors import InputError
+from fewflips.settings_text import LARGEST_BYTES, parse_settings
 from fewflips.training.hamming_options import HammingOptions
 
-_LARGEST_BYTES = 1 << 20
 _MANY = 1_000_000
 """No run has as many epochs, images in a batch or steps between checkpoints: a slip of the pen."""
 
@@ -308,12 +307,11 @@ def load_config(path: str | Path, instead: Mapping[str, Any] | None = None) -> T
         If the file cannot be read or the configuration is not possible; the message names the field.
     """
     text = _read(Path(path))
+    language: Literal["TOML", "YAML"] = "TOML" if str(path).endswith(".toml") else "YAML"
     try:
-        content: Any = tomllib.loads(text) if str(path).endswith(".toml") else yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError, LookupError, AttributeError, TypeError) as error:
-        # tomllib's errors are ValueErrors; values that do not fit their explicit YAML tag raise the others
-        kind = "TOML" if str(path).endswith(".toml") else "YAML"
-        raise InputError(f"{path}: not valid {kind}: {' '.join(str(error).split())}") from error
+        content = parse_settings(text, language)
+    except ValueError as error:
+        raise InputError(f"{path}: not valid {language}: {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected keys such as network, dataset, float_stage; got {type(content).__name__}")
     try:
@@ -342,8 +340,8 @@ def _read(path: Path) -> str:
     if not os.path.isfile(path):  # False for names that no file can have
         raise InputError(f"{path}: expected a YAML or TOML file with the training's configuration, found none")
     try:
-        if path.stat().st_size > _LARGEST_BYTES:
-            raise InputError(f"{path}: expected a configuration of at most {_LARGEST_BYTES} bytes")
+        if path.stat().st_size > LARGEST_BYTES:
+            raise InputError(f"{path}: expected a configuration of at most {LARGEST_BYTES} bytes")
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as UTF-8 text: {error}") from error

@@ -2,7 +2,8 @@
 
 A pickle is a program: it can call whatever its classes lead to. Here the only names that it may use are those by
 which NumPy pickles an array, which lead to stand-ins that note what they are given (NumPy's own unpickling is never
-reached), and the one by which Python 3 writes bytes for Python 2.
+reached), and the one by which Python 3 writes bytes for Python 2. The program is looked through before it runs: it
+has no instructions but those that plain data takes, and none that takes more memory than it has bytes for.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import pickletools
 from typing import Any
 
 import numpy as np
@@ -40,7 +42,8 @@ def load_plain_pickle(data: bytes, name: str) -> Any:
         If the pickle is damaged, or asks for anything else.
     """
     try:
-        content = _PlainUnpickler(io.BytesIO(data), encoding="bytes").load()
+        _check_instructions(data)
+        content = _PlainUnpickler(data).load()
         if isinstance(content, dict):
             return {key: _as_array(value) if isinstance(value, _Array) else value for key, value in content.items()}
         return content
@@ -78,25 +81,59 @@ class _Array(_Noted):
     """A stand-in for what ``numpy._reconstruct`` returns."""
 
 
-def _latin_1(text: str, _: str = "latin1") -> bytes:
-    """A stand-in for ``codecs.encode``, which could be asked for other, costlier codecs."""
-    return text.encode("latin1")
-
-
 _STAND_INS: dict[tuple[str, str], Any] = {
     ("numpy.core.multiarray", "_reconstruct"): _Array,
     ("numpy._core.multiarray", "_reconstruct"): _Array,
     ("numpy", "ndarray"): None,
     ("numpy", "dtype"): _Type,
-    ("_codecs", "encode"): _latin_1,
 }
+
+_MOST_INSTRUCTIONS = 1_000_000
+"""A batch of CIFAR-10 has 50,000."""
+_MOST_TUPLES = 1000
+"""Python hashes tuples by recursion, without a limit."""
+_PLAIN_DATA = """
+    PROTO FRAME STOP MARK POP_MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT
+    STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8 UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8
+    EMPTY_LIST LIST APPEND APPENDS EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_DICT DICT SETITEM SETITEMS
+    PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET GLOBAL STACK_GLOBAL REDUCE BUILD
+"""
+_INSTRUCTIONS = frozenset(_PLAIN_DATA.split())
+
+
+def _check_instructions(data: bytes) -> None:
+    """Refuse what plain data does not need, and places in the memo that would make it larger than the pickle."""
+    tuples = 0
+    for number, (instruction, argument, _) in enumerate(pickletools.genops(data)):
+        if instruction.name not in _INSTRUCTIONS:
+            raise ValueError(f"instruction {instruction.name}, which plain data has no need of")
+        if number >= _MOST_INSTRUCTIONS:
+            raise ValueError(f"more than {_MOST_INSTRUCTIONS} instructions")
+        if instruction.name.endswith("PUT") and argument is not None and argument > 2 * number + 1000:
+            raise ValueError(f"place {argument} of the memo after {number} instructions")
+        tuples += "TUPLE" in instruction.name
+        if tuples > _MOST_TUPLES:
+            raise ValueError(f"more than {_MOST_TUPLES} tuples")
 
 
 class _PlainUnpickler(pickle.Unpickler):
+    def __init__(self, data: bytes) -> None:
+        super().__init__(io.BytesIO(data), encoding="bytes")
+        self._unspent = len(data)
+
     def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("_codecs", "encode"):
+            return self._latin_1
         if (module, name) not in _STAND_INS:
             raise _ForbiddenName(f"{module}.{name}"[:100])
         return _STAND_INS[module, name]
+
+    def _latin_1(self, text: str, _: str = "latin1") -> bytes:
+        """A stand-in for ``codecs.encode``, which could be asked for other, costlier codecs, and for one text often."""
+        self._unspent -= len(text)
+        if self._unspent < 0:
+            raise ValueError("texts that become more bytes than the pickle has")
+        return text.encode("latin1")
 
 
 def _as_array(noted: _Array) -> NDArray[np.uint8]:
