@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sys
 from pathlib import Path
@@ -110,6 +111,32 @@ def test_cells_are_listed_and_distilled(monkeypatch, capsys, tmp_path, shared):
     assert run(monkeypatch, "cells", "distill", shared / "pdk" / "nangate45_typ.lib.gz", "--output", table) == 0
     assert "NangateOpenCellLibrary" in capsys.readouterr().out
     assert table.stat().st_size < 100_000
+
+
+def test_a_memory_beside_the_standard_cells_is_left_out_and_said(monkeypatch, capsys, tmp_path, shared):
+    """As in GF180's files."""
+    memory = "cell (SRAM) {{ area : 1e5; bus (A) {{ bus_type : {}; direction : input; }} }}\n"
+    with gzip.open(shared / "pdk" / "nangate45_typ.lib.gz", "rt") as file:
+        whole = file.read()
+    mixed, plain, table = tmp_path / "mixed.lib", shared / "pdk" / "nangate45_typ.lib.gz", tmp_path / "mine.json"
+    mixed.write_text(whole[: whole.rindex("}")] + memory.format("address") + "}\n")
+    assert run(monkeypatch, "cells", "distill", mixed, "--output", table) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "mixed.lib: 1 cell that cannot be read is left out: SRAM (line" in printed
+    assert "cell 'SRAM': expected single pins, got a bus)" in printed
+    expected = tmp_path / "expected.json"
+    assert run(monkeypatch, "cells", "distill", plain, "--output", expected) == 0
+    assert "left out" not in capsys.readouterr().out
+    of_mixed, of_plain = json.loads(table.read_text()), json.loads(expected.read_text())
+    assert of_mixed["cells"] == of_plain["cells"]
+    assert run(monkeypatch, "cells", "list", mixed, plain) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert printed.count("is left out: SRAM (line") == 1
+    assert run(monkeypatch, "cells", "list", mixed, "--json") == 0
+    records = {record["name"]: record for record in json.loads(capsys.readouterr().out)}
+    assert list(records["mixed.lib"]["left_out"]) == ["SRAM"]
+    assert records["mixed.lib"]["cells"] == 134
+    assert records["nangate45"]["left_out"] == {}
 
 
 @pytest.mark.parametrize(

@@ -274,27 +274,16 @@ def test_compression_is_told_by_content(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ('time_unit : "10ps";', "", "expected time_unit such as 1ns, got no such attribute"),
         ('"10ps"', '"10 fortnights"', "expected time_unit such as 1ns, got '10 fortnights'"),
-        ('voltage_unit : "100mV";', "", "expected voltage_unit such as 1V, got no such attribute"),
+        ('"100mV"', '"100 V/m"', "expected voltage_unit such as 1V, got '100 V/m'"),
         ("capacitive_load_unit (2, ff);", "", "expected capacitive_load_unit such as (1, pf), got no such attribute"),
         ("(2, ff)", "(2, furlongs)", "expected capacitive_load_unit such as (1, pf), got '2furlongs'"),
         ('"1uW"', '"0uW"', "expected leakage_power_unit such as 1nW, got '0uW'"),
         ('leakage_power_unit : "1uW";', "", "expected leakage_power_unit such as 1nW"),
-        ("area : 1.5", "area : big", "expected a number for area, got 'big'"),
-        ("area : 1.5", "area : nan", "expected a number for area, got 'nan'"),
-        ('"1, 2", "3, 4"', '"1, 2", "3, x"', "expected a number for values, got 'x'"),
-        ('"1, 2", "3, 4"', '"1, 2", "3"', "expected 2 slews x 3 loads, got 5 values"),
-        ('index_1 ("1, 2, 3")', 'index_1 ("1, 3, 2")', "expected increasing numbers in index_1, got '\"1, 3, 2\"'"),
-        ("cell_rise (by_load)", "cell_rise (nothing)", "expected a lu_table_template of the library, got 'nothing'"),
-        ("variable_2 : input_net_transition", "variable_2 : weather", "got 'weather' in lu_table_template 'by_load'"),
         ("table_lookup", "cmos2", "expected delay_model table_lookup, got 'cmos2'"),
-        ("cell (TRI)", "cell (GATE)", "expected each cell once, got 'GATE' again"),
-        ("pin (X)", "bus (X)", "cell 'GATE': expected single pins, got a bus; remove this cell"),
         ("define (own", "include_file (own", "line 12: not a Liberty file: includes another file"),
         ('library ("small")', "something (else)", "expected one library (...) {...} in a Liberty file, got 0"),
         ("voltage : 9;", "voltage : VDD;", "expected a number for voltage, got 'VDD'"),
-        ('clocked_on : "!G";', "", "expected ff (STATE, INVERTED) with clocked_on and next_state"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, old: str, new: str, complaint: str) -> None:
@@ -305,6 +294,73 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, old: str, new: str, c
     assert complaint in message
     assert message.startswith("given.lib: ")
     assert "\n" not in message
+
+
+_MEMORY = """
+  cell (SRAM) { area : 1e5; interface_timing : true; memory () { type : ram; address_width : 9; word_width : 8; }
+    bus (A) { bus_type : address; direction : input; pin (A[8:0]) { direction : input; } } }
+"""
+_NO_SLEWS = """pin (Z) { direction : output; timing () { related_pin : "A"; cell_rise (scalar) { values ("1"); } } }"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "left_out", "reason"),
+    [
+        ("cell (TRI)", f"{_MEMORY} cell (TRI)", "SRAM", "line 53: cell 'SRAM': expected single pins, got a bus"),
+        ("pin (X)", "bundle (X)", "GATE", "line 49: cell 'GATE': expected single pins, got a bundle"),
+        ("pin (X)", f"{_NO_SLEWS} pin (X)", "GATE", "pin 'Z': expected rise_transition or fall_transition, got none"),
+        ("area : 1.5", "area : big", "GATE", "line 25: expected a number for area, got 'big'"),
+        ("area : 1.5", "area : nan", "GATE", "line 25: expected a number for area, got 'nan'"),
+        ('"1, 2", "3, 4"', '"1, 2", "3, x"', "GATE", "expected a number for values, got 'x'"),
+        ('"1, 2", "3, 4"', '"1, 2", "3"', "GATE", "expected 2 slews x 3 loads, got 5 values"),
+        ('index_1 ("1, 2, 3")', 'index_1 ("1, 3, 2")', "GATE", "increasing numbers in index_1, got '\"1, 3, 2\"'"),
+        ("cell_rise (by_load)", "cell_rise (no)", "GATE", "expected a lu_table_template of the library, got 'no'"),
+        ("variable_2 : input_net_transition", "variable_2 : rain", "GATE", "got 'rain' in lu_table_template 'by_load'"),
+        ("cell (TRI)", "cell (GATE)", "GATE", "line 51: expected each cell once, got one of this name again"),
+        ('clocked_on : "!G";', "", "FLOP", "expected ff (STATE, INVERTED) with clocked_on and next_state"),
+        ('clocked_on : "!G";', 'clocked_on : "!#";', "FLOP", "expected a name or an operator, got '#'"),
+        ("cell (TRI)", "cell ()", "(a cell without a name in line 51)", "expected cell (NAME), got 0 names"),
+        ("cell (TRI)", "cell (TRI, STATE)", "STATE", "line 51: expected cell (NAME), got 2 names"),
+    ],
+)
+def test_a_cell_that_cannot_be_read_is_left_out(tmp_path: Path, old: str, new: str, left_out: str, reason: str) -> None:
+    assert old in _SMALL
+    expected = _read(tmp_path, _SMALL)
+    library = _read(tmp_path, _SMALL.replace(old, new, 1))
+    assert left_out not in library.cells
+    assert reason in library.left_out[left_out]
+    assert {*library.cells, *library.left_out} >= {*expected.cells} - {"TRI"}
+    kept = [name for name in library.cells if name in expected.cells]
+    assert len(kept) >= 3
+    again = _read(tmp_path, _SMALL.replace(old, new, 1))  # from the cache
+    assert dict(again.left_out) == dict(library.left_out)
+
+
+def test_a_library_of_cells_that_cannot_be_read(tmp_path: Path) -> None:
+    start = _SMALL.index("  cell (GATE)")
+    with pytest.raises(CellLibraryError) as caught:
+        _read(tmp_path, f"{_SMALL[:start]}{_MEMORY}}}")
+    reason = "line 27: cell 'SRAM': expected single pins, got a bus"
+    assert str(caught.value) == f"given.lib: expected cells that can be read, got none; 'SRAM': {reason}"
+
+
+def test_the_standard_has_units_of_time_and_voltage(tmp_path: Path) -> None:
+    without = _SMALL.replace('time_unit : "10ps";', "").replace('voltage_unit : "100mV";', "")
+    written = _SMALL.replace('"10ps"', '"1ns"').replace('"100mV"', '"1V"')
+    library, expected = _read(tmp_path, without), _read(tmp_path, written)
+    assert library.voltage_v == expected.voltage_v == 9
+    assert library.cells["GATE"].pins["Y"].arcs[0].delay_rise_ps.slews_ps.tolist() == [10_000, 20_000]
+    assert _figures(library) == _figures(expected)
+
+
+def test_without_figures_of_leakage_their_unit_is_not_needed(tmp_path: Path) -> None:
+    text = re.sub(r"leakage_power \(\).*|cell_leakage_power : 5;|leakage_power_unit.*", "", _SMALL)
+    library = _read(tmp_path, text)
+    assert [cell.leakage_nw for cell in library.cells.values()] == [0] * 5
+
+
+def _figures(library: CellLibrary) -> bytes:
+    return library_to_json(dataclasses.replace(library, sha256="0" * 64))
 
 
 def test_every_truncation_is_a_one_line_error() -> None:

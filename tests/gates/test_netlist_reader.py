@@ -273,6 +273,21 @@ def test_models_of_the_cells_in_the_file_are_not_expanded(tmp_path: Path) -> Non
     assert by_names(netlist) == by_names(circuit({"a": "a"}, {"y": "y"}, [("u1", "INV_X1", "A=a ZN=y")], name="t"))
 
 
+@pytest.mark.parametrize("model", ["", "module SRAM(input [1:0] A, output Q); assign Q = ^A; endmodule\n"])
+def test_a_cell_that_was_left_out_of_the_library_is_named_with_the_reason(tmp_path: Path, model: str) -> None:
+    path = tmp_path / "t.v"
+    path.write_text(
+        f"{model}module t(input [1:0] a, output y, z); SRAM m (.A(a), .Q(y)); INV_X1 u (.A(a[0]), .ZN(z)); endmodule\n"
+    )
+    cells = replace(LIBRARY, left_out={"SRAM": "line 9: expected single pins, got a bus"})
+    with pytest.raises(NetlistError) as caught:
+        read_netlist(path, cells, top="t")
+    assert str(caught.value) == (
+        "netlist t: expected cells that can be read from the library NangateOpenCellLibrary, got SRAM, which was left "
+        "out (line 9: expected single pins, got a bus); map without it"
+    )
+
+
 @pytest.mark.parametrize(
     ("line", "shown"),
     [

@@ -120,13 +120,14 @@ def cells() -> None:
 
 
 @cells.command("list")
+@click.argument("files", type=click.Path(), metavar="[FILE]...", nargs=-1)
 @options.as_json
-def list_cells(as_json: bool) -> None:
-    """List the built-in cell tables."""
+def list_cells(files: tuple[str, ...], as_json: bool) -> None:
+    """List the built-in cell tables, and Liberty files or tables of your own: which of their cells cannot be read."""
     from fewflips.gates.cell_table import builtin_tables, load_cells
     from fewflips.report.cell_table import cell_libraries_table
 
-    libraries = [load_cells(name) for name in builtin_tables()]
+    libraries = [load_cells(name) for name in (*builtin_tables(), *files)]
     records = [
         {
             "name": library.source,
@@ -135,6 +136,7 @@ def list_cells(as_json: bool) -> None:
             "voltage_v": library.voltage_v,
             "temperature_c": library.temperature_c,
             "cells": len(library.cells),
+            "left_out": dict(library.left_out),
             "sha256": library.sha256,
         }
         for library in libraries
@@ -154,11 +156,13 @@ def list_cells(as_json: bool) -> None:
 def distill(liberty: Path, output: Path) -> None:
     """Reduce a Liberty file to a small table of the cells that synthesis needs."""
     from fewflips.gates.distill import distill_file
+    from fewflips.report.cell_table import left_out_note
 
     with progress_bars() as progress:
         library = distill_file(liberty, output, progress)
     said = visible(f"wrote {output}: {len(library.cells)} cells of {library.name} ({library.corner})")
-    write(f"{said}\n")
+    note = left_out_note(library)
+    write(f"{said}\n" + (f"{note}\n" if note else ""))
 
 
 COMMANDS = (energy, rtl, cells)

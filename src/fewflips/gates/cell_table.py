@@ -110,6 +110,7 @@ class _LibraryRecord(_Record):
     slew_axes_ps: tuple[_Axis, ...]
     load_axes_ff: tuple[_Axis, ...]
     cells: Annotated[dict[str, _CellRecord], Field(min_length=1)]
+    left_out: dict[str, str] = {}
 
     @model_validator(mode="after")
     def _axes_increase(self) -> _LibraryRecord:
@@ -260,6 +261,7 @@ class _Builder:
             cells={name: self._cell(name, cell) for name, cell in record.cells.items()},
             notice=record.notice,
             reduction=None if record.reduction is None else Reduction(**dict(record.reduction)),
+            left_out=record.left_out,
         )
 
     def _cell(self, name: str, record: _CellRecord) -> Cell:
@@ -406,6 +408,8 @@ def _document(library: CellLibrary, digits: int | None) -> _Json:
     }
     if library.reduction is not None:
         head["reduction"] = vars(library.reduction)
+    if digits is None and library.left_out:
+        head["left_out"] = dict(library.left_out)
     return {**head, "slew_axes_ps": document.slews.listed(), "load_axes_ff": document.loads.listed(), "cells": cells}
 
 

@@ -254,6 +254,9 @@ class CellLibrary:
         Copyright and licence lines of the file's header; empty where it has none.
     reduction : Reduction or None
         For reduced tables: how they were distilled.
+    left_out : mapping of str to str
+        Cells of the file that cannot be read, such as memories with buses beside the standard cells, and why. A
+        netlist that uses one is refused.
     """
 
     name: str
@@ -265,6 +268,7 @@ class CellLibrary:
     cells: Mapping[str, Cell] = field(repr=False)
     notice: str = field(default="", repr=False)
     reduction: Reduction | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def axis_weights(axis: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:

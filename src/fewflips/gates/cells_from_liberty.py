@@ -55,8 +55,8 @@ def library_from_groups(library: Group, source: str, sha256: str, notice: str) -
     Raises
     ------
     CellLibraryError
-        If units are missing or unknown, a figure is no number, a table does not fit its template, or the library
-        holds no cells, or something that is not supported (buses, other delay models).
+        If units are missing or unknown, a figure of the library is no number, its delay model is another one, or it
+        holds no cell that can be read. Single cells that cannot be read are left out, with the reason.
     """
     if not any(library.of_kind("cell")):
         raise CellLibraryError(f"{source}: expected at least one cell group, got none; give a library of cells")
@@ -66,12 +66,7 @@ def library_from_groups(library: Group, source: str, sha256: str, notice: str) -
     conditions = _operating_conditions(library)
     voltage = _condition(library, conditions, "voltage", source)
     reader = _CellReader(library, units, source)
-    cells: dict[str, Cell] = {}
-    for group in library.of_kind("cell"):
-        cell = reader.cell(group)
-        if cell.name in cells:
-            raise reader.error(group, f"expected each cell once, got {cell.name[:60]!r} again; remove one")
-        cells[cell.name] = cell
+    cells, left_out = _cells(library, reader, source)
     return CellLibrary(
         name=name,
         source=source,
@@ -81,7 +76,34 @@ def library_from_groups(library: Group, source: str, sha256: str, notice: str) -
         temperature_c=_condition(library, conditions, "temperature", source),
         cells=cells,
         notice=notice,
+        left_out=left_out,
     )
+
+
+def _cells(library: Group, reader: _CellReader, source: str) -> tuple[dict[str, Cell], dict[str, str]]:
+    """The cells that can be read, and why the others cannot, by name."""
+    cells: dict[str, Cell] = {}
+    left_out: dict[str, str] = {}
+    for group in library.of_kind("cell"):
+        names = group.names or [f"(a cell without a name in line {group.line})"]
+        try:
+            if names[0] in cells or names[0] in left_out:
+                raise reader.error(group, "expected each cell once, got one of this name again")
+            cells[names[0]] = reader.cell(group)
+        except _TooManyValues:
+            raise
+        except CellLibraryError as error:
+            for name in names:
+                cells.pop(name, None)
+                left_out[name] = str(error).removeprefix(f"{source}: ")
+    if not cells:
+        name, reason = next(iter(left_out.items()))
+        raise CellLibraryError(f"{source}: expected cells that can be read, got none; {name[:60]!r}: {reason}")
+    return cells, left_out
+
+
+class _TooManyValues(CellLibraryError):
+    """The library is too large to be kept in memory, whichever cell comes next."""
 
 
 class _CellReader:
@@ -104,7 +126,7 @@ class _CellReader:
         if len(names) != 1:
             raise self.error(group, f"expected cell (NAME), got {len(names)} names")
         for bus in group.of_kind("bus", "bundle"):
-            raise self.error(bus, f"cell {names[0][:60]!r}: expected single pins, got a {bus.kind}; remove this cell")
+            raise self.error(bus, f"cell {names[0][:60]!r}: expected single pins, got a {bus.kind}")
         flip_flop = self._flip_flop(group)
         state = next(group.of_kind(*_OTHER_STATE), None)
         is_latch = state is not None or "clock_gating_integrated_cell" in group.attributes
@@ -231,7 +253,10 @@ class _CellReader:
         """Keep a file that repeats its tables for ever more pins from filling the memory."""
         self._values += sum(table.values.size for table in tables)
         if self._values > _MOST_VALUES:
-            raise self.error(group, f"expected at most {_MOST_VALUES} table values, got more; leave out cells")
+            raise _TooManyValues(
+                f"{self._source}: line {group.line}: expected at most {_MOST_VALUES} table values, got more; "
+                "leave out cells"
+            )
 
 
 def _both_edges(rise: Table | None, fall: Table | None) -> tuple[Table, Table]:

@@ -99,7 +99,8 @@ def distill(library: CellLibrary, progress: Progress | None = None) -> CellLibra
     if progress is not None:
         progress("distilling cells", len(chosen), len(chosen))
     reduced = dataclasses.replace(library, cells=cells, reduction=reducer.reduction(library))
-    return library_from_json(cell_table_text(reduced).encode(), library.source)
+    rounded = library_from_json(cell_table_text(reduced).encode(), library.source)
+    return dataclasses.replace(rounded, left_out=library.left_out)
 
 
 def distill_file(source: str | Path, output: str | Path, progress: Progress | None = None) -> CellLibrary:

@@ -19,7 +19,7 @@ from fewflips.gates.liberty_syntax import parse_groups
 LARGEST_BYTES = 512 << 20
 """Largest Liberty text, unpacked. The largest open libraries with lookup tables have a tenth of it."""
 
-_CACHE_VERSION = "liberty 6"  # of how files are read and kept: raise it when either changes
+_CACHE_VERSION = "liberty 7"  # of how files are read and kept: raise it when either changes
 _CHUNK = 4 << 20
 _NOTICE = re.compile(r"copyright|licen[cs]e|all rights reserved", re.IGNORECASE)
 _LONGEST_NOTICE = 2000
@@ -43,8 +43,8 @@ def read_liberty(path: str | Path) -> CellLibrary:
     Raises
     ------
     CellLibraryError
-        If the file is missing, not a Liberty file, truncated, too large, lacks units, or holds something that is
-        not supported; the message is one line and says where.
+        If the file is missing, not a Liberty file, truncated, too large, lacks units, or has no cell that can be read;
+        the message is one line and says where. Single cells that cannot be read are in `CellLibrary.left_out`.
     """
     path = Path(path)
     content = _read(path)

@@ -21,6 +21,7 @@ _AXES = {
     "input_transition_time": "slew",
     "total_output_net_capacitance": "load",
 }
+_DEFAULT_UNITS = {"time_unit": "1ns", "voltage_unit": "1V"}
 _LARGEST_TABLE = 1 << 16
 _LONGEST_NUMBER = 64  # with what separates it from the next
 
@@ -55,19 +56,26 @@ class Units:
     def of_library(cls, library: Group, source: str) -> Units:
         """Units that a library group states.
 
+        Where it does not, the standard has units of time and of voltage, 1 ns and 1 V, and none of capacitance; figures
+        of leakage are then without a unit, which is no harm where there are none.
+
         Raises
         ------
         CellLibraryError
             If one is missing or unknown; the message names the attribute.
         """
+        attributes = dict(_DEFAULT_UNITS)
+        if not _has_leakage(library):
+            attributes["leakage_power_unit"] = "1nW"
+        attributes |= library.attributes
         if "capacitive_load_unit" not in library.complex:
             raise _unknown_unit(source, "capacitive_load_unit", "(1, pf)", None)
         load = split_arguments(library.complex["capacitive_load_unit"])
         return cls(
-            second=_quantity(library.attributes.get("time_unit"), "time_unit", "1ns", "ps", source),
+            second=_quantity(attributes["time_unit"], "time_unit", "1ns", "ps", source),
             farad=_quantity("".join(load), "capacitive_load_unit", "(1, pf)", "ff", source),
-            volt=_quantity(library.attributes.get("voltage_unit"), "voltage_unit", "1V", "v", source),
-            leakage=_quantity(library.attributes.get("leakage_power_unit"), "leakage_power_unit", "1nW", "nw", source),
+            volt=_quantity(attributes["voltage_unit"], "voltage_unit", "1V", "v", source),
+            leakage=_quantity(attributes.get("leakage_power_unit"), "leakage_power_unit", "1nW", "nw", source),
         )
 
 
@@ -181,6 +189,12 @@ def number(text: str, attribute: str, source: str, line: int) -> float:
     if not math.isfinite(value):
         raise CellLibraryError(f"{source}: line {line}: expected a number for {attribute}, got {text[:40]!r}")
     return value
+
+
+def _has_leakage(library: Group) -> bool:
+    cells = library.of_kind("cell")
+    of_cells = ("cell_leakage_power" in cell.attributes or any(cell.of_kind("leakage_power")) for cell in cells)
+    return "default_cell_leakage_power" in library.attributes or any(of_cells)
 
 
 def _quantity(text: str | None, attribute: str, example: str, wanted: str, source: str) -> float:

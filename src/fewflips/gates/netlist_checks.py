@@ -76,8 +76,34 @@ def clock_nets(netlist: Netlist, library: CellLibrary) -> frozenset[int]:
     return _clock_tree(graph)
 
 
+def check_left_out(netlist: str, cells: Iterable[str], library: CellLibrary) -> None:
+    """Refuse cells that the library has, but that could not be read.
+
+    Parameters
+    ----------
+    netlist : str
+        Its name, for the message.
+    cells : iterable of str
+        Names of the cells that it uses.
+    library : CellLibrary
+        The library.
+
+    Raises
+    ------
+    NetlistError
+        If one was left out; the message says why.
+    """
+    found = sorted(set(cells) & set(library.left_out))
+    if found:
+        raise NetlistError(
+            f"netlist {netlist}: expected cells that can be read from the library {library.name}, got {found[0]}, "
+            f"which was left out ({library.left_out[found[0]]}); map without it"
+        )
+
+
 def _check_cells(netlist: Netlist, library: CellLibrary) -> None:
     used = sorted({instance.cell for instance in netlist.instances})
+    check_left_out(netlist.name, used, library)
     missing = [name for name in used if name not in library.cells]
     if any(name.lower().startswith(("$_dlatch", "$dlatch", "$adlatch")) for name in missing):
         raise NetlistError(f"netlist {netlist.name}: {LATCH_PROBLEM}")

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, ValidationError
 from fewflips.errors import NetlistError
 from fewflips.gates.cells import CellLibrary
 from fewflips.gates.netlist import ONE_NET, ZERO_NET, Instance, Netlist
-from fewflips.gates.netlist_checks import check_netlist
+from fewflips.gates.netlist_checks import check_left_out, check_netlist
 from fewflips.gates.yosys import Yosys, find_yosys
 
 MOST_BYTES = 1 << 30
@@ -96,14 +96,15 @@ def read_netlist(path: str | Path, library: CellLibrary, top: str | None = None,
     text = _file_content(path)
     _check_stands_alone(path, text)
     modules = {_unescaped(name.decode("utf-8", "replace")) for name in _MODULE.findall(text)}
-    if not modules - set(library.cells):
+    known = {*library.cells, *library.left_out}
+    if not modules - known:
         raise NetlistError(f"{path}: expected structural Verilog, found no module in it; give a mapped netlist")
     if top is not None and top not in modules:
         raise NetlistError(f"{path}: expected a module {top}, found {_listed(sorted(modules))}; name one of these")
     if top is not None and not _PLAIN_NAME.fullmatch(top):
         raise NetlistError(f"{path}: expected a top module with a plain name, got {top!r}; rename it")
     # Models of cells that the file brings along. Names are commands' arguments here: none but plain ones get there.
-    models = "".join(f"delete {name}\n" for name in sorted(modules & set(library.cells)) if _PLAIN_NAME.fullmatch(name))
+    models = "".join(f"delete {name}\n" for name in sorted(modules & known) if _PLAIN_NAME.fullmatch(name))
     chosen = "-auto-top" if top is None else f"-top {top}"
     script = f"read_verilog netlist.v\n{models}hierarchy {chosen}\nproc\nflatten\nwrite_json netlist.json\n"
     written = (yosys or find_yosys()).run(script, {"netlist.v": text})
@@ -142,6 +143,7 @@ def netlist_from_json(text: bytes, library: CellLibrary, top: str | None = None)
     except (ValidationError, RecursionError) as error:
         raise NetlistError("netlist: expected JSON of Yosys' write_json, got something else; write it again") from error
     name = _top_module(design, top)
+    check_left_out(name, (cell.type for cell in design.modules[name].cells.values()), library)
     return _Reading(name, design.modules[name], library).netlist()
 
 
