@@ -16,6 +16,7 @@ from fewflips.calibration.files import calibration_name, datapath_of, read_calib
 from fewflips.calibration.model import Calibration
 from fewflips.cli.calibration_command import calibrate
 from fewflips.report.calibration_words import as_fit
+from fewflips.report.markdown import inline
 
 MACHINES = ("edge16", "edge8", "edge4", "tpu16", "os16")
 NETWORKS = {
@@ -63,8 +64,8 @@ def row(calibration: Calibration) -> str:
         raise SystemExit(f"{calibration.settings.command}: nothing was compared")
     zero_delay, inertial = network.orders[0].accuracy.zero_delay, network.orders[0].accuracy.inertial
     return (
-        f"| `{calibration_name(datapath_of(calibration.datapath))}` | {calibration.accelerator.name} "
-        f"| {network.model.file} | {as_fit(zero_delay.r2)} / {as_fit(inertial.r2)} "
+        f"| `{calibration_name(datapath_of(calibration.datapath))}` | {inline(calibration.accelerator.name)} "
+        f"| {inline(network.model.file)} | {as_fit(zero_delay.r2)} / {as_fit(inertial.r2)} "
         f"| {zero_delay.median_error_percent:.1f} / {inertial.median_error_percent:.1f} "
         f"| {zero_delay.worst_error_percent:.0f} / {inertial.worst_error_percent:.0f} |"
     )

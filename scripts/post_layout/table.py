@@ -8,6 +8,7 @@ from pathlib import Path
 from fewflips.atomic import atomic_write
 from fewflips.errors import InputError
 from fewflips.report.energy_model import EnergyParts, LayerEnergy
+from fewflips.report.markdown import inline
 from fewflips.report.numbers import telling_names
 
 from .comparison import Comparison
@@ -146,7 +147,7 @@ def layer_table(before: Comparison, after: Comparison) -> str:
     )
     names = telling_names([layer.name for layer in before.baseline.layers])
     for name, layer in zip(names, layers, strict=True):
-        cells = [name, f"{layer[0].macs / 1e6:.2f}"]
+        cells = [inline(name), f"{layer[0].macs / 1e6:.2f}"]
         for mode_key, _ in _MODES:
             for key, _ in _SHARES:
                 values = [getattr(_parts(one, mode_key), key) for one in layer]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from fewflips.report.markdown import inline
 from fewflips.report.numbers import telling_names
 from fewflips.training.config import QuantizedStage
 
@@ -97,7 +98,7 @@ def layer_table(found: Reproduction, variants: Sequence[VariantFigures]) -> str:
         after = both.layers[index].flips
         rows.append(
             (
-                name,
+                inline(name),
                 f"{layer.macs / 1e6:.3f}",
                 f"{getattr(layer.energies[libraries[0]], HEADLINE) / _PJ_PER_NJ:.4g}",
                 *(f"{column[index]:.2f}x" for column in ratio_columns),

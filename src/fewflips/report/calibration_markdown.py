@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 from fewflips.calibration.model import Calibration, NetworkComparison
 from fewflips.report.calibration_words import (
     ACCURACY_HEADINGS,
@@ -14,8 +12,8 @@ from fewflips.report.calibration_words import (
     ranking_words,
     total_of,
 )
+from fewflips.report.markdown import code, inline, table
 from fewflips.report.numbers import telling_names
-from fewflips.visible import printable
 
 _LAYER_HEADINGS = (
     "layer",
@@ -47,25 +45,25 @@ def calibration_markdown(calibration: Calibration) -> str:
         (f"{row.nhd:.3f}", f"{row.zero_delay_fj:.1f}", f"{row.inertial_fj:.1f}") for row in curve_rows(calibration)
     ]
     lines = [
-        f"# Calibration: {_text(array.name)}, {_text(cells.name)} ({_text(cells.corner)})",
+        f"# Calibration: {inline(array.name)}, {inline(cells.name)} ({inline(cells.corner)})",
         "",
-        f"Made by `{_text(calibration.settings.command)}`.",
+        f"Made by {code(calibration.settings.command)}.",
         "",
         "## Data energy of a lane and cycle, the other operand held, operand registers left out",
         "",
-        *_table(("NHD", "zero delay, fJ", "inertial, fJ"), curve),
+        *table(("NHD", "zero delay, fJ", "inertial, fJ"), curve),
         "",
         "![Curves, and predicted against simulated energy](calibration.svg)",
     ]
     if calibration.network is not None:
         lines += _network(calibration.network)
-    lines += ["", *(f"- {_text(note)}" for note in calibration.notes)]
+    lines += ["", *(f"- {inline(note)}" for note in calibration.notes)]
     return "\n".join(lines) + "\n"
 
 
 def _network(network: NetworkComparison) -> list[str]:
-    lines = ["", f"## {_text(network.model.file)}: predicted against simulated"]
-    lines += ["", *_table(("", *ACCURACY_HEADINGS), _fits(network))]
+    lines = ["", f"## {inline(network.model.file)}: predicted against simulated"]
+    lines += ["", *table(("", *ACCURACY_HEADINGS), _fits(network))]
     blocks = network.blocks
     lines += [
         "",
@@ -77,11 +75,11 @@ def _network(network: NetworkComparison) -> list[str]:
     for order in network.orders:
         names = telling_names([layer.name for layer in order.layers])
         rows = [
-            (f"{number}. {_text(name)}", *layer_figures(layer))
+            (f"{number}. {inline(name)}", *layer_figures(layer))
             for number, (name, layer) in enumerate(zip(names, order.layers, strict=True), start=1)
         ]
         rows.append(("**total**", "", *layer_figures(total_of(order.layers))[1:]))
-        lines += ["", f"### Every layer, {order.order} order", "", *_table(_LAYER_HEADINGS, rows)]
+        lines += ["", f"### Every layer, {order.order} order", "", *table(_LAYER_HEADINGS, rows)]
     return lines
 
 
@@ -94,13 +92,3 @@ def _fits(network: NetworkComparison) -> list[tuple[str, ...]]:
         for name, *accuracies in named
         for delays, accuracy in zip(("zero delay", "inertial"), accuracies, strict=True)
     ]
-
-
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    lines = ["| " + " | ".join(headings) + " |", "| --- |" + " ---: |" * (len(headings) - 1)]
-    return lines + ["| " + " | ".join(row) + " |" for row in rows]
-
-
-def _text(text: str) -> str:
-    """Text that cannot break a table."""
-    return printable(text).replace("|", "\\|")

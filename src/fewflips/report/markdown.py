@@ -1,0 +1,84 @@
+"""Text from files in Markdown: it reads as itself, and makes no markup, no links and no HTML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from fewflips.visible import printable
+
+_MARKUP = re.compile(
+    r"""[\\`*{}\[\]<>|&~$\#]        # emphasis, links, HTML, tables, entities, mathematics, headings
+    | (?<![^\W_])_ | _(?![^\W_])    # underscores, but for those within words
+    | :(?=//) | (?<=\bwww)\.        # what GitHub makes links of
+    | ^[-+=]                        # what begins a list or underlines a heading
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_NUMBERED = re.compile(r"^(\d+)([.)])")
+
+
+def inline(text: str) -> str:
+    r"""A name or a sentence of a file, for any place within a line of Markdown, tables included.
+
+    Parameters
+    ----------
+    text : str
+        The text.
+
+    Returns
+    -------
+    str
+        Markdown that shows it, control characters replaced.
+
+    Examples
+    --------
+    >>> inline("conv_1"), inline("<b>|[x](http://y)")
+    ('conv_1', '\\<b\\>\\|\\[x\\](http\\://y)')
+    """
+    return _NUMBERED.sub(r"\1\\\2", _MARKUP.sub(r"\\\g<0>", printable(text)))
+
+
+def code(text: str) -> str:
+    """A command or a name in the type of code, for any place within a line but tables.
+
+    Parameters
+    ----------
+    text : str
+        The text.
+
+    Returns
+    -------
+    str
+        Markdown, with as many backticks around it as it takes.
+
+    Examples
+    --------
+    >>> code("fewflips energy")
+    '`fewflips energy`'
+    >>> code("a`b")
+    '`` a`b ``'
+    """
+    shown = printable(text)
+    longest = max((len(run) for run in re.findall("`+", shown)), default=0)
+    fence, blank = "`" * (longest + 1), " " if longest or shown.startswith(" ") or shown.endswith(" ") else ""
+    return f"{fence}{blank}{shown}{blank}{fence}"
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines of a table whose first column is text, and whose others are figures.
+
+    Parameters
+    ----------
+    headings : sequence of str
+        One a column, in Markdown.
+    rows : iterable of sequence of str
+        Cells, in Markdown.
+
+    Returns
+    -------
+    list of str
+        The lines.
+    """
+    lines = ["| " + " | ".join(headings) + " |", "| --- |" + " ---: |" * (len(headings) - 1)]
+    return lines + ["| " + " | ".join(row) + " |" for row in rows]
