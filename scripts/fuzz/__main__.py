@@ -21,7 +21,7 @@ from fewflips.errors import FewflipsError, InputError
 from .campaign import Campaign, Tally
 from .findings import Finding, save
 from .kinds import KINDS, counts
-from .record import Record, table
+from .record import Record, check_tree, table
 from .reproduce import reproduce
 from .worker import Piece
 
@@ -35,6 +35,7 @@ def main(words: list[str] | None = None) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
         kinds = _kinds(arguments.kinds)
+        check_tree()
         if arguments.reproduce:
             return reproduce(arguments.reproduce, arguments.seed, arguments.keep, arguments.minimize)
         return _run(arguments, kinds)
@@ -81,7 +82,8 @@ def _run(arguments: argparse.Namespace, kinds: list[str]) -> int:
         if arguments.json is not None:
             atomic_write(arguments.json, (json.dumps(record.content(), indent=1) + "\n").encode())
 
-    with tempfile.TemporaryDirectory(prefix="fewflips-fuzz-") as folder:
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # files in memory are written sooner
+    with tempfile.TemporaryDirectory(prefix="fewflips-fuzz-", dir=memory) as folder:
         Campaign(Path(folder), arguments.jobs, _say).run([piece for piece in pieces if not record.has(piece)], note)
     print(table(record))
     return 1 if record.findings else 0

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import fewflips
 from fewflips.errors import InputError
 
 from .campaign import Tally
@@ -17,6 +18,13 @@ from .worker import Piece
 
 ROOT = Path(__file__).parents[2]
 FORMAT = "fewflips-fuzz"
+
+
+def check_tree() -> None:
+    """Raise :class:`InputError` unless the package that is fuzzed is this tree's own."""
+    found = Path(fewflips.__file__)
+    if not found.is_relative_to(ROOT / "src"):
+        raise InputError(f"expected the fewflips of {ROOT}, got {found}: install this tree, or set PYTHONPATH=src")
 
 
 def tree_digest() -> str:

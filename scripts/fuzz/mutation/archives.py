@@ -10,7 +10,7 @@ import zipfile
 
 import numpy as np
 
-from . import raw
+from . import bombs, raw
 from .values import integer, text
 
 _TYPES = (
@@ -61,6 +61,8 @@ class Archives:
     def change(self, chance: random.Random, content: bytes) -> bytes:
         """Bytes, a field of the zip, or its members, packed anew."""
         way = chance.random()
+        if way < 0.002:
+            return bombs.archive(tuple(name for name, _ in self._members[content]))
         if way < 0.2:
             return raw.change(chance, content, self._seeds)
         if way < 0.4:

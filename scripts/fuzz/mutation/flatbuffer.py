@@ -23,7 +23,7 @@ def change(chance: random.Random, content: bytes, others: tuple[bytes, ...]) -> 
     way = chance.random()
     if way < 0.25:
         return raw.change(chance, content, others)
-    if way < 0.6:
+    if way < 0.7:
         return _change_words(chance, content)
     try:
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))

@@ -15,7 +15,7 @@ from fewflips.training.config import DatasetOptions
 from fewflips.training.datasets import load_dataset
 
 from ..kinds import Files, MutatedFiles
-from ..mutation import pictures, raw
+from ..mutation import bombs, pictures, raw
 from ..mutation.archives import Archives
 from ..mutation.pickles import Pickles
 from ..mutation.values import INTEGERS
@@ -77,6 +77,8 @@ def fashion_mnist(folder: Path) -> MutatedFiles:
     seeds: list[Files] = [plain, {f"{name}.gz": gzip.compress(content, 1, mtime=0) for name, content in plain.items()}]
 
     def change(chance: random.Random, name: str, content: bytes) -> bytes:
+        if name.endswith(".gz") and chance.random() < 0.01:
+            return bombs.zipped(chance.choice((b"", _HEADER)))
         if name.endswith(".gz") and chance.random() < 0.6:
             return gzip.compress(change(chance, "", gzip.decompress(content)), 1, mtime=0)
         if chance.random() < 0.5:
@@ -88,6 +90,9 @@ def fashion_mnist(folder: Path) -> MutatedFiles:
         load_dataset(DatasetOptions(name="fashion-mnist", path=inputs))
 
     return MutatedFiles(seeds, change, entry)
+
+
+_HEADER = bytes([0, 0, 8, 3]) + struct.pack(">3I", 3, 8, 8)
 
 
 def _idx(values: np.ndarray) -> bytes:

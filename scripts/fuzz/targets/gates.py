@@ -31,8 +31,9 @@ from fewflips.gates.wires import WireModel, fanout_wire_ff, spef_wire_ff
 from fewflips.gates.yosys import find_yosys
 
 from ..kinds import Change, Files, MutatedFiles
-from ..mutation import raw
+from ..mutation import bombs, raw
 from ..mutation.tokens import Tokens
+from .command import one_of
 from .records import json_changes
 
 LIBRARY = small_library.LIBRARY
@@ -128,7 +129,10 @@ def _texts(seeds: list[bytes], words: tuple[str, ...]) -> Change:
     def change(chance: random.Random, name: str, content: bytes) -> bytes:
         if not name.endswith(".gz"):
             return tokens.change(chance, content)
-        if chance.random() < 0.4:
+        way = chance.random()
+        if way < 0.01:
+            return bombs.zipped(chance.choice((b"", *seeds)), 64, chance.choice((b"\0", b" \n")))
+        if way < 0.4:
             return raw.change(chance, content)
         return gzip.compress(tokens.change(chance, gzip.decompress(content)), 1, mtime=0)
 
@@ -143,7 +147,7 @@ def liberty(folder: Path) -> MutatedFiles:
 
     def entry(inputs: Path) -> None:
         path = next(path for path in (inputs / "cells.lib", inputs / "cells.lib.gz") if path.exists())
-        _used(load_cells(path), reduced=path.stat().st_size % 16 == 0)
+        _used(load_cells(path), reduced=one_of(16, path))
 
     return MutatedFiles([seeds[i] for i in (0, 0, 0, 1, 2)], _texts([text, bus], _LIBERTY_WORDS), entry)
 

@@ -29,6 +29,7 @@ from ..mutation.archives import packed
 from ..mutation.pickles import Pickles
 from ..mutation.tokens import Tokens
 from ..mutation.values import integer
+from .command import one_of
 from .models import ONNX, change_onnx
 from .records import YAML_WORDS, json_changes
 
@@ -102,8 +103,9 @@ def configuration(folder: Path) -> MutatedFiles:
         return texts[name].change(chance, content)
 
     def entry(inputs: Path) -> None:
-        config = load_config(next(path for path in inputs.iterdir()))
-        if config.network == network and len(config.model_dump_json()) % 16 == 0:
+        path = next(path for path in inputs.iterdir())
+        config = load_config(path)
+        if config.network == network and one_of(16, path):
             check_run(config, own)
 
     return MutatedFiles([{"train.yaml": _YAML}, {"train.toml": _TOML}], change, entry)
