@@ -6,7 +6,7 @@ import re
 import struct
 import tracemalloc
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewflips.errors import InputError, SamplesError
-from fewflips.npz import read_npz
+from fewflips.npz import Header, read_npz
 
 
 def header(text: str, version: int = 1) -> bytes:
@@ -37,7 +37,8 @@ def everything(names: Sequence[str]) -> Sequence[str]:
     return names
 
 
-def at_most_a_megabyte(size: int) -> None:
+def at_most_a_megabyte(headers: Mapping[str, Header]) -> None:
+    size = sum(header.nbytes for header in headers.values())
     if size > 1 << 20:
         raise SamplesError(f"{size} bytes are too many")
 

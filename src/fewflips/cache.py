@@ -15,6 +15,7 @@ import platformdirs
 
 from fewflips.atomic import atomic_write
 from fewflips.errors import OutputError
+from fewflips.input_files import read_plain
 
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
 
@@ -65,7 +66,7 @@ def read_entry(path: Path) -> bytes | None:
         What :func:`write_entry` was given; None where there is no such file, or it is damaged.
     """
     try:
-        stored = path.read_bytes()
+        stored = read_plain(path)
     except OSError:
         return None
     checksum, content = stored[:_CHECKSUM_BYTES], stored[_CHECKSUM_BYTES:]

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import warnings
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.errors import FewflipsError, InputError
+from fewflips.input_files import open_plain
 
 _COMPRESSION = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _HEADERS: dict[tuple[int, int], Callable[[IO[bytes]], tuple[tuple[int, ...], bool, np.dtype[Any]]]] = {
@@ -25,10 +27,34 @@ _HEADERS: dict[tuple[int, int], Callable[[IO[bytes]], tuple[tuple[int, ...], boo
 }
 
 
+@dataclass(frozen=True)
+class Header:
+    """What the header of an array says.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Lengths of the axes.
+    dtype : numpy.dtype
+        Type of an element.
+    present : int
+        Bytes that the archive says to have for the elements.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    present: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the array."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
 def read_npz(
     path: Path,
     choose: Callable[[Sequence[str]], Iterable[str]],
-    check_memory: Callable[[int], None],
+    check: Callable[[Mapping[str, Header]], None],
     expected: str = "an .npz as numpy.savez writes it",
 ) -> dict[str, NDArray[Any]]:
     """Read some arrays of an archive.
@@ -39,8 +65,9 @@ def read_npz(
         The archive.
     choose : callable
         Given the names of all arrays, sorted, gives those to read; raises an error of ours where one is missing.
-    check_memory : callable
-        Given how many bytes the chosen arrays take, raises an error of ours where that is too much.
+    check : callable
+        Given the headers of the chosen arrays, by name, raises an error of ours where they do not fit, or would take
+        too much memory.
     expected : str
         What the file is to be, for messages.
 
@@ -52,18 +79,20 @@ def read_npz(
     Raises
     ------
     InputError
-        If the archive cannot be read, is damaged, or holds Python objects; and what `choose` and `check_memory` raise.
+        If the archive cannot be read, is damaged, or holds Python objects; and what `choose` and `check` raise.
     """
     try:
-        with zipfile.ZipFile(path) as archive, warnings.catch_warnings():
+        with open_plain(path) as file, zipfile.ZipFile(file) as archive, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on escapes in the text of a header
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist() if _is_array(info)}
             chosen = {name: members[name] for name in choose(sorted(members))}
-            sizes = {name: _declared_bytes(path, archive, name, info) for name, info in chosen.items()}
-            check_memory(sum(declared for declared, _ in sizes.values()))
-            for name, (declared, present) in sizes.items():
-                if declared > present:
-                    raise ValueError(f"array '{name}' has {present} bytes, where its header says {declared}")
+            headers = {name: _header(path, archive, name, info) for name, info in chosen.items()}
+            check(headers)
+            for name, header in headers.items():
+                if header.nbytes > header.present:
+                    raise ValueError(
+                        f"array '{name}' has {header.present} bytes, where its header says {header.nbytes}"
+                    )
             return {name: _array(archive, info) for name, info in chosen.items()}
     except FewflipsError:
         raise
@@ -76,8 +105,7 @@ def _is_array(info: zipfile.ZipInfo) -> bool:
     return info.filename.endswith(".npy")
 
 
-def _declared_bytes(path: Path, archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo) -> tuple[int, int]:
-    """Bytes that an array takes as its header says, and those that the archive says to have for it."""
+def _header(path: Path, archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo) -> Header:
     if info.compress_type not in _COMPRESSION:
         raise ValueError(f"array '{name}' is packed by a method that numpy.savez does not use")
     with archive.open(info) as stream:
@@ -90,7 +118,7 @@ def _declared_bytes(path: Path, archive: zipfile.ZipFile, name: str, info: zipfi
         raise InputError(f"{path}: array '{name}': expected numbers, got Python objects, which are not loaded")
     if any(length < 0 for length in shape):
         raise ValueError(f"negative shape {shape}")
-    return math.prod(shape) * dtype.itemsize, info.file_size - begin
+    return Header(shape, dtype, info.file_size - begin)
 
 
 def _array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:

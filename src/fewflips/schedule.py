@@ -15,6 +15,7 @@ from fewflips.accelerator import Accelerator, Segment
 from fewflips.accelerator.machine import describe_validation_error
 from fewflips.compiled import compiled
 from fewflips.errors import InputError, VerificationError
+from fewflips.input_files import read_plain
 from fewflips.network.graph import Network
 from fewflips.network.layer import Layer
 
@@ -122,7 +123,7 @@ def read_schedule(path: Path) -> Schedule:
     try:
         if path.stat().st_size > _LARGEST_FILE_BYTES:
             raise InputError(f"{path}: expected a schedule of at most {_LARGEST_FILE_BYTES} bytes")
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_plain(path))
         return Schedule.model_validate(content)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error

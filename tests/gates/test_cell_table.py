@@ -188,3 +188,27 @@ def test_builtin_tables_are_small_and_say_where_they_come_from(name: str) -> Non
     assert library.corner
     assert library.reduction.delay_error_percent[0] < 1
     assert library.reduction.energy_error_percent[0] < 1
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        (("voltage_v",), 1e200),
+        (("cells", "INV_X1", "area_um2"), -1.0),
+        (("cells", "INV_X1", "area_um2"), 1e300),
+        (("cells", "INV_X1", "leakage_nw"), 1e300),
+        (("cells", "INV_X1", "pins", "A", "capacitance_ff"), -1e300),
+    ],
+)
+def test_figures_that_no_cell_has(tmp_path: Path, where: tuple[str, ...], value: float) -> None:
+    """They overflow where energies are computed, with a traceback or infinite energies."""
+    write_cell_table(load_cells("nangate45"), tmp_path / "cells.json")
+    content = json.loads((tmp_path / "cells.json").read_text())
+    holder = content
+    for key in where[:-1]:
+        holder = holder[key]
+    assert where[-1] in holder
+    holder[where[-1]] = value
+    (tmp_path / "cells.json").write_text(json.dumps(content))
+    with pytest.raises(CellLibraryError, match=rf"{where[-1]}: Input should be"):
+        load_cells(tmp_path / "cells.json")

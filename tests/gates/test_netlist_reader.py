@@ -381,7 +381,7 @@ def test_a_file_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     path.write_bytes(gzip.compress(b" " * (2 << 20)))
     with pytest.raises(NetlistError) as caught:
         read_netlist(path, LIBRARY)
-    assert str(caught.value) == f"{path}: expected a netlist of at most 1 MiB, got a larger file"
+    assert str(caught.value) == f"{path}: expected a netlist of at most 1 MiB unpacked, got more: unpack it first"
 
 
 def module_json(**module: object) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 import zipfile
 import zlib
 from pathlib import Path
@@ -132,7 +133,7 @@ def test_damaged_images(tmp_path: Path, length: int) -> None:
     save_image(tmp_path, "a.png")
     data = (tmp_path / "a.png").read_bytes()
     (tmp_path / "a.png").write_bytes(data[:length])
-    with pytest.raises(SamplesError, match=r"a\.png: expected an image, got a file that cannot be decoded"):
+    with pytest.raises(SamplesError, match=r"a\.png: expected an image, got data that cannot be decoded"):
         load_samples(tmp_path, (IMAGE,))
 
 
@@ -302,3 +303,33 @@ def test_random_values_of_impossible_size() -> None:
 def test_random_text_is_refused() -> None:
     with pytest.raises(SamplesError, match="input 's': expected an integer or float type, got"):
         random_feeds((InputSpec("s", (1,), np.dtype("S1")),), 1, seed=0)
+
+
+@pytest.mark.parametrize("suffix", ["bmp", "png", "jpg"])
+def test_more_pixels_than_a_file_can_hold_are_refused_before_they_are_decoded(tmp_path: Path, suffix: str) -> None:
+    """Height in the header is changed; a BMP of 7 x 13,893,638 pixels takes 370 MiB before its data are missed."""
+    Image.fromarray(np.zeros((6, 7, 3), np.uint8)).save(tmp_path / f"a.{suffix}")
+    data = bytearray((tmp_path / f"a.{suffix}").read_bytes())
+    if suffix == "bmp":
+        data[22:26] = struct.pack("<i", 13_893_638)
+    elif suffix == "png":
+        data[16:24] = struct.pack(">II", 9000, 9000)
+        data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
+    else:
+        place = data.index(b"\xff\xc0")
+        data[place + 5 : place + 9] = struct.pack(">HH", 9000, 9000)
+    (tmp_path / f"a.{suffix}").write_bytes(data)
+    message = rf"a\.{suffix}: expected an image, got \d+ x \d+ pixels in {len(data)} bytes, which no photo has"
+    with pytest.raises(SamplesError, match=message):
+        load_samples(tmp_path, (IMAGE,))
+
+
+def test_arrays_of_another_shape_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "x.npz", x=np.zeros(64 << 20, np.uint8))
+    tracemalloc.start()
+    try:
+        with pytest.raises(SamplesError, match=r"got \[67108864\]: reshape it"):
+            load_samples(tmp_path / "x.npz", (IMAGE,))
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()

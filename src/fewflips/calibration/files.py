@@ -14,6 +14,7 @@ from fewflips.atomic import atomic_write
 from fewflips.calibration.model import Calibration
 from fewflips.datapath.design import Datapath, Word, WordFormat
 from fewflips.errors import InputError
+from fewflips.input_files import read_plain
 from fewflips.report.energy_model import DatapathRecord, WordRecord
 
 _LARGEST_FILE_BYTES = 1 << 26
@@ -42,7 +43,7 @@ def read_calibration(path: Path) -> Calibration:
     try:
         if path.stat().st_size > _LARGEST_FILE_BYTES:
             raise InputError(f"{path}: expected a calibration of at most {_LARGEST_FILE_BYTES} bytes; {_REMEDY}")
-        return _parse(path.read_bytes(), str(path))
+        return _parse(read_plain(path), str(path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}; {_REMEDY}") from error
 

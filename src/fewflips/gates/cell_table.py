@@ -19,13 +19,16 @@ from fewflips.accelerator.machine import describe_validation_error
 from fewflips.atomic import atomic_write
 from fewflips.errors import CellLibraryError
 from fewflips.gates.cells import Cell, CellLibrary, FlipFlop, InternalEnergy, Pin, Reduction, Table, TimingArc
+from fewflips.input_files import open_plain
 
 _FORMAT: Literal["fewflips cell table 1"] = "fewflips cell table 1"
 _LARGEST_BYTES = 1 << 20
 _WIDEST = 120
 _DIGITS = 4
 
-_Number = Annotated[float, Field(allow_inf_nan=False)]
+_Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]
+"""A figure in ps, fF, fJ, nW or um^2. No cell comes near the bounds, and within them no sum or product overflows."""
+
 _Axis = Annotated[tuple[_Number, ...], Field(min_length=1)]
 _AxisNumber = Annotated[int, Field(ge=0)]
 
@@ -78,7 +81,7 @@ class _FlipFlopRecord(_Record):
 
 
 class _CellRecord(_Record):
-    area_um2: _Number
+    area_um2: Annotated[_Number, Field(ge=0)]
     leakage_nw: _Number
     flip_flop: _FlipFlopRecord | None = None
     is_latch: bool = False
@@ -103,7 +106,7 @@ class _LibraryRecord(_Record):
     name: str
     sha256: Annotated[str | None, Field(pattern="^[0-9a-f]{64}$")] = None
     corner: str
-    voltage_v: Annotated[_Number, Field(gt=0)]
+    voltage_v: Annotated[_Number, Field(gt=0, le=1000)]
     temperature_c: _Number
     notice: str = ""
     reduction: _ReductionRecord | None = None
@@ -195,7 +198,7 @@ def read_cell_table(path: str | Path) -> CellLibrary:
     """
     path = Path(path)
     try:
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             content = stream.read(_LARGEST_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -15,6 +15,7 @@ from fewflips.gates.cell_table import library_from_json, library_to_json
 from fewflips.gates.cells import CellLibrary
 from fewflips.gates.cells_from_liberty import library_from_groups
 from fewflips.gates.liberty_syntax import parse_groups
+from fewflips.input_files import most_unpacked, read_plain
 
 LARGEST_BYTES = 512 << 20
 """Largest Liberty text, unpacked. The largest open libraries with lookup tables have a tenth of it."""
@@ -91,7 +92,7 @@ def _read(path: Path) -> bytes:
             raise CellLibraryError(f"cannot read {path}: expected a Liberty file, got a folder or device; give a .lib")
         if size > LARGEST_BYTES:
             raise _too_large(path.name)
-        return path.read_bytes()
+        return read_plain(path)
     except (OSError, ValueError) as error:
         if isinstance(error, CellLibraryError):
             raise
@@ -104,12 +105,18 @@ def _unpacked(content: bytes, source: str) -> str:
     if content[:2] != b"\x1f\x8b":
         return _decoded(content, source)
     unpacked = bytearray()
+    most = most_unpacked(len(content), LARGEST_BYTES)
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
             while chunk := stream.read(_CHUNK):
                 unpacked += chunk
                 if len(unpacked) > LARGEST_BYTES:
                     raise _too_large(source)
+                if len(unpacked) > most:
+                    raise CellLibraryError(
+                        f"{source}: expected at most {most >> 20} MiB of Liberty text in {len(content)} packed bytes,"
+                        " got more; unpack it first"
+                    )
                 if b"\0" in chunk:
                     break  # no text: refused below, without unpacking the rest
     except (OSError, EOFError, zlib.error) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import re
 import zlib
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from fewflips.gates.cells import CellLibrary
 from fewflips.gates.netlist import ONE_NET, ZERO_NET, Instance, Netlist
 from fewflips.gates.netlist_checks import check_left_out, check_netlist
 from fewflips.gates.yosys import Yosys, find_yosys
+from fewflips.input_files import most_unpacked, read_plain
 
 MOST_BYTES = 1 << 30
 """Largest netlist file that is read."""
@@ -314,12 +316,15 @@ def _file_content(path: Path) -> bytes:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise NetlistError(f"{path}: expected a netlist of at most {MOST_BYTES >> 20} MiB, got a larger file")
-        content = path.read_bytes()
+        content = read_plain(path)
         if content[:2] == b"\x1f\x8b":
-            with gzip.open(path) as stream:
-                content = stream.read(MOST_BYTES + 1)
-            if len(content) > MOST_BYTES:
-                raise NetlistError(f"{path}: expected a netlist of at most {MOST_BYTES >> 20} MiB, got a larger file")
+            most = most_unpacked(len(content), MOST_BYTES)
+            with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
+                content = stream.read(most + 1)
+            if len(content) > most:
+                raise NetlistError(
+                    f"{path}: expected a netlist of at most {most >> 20} MiB unpacked, got more: unpack it first"
+                )
     except (OSError, EOFError, zlib.error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a whole gzip file"
         raise NetlistError(f"cannot read the netlist {path}: {reason}; expected structural Verilog") from error

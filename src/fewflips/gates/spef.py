@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import IO
 
 from fewflips.errors import ParasiticsError
+from fewflips.input_files import most_unpacked, open_plain
 
 MOST_BYTES = 4 << 30
 """Most text of a SPEF file that is read."""
 
 _LONGEST_LINE = 1 << 20
+_CHUNK = 1 << 16
 _FARADS = {"F": 1.0, "MF": 1e-3, "UF": 1e-6, "NF": 1e-9, "PF": 1e-12, "FF": 1e-15}
 _BRACKETS = {"[": "]", "{": "}", "(": ")", "<": ">"}
 _INDEX = re.compile(r"\*\d+")
@@ -72,26 +74,43 @@ def read_spef(path: str | Path) -> Spef:
     """
     path = Path(path)
     try:
-        with path.open("rb") as stream:
-            zipped = stream.read(2) == b"\x1f\x8b"
-        with gzip.open(path) if zipped else path.open("rb") as binary:
-            lines = (line.decode("utf-8", "replace") for line in _limited(binary, path))
-            return _Reading(path).read(lines)
+        with open_plain(path) as plain:
+            zipped = plain.read(2) == b"\x1f\x8b"
+            plain.seek(0)
+            text = gzip.GzipFile(fileobj=plain) if zipped else plain
+            most = most_unpacked(path.stat().st_size, MOST_BYTES) if zipped else MOST_BYTES
+            return _Reading(path).read(_statements(text, path, most))
     except (OSError, EOFError, zlib.error) as error:
         if isinstance(error, OSError) and error.strerror:
             raise ParasiticsError(f"cannot read {path}: {error.strerror}; expected a SPEF file") from error
         raise ParasiticsError(f"{path}: expected a whole gzip file, got a damaged one; write it again") from error
 
 
-def _limited(stream: IO[bytes] | gzip.GzipFile, path: Path) -> Iterator[bytes]:
-    size = 0
-    while line := stream.readline(_LONGEST_LINE + 1):
-        size += len(line)
-        if len(line) > _LONGEST_LINE:
-            raise ParasiticsError(f"{path}: expected lines of at most {_LONGEST_LINE} bytes of SPEF, got a longer one")
-        if size > MOST_BYTES:
-            raise ParasiticsError(f"{path}: expected at most {MOST_BYTES >> 30} GiB of SPEF, got more")
-        yield line
+def _statements(stream: IO[bytes] | gzip.GzipFile, path: Path, most: int) -> Iterator[tuple[int, str]]:
+    """Lines that are not empty, with their numbers."""
+    size, number, rest = 0, 0, b""
+    while chunk := stream.read(_CHUNK):
+        size += len(chunk)
+        if size > most:
+            raise ParasiticsError(f"{path}: expected at most {most >> 20} MiB of SPEF, got more; unpack it first")
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            number += 1
+            if line.strip():
+                yield number, _text(line, path)
+        _check_length(rest, path)
+    if rest.strip():
+        yield number + 1, _text(rest, path)
+
+
+def _text(line: bytes, path: Path) -> str:
+    _check_length(line, path)
+    return line.decode("utf-8", "replace")
+
+
+def _check_length(line: bytes, path: Path) -> None:
+    if len(line) >= _LONGEST_LINE:
+        raise ParasiticsError(f"{path}: expected lines of at most {_LONGEST_LINE} bytes of SPEF, got a longer one")
 
 
 class _Reading:
@@ -112,10 +131,11 @@ class _Reading:
         self.caps_ff: float | None = None
         self.section = ""
 
-    def read(self, lines: Iterator[str]) -> Spef:
-        for text in lines:
-            self.line += 1
-            if self.line == 1 and not text.lstrip("\ufeff \t").startswith(("*SPEF", "//")):
+    def read(self, lines: Iterator[tuple[int, str]]) -> Spef:
+        for line, text in lines:
+            first = self.line == 0
+            self.line = line
+            if first and not text.lstrip("\ufeff \t").startswith(("*SPEF", "//")):
                 raise self._error("expected *SPEF at its start", _shown(text))
             tokens = _TOKEN.findall(text.split("//", 1)[0] if '"' not in text else text)
             if tokens:

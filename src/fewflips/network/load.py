@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.errors import ModelError
+from fewflips.input_files import open_plain
 from fewflips.network.graph import Network
 
 _TFLITE_IDENTIFIER = b"TFL3"
@@ -37,7 +38,7 @@ def load(path: str | Path) -> Network:
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             head = file.read(8)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error

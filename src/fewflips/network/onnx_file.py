@@ -18,6 +18,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
 from fewflips.errors import ModelError
 from fewflips.formats import INT4, INT8, UINT4, UINT8, StorageType
+from fewflips.input_files import open_plain, read_plain
 
 MAX_FILE_BYTES = 2**31 - 1
 """What protobuf can hold."""
@@ -398,7 +399,7 @@ class OnnxFile:
 
     def _external_bytes(self, external: External, name: str) -> bytes:
         try:
-            with external.path.open("rb") as file:
+            with open_plain(external.path) as file:
                 file.seek(external.offset)
                 content = file.read(external.length)
         except OSError as error:
@@ -562,7 +563,7 @@ def _bytes_of(path: Path) -> bytes:
             raise ModelError(f"{path}: expected a file; give the path of an .onnx file")
         if status.st_size > MAX_FILE_BYTES:
             raise ModelError(f"{path}: expected an ONNX file below 2 GiB, got {status.st_size} bytes")
-        return path.read_bytes()
+        return read_plain(path)
     except (OSError, ValueError) as error:
         if isinstance(error, ModelError):
             raise

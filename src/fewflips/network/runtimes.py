@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.errors import FewflipsError, InputError, ModelError, RuntimeFailure
+from fewflips.input_files import open_plain
 from fewflips.network.graph import Network
 
 FileFormat = Literal["tflite", "onnx"]
@@ -317,7 +318,7 @@ class _SessionError(Exception):
 
 def _format_of(path: Path) -> FileFormat:
     try:
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             return "tflite" if stream.read(8)[4:] == b"TFL3" else "onnx"
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}; give the path of a model file") from error

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-import struct
-import warnings
-import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,21 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.errors import InputError, SamplesError
+from fewflips.image_files import IMAGE_SUFFIXES, open_image
 from fewflips.network.runtimes import InputSpec
-from fewflips.npz import read_npz
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-"""Files of a folder that are taken for images; others are ignored."""
+from fewflips.npz import Header, read_npz
 
 MAX_BYTES = 2**31
 """Samples that would take more memory than this, in bytes, are refused."""
-
-MAX_PIXELS = 100_000_000
-"""Images with more pixels than this are taken for decompression bombs."""
-
-_IMAGE_ERRORS = (OSError, SyntaxError, ValueError, struct.error, EOFError, IndexError, zlib.error)
-"""What Pillow raises on damaged images: UnidentifiedImageError and truncated data (OSError), broken PNG chunks
-(SyntaxError), and what its decoders let through."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,26 +183,11 @@ def _image(path: Path, spec: InputSpec, layout: Literal["NHWC", "NCHW"]) -> NDAr
 def _pixels(path: Path, height: int, width: int, mode: str) -> NDArray[np.uint8]:
     from PIL import Image
 
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise SamplesError(
-                        f"{path}: expected an image of at most {MAX_PIXELS} pixels, got {image.width} x {image.height}"
-                    )
-                converted = image.convert(mode)
-                if converted.size != (width, height):
-                    converted = converted.resize((width, height), Image.Resampling.BILINEAR)
-                return np.asarray(converted, dtype=np.uint8)
-    except SamplesError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise SamplesError(f"{path}: expected an image of at most {MAX_PIXELS} pixels, got more") from error
-    except _IMAGE_ERRORS as error:
-        raise SamplesError(
-            f"{path}: expected an image, got a file that cannot be decoded: replace or remove it"
-        ) from error
+    with open_image(path, str(path), SamplesError) as image:
+        converted = image.convert(mode)
+        if converted.size != (width, height):
+            converted = converted.resize((width, height), Image.Resampling.BILINEAR)
+        return np.asarray(converted, dtype=np.uint8)
 
 
 def _from_archive(path: Path, inputs: Sequence[InputSpec], limit: int | None) -> Samples:
@@ -239,8 +211,13 @@ def _arrays(path: Path, inputs: Sequence[InputSpec]) -> dict[str, NDArray[Any]]:
         names.update(_chosen(path, inputs, present))
         return set(names.values())
 
+    def check(headers: Mapping[str, Header]) -> None:
+        _check_memory(path, sum(header.nbytes for header in headers.values()))
+        for spec in inputs:
+            _check_shape(path, spec, headers[names[spec.name]].shape)
+
     try:
-        arrays = read_npz(path, choose, partial(_check_memory, path))
+        arrays = read_npz(path, choose, check)
     except SamplesError:
         raise
     except InputError as error:
@@ -265,16 +242,21 @@ def _samples_of(path: Path, spec: InputSpec, array: NDArray[Any], limit: int | N
         samples = array[np.newaxis]
     elif array.shape[1:] == spec.shape:
         samples = array
-    elif spec.shape[:1] == (1,) and array.ndim == len(spec.shape) and array.shape[1:] == spec.shape[1:]:
-        samples = array[:, np.newaxis]
     else:
+        samples = array[:, np.newaxis]
+    return _converted(path, spec, samples[:limit])
+
+
+def _check_shape(path: Path, spec: InputSpec, shape: tuple[int, ...]) -> None:
+    """Raise :class:`SamplesError` unless an array of this shape holds samples of an input."""
+    batch_of_one = spec.shape[:1] == (1,) and len(shape) == len(spec.shape)
+    if shape != spec.shape and shape[1:] != spec.shape and not (batch_of_one and shape[1:] == spec.shape[1:]):
         raise SamplesError(
             f"{path}: input '{spec.name}': expected an array of shape {['samples', *spec.shape]} or "
-            f"{['samples', *spec.shape[1:]]}, got {list(array.shape)}: reshape it"
+            f"{['samples', *spec.shape[1:]]}, got {list(shape)}: reshape it"
         )
-    if len(samples) == 0:
+    if shape[:1] == (0,) and shape != spec.shape:
         raise SamplesError(f"{path}: input '{spec.name}': expected at least one sample, got none")
-    return _converted(path, spec, samples[:limit])
 
 
 def _converted(path: Path, spec: InputSpec, samples: NDArray[Any]) -> NDArray[Any]:

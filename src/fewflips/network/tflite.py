@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fewflips.atomic import atomic_write
 from fewflips.errors import FloatModelError, InputError, ModelError
+from fewflips.input_files import read_plain
 from fewflips.network.graph import Network
 from fewflips.network.tflite_constants import constant_names, moved
 from fewflips.network.tflite_file import FileTensor, TFLiteFile, decode
@@ -117,7 +118,7 @@ def _bytes_of(path: Path) -> bytes:
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
             raise ModelError(f"{path}: expected a TFLite file of at most 2 GiB, got {size} bytes")
-        return path.read_bytes()
+        return read_plain(path)
     except (OSError, ValueError) as error:
         if isinstance(error, ModelError):
             raise

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from fewflips.atomic import atomic_write
 from fewflips.errors import AcceleratorError, InputError
 from fewflips.gates.yosys import locate_yosys
+from fewflips.input_files import read_plain
 from fewflips.measurement import count_network, natural_orders, read_samples
 from fewflips.optimization import EnergyRequest, Optimization, optimize
 from fewflips.progress import Progress
@@ -150,7 +151,7 @@ def run_folder(strength: float) -> str:
 def _known_point(folder: Path, result: TrainingResult, accelerator: str, energy: bool) -> ParetoPoint | None:
     """What was measured of this very model before."""
     try:
-        point = ParetoPoint.model_validate_json((folder / "point.json").read_bytes())
+        point = ParetoPoint.model_validate_json(read_plain(folder / "point.json"))
     except (OSError, ValidationError):
         return None  # it is measured again
     same = point.model_sha256 == result.model_sha256 and point.accelerator == accelerator

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 
 from fewflips.accelerator.machine import describe_validation_error
 from fewflips.errors import InputError
+from fewflips.input_files import read_plain
 from fewflips.report.record import Count, Record
 from fewflips.training.config import TrainingConfig
 from fewflips.version import __version__
@@ -116,7 +117,7 @@ def read_result(folder: Path) -> TrainingResult | None:
     """
     path = folder / RESULT
     try:
-        return TrainingResult.model_validate_json(path.read_bytes())
+        return TrainingResult.model_validate_json(read_plain(path))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

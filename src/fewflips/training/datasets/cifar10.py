@@ -7,9 +7,8 @@ keeps) and the "binary version" (``cifar-10-batches-bin``). The python version i
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
-from functools import partial
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.errors import InputError
-from fewflips.npz import read_npz
+from fewflips.npz import Header, read_npz
 from fewflips.training.datasets.dataset import Dataset, Split, check_memory, checked_split, read_bytes
 from fewflips.training.datasets.images import decode
 from fewflips.training.datasets.plain_pickle import load_plain_pickle
@@ -74,9 +73,28 @@ def _from_archive(path: Path) -> Dataset:
                 raise InputError(f"{path}: expected arrays {', '.join(names)}, got no {missing[0]}: {_ADVICE}")
         return [name for names in parts.values() for name in names]
 
-    arrays = read_npz(path, choose, partial(check_memory, path), "the .npz of CIFAR-10")
+    def check(headers: Mapping[str, Header]) -> None:
+        for names in parts.values():
+            _check_headers(path, names, [headers[name] for name in names])
+        check_memory(path, sum(header.nbytes for header in headers.values()))
+
+    arrays = read_npz(path, choose, check, "the .npz of CIFAR-10")
     splits = [_checked_arrays(path, split, {name: arrays[name] for name in names}) for split, names in parts.items()]
     return Dataset("CIFAR-10", _decoded(path, *splits[0]), _decoded(path, *splits[1]), CLASSES)
+
+
+def _check_headers(path: Path, names: Sequence[str], headers: Sequence[Header]) -> None:
+    """Raise :class:`InputError` unless the arrays of a split fit each other, and their images fit in memory."""
+    stream, offsets, labels = headers
+    if stream.dtype != np.uint8 or len(stream.shape) != 1:
+        raise InputError(f"{path}: {names[0]}: expected bytes, got {stream.dtype} {list(stream.shape)}: {_ADVICE}")
+    images = math.prod(labels.shape)
+    if offsets.dtype.kind not in "iu" or labels.dtype.kind not in "iu" or offsets.shape != (images + 1,):
+        raise InputError(
+            f"{path}: expected integers, one more in {names[1]} than in {names[2]}, got {offsets.dtype} "
+            f"{list(offsets.shape)} and {labels.dtype} {list(labels.shape)}: {_ADVICE}"
+        )
+    check_memory(path, images * _PIXELS)
 
 
 def _checked_arrays(
@@ -84,13 +102,6 @@ def _checked_arrays(
 ) -> tuple[str, NDArray[Any], NDArray[Any], NDArray[Any]]:
     names = list(arrays)
     stream, offsets, labels = arrays.values()
-    if stream.dtype != np.uint8 or stream.ndim != 1:
-        raise InputError(f"{path}: {names[0]}: expected bytes, got {stream.dtype} {list(stream.shape)}: {_ADVICE}")
-    if offsets.dtype.kind not in "iu" or labels.dtype.kind not in "iu" or offsets.shape != (labels.size + 1,):
-        raise InputError(
-            f"{path}: expected integers, one more in {names[1]} than in {names[2]}, got {offsets.dtype} "
-            f"{list(offsets.shape)} and {labels.dtype} {list(labels.shape)}: {_ADVICE}"
-        )
     if offsets[0] < 0 or offsets[-1] > len(stream) or (np.diff(offsets.astype(np.int64)) <= 0).any():
         raise InputError(f"{path}: {names[1]}: expected rising places within {len(stream)} bytes: {_ADVICE}")
     return split, stream, offsets, labels
@@ -99,10 +110,9 @@ def _checked_arrays(
 def _decoded(
     path: Path, split: str, stream: NDArray[np.uint8], offsets: NDArray[Any], labels: NDArray[np.integer]
 ) -> Split:
-    check_memory(path, labels.size * _PIXELS)
     images = np.empty((labels.size, SIZE, SIZE, 3), dtype=np.uint8)
     for i in range(labels.size):
-        file = io.BytesIO(stream[offsets[i] : offsets[i + 1]].tobytes())
+        file = stream[offsets[i] : offsets[i + 1]].tobytes()
         images[i] = decode(file, f"{path}: {split} image {i}", SIZE, fit=False)
     return checked_split(f"{path}: {split}", images, labels, len(CLASSES), _ADVICE)
 

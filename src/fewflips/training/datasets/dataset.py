@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fewflips.errors import InputError
+from fewflips.input_files import read_plain
 
 MAX_BYTES = 8 * 2**30
 """Datasets that would take more memory than this, in bytes, are refused."""
@@ -172,6 +173,6 @@ def read_bytes(path: Path, advice: str, largest: int = MAX_BYTES) -> bytes:
         size = path.stat().st_size
         if size > largest:
             raise InputError(f"{path}: expected a file of at most {largest} bytes, got {size}: {advice}")
-        return path.read_bytes()
+        return read_plain(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}: {advice}") from error

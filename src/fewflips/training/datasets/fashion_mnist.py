@@ -7,6 +7,7 @@ length of each axis as a big-endian 32-bit integer, then the values.
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import zlib
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.errors import InputError
+from fewflips.input_files import most_unpacked
 from fewflips.training.datasets.dataset import Dataset, Split, checked_split, read_bytes
 
 CLASSES = (
@@ -98,12 +100,13 @@ def _unpacked(path: Path) -> bytes:
     content = read_bytes(path, _ADVICE, _LARGEST)
     if path.suffix != ".gz":
         return content
+    most = most_unpacked(len(content), _LARGEST)
     try:
-        with gzip.open(path) as stream:
-            content = stream.read(_LARGEST + 1)
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as stream:
+            content = stream.read(most + 1)
     except (OSError, EOFError, zlib.error) as error:
         detail = " ".join(str(error).split())
         raise InputError(f"{path}: expected a gzip file, got a damaged one: {detail}: {_ADVICE}") from error
-    if len(content) > _LARGEST:
-        raise InputError(f"{path}: expected at most {_LARGEST} bytes unpacked, got more: {_ADVICE}")
+    if len(content) > most:
+        raise InputError(f"{path}: expected at most {most} bytes unpacked, got more: {_ADVICE}")
     return content

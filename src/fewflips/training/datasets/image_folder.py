@@ -7,11 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from fewflips.errors import InputError
+from fewflips.image_files import IMAGE_SUFFIXES
 from fewflips.training.datasets.dataset import Dataset, Split, check_memory, checked_split
 from fewflips.training.datasets.images import decode
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-"""Files of a folder that are taken for images; others are ignored."""
 
 _TEST_NAMES = ("test", "val")
 

@@ -1,0 +1,88 @@
+"""Opening images that may be damaged, or made to fill a memory."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from fewflips.errors import InputError
+from fewflips.input_files import open_plain
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+"""Files of a folder that are taken for images; others are ignored."""
+
+MAX_PIXELS = 100_000_000
+"""Images with more pixels than this are taken for decompression bombs."""
+
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
+_SMALL_PIXELS = 1 << 20
+_MOST_PIXELS_PER_BYTE = 600
+"""An image of one colour has 300 pixels a byte as a progressive JPEG, 350 as a PNG; a photo 5 to 50."""
+
+_DAMAGED = (OSError, SyntaxError, ValueError, struct.error, EOFError, IndexError, zlib.error)
+"""What Pillow raises on damaged images: unidentified and truncated data (OSError), broken PNG chunks
+(SyntaxError), and what its decoders let through."""
+
+
+@contextmanager
+def open_image(source: Path | bytes, name: str, error_type: type[InputError] = InputError) -> Iterator[Image]:
+    """Open an image, and turn what its decoder raises into an error of ours.
+
+    Parameters
+    ----------
+    source : Path or bytes
+        A JPEG, PNG, BMP or WebP file, or its content.
+    name : str
+        For messages.
+    error_type : type
+        What to raise.
+
+    Yields
+    ------
+    Image
+        Of Pillow, not yet decoded; no larger than :data:`MAX_PIXELS`, and than its bytes can hold.
+
+    Raises
+    ------
+    InputError
+        If the image cannot be opened or decoded.
+    """
+    from PIL import Image
+
+    try:
+        with (
+            warnings.catch_warnings(),
+            io.BytesIO(source) if isinstance(source, bytes) else open_plain(source) as file,
+        ):
+            warnings.simplefilter("ignore")  # on sizes, which are checked below, and on what is odd in a file
+            with Image.open(file, formats=_FORMATS) as image:
+                _check_size(image.width, image.height, file, name, error_type)
+                yield image
+    except InputError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise error_type(f"{name}: expected an image of at most {MAX_PIXELS} pixels, got more") from error
+    except _DAMAGED as error:
+        raise error_type(f"{name}: expected an image, got data that cannot be decoded: replace or remove it") from error
+
+
+def _check_size(width: int, height: int, file: BinaryIO, name: str, error_type: type[InputError]) -> None:
+    if width * height > MAX_PIXELS:
+        raise error_type(f"{name}: expected an image of at most {MAX_PIXELS} pixels, got {width} x {height}")
+    place = file.tell()
+    size = file.seek(0, io.SEEK_END)
+    file.seek(place)
+    if width * height > max(_SMALL_PIXELS, _MOST_PIXELS_PER_BYTE * size):
+        raise error_type(
+            f"{name}: expected an image, got {width} x {height} pixels in {size} bytes, which no photo has: replace or "
+            "remove it"
+        )

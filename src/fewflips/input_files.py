@@ -1,0 +1,88 @@
+"""Opening the files that a user or another file names.
+
+A FIFO waits for ever for someone to write to it, and a device may have no end: inputs are plain files, and whatever
+else lies at a path is an error like a missing file.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+_DO_NOT_WAIT = getattr(os, "O_NONBLOCK", 0)  # POSIX alone has FIFOs in folders
+
+
+def open_plain(path: str | Path) -> BinaryIO:
+    """Open a plain file to read its bytes.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    binary file object
+        At its beginning; to be closed by the caller.
+
+    Raises
+    ------
+    OSError
+        If it cannot be opened; if it is a FIFO, a socket or a device; or if no file can have such a name.
+    """
+    try:
+        file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | _DO_NOT_WAIT))  # noqa: SIM115  # returned
+    except ValueError as error:  # a name with a null character
+        raise OSError(errno.EINVAL, f"no file can have this name ({error})", str(path)) from error
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise OSError(errno.EINVAL, "expected a plain file, got a FIFO, a socket or a device", str(path))
+
+
+def most_unpacked(packed: int, most: int) -> int:
+    """Bytes that a packed file may unpack to: text and pixels never shrink as far as what is made to fill a memory.
+
+    Parameters
+    ----------
+    packed : int
+        Bytes of the file.
+    most : int
+        Bytes that are too many in any case.
+
+    Returns
+    -------
+    int
+        64 times the file's size, and a mebibyte.
+
+    Examples
+    --------
+    >>> most_unpacked(10, 1 << 30) >> 10
+    1024
+    """
+    return min(most, 64 * packed + (1 << 20))
+
+
+def read_plain(path: str | Path) -> bytes:
+    """All bytes of a plain file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    bytes
+        Its content.
+
+    Raises
+    ------
+    OSError
+        As :func:`open_plain`.
+    """
+    with open_plain(path) as file:
+        return file.read()
