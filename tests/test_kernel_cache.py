@@ -161,17 +161,19 @@ def test_a_change_of_what_a_kernel_inlines_is_seen(tmp_path: Path, folder: Path)
     (package / "__init__.py").touch()
     outer = "from some_kernels.inner import step\nfrom fewflips.compiled import compiled\n"
     outer += "@compiled\ndef walk(place):\n    return step(place)\n"
-    inner = "from some_kernels.sizes import Size\nfrom fewflips.compiled import compiled\n"
-    inner += "@compiled\ndef step(place):\n    return place + {} * Size.SMALL.value\n"
+    inner = "from some_kernels.sizes import Size\nfrom some_kernels.factors import FACTOR\n"
+    inner += "from fewflips.compiled import compiled\n"
+    inner += "@compiled\ndef step(place):\n    return place + {} * Size.SMALL.value * FACTOR\n"
     sizes = "from enum import Enum\nclass Size(Enum):\n    SMALL = {}\n"
     (package / "outer.py").write_text(outer)
     found = []
-    for width, size in ((1, 10), (2, 10), (2, 100), (2, 100), (1, 10)):
+    for width, size, factor in ((1, 10, 1), (2, 10, 1), (2, 100, 1), (2, 100, 1), (1, 10, 1), (1, 10, 3)):
+        (package / "factors.py").write_text(f"FACTOR = {factor}\n")
         (package / "inner.py").write_text(inner.format(width))
         (package / "sizes.py").write_text(sizes.format(size))
         code = "from some_kernels.outer import walk; print(walk(1000), sum(walk.stats.cache_hits.values()))"
         found.append(in_another_process(code, tmp_path, folder.parent).split())
-    assert found == [["1010", "0"], ["1020", "0"], ["1200", "0"], ["1200", "1"], ["1010", "1"]]
+    assert found == [["1010", "0"], ["1020", "0"], ["1200", "0"], ["1200", "1"], ["1010", "1"], ["1030", "0"]]
 
 
 def test_processes_share_a_folder(tmp_path: Path, folder: Path) -> None:

@@ -114,7 +114,7 @@ class KernelCache:
 def _sources(name: str) -> str | None:
     """Digest of the sources of a module of kernels, and of all that its kernels may have inlined."""
     found: dict[str, str | None] = {}
-    waiting = [name]
+    waiting, constants = [name], [name]
     while waiting:
         name = waiting.pop()
         if name not in found:
@@ -122,9 +122,10 @@ def _sources(name: str) -> str | None:
             module = sys.modules.get(name)
             if module is not None and _has_kernels(module):
                 waiting += _used_by(module)
+                constants += [name, repr(sorted(_constants(module)))]
     if None in found.values():
         return None
-    return digest_of(*(part for name in sorted(found) for part in (name, found[name] or "")))
+    return digest_of(*constants, *(part for name in sorted(found) for part in (name, found[name] or "")))
 
 
 def _used_by(module: ModuleType) -> Iterator[str]:
@@ -134,6 +135,13 @@ def _used_by(module: ModuleType) -> Iterator[str]:
         origin = _module_of(value)
         if origin.startswith(package):
             yield origin
+
+
+def _constants(module: ModuleType) -> Iterator[tuple[str, object]]:
+    """Numbers and texts of a module, its own and those that it imports: kernels have them for good."""
+    for name, value in vars(module).items():
+        if isinstance(value, int | float | str) and not name.startswith("__"):
+            yield name, value
 
 
 def _has_kernels(module: ModuleType) -> bool:
