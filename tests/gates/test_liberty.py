@@ -300,6 +300,8 @@ _MEMORY = """
   cell (SRAM) { area : 1e5; interface_timing : true; memory () { type : ram; address_width : 9; word_width : 8; }
     bus (A) { bus_type : address; direction : input; pin (A[8:0]) { direction : input; } } }
 """
+_NO_DELAYS = """pin (Z) { direction : output; function : "A";
+  timing () { related_pin : "A"; output_current_rise () { vector (x) { values ("1"); } } } }"""
 _NO_SLEWS = """pin (Z) { direction : output; timing () { related_pin : "A"; cell_rise (scalar) { values ("1"); } } }"""
 
 
@@ -309,6 +311,12 @@ _NO_SLEWS = """pin (Z) { direction : output; timing () { related_pin : "A"; cell
         ("cell (TRI)", f"{_MEMORY} cell (TRI)", "SRAM", "line 53: cell 'SRAM': expected single pins, got a bus"),
         ("pin (X)", "bundle (X)", "GATE", "line 49: cell 'GATE': expected single pins, got a bundle"),
         ("pin (X)", f"{_NO_SLEWS} pin (X)", "GATE", "pin 'Z': expected rise_transition or fall_transition, got none"),
+        (
+            "pin (X)",
+            f"{_NO_DELAYS} pin (X)",
+            "GATE",
+            "line 49: pin 'Z': expected tables cell_rise or cell_fall, got none",
+        ),
         ("area : 1.5", "area : big", "GATE", "line 25: expected a number for area, got 'big'"),
         ("area : 1.5", "area : nan", "GATE", "line 25: expected a number for area, got 'nan'"),
         ('"1, 2", "3, 4"', '"1, 2", "3, x"', "GATE", "expected a number for values, got 'x'"),

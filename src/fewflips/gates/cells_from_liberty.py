@@ -213,6 +213,7 @@ class _CellReader:
 
     def _arcs(self, pin: Group) -> Iterator[TimingArc]:
         """Combinational and clock-to-output arcs, one for each related pin."""
+        of_other_models = found = False
         for group in pin.of_kind("timing"):
             edges = _TIMING_TYPES.get(group.attributes.get("timing_type", "combinational"))
             if edges is None:
@@ -221,7 +222,9 @@ class _CellReader:
             delays = [self._tables.time(tables.get(f"cell_{edge}")) for edge in ("rise", "fall")]
             slews = [self._tables.time(tables.get(f"{edge}_transition")) for edge in ("rise", "fall")]
             if delays == [None, None]:
-                continue  # an arc of another model, or one that only orders events
+                of_other_models = True  # or an arc that only orders events
+                continue
+            found = True
             if slews == [None, None]:
                 raise self.error(
                     group, f"pin {pin.arguments[:40]!r}: expected rise_transition or fall_transition, got none"
@@ -235,6 +238,8 @@ class _CellReader:
                     when=group.attributes.get("when"),
                     sense=_SENSES.get(group.attributes.get("timing_sense", ""), "non_unate"),
                 )
+        if of_other_models and not found:
+            raise self.error(pin, f"pin {pin.arguments[:40]!r}: expected tables cell_rise or cell_fall, got none")
 
     def _internal(self, pin: Group, grounds: set[str]) -> Iterator[InternalEnergy]:
         """Internal energies, one for each related pin; those that ground pins would carry are left out."""

@@ -20,7 +20,7 @@ from fewflips.input_files import most_unpacked, read_plain
 LARGEST_BYTES = 512 << 20
 """Largest Liberty text, unpacked. The largest open libraries with lookup tables have a tenth of it."""
 
-_CACHE_VERSION = "liberty 7"  # of how files are read and kept: raise it when either changes
+_CACHE_VERSION = "liberty 8"  # of how files are read and kept: raise it when either changes
 _CHUNK = 4 << 20
 _NOTICE = re.compile(r"copyright|licen[cs]e|all rights reserved", re.IGNORECASE)
 _LONGEST_NOTICE = 2000
