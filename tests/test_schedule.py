@@ -70,6 +70,18 @@ def test_a_schedule_that_skips_a_weight_fails_its_check():
         check_segments(layer, random_rows(layer), broken, Axes(lanes="k", order="n"))
 
 
+@pytest.mark.parametrize("wrong", [1, 2, 3])
+def test_few_wrong_sums_fail_the_check_too(wrong):
+    # output channel 0 takes part in one product alone, with a weight of 1, in as many rows as have an activation
+    layer = dense_layer(5, 2, 2)
+    layer.weights[:] = [[1, 0], [1, 1]]
+    rows = np.full((1, 5, 2), 3, dtype=np.uint8)  # the zero point
+    rows[0, :wrong, 0] = 4
+    segments = (Segment(np.array([0, 1]), np.array([1])), Segment(np.array([1]), np.array([0])))
+    with pytest.raises(VerificationError, match=rf"{wrong} of 10 sums differ"):
+        check_segments(layer, rows, segments, Axes(lanes="k", order="n"))
+
+
 @pytest.mark.parametrize("machine", MACHINES)
 def test_a_schedule_survives_its_file(tmp_path, machine):
     array = load_accelerator(machine)

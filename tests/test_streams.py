@@ -63,3 +63,18 @@ def test_bit_positions_of_a_mean_sum_to_its_flips():
     counts = [FlipCount(3, 0, (1, 1, 1), 10, 3, 1, 1), FlipCount(6, 0, (2, 2, 2), 10, 3, 1, 1)]
     mean = add_counts(counts)
     assert mean.within == sum(mean.bit_positions) == 4
+
+
+def test_words_are_as_wide_as_they_are_stored_even_where_the_values_are_small():
+    layer = dense_layer(1, 1, 3)
+    layer.weights[:] = [[-1, 0, 1]]
+    codes, bits = weight_codes(layer, Operand(format=NumberFormat.TWOS_COMPLEMENT))
+    assert (codes.tolist(), bits) == ([[255, 0, 1]], 8)
+    codes, bits = weight_codes(layer, Operand(format=NumberFormat.SIGN_MAGNITUDE))
+    assert (codes.tolist(), bits) == ([[129, 0, 1]], 8)
+
+
+@pytest.mark.parametrize("seams", [(0, 10, 20), (20, 10, 0), (7, 9, 14)])
+def test_seams_of_a_mean_are_those_of_all_samples(seams):
+    mean = add_counts([FlipCount(0, count, (0,), 10, 1, 1, 1) for count in seams])
+    assert mean.seams == 10

@@ -130,3 +130,12 @@ def test_weight_stationary_lays_a_path_along_its_columns():
     order = flow.order_from_path(np.arange(7), 3)
     # columns 0..2 hold 0 1 2 | 3 4 | 5 6: the tiles are read across
     assert order.tolist() == [0, 3, 5, 1, 4, 6, 2]
+
+
+@pytest.mark.parametrize(("dataflow", "dense", "depthwise"), [("weight-stationary", 4, 1), ("output-stationary", 4, 1)])
+def test_activations_of_a_depthwise_layer_pass_the_one_column_that_works(dataflow, dense, depthwise):
+    array = Accelerator(name="test", dataflow=dataflow, lanes=2, columns=4, forwarding="systolic")
+    for layer, hops in ((dense_layer(4, 8, 8), dense), (depthwise_layer(4, 6, (3, 3)), depthwise)):
+        codes, bits = activation_codes(layer, random_rows(layer), array.activations)
+        segments = array.flow.segments(layer, array)
+        assert array.flow.activation_stream(layer, codes, bits, segments, array).hops == hops

@@ -1,0 +1,68 @@
+"""Orders of every segment, and what is said about them, against trying all orders."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from fewflips.accelerator import Accelerator, Segment
+from fewflips.network.graph import Network
+from fewflips.ordering import Effort
+from fewflips.ordering.path import PathResult
+from fewflips.scheduling import Certificate, plan_schedule
+from tests.layers import dense_layer
+from tests.network_building import GraphBuilder
+
+STREAMING = Accelerator(name="streaming", dataflow="activation-stationary", lanes=2, columns=4)
+
+
+def network_of(*shapes: tuple[int, int, int]) -> Network:
+    layers = tuple(
+        replace(dense_layer(*shape, seed=seed), name=f"layer{seed}", weights_tensor=f"w{seed}")
+        for seed, shape in enumerate(shapes)
+    )
+    return replace(GraphBuilder().network((), ()), layers=layers)
+
+
+def segment_flips(weights: np.ndarray, segment: Segment, order: tuple[int, ...] | np.ndarray) -> int:
+    rows = weights.view(np.uint8)[np.ix_(order, segment.lanes)]
+    return int(np.bitwise_count(rows[1:] ^ rows[:-1]).sum())
+
+
+def test_every_segment_has_an_order_of_its_own_that_is_the_best_of_all():
+    network = network_of((3, 6, 5), (2, 5, 2))
+    plan = plan_schedule(network, STREAMING, effort=Effort.quick(), seed=0, jobs=1)
+    for layer, segments in zip(network.layers, (3, 1), strict=True):
+        best = 0
+        for segment in plan.orders[layer.name]:
+            least = min(segment_flips(layer.weights, segment, order) for order in permutations(range(layer.n)))
+            assert segment_flips(layer.weights, segment, segment.order) == least
+            best += least
+        assert plan.certificates[layer.name] == Certificate(segments, segments, best)
+
+
+@pytest.mark.parametrize(("below", "proven"), [(0, 1), (1, 0), (2, 0), (5, 0)])
+def test_an_order_is_proven_only_where_it_meets_its_bound(below: int, proven: int, monkeypatch):
+    network = network_of((3, 5, 2))
+    (best,) = plan_schedule(network, STREAMING, effort=Effort.quick(), seed=0, jobs=1).certificates.values()
+
+    def weaker(words, **_):
+        order = min(permutations(range(5)), key=lambda order: segment_flips(network.layers[0].weights, lanes, order))
+        return [PathResult(np.array(order), best.lower_bound, best.lower_bound - below, 0) for _ in words]
+
+    (lanes,) = STREAMING.flow.segments(network.layers[0], STREAMING)
+    monkeypatch.setattr("fewflips.scheduling.order_segments", weaker)
+    (found,) = plan_schedule(network, STREAMING, effort=Effort.quick(), seed=0, jobs=1).certificates.values()
+    assert found == Certificate(1, proven, best.lower_bound - below)
+
+
+def test_the_natural_order_stays_where_none_is_better():
+    network = network_of((3, 6, 2))
+    network.layers[0].weights[:] = np.array([[0, 1, 3, 7, 15, 31]]).T
+    plan = plan_schedule(network, STREAMING, effort=Effort.quick(), seed=0, jobs=1)
+    (segment,) = plan.orders["layer0"]
+    assert segment_flips(network.layers[0].weights, segment, segment.order) == 2 * 5
+    assert plan.certificates["layer0"] == Certificate(1, 1, 2 * 5)
