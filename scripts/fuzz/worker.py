@@ -96,12 +96,12 @@ class _Work:
             outcome = judge(lambda: self.target.run(self.folder))
             if outcome.verdict != "accepted":
                 self.pipe.send(("invalid", outcome.verdict, outcome.signature, outcome.detail))
-        self.said = os.fstat(self.log).st_size
         return memory.peak_bytes()
 
     def _one(self, index: int, most: int) -> tuple[Outcome, int]:
         files = input_of(self.target, self.piece, index)
         write_files(self.folder, files)
+        self.said = os.fstat(self.log).st_size
         memory.reset_peak()
         self.figures[INDEX] = index
         begin = time.monotonic_ns()
@@ -116,7 +116,6 @@ class _Work:
         said = os.fstat(self.log).st_size
         if said > self.said and not outcome.is_finding:
             outcome = Outcome("stderr", f"output of a library on {self.piece.kind.name}", self._last_words(self.said))
-        self.said = said
         self._note(index, outcome, taken, peak)
         return outcome, peak
 

@@ -6,11 +6,12 @@ import zlib
 from pathlib import Path
 
 from fewflips.cli import cli
+from fewflips.input_files import read_plain
 
 
 def fewflips(*words: str | Path) -> None:
-    """Run a command; errors are raised and not printed."""
-    cli.main([str(word) for word in words], prog_name="fewflips", standalone_mode=False)
+    """Run a command; errors are raised and not printed. No argument of a process can hold a null character."""
+    cli.main([str(word).replace("\0", "") for word in words], prog_name="fewflips", standalone_mode=False)
 
 
 def measure(model: Path, *words: str | Path) -> None:
@@ -20,4 +21,7 @@ def measure(model: Path, *words: str | Path) -> None:
 
 def one_of(count: int, path: Path) -> bool:
     """Whether this is one of so many contents, for what takes too long to be done with all."""
-    return path.is_file() and zlib.crc32(path.read_bytes()) % count == 0
+    try:
+        return zlib.crc32(read_plain(path)) % count == 0
+    except OSError:
+        return False

@@ -266,25 +266,27 @@ def _other_tensor(chance: random.Random, before: Tensor) -> Tensor:
     return found
 
 
+class _Stopped(Exception):
+    """Ends a run as Ctrl-C does."""
+
+
+def _stopped(config: TrainingConfig, output: Path, own: Dataset, stage: str, steps: int) -> bytes:
+    """The checkpoint that a run leaves where it is stopped after so many steps of a stage, or at its end."""
+
+    def stop(phase: str, done: int, total: int) -> None:
+        if phase == stage and done > steps:
+            raise _Stopped
+
+    with suppress(_Stopped):
+        train(config, output=output, dataset=own, progress=stop)
+    return (output / "checkpoint.pt").read_bytes()
+
+
 def checkpoint(folder: Path) -> MutatedFiles:
     """`train --resume` in the middle of the float stage, and at its end."""
     torch.set_num_threads(1)
     own, config = dataset(), small_config(folder / "run")
-    seeds = []
-
-    class Stopped(Exception):
-        pass
-
-    for steps in (1, 2):
-        output = folder / f"run{steps}"
-
-        def stop(phase: str, done: int, total: int, steps: int = steps) -> None:
-            if phase == "float stage" and done > steps:
-                raise Stopped
-
-        with suppress(Stopped):
-            train(config, output=output, dataset=own, progress=stop)
-        seeds.append((output / "checkpoint.pt").read_bytes())
+    seeds = [_stopped(config, folder / f"run{steps}", own, "float stage", steps) for steps in (1, 2)]
     changes = Checkpoints(seeds)
 
     def entry(inputs: Path) -> None:
@@ -298,19 +300,23 @@ def checkpoint(folder: Path) -> MutatedFiles:
 
 
 def quantized_checkpoint(folder: Path) -> MutatedFiles:
-    """`train --resume` of the quantized stage with a teacher, at its end; the model is exported and run."""
+    """`train --resume` of the quantized stage with a teacher and the HD term: its end, where the model is exported."""
     torch.set_num_threads(1)
     own = dataset()
     stage = {"epochs": 1, "batch": 4, "distillation": {"teacher": "quantized"}}
-    config = small_config(folder / "run", quantized_stage=stage)
-    train(config, dataset=own)
-    seed = (folder / "run" / "checkpoint.pt").read_bytes()
-    changes = Checkpoints([seed])
+    terms = {"accelerator": "edge4", "strength": 0.3}
+    config = small_config(folder / "run", quantized_stage=stage, hamming=terms)
+    seeds = [_stopped(config, folder / f"run{steps}", own, "quantized stage", steps) for steps in (1, 2)]
+    changes = Checkpoints(seeds)
 
     def entry(inputs: Path) -> None:
         train(config, output=inputs, resume=True, dataset=own)
 
-    return MutatedFiles([{"checkpoint.pt": seed}], lambda chance, name, content: changes.change(chance, content), entry)
+    return MutatedFiles(
+        [{"checkpoint.pt": seed} for seed in seeds],
+        lambda chance, name, content: changes.change(chance, content),
+        entry,
+    )
 
 
 def start(folder: Path) -> MutatedFiles:

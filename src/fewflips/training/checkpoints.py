@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fewflips.atomic import atomic_write
 from fewflips.errors import InputError
@@ -111,12 +111,24 @@ def load_run(path: Path) -> dict[str, Any]:
         As :func:`load_checkpoint`; and if another program wrote it.
     """
     content = load_checkpoint(path)
-    if content.get("format") != FORMAT or content.get("version") != VERSION:
+    if not holds(content, "format", FORMAT) or not holds(content, "version", VERSION):
         raise InputError(
             f"{path}: expected a checkpoint of fewflips, version {VERSION}, got "
             f"{str(content.get('format'))[:_LARGEST_MESSAGE]}, version {str(content.get('version'))[:20]}"
         )
     return content
+
+
+def holds(content: Mapping[str, Any], name: str, value: Any) -> bool:
+    """Whether a part of a checkpoint is this plain value; where a tensor lies instead, comparing would raise.
+
+    Examples
+    --------
+    >>> holds({"version": 1}, "version", 1), holds({"version": torch.ones(2)}, "version", 1)
+    (True, False)
+    """
+    found = content.get(name)
+    return type(found) is type(value) and bool(found == value)
 
 
 def check_same_run(path: Path, saved: Mapping[str, Any], config: Mapping[str, Any]) -> None:
@@ -162,6 +174,9 @@ def load_weights(path: Path, network: nn.Module, state: Any) -> None:
     """
     if not isinstance(state, dict):
         raise InputError(f"{path}: expected the weights of a network, got {type(state).__name__}")
+    odd = [name for name in state if not isinstance(name, str)]
+    if odd:
+        raise InputError(f"{path}: expected names of tensors, got one of type {type(odd[0]).__name__}: it is damaged")
     expected = network.state_dict()
     for name in (*expected, *state):
         got, wanted = _described(state.get(name)), _described(expected.get(name))
@@ -170,10 +185,27 @@ def load_weights(path: Path, network: nn.Module, state: Any) -> None:
                 f"{path}: expected a checkpoint of this network, with {name} {wanted}, got {got}: "
                 "it is of another architecture or width"
             )
+        model = expected.get(name)
+        if isinstance(model, Tensor) and name in state and not is_like(state[name], model):
+            raise InputError(
+                f"{path}: expected a checkpoint of this network, with {name} of type {_type_of(model)}, got "
+                f"{_type_of(state[name])}: it is damaged"
+            )
     try:
         network.load_state_dict(state)
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         raise InputError(f"{path}: expected a checkpoint of this network: {' '.join(str(error).split())}") from error
+
+
+def is_like(value: Any, expected: Tensor) -> bool:
+    """Whether a value is a plain tensor in memory, of this shape and type."""
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and value.dtype == expected.dtype
+        and value.shape == expected.shape
+    )
 
 
 def _leaves(content: Any, prefix: str = "") -> dict[str, Any]:
@@ -186,6 +218,13 @@ def _leaves(content: Any, prefix: str = "") -> dict[str, Any]:
         ordered = key == "weight_bits" and isinstance(value, Mapping)
         leaves |= {name: list(value.items())} if ordered else _leaves(value, name)
     return leaves
+
+
+def _type_of(value: Any) -> str:
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    layout = "" if value.layout == torch.strided and value.device.type != "meta" else " without plain values"
+    return f"{str(value.dtype).removeprefix('torch.')}{layout}"
 
 
 def _described(value: Any) -> str:

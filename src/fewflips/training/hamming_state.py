@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fewflips.errors import InputError
+from fewflips.training.checkpoints import is_like
 from fewflips.training.streaming import WeightStream
 
 _NUMBERS = ("step", "progress")
@@ -49,6 +50,16 @@ def check_hamming_state(state: Any, streams: Sequence[WeightStream]) -> None:
     for stream, codes in zip(streams, assigned, strict=False):
         if not _are_codes(codes, stream):
             raise _differs(f"other codes of layer {stream.view.name} {stream.view.shape}")
+    _check_sensitivity(state["sensitivity"], streams)
+
+
+def _check_sensitivity(state: Mapping[str, Any], streams: Sequence[WeightStream]) -> None:
+    seen, calls = state.get("squares"), state.get("calls")
+    if not isinstance(seen, list) or not isinstance(calls, list) or not len(seen) == len(calls) == len(streams):
+        raise _differs("one with gradients of other layers")
+    for stream, gradients, count in zip(streams, seen, calls, strict=True):
+        if type(count) is not int or not (gradients is None or _are_squares(gradients, stream)):
+            raise _differs(f"other gradients of layer {stream.view.name} {stream.view.shape}")
 
 
 def _is_finite(number: Any) -> bool:
@@ -66,6 +77,11 @@ def _are_codes(codes: Any, stream: WeightStream) -> bool:
     if not isinstance(codes, Tensor) or codes.dtype != torch.int16 or tuple(codes.shape) != tuple(view.shape):
         return False
     return int(codes.min()) >= view.low and int(codes.max()) <= view.high
+
+
+def _are_squares(gradients: Any, stream: WeightStream) -> bool:
+    model = torch.zeros(stream.view.shape[0])
+    return is_like(gradients, model) and bool(torch.isfinite(gradients).all() and (gradients >= 0).all())
 
 
 def _differs(got: str) -> InputError:

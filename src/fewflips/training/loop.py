@@ -20,6 +20,7 @@ from fewflips.training.datasets import Dataset
 from fewflips.training.environment import Environment
 from fewflips.training.evaluation import accuracy_percent
 from fewflips.training.learning_rate import Schedule
+from fewflips.training.loop_state import SavedTally, check_random, optimizer_state
 from fewflips.training.losses import DivergenceError, Objective, total
 from fewflips.training.metrics import Metrics
 from fewflips.training.quantize import freeze_ranges
@@ -168,17 +169,19 @@ class StageLoop:
 
         Weights, the teacher's and the HD term's state are put in place by whoever builds those.
         """
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(optimizer_state(self.optimizer, state["optimizer"]))
         if self.scaler is not None:
             self.scaler.load_state_dict(state["scaler"])
         self.epoch, self.step = state["epoch"], state["step"]
         epochs = self.stage.schedule.epochs
         if not (self.epoch < epochs and self.step < self._steps) and (self.epoch, self.step) != (epochs, 0):
             raise ValueError(f"epoch {self.epoch}, step {self.step} of {epochs} epochs of {self._steps} steps")
-        self._tally, self._drawn = _Tally(**state["tally"]), dict(state["random"])
-        for name in ("data", "torch"):
-            torch.Generator().set_state(self._drawn[name])  # raises here, where it is said which file is damaged
+        self._tally, self._drawn = (
+            _Tally(**SavedTally.model_validate(state["tally"]).model_dump()),
+            dict(state["random"]),
+        )
         self._drawn.setdefault("cuda", [])
+        check_random(self._drawn)
 
     def _train_epoch(self) -> None:
         batches = self._begin_epoch()

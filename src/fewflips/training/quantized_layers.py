@@ -203,6 +203,9 @@ class ActivationQuantizer(nn.Module):
 
     def set_extra_state(self, state: Tensor) -> None:
         """Take over what :meth:`get_extra_state` gave."""
+        known = isinstance(state, Tensor) and state.dtype == torch.float64 and state.shape == (3,)
+        if not known or not bool(torch.isfinite(state).all()) or bool((state < 0).any()):
+            raise ValueError("activation range: expected steps, whether it is frozen, and headroom, got something else")
         self._steps, self.frozen, self.headroom = int(state[0]), bool(state[1]), float(state[2])
         self._grid = None
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from fewflips.accelerator import load_accelerator
 from fewflips.accelerator.machine import describe_validation_error
 from fewflips.errors import InputError
-from fewflips.training.checkpoints import check_same_run, load_checkpoint, load_run
+from fewflips.training.checkpoints import check_same_run, holds, load_checkpoint, load_run
 from fewflips.training.config import TrainingConfig
 from fewflips.training.datasets import Dataset
 from fewflips.training.result import RESULT, Percent, TrainingResult, read_result
@@ -39,7 +39,10 @@ _Epochs = Annotated[int, Field(ge=0, le=10**6, strict=True)]
 
 
 class _Epoch(BaseModel):
-    """Of an epoch's figures, what the end of a run needs."""
+    """An epoch's figures: what the end of a run needs of them, and others, which are written as JSON."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+    __pydantic_extra__: dict[str, JsonValue]
 
     stage: str
     epoch: int
@@ -98,10 +101,14 @@ def saved_run(folder: Path, *, resume: bool) -> dict[str, Any] | None:
     if missing or not isinstance(saved["config"], dict):
         raise InputError(f"{path}: expected a checkpoint of a run, got one without {', '.join(missing) or 'config'}")
     try:
-        _Position.model_validate({name: saved[name] for name in _Position.model_fields})
+        position = _Position.model_validate({name: saved[name] for name in _Position.model_fields})
     except ValidationError as error:
         raise InputError(f"{path}: expected a checkpoint of a run: {describe_validation_error(error)}") from error
-    return saved
+    known = position.model_dump(exclude_unset=True)  # plain values, where tensors passed for numbers
+    known["epochs"] = [
+        {name: epoch[name] for name in before} for epoch, before in zip(known["epochs"], saved["epochs"], strict=True)
+    ]
+    return saved | known
 
 
 def inputs_of(config: TrainingConfig, dataset: Dataset) -> dict[str, Any]:
@@ -144,9 +151,9 @@ def check_same_inputs(path: Path, saved: Any, present: dict[str, Any]) -> None:
         If they differ.
     """
     advice = "resume with what it was made with, or choose another output"
-    if not isinstance(saved, dict) or saved.get("dataset") != present["dataset"]:
+    if not isinstance(saved, dict) or not holds(saved, "dataset", present["dataset"]):
         raise InputError(f"{path}: expected a checkpoint of a run with these images, got one with others: {advice}")
-    if saved.get("accelerator") != present["accelerator"]:
+    if not holds(saved, "accelerator", present["accelerator"]):
         raise InputError(f"{path}: expected a checkpoint of a run on this accelerator, got one on another: {advice}")
 
 
@@ -233,7 +240,7 @@ def float_weights(path: Path) -> Any:
         content = load_checkpoint(file)
     except InputError as error:
         raise InputError(f"initial.checkpoint: {error}") from error
-    if content.get("stage") != "float" or not (content.get("finished") or "model" in content):
+    if not holds(content, "stage", "float") or not (holds(content, "finished", True) or "model" in content):
         raise InputError(
             f"initial.checkpoint: {file}: expected the {FLOAT_CHECKPOINT} of a run, written at the end of its float "
             "stage, got another checkpoint"

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
+from fewflips.accelerator.machine import describe_validation_error
 from fewflips.atomic import atomic_write
 from fewflips.errors import InputError, OutputError, RuntimeFailure
 from fewflips.progress import Progress
@@ -298,7 +300,8 @@ class _Run:
         try:
             yield
         except (LookupError, TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError) as error:
-            detail = " ".join(str(error).split())
+            known = describe_validation_error(error) if isinstance(error, ValidationError) else str(error)
+            detail = " ".join(known.split())
             raise InputError(f"{self.folder / CHECKPOINT}: cannot be resumed: {detail}") from error
 
     def _run_stage(self, loop: StageLoop) -> None:
