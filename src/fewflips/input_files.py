@@ -36,11 +36,15 @@ def open_plain(path: str | Path) -> BinaryIO:
     try:
         file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | _DO_NOT_WAIT))  # noqa: SIM115  # returned
     except ValueError as error:  # a name with a null character
-        raise OSError(errno.EINVAL, f"no file can have this name ({error})", str(path)) from error
+        raise _no_name(path, error) from error
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         return file
     file.close()
     raise OSError(errno.EINVAL, "expected a plain file, got a FIFO, a socket or a device", str(path))
+
+
+def _no_name(path: str | Path, error: ValueError) -> OSError:
+    return OSError(errno.EINVAL, f"no file can have this name ({error})", str(path))
 
 
 def most_unpacked(packed: int, most: int) -> int:
@@ -64,6 +68,30 @@ def most_unpacked(packed: int, most: int) -> int:
     1024
     """
     return min(most, 64 * packed + (1 << 20))
+
+
+def size_of(path: str | Path) -> int:
+    """Bytes of a file, as the file system has it.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    int
+        0 or more.
+
+    Raises
+    ------
+    OSError
+        If it does not exist, or no file can have such a name.
+    """
+    try:
+        return os.stat(path).st_size
+    except ValueError as error:
+        raise _no_name(path, error) from error
 
 
 def read_plain(path: str | Path) -> bytes:

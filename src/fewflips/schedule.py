@@ -15,7 +15,7 @@ from fewflips.accelerator import Accelerator, Segment
 from fewflips.accelerator.machine import describe_validation_error
 from fewflips.compiled import compiled
 from fewflips.errors import InputError, VerificationError
-from fewflips.input_files import read_plain
+from fewflips.input_files import read_plain, size_of
 from fewflips.network.graph import Network
 from fewflips.network.layer import Layer
 
@@ -121,7 +121,7 @@ def read_schedule(path: Path) -> Schedule:
         If the file cannot be read or is not a schedule.
     """
     try:
-        if path.stat().st_size > _LARGEST_FILE_BYTES:
+        if size_of(path) > _LARGEST_FILE_BYTES:
             raise InputError(f"{path}: expected a schedule of at most {_LARGEST_FILE_BYTES} bytes")
         content = json.loads(read_plain(path))
         return Schedule.model_validate(content)

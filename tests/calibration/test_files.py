@@ -66,6 +66,8 @@ def damaged(**changes: object) -> bytes:
         (damaged(means__dense_rates=[0.5, 0.5]), "means: expected rates of 8 bits"),
         (damaged(means__held_ones=[0.5, 0.5, 0.0]), "held_ones: expected 9 shares"),
         (damaged(registers__weights_fj=float("nan")), "registers.weights_fj"),
+        (damaged(registers__weights_fj=1e300), "registers.weights_fj: Input should be less than or equal to"),
+        (damaged(inertial__factors=[1.0, 1e300]), "factors.1: Input should be less than or equal to"),
         (damaged(settings__seed=-1), "settings.seed"),
     ],
 )

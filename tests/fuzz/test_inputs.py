@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,15 @@ from scripts.fuzz.kinds import KINDS, counts
 from scripts.fuzz.outcome import judge
 from scripts.fuzz.reproduce import smaller
 from scripts.fuzz.worker import Piece, input_of, write_files
+
+from fewflips.cache import cache_folder
+from tests.test_input_files import within_seconds
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Targets choose their own cache; it is the tests' again afterwards."""
+    monkeypatch.setenv("FEWFLIPS_CACHE", os.environ.get("FEWFLIPS_CACHE", str(cache_folder())))
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -28,6 +38,22 @@ def test_valid_inputs_are_accepted_and_mutated_ones_follow_from_their_number(tmp
     assert len({repr(files) for files in inputs}) > 30
     changed = [files for files in inputs if files not in target.valid()]
     assert len(changed) > 30
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_mutated_inputs_are_accepted_or_refused(tmp_path: Path, name: str) -> None:
+    """A short run in this process: no traceback, nothing on stderr, one line for what is refused."""
+    (tmp_path / "prepared").mkdir()
+    target = KINDS[name].prepare(tmp_path / "prepared")
+    piece, count = Piece(KINDS[name], 2, 0, 0), 100 if KINDS[name].share >= 0.1 else 5
+    verdicts: dict[str, int] = {}
+    for index in range(count):
+        write_files(tmp_path / "input", input_of(target, piece, index))
+        with within_seconds(60):
+            outcome = judge(lambda: target.run(tmp_path / "input"))
+        assert not outcome.is_finding, f"--seed 2 --reproduce {name}:{index}: {outcome}"
+        verdicts[outcome.verdict] = verdicts.get(outcome.verdict, 0) + 1
+    assert verdicts["refused"] > 0
 
 
 def test_all_inputs_are_shared_among_the_kinds() -> None:

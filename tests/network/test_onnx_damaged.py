@@ -88,7 +88,7 @@ def test_what_is_no_onnx_file(data: bytes, tmp_path: Path) -> None:
 def test_missing_files_and_folders(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="cannot be read: No such file or directory; give the path of an"):
         adapter.read(tmp_path / "missing.onnx")
-    with pytest.raises(ModelError, match="expected a file; give the path of an"):
+    with pytest.raises(ModelError, match="cannot be read: Is a directory; give the path of an"):
         adapter.read(tmp_path)
 
 

@@ -284,3 +284,18 @@ def test_missing_file(tmp_path: Path) -> None:
         tflite.read(tmp_path / "none.tflite")
     with pytest.raises(ModelError, match="cannot be read: Is a directory"):
         tflite.read(tmp_path)
+
+
+@pytest.mark.parametrize("scale", [[], [0.01]])
+@pytest.mark.parametrize("tensor_index", [0, 1])
+@pytest.mark.parametrize("zero_point", [2**31, -(2**40), 300])
+def test_zero_points_beyond_their_type(tmp_path: Path, tensor_index: int, scale: list[float], zero_point: int) -> None:
+    """Without a scale, too, where there is none to go with them."""
+    change = quantization(tensor_index, scale=scale, zeroPoint=[zero_point])
+    with pytest.raises(ModelError, match=rf"expected zero points from -128 to 127, got {zero_point} to {zero_point}"):
+        read_bytes(tmp_path, changed(change))
+
+
+def test_zero_points_of_no_scales(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="tensor 'y/weights': expected a scale for each zero point, got 0 for 3"):
+        read_bytes(tmp_path, changed(quantization(1, scale=[], zeroPoint=[0, 0, 0])))

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from fewflips.accelerator.dataflows import DATAFLOWS, Dataflow
 from fewflips.errors import AcceleratorError
 from fewflips.formats import NumberFormat
+from fewflips.input_files import size_of
 from fewflips.settings_text import LARGEST_BYTES, parse_settings
 
 
@@ -164,7 +165,7 @@ def builtin_accelerators() -> dict[str, Accelerator]:
 
 def _read(path: Path) -> str:
     try:
-        if path.stat().st_size > LARGEST_BYTES:
+        if size_of(path) > LARGEST_BYTES:
             raise AcceleratorError(f"{path}: expected a YAML file of at most {LARGEST_BYTES} bytes")
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

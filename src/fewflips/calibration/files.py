@@ -14,7 +14,7 @@ from fewflips.atomic import atomic_write
 from fewflips.calibration.model import Calibration
 from fewflips.datapath.design import Datapath, Word, WordFormat
 from fewflips.errors import InputError
-from fewflips.input_files import read_plain
+from fewflips.input_files import read_plain, size_of
 from fewflips.report.energy_model import DatapathRecord, WordRecord
 
 _LARGEST_FILE_BYTES = 1 << 26
@@ -41,7 +41,7 @@ def read_calibration(path: Path) -> Calibration:
         If the file cannot be read, or is no calibration.
     """
     try:
-        if path.stat().st_size > _LARGEST_FILE_BYTES:
+        if size_of(path) > _LARGEST_FILE_BYTES:
             raise InputError(f"{path}: expected a calibration of at most {_LARGEST_FILE_BYTES} bytes; {_REMEDY}")
         return _parse(read_plain(path), str(path))
     except OSError as error:

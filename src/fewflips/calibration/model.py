@@ -12,9 +12,12 @@ from fewflips.report.energy_model import CellsRecord, DatapathRecord
 from fewflips.report.record import Count, ModelFile, Record
 
 Rates = Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], Field(min_length=2, max_length=16)]
-Energies = tuple[tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...], ...]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_LARGEST = 1e15
+"""No energy in fJ and no factor comes near it, and products of a few stay finite."""
+
+Positive = Annotated[float, Field(gt=0, le=_LARGEST, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, le=_LARGEST, allow_inf_nan=False)]
+Energies = tuple[tuple[NotNegative, ...], ...]
 
 
 class Axis(Record):

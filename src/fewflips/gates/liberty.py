@@ -15,7 +15,7 @@ from fewflips.gates.cell_table import library_from_json, library_to_json
 from fewflips.gates.cells import CellLibrary
 from fewflips.gates.cells_from_liberty import library_from_groups
 from fewflips.gates.liberty_syntax import parse_groups
-from fewflips.input_files import most_unpacked, read_plain
+from fewflips.input_files import most_unpacked, read_plain, size_of
 
 LARGEST_BYTES = 512 << 20
 """Largest Liberty text, unpacked. The largest open libraries with lookup tables have a tenth of it."""
@@ -87,7 +87,7 @@ def header_notice(text: str) -> str:
 
 def _read(path: Path) -> bytes:
     try:
-        size = path.stat().st_size
+        size = size_of(path)
         if not path.is_file():
             raise CellLibraryError(f"cannot read {path}: expected a Liberty file, got a folder or device; give a .lib")
         if size > LARGEST_BYTES:

@@ -18,7 +18,7 @@ from fewflips.gates.cells import CellLibrary
 from fewflips.gates.netlist import ONE_NET, ZERO_NET, Instance, Netlist
 from fewflips.gates.netlist_checks import check_left_out, check_netlist
 from fewflips.gates.yosys import Yosys, find_yosys
-from fewflips.input_files import most_unpacked, read_plain
+from fewflips.input_files import most_unpacked, read_plain, size_of
 
 MOST_BYTES = 1 << 30
 """Largest netlist file that is read."""
@@ -314,7 +314,7 @@ def _supply_value(name: str) -> str | None:
 
 def _file_content(path: Path) -> bytes:
     try:
-        if path.stat().st_size > MOST_BYTES:
+        if size_of(path) > MOST_BYTES:
             raise NetlistError(f"{path}: expected a netlist of at most {MOST_BYTES >> 20} MiB, got a larger file")
         content = read_plain(path)
         if content[:2] == b"\x1f\x8b":

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from fewflips.errors import ParasiticsError
-from fewflips.input_files import most_unpacked, open_plain
+from fewflips.input_files import most_unpacked, open_plain, size_of
 
 MOST_BYTES = 4 << 30
 """Most text of a SPEF file that is read."""
@@ -78,7 +78,7 @@ def read_spef(path: str | Path) -> Spef:
             zipped = plain.read(2) == b"\x1f\x8b"
             plain.seek(0)
             text = gzip.GzipFile(fileobj=plain) if zipped else plain
-            most = most_unpacked(path.stat().st_size, MOST_BYTES) if zipped else MOST_BYTES
+            most = most_unpacked(size_of(path), MOST_BYTES) if zipped else MOST_BYTES
             return _Reading(path).read(_statements(text, path, most))
     except (OSError, EOFError, zlib.error) as error:
         if isinstance(error, OSError) and error.strerror:

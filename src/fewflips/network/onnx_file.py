@@ -18,7 +18,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 
 from fewflips.errors import ModelError
 from fewflips.formats import INT4, INT8, UINT4, UINT8, StorageType
-from fewflips.input_files import open_plain, read_plain
+from fewflips.input_files import open_plain, read_plain, size_of
 
 MAX_FILE_BYTES = 2**31 - 1
 """What protobuf can hold."""
@@ -558,11 +558,9 @@ def item_type(element_type: int) -> tuple[np.dtype[np.generic], int | None]:
 
 def _bytes_of(path: Path) -> bytes:
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise ModelError(f"{path}: expected a file; give the path of an .onnx file")
-        if status.st_size > MAX_FILE_BYTES:
-            raise ModelError(f"{path}: expected an ONNX file below 2 GiB, got {status.st_size} bytes")
+        size = size_of(path)
+        if size > MAX_FILE_BYTES:
+            raise ModelError(f"{path}: expected an ONNX file below 2 GiB, got {size} bytes")
         return read_plain(path)
     except (OSError, ValueError) as error:
         if isinstance(error, ModelError):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fewflips.atomic import atomic_write
 from fewflips.errors import FloatModelError, InputError, ModelError
-from fewflips.input_files import read_plain
+from fewflips.input_files import read_plain, size_of
 from fewflips.network.graph import Network
 from fewflips.network.tflite_constants import constant_names, moved
 from fewflips.network.tflite_file import FileTensor, TFLiteFile, decode
@@ -115,7 +115,7 @@ def tensor_indices(path: Path) -> dict[str, int]:
 
 def _bytes_of(path: Path) -> bytes:
     try:
-        size = path.stat().st_size
+        size = size_of(path)
         if size > MAX_FILE_BYTES:
             raise ModelError(f"{path}: expected a TFLite file of at most 2 GiB, got {size} bytes")
         return read_plain(path)

@@ -480,9 +480,16 @@ class _Decoder:
 
     def _check_quantization(self, tensor: FileTensor) -> None:
         parameters, name = tensor.quantization, tensor.name
-        if parameters.has_details or parameters.scale.size == 0:
-            return
         scales, zeros = parameters.scale.size, parameters.zero_point.size
+        integer = tensor.dtype in BITS and "INT" in tensor.dtype
+        if integer and zeros:
+            self._check_zero_points(tensor)
+        if parameters.has_details:
+            return
+        if scales == 0:
+            if zeros > 1:
+                raise self._damaged(f"tensor '{name}': expected a scale for each zero point, got 0 for {zeros}")
+            return
         if scales > 1:
             if not 0 <= parameters.axis < len(tensor.shape):
                 raise self._damaged(
@@ -495,7 +502,6 @@ class _Decoder:
                 )
         if zeros not in (0, 1, scales):
             raise self._damaged(f"tensor '{name}': expected 1 or {scales} zero points, got {zeros}")
-        integer = tensor.dtype in BITS and "INT" in tensor.dtype
         may_be_zero = tensor.is_constant or not integer
         lowest = parameters.scale.min()
         if not np.isfinite(parameters.scale).all() or lowest < 0 or (lowest == 0 and not may_be_zero):
@@ -503,8 +509,6 @@ class _Decoder:
                 f"tensor '{name}': expected finite, positive scales, got {parameters.scale.min()} to "
                 f"{parameters.scale.max()}"
             )
-        if integer and zeros:
-            self._check_zero_points(tensor)
 
     def _check_zero_points(self, tensor: FileTensor) -> None:
         bits = BITS[tensor.dtype]

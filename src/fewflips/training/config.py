@@ -21,6 +21,7 @@ from pydantic import (
 
 from fewflips.accelerator.machine import describe_validation_error
 from fewflips.errors import InputError
+from fewflips.input_files import size_of
 from fewflips.settings_text import LARGEST_BYTES, parse_settings
 from fewflips.training.hamming_options import HammingOptions
 
@@ -340,7 +341,7 @@ def _read(path: Path) -> str:
     if not os.path.isfile(path):  # False for names that no file can have
         raise InputError(f"{path}: expected a YAML or TOML file with the training's configuration, found none")
     try:
-        if path.stat().st_size > LARGEST_BYTES:
+        if size_of(path) > LARGEST_BYTES:
             raise InputError(f"{path}: expected a configuration of at most {LARGEST_BYTES} bytes")
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fewflips.errors import InputError
-from fewflips.input_files import read_plain
+from fewflips.input_files import read_plain, size_of
 
 MAX_BYTES = 8 * 2**30
 """Datasets that would take more memory than this, in bytes, are refused."""
@@ -170,7 +170,7 @@ def read_bytes(path: Path, advice: str, largest: int = MAX_BYTES) -> bytes:
         If it cannot be read, or is too large.
     """
     try:
-        size = path.stat().st_size
+        size = size_of(path)
         if size > largest:
             raise InputError(f"{path}: expected a file of at most {largest} bytes, got {size}: {advice}")
         return read_plain(path)
