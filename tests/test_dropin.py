@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import permutations
+from tracemalloc import get_traced_memory, start, stop
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from fewflips.dropin import (
     channel_uses,
     drop_in_certificates,
     plan_channels,
+    weighted_words,
 )
 from fewflips.network.channels import tie_channels
 from fewflips.network.graph import ConstantAxis, Network, Operation
@@ -139,3 +141,55 @@ def test_uses_are_those_of_free_groups():
     ((_, uses),) = channel_uses(network, STREAMING, tie_channels(network)).items()
     assert [use.repeats for use in uses] == [5, 1]
     assert [use.words.view(np.int8).tolist() for use in uses] == [first.tolist(), second.tolist()]
+
+
+def test_words_of_a_wide_group_have_the_distances_of_its_matrix():
+    generator = np.random.default_rng(0)
+    uses = [
+        ChannelUse(6, generator.integers(0, 256, size=(9, 3), dtype=np.uint8)),
+        ChannelUse(4, generator.integers(0, 512, size=(9, 2), dtype=np.uint16)),
+    ]
+    words = weighted_words(uses)
+    expected = np.bitwise_count(words[:, np.newaxis] ^ words[np.newaxis]).sum(axis=2)
+    assert channel_distances(uses).tolist() == expected.tolist()
+    assert words.shape == (9, 3 * 3 + 2 * 2 * 2)
+
+
+def test_words_of_a_wide_group_are_bounded(monkeypatch):
+    monkeypatch.setattr("fewflips.dropin.MOST_WORD_BYTES", 9 * 60)
+    uses = [ChannelUse(count, np.full((9, 4), count, dtype=np.uint8)) for count in (30, 7, 1)]
+    # 38 words of 4 bytes a channel: three times as many as fit
+    assert weighted_words(uses)[0].tolist() == [30] * 4 * 10 + [7] * 4 * 2 + [1] * 4
+
+
+def test_a_group_too_wide_for_a_matrix_is_ordered_as_well(monkeypatch):
+    first, second = random_weights(6, 3, 1), random_weights(6, 4, 2)
+    network = residual(first, second, rows=(20, 4))
+    best = min(5 * path_flips(first, order) + path_flips(second, order) for order in permutations(range(6)))
+
+    def refuse(_):
+        raise MemoryError
+
+    monkeypatch.setattr("fewflips.dropin.channel_distances", refuse)
+    with pytest.raises(MemoryError):
+        plan_of(network, STREAMING)
+    monkeypatch.setattr("fewflips.dropin.MOST_ENTRIES", 35)
+    steps = []
+    plan = plan_channels(
+        network, STREAMING, effort=Effort.default(), seed=0, jobs=1, progress=lambda *step: steps.append(step)
+    )
+    (certificate,) = plan.certificates.values()
+    assert certificate.flips == certificate.lower_bound == best
+    assert steps == [("ordering channels", 1, 1)]
+
+
+@pytest.mark.parametrize(("repeats", "bytes_an_entry"), [(3, 8), (1 << 40, 16)])
+def test_distances_take_no_more_than_two_matrices(repeats: int, bytes_an_entry: int):
+    channels = 1000
+    uses = [ChannelUse(count, random_weights(channels, 8, count).view(np.uint8)) for count in (repeats, 1)]
+    channel_distances(uses)  # compiles the kernel
+    start()
+    channel_distances(uses)
+    _, peak = get_traced_memory()
+    stop()
+    assert peak < (bytes_an_entry + 0.5) * channels**2

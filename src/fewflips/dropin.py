@@ -22,6 +22,8 @@ from fewflips.streams import count_flips, weight_codes
 
 MOST_ENTRIES = 1 << 27
 """Entries of distance matrices that are held at the same time: 512 MiB."""
+MOST_WORD_BYTES = 1 << 30
+"""Words of a group whose distances would be more, each layer's as often as they stream."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +102,11 @@ def plan_channels(
     uses = channel_uses(network, array, groups)
     finished = counter(progress, "ordering channels", len(uses))
     certificates: dict[int, PathResult] = {}
-    for batch in _batches(list(uses), groups):
+    wide = [group for group in uses if groups.sizes[group] ** 2 > MOST_ENTRIES]
+    for group in wide:
+        words = [weighted_words(uses[group])]
+        (certificates[group],) = order_segments(words, effort=effort, seed=seed, jobs=1, progress=finished)
+    for batch in _batches([group for group in uses if group not in wide], groups):
         distances = [channel_distances(uses[group]) for group in batch]
         results = order_distances(distances, effort=effort, seed=seed, jobs=jobs, progress=finished)
         certificates.update(zip(batch, results, strict=True))
@@ -154,11 +160,42 @@ def channel_distances(uses: list[ChannelUse]) -> NDArray[np.int32]:
     """
     unit = gcd(*(use.repeats for use in uses))
     channels = len(uses[0].words)
-    distances = np.zeros((channels, channels), dtype=np.int64)
+    longest = sum(use.repeats // unit * use.words[0].nbytes * 8 for use in uses)
+    distances = np.zeros((channels, channels), dtype=np.int64 if longest >> 31 else np.int32)
     for use in uses:
-        distances += np.int64(use.repeats // unit) * pairwise_distances(use.words)
-    shift = max(0, int(distances.max(initial=0)).bit_length() - 31)
-    return (distances >> shift).astype(np.int32)
+        _add_distances(distances, use.words, use.repeats // unit)
+    distances >>= max(0, int(distances.max(initial=0)).bit_length() - 31)
+    return distances.astype(np.int32, copy=False)
+
+
+def _add_distances(distances: NDArray[np.integer], words: NDArray[np.unsignedinteger], times: int) -> None:
+    """Add a multiple of the words' distances, row by row: one more matrix is held, not two."""
+    factor = distances.dtype.type(times)
+    for row, flips in zip(distances, pairwise_distances(words), strict=True):
+        row += factor * flips
+
+
+def weighted_words(uses: list[ChannelUse]) -> NDArray[np.uint8]:
+    """Words whose Hamming distances are those of :func:`channel_distances`, for groups too wide for a matrix.
+
+    Parameters
+    ----------
+    uses : list of ChannelUse
+        Where the channels stream.
+
+    Returns
+    -------
+    ndarray of uint8, shape (C, bytes)
+        The words of all layers side by side, each as often as its layer repeats, divided by the greatest common
+        divisor. Where that would take more than MOST_WORD_BYTES, the repeats are divided further and rounded, down
+        to once each.
+    """
+    unit = gcd(*(use.repeats for use in uses))
+    size = sum(use.repeats // unit * use.words.nbytes for use in uses)
+    divisor = unit * max(1, -(-size // MOST_WORD_BYTES))
+    parts = [np.ascontiguousarray(use.words).view(np.uint8) for use in uses]
+    times = [max(1, round(use.repeats / divisor)) for use in uses]
+    return np.concatenate([part for part, count in zip(parts, times, strict=True) for _ in range(count)], axis=1)
 
 
 def streaming_axes(network: Network, array: Accelerator, groups: ChannelGroups) -> list[tuple[Layer, TiedAxis]]:

@@ -46,6 +46,16 @@ def test_close_to_what_cutting_a_path_reaches(chains: int) -> None:
     assert bound >= path.lower_bound - (chains - 1) * table.max()
 
 
+@settings(max_examples=40)
+@given(reference.words(least=2, most=6), st.integers(1, 6))
+def test_bound_of_too_many_rows_counts_different_ones(words: np.ndarray, chains: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fewflips.ordering.metric.MOST_COMPARED", 1)
+        bound = path_cover_bound(words, chains, 4)
+    assert bound == max(0, len(np.unique(words, axis=0)) - chains)
+    assert bound <= (best_cover(reference.hamming(words), chains) if chains < len(words) else 0)
+
+
 def test_no_chains() -> None:
     with pytest.raises(InputError, match="chains: expected at least 1, got 0"):
         path_cover_bound(np.zeros((3, 1), np.uint8), 0, 0)

@@ -16,7 +16,7 @@ from fewflips.ordering import (
     shortest_path,
     shortest_word_path,
 )
-from fewflips.ordering.metric import source_of_words
+from fewflips.ordering.metric import rows_within_reach, source_of_words
 from tests.ordering import reference
 
 EFFORTS = [Effort.quick(), Effort.default(), Effort.prove()]
@@ -190,3 +190,37 @@ def test_unusable_effort() -> None:
         Effort(0, 1, 0, 0, 5, 0, 0)
     with pytest.raises(FewflipsError, match="branch_nodes of at least 0, got -1"):
         Effort(1, 1, 0, 0, 5, 0, -1)
+
+
+def test_rows_are_compared_all_with_all_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert rows_within_reach(np.zeros((32_000, 16), np.uint8)) == 32_000
+    monkeypatch.setattr("fewflips.ordering.metric.MOST_COMPARED", 3 * 12 * 12)
+    assert rows_within_reach(np.zeros((12, 9), np.uint16)) == 12  # three 64-bit words a row
+    assert rows_within_reach(np.zeros((13, 9), np.uint16)) == 11
+    assert rows_within_reach(np.zeros((13, 9), np.uint8)) == 13
+    assert rows_within_reach(np.zeros((500, 9), np.uint8)) == 1
+    assert rows_within_reach(np.zeros((3, 0), np.uint8)) == 3
+
+
+@pytest.mark.parametrize("most", [1, 40, 60, 110, 143])
+@settings(max_examples=20)
+@given(words=reference.words(least=12, most=12))
+def test_too_many_rows_are_ordered_in_blocks(most: int, words: np.ndarray) -> None:
+    distinct = np.unique(words, axis=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fewflips.ordering.metric.MOST_COMPARED", most)
+        result = shortest_word_path(words)
+        again = shortest_word_path(words)
+        reach = rows_within_reach(distinct)
+    table = reference.hamming(words)
+    assert sorted(result.order) == list(range(12))
+    assert result.flips == reference.length(table, result.order)
+    assert result.natural_flips == reference.length(table, natural(12))
+    assert result.lower_bound <= reference.held_karp(table) <= result.flips
+    assert result.order.tolist() == again.order.tolist()
+    if reach < len(distinct):
+        assert result.lower_bound == len(distinct) - 1
+        blocks = [reference.hamming(distinct[start : start + reach]) for start in range(0, len(distinct), reach)]
+        within = sum(reference.held_karp(block) for block in blocks)
+        seams = len(blocks) - 1
+        assert result.flips <= within + 16 * seams

@@ -11,7 +11,7 @@ from fewflips.compiled import compiled
 from fewflips.errors import InputError
 from fewflips.ordering.bound import ascend, flips_of, nearest_neighbours, spanning_tree, sparse_graph
 from fewflips.ordering.effort import Effort
-from fewflips.ordering.metric import check_words, source_of_words
+from fewflips.ordering.metric import check_words, rows_within_reach, source_of_words
 
 
 @compiled
@@ -66,6 +66,8 @@ def path_cover_bound(
         raise InputError(f"chains: expected at least 1, got {chains}")
     if chains >= len(words):
         return 0
+    if rows_within_reach(words) < len(words):  # too many to be compared: different rows are one flip apart
+        return max(0, len(np.unique(words, axis=0)) - chains)
     effort = effort or Effort.default()
     source = source_of_words(words)
     potentials = np.zeros(len(words), np.int64)

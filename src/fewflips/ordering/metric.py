@@ -27,6 +27,7 @@ UNIT = 1 << FRACTION_BITS  # one flip, in the units of costs and potentials
 INFINITE = 1 << 60  # above every cost; sums of two stay within int64
 
 MATRIX_ROWS = 8192  # the largest N whose Hamming distances are tabulated (128 MiB of uint16)
+MOST_COMPARED = 1 << 37  # pairs of 64-bit words that one pass over all pairs of rows may compare: some minutes in all
 LARGEST_PATH = 1 << 36  # flips, N x largest distance: every sum of costs, potentials and multipliers fits int64
 
 
@@ -112,6 +113,23 @@ def check_words(words: NDArray[np.unsignedinteger]) -> None:
             f"words: expected a matrix of 8- or 16-bit integers with at least one row, "
             f"got shape {words.shape} of {words.dtype}"
         )
+
+
+def rows_within_reach(words: NDArray[np.unsignedinteger]) -> int:
+    """How many of the rows may be compared all with all at a time; len(words) where these are not too many.
+
+    Parameters
+    ----------
+    words : ndarray of uint8 or uint16, shape (N, L)
+        One word vector a row.
+
+    Returns
+    -------
+    int
+        Of blocks of so many rows, all together compare at most MOST_COMPARED pairs of 64-bit words in one pass.
+    """
+    row_words = max(1, -(-words.shape[1] * words.dtype.itemsize // 8))
+    return max(1, min(len(words), MOST_COMPARED // max(1, len(words) * row_words)))
 
 
 def source_of_words(words: NDArray[np.unsignedinteger]) -> NDArray[Any]:

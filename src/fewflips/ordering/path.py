@@ -26,7 +26,13 @@ from fewflips.ordering.branch import BranchAndBound
 from fewflips.ordering.construct import greedy_path, natural
 from fewflips.ordering.effort import Effort
 from fewflips.ordering.local_search import new_tour, path_of, search
-from fewflips.ordering.metric import check_words, path_length, source_of_distances, source_of_words
+from fewflips.ordering.metric import (
+    check_words,
+    path_length,
+    rows_within_reach,
+    source_of_distances,
+    source_of_words,
+)
 
 CHUNK = 2000  # kicks between two looks at an interruption
 IDLE_CUT_ROUNDS = 1  # rounds without a new cut that are followed by another one
@@ -118,7 +124,8 @@ def shortest_word_path(
     ----------
     words : ndarray of uint8 or uint16, shape (N, L)
         One word vector a row. Up to 8192 different rows take a table of N x N x 2 bytes; more rows take
-        their distances when they are needed.
+        their distances when they are needed. Where even that would take too long (32,000 rows of 1 KiB still do
+        not), rows are ordered in blocks of similar ones, and the bound is one flip a different row.
     effort : Effort, optional
         Work limit; ``Effort.default()`` if left out.
     seed : int or SeedSequence
@@ -138,11 +145,30 @@ def shortest_word_path(
     check_words(words)
     distinct, group = np.unique(words, axis=0, return_inverse=True)
     entropy = seed if isinstance(seed, np.random.SeedSequence) else seed_sequence(seed)
-    result = solve(source_of_words(distinct), effort or Effort.default(), entropy, interrupted)
+    result = _solve_words(distinct, effort or Effort.default(), entropy, interrupted)
     position = np.empty(len(distinct), np.int64)
     position[result.order] = np.arange(len(distinct))
     order = np.argsort(position[group.reshape(-1)], kind="stable")
     return PathResult(order, result.flips, result.lower_bound, stream_flips(words))
+
+
+def _solve_words(
+    distinct: NDArray[np.unsignedinteger],
+    effort: Effort,
+    seed: np.random.SeedSequence,
+    interrupted: Callable[[], bool],
+) -> PathResult:
+    """A path of different rows, sorted; in blocks where they are too many to be compared all with all."""
+    reach = rows_within_reach(distinct)
+    if reach == len(distinct):
+        return solve(source_of_words(distinct), effort, seed, interrupted)
+    parts = []
+    for start in range(0, len(distinct), reach):
+        entropy = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, start))
+        block = solve(source_of_words(distinct[start : start + reach]), effort, entropy, interrupted)
+        parts.append(start + block.order)
+    order = np.concatenate(parts)
+    return PathResult(order, stream_flips(distinct[order]), len(distinct) - 1, stream_flips(distinct))
 
 
 def seed_sequence(*numbers: int) -> np.random.SeedSequence:
