@@ -21,6 +21,7 @@ from fewflips.errors import FewflipsError, InputError
 from .campaign import Campaign, Tally
 from .findings import Finding, save
 from .kinds import KINDS, counts
+from .page import write_page
 from .record import Record, check_tree, table
 from .reproduce import reproduce
 from .worker import Piece
@@ -34,6 +35,9 @@ def main(words: list[str] | None = None) -> int:
     arguments = _parser().parse_args(words)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
+        if arguments.page:
+            write_page(arguments.page)
+            return 0
         kinds = _kinds(arguments.kinds)
         check_tree()
         if arguments.reproduce:
@@ -54,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--findings", type=Path, metavar="DIR", help="folder for one file for each finding")
     parser.add_argument("--reproduce", metavar="KIND:INDEX", help="run one input in this process, and show its end")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="with --reproduce: write the input there")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="put the table of a record into docs/reliability.md")
     parser.add_argument("--minimize", action="store_true", help="with --reproduce: make the input small")
     return parser
 

@@ -47,6 +47,26 @@ class Record:
     findings: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
+    def read(cls, path: Path) -> Record:
+        """A record as it is in a file.
+
+        Raises
+        ------
+        InputError
+            If it is none.
+        """
+        content = json.loads(path.read_bytes())
+        if content.get("format") != FORMAT:
+            raise InputError(f"{path}: expected a record of the fuzzer, got something else")
+        found = {row["verdict"] + ": " + row["signature"]: row for row in content["findings"]}
+        return cls(content["seed"], content["planned"], content["tree"], content["pieces"], found)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all inputs were tried."""
+        return sum(tally.inputs for tally in self.tallies().values()) == sum(self.planned.values())
+
+    @classmethod
     def begin(cls, path: Path | None, seed: int, planned: dict[str, int]) -> Record:
         """A new record, or the one in the file where it is of the same run.
 
@@ -58,13 +78,10 @@ class Record:
         fresh = cls(seed, planned, tree_digest())
         if path is None or not path.exists():
             return fresh
-        content = json.loads(path.read_bytes())
-        same = content.get("format") == FORMAT and all(content[name] == getattr(fresh, name) for name in _SAME)
-        if not same:
+        before = cls.read(path)
+        if any(getattr(before, name) != getattr(fresh, name) for name in _SAME):
             raise InputError(f"{path}: expected a record of this run and this code, got another: remove or rename it")
-        fresh.pieces = content["pieces"]
-        fresh.findings = {row["verdict"] + ": " + row["signature"]: row for row in content["findings"]}
-        return fresh
+        return before
 
     def has(self, piece: Piece) -> bool:
         """Whether a piece is through."""

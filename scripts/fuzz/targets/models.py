@@ -7,7 +7,9 @@ import shutil
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import onnx
+from onnx import TensorProto, helper
 from tests.network import build_onnx, build_tflite
 
 from ..kinds import Files, MutatedFiles
@@ -58,10 +60,33 @@ def onnx_seeds() -> tuple[onnx.ModelProto, ...]:
         build_onnx.grouped(),
         build_onnx.qdq(),
         build_onnx.qlinear_chain(),
+        branches(),
     )
 
 
-_OFTEN = (0, 0, 0, 1, 1, 1, 2, 2, 3, 4, 5)
+def branches() -> onnx.ModelProto:
+    """A product, one in each branch of an If, and one in a function of the file's own."""
+    build = build_onnx.Builder(7)
+    source = build.input("x", TensorProto.UINT8, [2, 6])
+    weights, condition = build.constant(build.int8(6, 4), "w"), build.constant(np.bool_(True), "condition")
+    first = build.node("MatMulInteger", [source, weights], name="first")
+    arms = {}
+    for name in ("then_branch", "else_branch"):
+        inner = [helper.make_node("MatMulInteger", ["x", "w"], [f"{name}_out"], name=name)]
+        result = helper.make_tensor_value_info(f"{name}_out", TensorProto.INT32, [2, 4])
+        arms[name] = helper.make_graph(inner, name, [], [result])
+    chosen = build.node("If", [condition], name="choice", **arms)
+    called = build.node("Product", [source, weights], domain="own", name="call")
+    build.output(build.node("Add", [first, build.node("Add", [chosen, called])]), TensorProto.INT32, [2, 4])
+    model = build.model()
+    model.opset_import.append(helper.make_opsetid("own", 1))
+    product = helper.make_node("MatMulInteger", ["a", "b"], ["c"], name="inside")
+    opsets = [helper.make_opsetid("", 21)]
+    model.functions.append(helper.make_function("own", "Product", ["a", "b"], ["c"], [product], opsets))
+    return model
+
+
+_OFTEN = (0, 0, 0, 1, 1, 1, 2, 2, 3, 4, 5, 6, 6)
 """Small models more often than large ones, which take longer."""
 
 

@@ -21,6 +21,8 @@ from fewflips.training.config import TrainingConfig, load_config
 from fewflips.training.datasets import Dataset, Split
 from fewflips.training.export import to_onnx
 from fewflips.training.networks import build_network
+from fewflips.training.pareto import _known_point as known_point
+from fewflips.training.pareto_points import Pair, ParetoPoint
 from fewflips.training.quantize import quantize
 from fewflips.training.trainer import train
 
@@ -126,6 +128,29 @@ def result(folder: Path) -> MutatedFiles:
     def entry(inputs: Path) -> None:
         os.replace(inputs / "record.json", inputs / "result.json")
         train(config, output=inputs, resume=True)
+
+    target.entry = entry
+    return target
+
+
+def pareto_point(folder: Path) -> MutatedFiles:
+    """What `train --pareto --resume` knows of a strength's model; damaged, it is measured again."""
+    point = ParetoPoint(
+        strength=0.3,
+        model_sha256="0" * 64,
+        accelerator="edge4",
+        accuracy_percent=50.0,
+        flips=Pair(natural=10.0, ordered=5.0),
+        estimated=None,
+        simulated=None,
+    )
+    target = json_changes([point.model_dump_json(indent=1).encode()])
+    config = small_config(folder / "run")
+    known = train(config, dataset=dataset()).model_copy(update={"model_sha256": "0" * 64})
+
+    def entry(inputs: Path) -> None:
+        os.replace(inputs / "record.json", inputs / "point.json")
+        known_point(inputs, known, "edge4", False)
 
     target.entry = entry
     return target

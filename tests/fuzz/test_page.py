@@ -1,0 +1,37 @@
+"""The table of the documentation is that of the record beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from scripts.fuzz import page
+from scripts.fuzz.kinds import KINDS
+from scripts.fuzz.record import Record
+
+from fewflips.errors import InputError
+
+
+def test_the_page_shows_the_record() -> None:
+    record = Record.read(page.RECORD)
+    assert record.is_complete
+    assert page.block(record) in page.PAGE.read_text(encoding="utf-8")
+
+
+def test_the_record_adds_up() -> None:
+    """Every kind that there is; every input is accepted, refused or a finding."""
+    record = Record.read(page.RECORD)
+    assert set(record.planned) == set(KINDS)
+    for kind, tally in record.tallies().items():
+        assert tally.inputs == record.planned[kind]
+        assert tally.inputs == tally.accepted + tally.refused + tally.findings + tally.not_reproduced
+        assert tally.peak_mib <= 2 * tally.valid_mib or tally.findings + tally.not_reproduced
+    assert not record.findings
+
+
+def test_a_run_that_was_cut_off_has_no_table(tmp_path: Path) -> None:
+    content = json.loads(page.RECORD.read_bytes())
+    (tmp_path / "cut.json").write_text(json.dumps(content | {"pieces": content["pieces"][1:]}))
+    with pytest.raises(InputError, match="expected the record of a whole run, got one that was cut off"):
+        page.write_page(tmp_path / "cut.json")
