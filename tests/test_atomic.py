@@ -61,3 +61,9 @@ def test_paths_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="Not a directory"):
         atomic_write(tmp_path / "file" / "result", b"")
+
+
+@pytest.mark.parametrize("name", ["n" * 5000, "a\0b"])
+def test_names_that_no_file_can_have(tmp_path, name):
+    with pytest.raises(OutputError, match=r"cannot write .*give a path in an existing folder"):
+        atomic_write(tmp_path / name, b"")

@@ -32,13 +32,14 @@ from fewflips.training.initial_weights import load_onnx_weights
 from fewflips.training.networks import build_network
 from fewflips.training.quantize import quantize
 from fewflips.training.result import read_result
+from fewflips.training.resuming import float_weights
 from tests.gates.mapped_circuits import LIBRARY
 from tests.network.build_tflite import DENSE, single
 
 SPEC = InputSpec("x", (1, 4, 4, 3), np.dtype(np.uint8))
 
 
-NO_MATTER = {("result.json", "name")}
+NO_MATTER = {("result.json", "name"), ("result.json", "long")}
 """The folder of a run is read, not the file."""
 
 
@@ -85,6 +86,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "wires.spef": read_spef,
     "train.yaml": load_config,
     "checkpoint.pt": load_checkpoint,
+    "float.pt": float_weights,
     "start.onnx": lambda path: load_onnx_weights(quantize(build_network("resnet", depth=8, width=0.25)), path),
     "result.json": lambda path: read_result(path.parent),
     "cifar10.npz": cifar10,
@@ -92,7 +94,7 @@ READERS: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("kind", ["fifo", "zero", "full", "null", "name"])
+@pytest.mark.parametrize("kind", ["fifo", "zero", "full", "null", "name", "long"])
 @pytest.mark.parametrize("name", READERS)
 def test_what_is_no_plain_file_is_refused(tmp_path: Path, name: str, kind: str) -> None:
     path = tmp_path / name
@@ -100,6 +102,8 @@ def test_what_is_no_plain_file_is_refused(tmp_path: Path, name: str, kind: str) 
         os.mkfifo(path)
     elif kind == "name":  # that no file can have
         path = tmp_path / f"a\0{name}"
+    elif kind == "long":
+        path = tmp_path / ("n" * 5000 + name)
     else:
         path.symlink_to(f"/dev/{kind}")
     with within_seconds(60):

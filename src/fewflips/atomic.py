@@ -27,7 +27,7 @@ def atomic_write(path: Path, data: bytes) -> None:
         If the folder is missing or cannot be written, or the disk is full; no file is left behind then.
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise OutputError(f"cannot write {path}: expected a file name, got a folder; add a file name to it")
     temporary: str | None = None
     try:
@@ -51,7 +51,7 @@ def atomic_write(path: Path, data: bytes) -> None:
 
 def _mode_for(path: Path) -> int:
     """Permission bits of the file that is replaced, or those that the process gives to new files."""
-    if path.exists():
+    if os.path.exists(path):
         return path.stat().st_mode & 0o777
     mask = os.umask(0)
     os.umask(mask)

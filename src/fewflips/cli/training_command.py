@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,7 +98,7 @@ def _train_one(config: TrainingConfig, resume: bool, as_json: bool) -> None:
     from fewflips.training.table import training_table
     from fewflips.training.trainer import train as run
 
-    finished = resume and config.output is not None and (config.output / "result.json").exists()
+    finished = resume and config.output is not None and os.path.exists(config.output / "result.json")
     with progress_bars() as progress:
         result = run(config, resume=resume, progress=progress, on_epoch=_say_epoch)
     for warning in result.warnings:

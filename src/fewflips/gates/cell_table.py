@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import os
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -158,7 +159,7 @@ def load_cells(source: str | Path | CellLibrary = "nangate45") -> CellLibrary:
         return library_from_json(table.read_bytes(), name)
     if name.endswith(".json"):
         return read_cell_table(name)
-    if name.endswith((".lib", ".lib.gz", ".liberty", ".liberty.gz")) or Path(name).is_file():
+    if name.endswith((".lib", ".lib.gz", ".liberty", ".liberty.gz")) or os.path.isfile(name):
         from fewflips.gates.liberty import read_liberty
 
         return read_liberty(name)

@@ -132,7 +132,9 @@ def _check_memory(source: Path | str, size: int) -> None:
 def _from_images(folder: Path, inputs: Sequence[InputSpec], limit: int | None) -> Samples:
     spec, layout = _image_input(folder, inputs)
     try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+        paths = sorted(
+            path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and os.path.isfile(path)
+        )
     except OSError as error:
         raise SamplesError(f"{folder}: cannot be read: {error.strerror}") from error
     if not paths:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -89,7 +90,7 @@ def saved_run(folder: Path, *, resume: bool) -> dict[str, Any] | None:
         If there is one and `resume` was not asked for, or it cannot be used.
     """
     path = folder / CHECKPOINT
-    if not path.exists():
+    if not os.path.exists(path):
         return None
     if not resume:
         raise InputError(
@@ -235,7 +236,7 @@ def float_weights(path: Path) -> Any:
     InputError
         If it is missing, damaged, or another kind of checkpoint.
     """
-    file = path / FLOAT_CHECKPOINT if path.is_dir() else path
+    file = path / FLOAT_CHECKPOINT if os.path.isdir(path) else path
     try:
         content = load_checkpoint(file)
     except InputError as error:

@@ -8,6 +8,7 @@ keeps) and the "binary version" (``cifar-10-batches-bin``). The python version i
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,11 +51,11 @@ def load_cifar10(path: Path) -> Dataset:
     InputError
         If the files are missing, damaged or of another dataset.
     """
-    if path.is_file():
+    if os.path.isfile(path):
         return _from_archive(path)
     for folder in (path, path / "cifar-10-batches-py", path / "cifar-10-batches-bin"):
         for suffix, read in (("", _python_batch), (".bin", _binary_batch)):
-            if (folder / f"{_TRAIN_FILES[0]}{suffix}").is_file():
+            if os.path.isfile(folder / f"{_TRAIN_FILES[0]}{suffix}"):
                 batches = [read(folder / f"{name}{suffix}") for name in (*_TRAIN_FILES, _TEST_FILE)]
                 return Dataset("CIFAR-10", _joined(folder, batches[:-1]), _joined(folder, batches[-1:]), CLASSES)
     raise InputError(

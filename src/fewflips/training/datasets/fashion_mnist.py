@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import math
+import os
 import zlib
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def _split(folder: Path, prefix: str) -> Split:
 
 
 def _find(folder: Path, name: str) -> Path | None:
-    return next((file for file in (folder / name, folder / f"{name}.gz") if file.is_file()), None)
+    return next((file for file in (folder / name, folder / f"{name}.gz") if os.path.isfile(file)), None)
 
 
 def _idx(folder: Path, name: str, axes: int) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,8 @@ def load_image_folder(path: Path, size: int) -> Dataset:
     InputError
         If there is no such folder, a class of ``test`` is not in ``train``, or an image is damaged.
     """
-    test = next((path / name for name in _TEST_NAMES if (path / name).is_dir()), None)
-    if not (path / "train").is_dir() or test is None:
+    test = next((path / name for name in _TEST_NAMES if os.path.isdir(path / name)), None)
+    if not os.path.isdir(path / "train") or test is None:
         raise InputError(
             f"dataset.path: {path}: expected a folder with train/CLASS/*.png and test/CLASS/*.png (or val), found "
             "none: give the path of the dataset"
@@ -67,9 +68,9 @@ def _split(folder: Path, classes: tuple[str, ...], size: int) -> Split:
     files = [
         (file, label)
         for label, name in enumerate(classes)
-        if (folder / name).is_dir()
+        if os.path.isdir(folder / name)
         for file in sorted((folder / name).iterdir())
-        if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
+        if file.suffix.lower() in IMAGE_SUFFIXES and os.path.isfile(file)
     ]
     check_memory(folder, len(files) * size * size * 3)
     images = np.empty((len(files), size, size, 3), dtype=np.uint8)
