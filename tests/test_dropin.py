@@ -185,7 +185,7 @@ def test_a_group_too_wide_for_a_matrix_is_ordered_as_well(monkeypatch):
 
 @pytest.mark.parametrize(("repeats", "bytes_an_entry"), [(3, 8), (1 << 40, 16)])
 def test_distances_take_no_more_than_two_matrices(repeats: int, bytes_an_entry: int):
-    channels = 1000
+    channels = 200
     uses = [ChannelUse(count, random_weights(channels, 8, count).view(np.uint8)) for count in (repeats, 1)]
     channel_distances(uses)  # compiles the kernel
     start()

@@ -253,16 +253,21 @@ def _renamed(feed: Mapping[str, NDArray[np.generic]], left: Runtime, right: Runt
 def _equal_values(output: NDArray[np.generic], other: NDArray[np.generic]) -> int:
     if output.shape != other.shape:
         raise VerificationError(f"the models' outputs have shapes {output.shape} and {other.shape}")
-    nan = output.dtype.kind == "f" and other.dtype.kind == "f"
+    return int(_same(output, other).sum())
+
+
+def _same(output: NDArray[np.generic], other: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """Where two outputs are equal; NaN equals NaN."""
     same = output == other
-    return int((same | (np.isnan(output) & np.isnan(other))).sum() if nan else same.sum())
+    if output.dtype.kind == "f" and other.dtype.kind == "f":
+        same |= np.isnan(output) & np.isnan(other)
+    return np.asarray(same)
 
 
 def _largest_difference(output: NDArray[np.generic], other: NDArray[np.generic]) -> float:
-    if output.size == 0 or np.array_equal(output, other, equal_nan=output.dtype.kind == "f"):
-        return 0.0
-    difference = np.abs(output.astype(np.float64) - other.astype(np.float64))
-    return float("inf") if np.isnan(difference).any() else float(difference.max())
+    differs = ~_same(output, other)
+    difference = np.abs(output[differs].astype(np.float64) - other[differs].astype(np.float64))
+    return float("inf") if np.isnan(difference).any() else float(difference.max(initial=0.0))
 
 
 def _largest_magnitude(output: NDArray[np.generic]) -> float:
