@@ -49,7 +49,7 @@ def work(piece: Piece, scratch: Path, figures: Any, pipe: Connection) -> None:
     """Go through a piece; send every finding, and at last where the worker stopped."""
     with suppress(OSError):
         os.setsid()  # so that whatever it starts ends with it
-    log = (scratch / "said").open("ab", buffering=0)
+    log = (scratch / "said").open("a+b", buffering=0)
     for descriptor in (1, 2):
         os.dup2(log.fileno(), descriptor)
     stacks = (scratch / "stack").open("w")
@@ -127,9 +127,7 @@ class _Work:
             self.figures[SLOWEST], self.figures[SLOWEST_INDEX] = taken, index
 
     def _last_words(self, since: int) -> str:
-        with Path(f"/proc/self/fd/{self.log}").open("rb") as text:
-            text.seek(since)
-            return text.read(2000).decode("utf-8", "replace")
+        return os.pread(self.log, 2000, since).decode("utf-8", "replace")
 
 
 def write_files(folder: Path, files: Files) -> None:

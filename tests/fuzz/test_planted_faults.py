@@ -52,8 +52,8 @@ def test_inputs_without_a_fault_are_accepted_or_refused(tmp_path: Path) -> None:
     ],
 )
 def test_every_fault_is_found_and_no_other(tmp_path: Path, name: str, verdict: str, signature: str) -> None:
-    tally, found = campaign(tmp_path, kind(name))
-    values = bytes_of(name)
+    values = bytes_of(name)[: 10 if name == "memory" else INPUTS]  # each of these takes two more processes
+    tally, found = campaign(tmp_path, kind(name), len(values))
     faulty = [i for i, value in enumerate(values) if value % EVERY == 0]
     assert faulty
     assert [finding.index for finding in found] == faulty
@@ -61,7 +61,7 @@ def test_every_fault_is_found_and_no_other(tmp_path: Path, name: str, verdict: s
     assert {finding.signature.startswith(signature) for finding in found} == {True}
     assert tally.findings == len(faulty)
     assert tally.refused == sum(value % 2 and value % EVERY != 0 for value in values)
-    assert tally.inputs == INPUTS == tally.accepted + tally.refused + tally.findings
+    assert tally.inputs == len(values) == tally.accepted + tally.refused + tally.findings
 
 
 def test_a_hang_is_ended_and_found(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def image_bytes(kind: str, mode: str = "RGB", size: tuple[int, int] = (7, 6), se
     """A small image of noise."""
     written, channels = io.BytesIO(), len(mode)
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], channels)).astype(np.uint8)
-    Image.fromarray(pixels.squeeze() if channels == 1 else pixels, mode if mode != "P" else None).save(written, kind)
+    Image.fromarray(pixels.squeeze(axis=2) if channels == 1 else pixels).save(written, kind)
     return written.getvalue()
 
 
