@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types setup setup-test bench post-layout fuzz reproduce clean
+.PHONY: demo test lint types setup setup-test bench post-layout fuzz mutation reproduce clean
 
 # the default installation: all that the bundled pair needs, its energy at gate level included
 demo: setup
@@ -37,6 +37,12 @@ post-layout: setup-test
 FUZZ_INPUTS ?= 2000
 fuzz: setup-test
 	$(BIN)/python -m scripts.fuzz --inputs $(FUZZ_INPUTS)
+
+# changes in the modules that every figure rests on, which tests must notice: docs/mutation_testing.md
+MUTATION ?=
+mutation: setup-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mutation]'
+	$(BIN)/python -m scripts.mutation $(MUTATION)
 
 reproduce: setup-test
 	$(BIN)/python -m scripts.reproduction

@@ -12,6 +12,7 @@ import pytest
 from fewflips.accelerator import Accelerator
 from fewflips.dropin import (
     ChannelUse,
+    _keep_gains,
     channel_distances,
     channel_uses,
     drop_in_certificates,
@@ -21,11 +22,14 @@ from fewflips.dropin import (
 from fewflips.network.channels import tie_channels
 from fewflips.network.graph import ConstantAxis, Network, Operation
 from fewflips.network.layer import Layer
-from fewflips.ordering import Effort
+from fewflips.network.lowering import Convolution2D
+from fewflips.ordering import Effort, order_distances
+from fewflips.scheduling import Certificate
 from tests.layers import dense_layer, depthwise_layer
-from tests.network_building import CHANNELWISE, GraphBuilder
+from tests.network_building import CHANNELWISE, CONCATENATION, GraphBuilder
 
 STREAMING = Accelerator(name="streaming", dataflow="activation-stationary", lanes=4, columns=4)
+BOTH = Accelerator(name="both", dataflow="output-stationary", lanes=4, columns=4)
 LOADED = Accelerator(name="loaded", dataflow="weight-stationary", lanes=4, columns=4)
 
 
@@ -193,3 +197,144 @@ def test_distances_take_no_more_than_two_matrices(repeats: int, bytes_an_entry: 
     _, peak = get_traced_memory()
     stop()
     assert peak < (bytes_an_entry + 0.5) * channels**2
+
+
+def convolution(layout: str, channels: int, kernel: tuple[int, int], outputs: int = 3) -> Network:
+    """A product of the input, and a convolution of its channels that ends the network."""
+    build = GraphBuilder()
+    build.tensor("x", 4, 2)
+    build.product("x", "a", 4, channels)
+    build.product("a", "y", 4, outputs)
+    last = product("y", "a", random_weights(outputs, channels * kernel[0] * kernel[1], 3), 4)
+    last = replace(last, lowering=Convolution2D(layout, kernel, (1, 1), (1, 1), (0, 0, 0, 0)))
+    layers = (product("a", "x", random_weights(channels, 2, 1), 4), last)
+    return replace(build.network(("x",), ("y",)), layers=layers)
+
+
+@pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
+@pytest.mark.parametrize("kernel", [(1, 1), (2, 3)])
+def test_input_channels_stream_where_neighbours_follow_one_another(layout: str, kernel: tuple[int, int]):
+    network = convolution(layout, 5, kernel)
+    uses = channel_uses(network, BOTH, tie_channels(network))
+    if layout == "NCHW" and kernel != (1, 1):
+        assert uses == {}  # all positions of a channel come before the next channel
+        return
+    ((_, (use,)),) = uses.items()
+    weights = network.layers[1].weights
+    words = weights.T if kernel == (1, 1) else weights.reshape(3 * 6, 5).T
+    assert use.words.view(np.int8).tolist() == words.tolist()
+    assert use.words.flags.c_contiguous
+
+
+def moved_inputs(layer: Layer, order: np.ndarray, layout: str) -> np.ndarray:
+    """Weights of a convolution with its input channels in another order, by plain indexing."""
+    positions = layer.lowering.kernel_positions
+    shape = (layer.n, positions, -1) if layout == "NHWC" else (layer.n, -1, positions)
+    table = layer.weights.reshape(shape)
+    moved = table[:, :, order] if layout == "NHWC" else table[:, order]
+    return moved.reshape(layer.n, layer.k)
+
+
+def test_channels_of_a_convolution_move_only_where_its_flips_become_fewer():
+    kept = []
+    for channels in range(3, 8):
+        network = convolution("NHWC", channels, (1, 2))
+        last = network.layers[1]
+        plan = plan_of(network, BOTH)
+        ((group, certificate),) = plan.certificates.items()
+        words = last.weights.reshape(6, channels).T
+        best = min(path_flips(np.ascontiguousarray(words), order) for order in permutations(range(channels)))
+        assert certificate.flips == best
+        kept.append(group in plan.orders)
+        if group in plan.orders:
+            order = plan.orders[group]
+            assert path_flips(np.ascontiguousarray(words), order) == best
+            before, after = (
+                path_flips(np.ascontiguousarray(weights.T), range(last.k))
+                for weights in (last.weights, moved_inputs(last, order, "NHWC"))
+            )
+            assert after < before
+    assert any(kept)
+
+
+@pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
+def test_an_order_is_judged_by_the_layer_as_it_will_be(layout: str, monkeypatch):
+    network = convolution(layout, 5, (1, 3))
+    last = network.layers[1]
+    groups = tie_channels(network)
+    (group,) = groups.free
+    flips = {
+        order: path_flips(np.ascontiguousarray(moved_inputs(last, np.array(order), layout).T), range(last.k))
+        for order in permutations(range(5))
+    }
+    natural = flips[tuple(range(5))]
+    for order, found in list(flips.items())[::7]:
+        kept = _keep_gains(network, BOTH, groups, {group: np.array(order)})
+        assert (group in kept) == (found < natural)
+
+
+def test_concatenated_groups_have_words_of_their_own():
+    build = GraphBuilder()
+    build.tensor("x", 4, 2)
+    build.product("x", "a", 4, 3)
+    build.product("x", "b", 4, 2)
+    build.operation(CONCATENATION, ("a", "b"), "ab", 4, 5)
+    build.product("ab", "y", 4, 4)
+    last = product("y", "ab", random_weights(4, 5, 3), 4)
+    layers = (product("a", "x", random_weights(3, 2, 1), 4), product("b", "x", random_weights(2, 2, 2), 4), last)
+    network = replace(build.network(("x",), ("y",)), layers=layers)
+    uses = channel_uses(network, BOTH, tie_channels(network))
+    words = [use.words.view(np.int8).tolist() for (use,) in uses.values()]
+    assert words == [last.weights[:, :3].T.tolist(), last.weights[:, 3:].T.tolist()]
+
+
+def test_channels_that_are_all_alike_stay_where_they_are():
+    same = np.full((6, 3), 5, dtype=np.int8)
+    plan = plan_of(residual(same, same), STREAMING)
+    assert plan.orders == {}
+    assert [certificate.flips for certificate in plan.certificates.values()] == [0]
+
+
+@pytest.mark.parametrize(
+    ("most", "batches"), [(1000, [[3, 4, 2]]), (25, [[3, 4], [2]]), (24, [[3], [4, 2]]), (16, [[3], [4], [2]])]
+)
+def test_distances_are_held_in_batches(most: int, batches: list[list[int]], monkeypatch):
+    build = GraphBuilder()
+    build.tensor("x", 4, 2)
+    layers, source, inputs = [], "x", 2
+    for name, channels in (("a", 3), ("b", 4), ("c", 2), ("y", 1)):
+        build.product(source, name, 4, channels)
+        layers.append(product(name, source, random_weights(channels, inputs, channels), 4))
+        source, inputs = name, channels
+    network = replace(build.network(("x",), ("y",)), layers=tuple(layers))
+    held = []
+
+    def record(distances, **options):
+        held.append([len(table) for table in distances])
+        return order_distances(distances, **options)
+
+    monkeypatch.setattr("fewflips.dropin.MOST_ENTRIES", most)
+    monkeypatch.setattr("fewflips.dropin.order_distances", record)
+    plan = plan_of(network, STREAMING)
+    assert held == batches
+    assert list(plan.certificates) == sorted(plan.certificates)
+
+
+def test_a_layer_has_one_order_for_all_its_segments():
+    weights = random_weights(6, 10, 1)  # three segments of four, four and two lanes
+    network = residual(weights, random_weights(6, 10, 2))
+    best = min(path_flips(weights, order) for order in permutations(range(6)))
+    flips = {"a": best, "b": 10**6, "y": 0}
+    certificates = drop_in_certificates(network, STREAMING, flips, effort=Effort.quick(), seed=0, jobs=1)
+    assert certificates["a"] == Certificate(1, 1, best)
+
+
+def test_each_group_of_a_grouped_layer_has_an_order_of_its_own():
+    layer = replace(dense_layer(4, 8, 3, groups=2), name="grouped")
+    network = replace(GraphBuilder().network((), ()), layers=(layer,))
+    halves = [layer.weights[:4], layer.weights[4:]]
+    best = sum(min(path_flips(half, order) for order in permutations(range(4))) for half in halves)
+    for excess, proven in ((0, 2), (1, 0)):
+        flips = {"grouped": best + excess}
+        certificates = drop_in_certificates(network, STREAMING, flips, effort=Effort.quick(), seed=0, jobs=1)
+        assert certificates == {"grouped": Certificate(2, proven, best)}

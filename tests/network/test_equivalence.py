@@ -35,7 +35,7 @@ def test_equal_outputs_are_handed_over(in_integers: bool):
     check_drop_in(ORIGINAL, Path("new.tflite"), comparison(in_integers))
 
 
-@pytest.mark.parametrize("difference", [2.0**-20, 0.5, 1.0, 100.0])
+@pytest.mark.parametrize("difference", [0.0, 2.0**-20, 0.5, 1.0, 100.0])
 def test_in_integers_no_difference_is_small(difference: float):
     found = comparison(True, equal=9, largest_difference=difference)
     with pytest.raises(VerificationError, match=r"new\.tflite does not compute what hand\.tflite computes"):
@@ -73,6 +73,13 @@ def test_in_float_outputs_and_tensors_inside_are_close(difference: float, inside
     else:
         with pytest.raises(VerificationError, match="does not compute"):
             check_drop_in(ORIGINAL, Path("new.tflite"), found)
+
+
+def test_without_tensors_inside_the_outputs_decide():
+    found = comparison(False, equal=9, largest_difference=1.0)
+    check_drop_in(ORIGINAL, Path("new.tflite"), found)
+    inside = (found.intermediate_tensors, found.intermediate_values, found.intermediate_equal)
+    assert (*inside, found.intermediate_difference) == (0, 0, 0, 0.0)
 
 
 def test_five_percent_is_close_enough_in_float():
@@ -122,9 +129,9 @@ def test_a_comparison_is_exact_where_all_values_are_equal(changes: dict[str, Any
         ),
         (
             True,
-            {"intermediate_tensors": 1, "intermediate_values": 1, "equal": 9},
+            {"intermediate_tensors": 1, "intermediate_values": 1, "intermediate_equal": 1, "equal": 9},
             "a runtime (in integers) on 1 sample and 1 random inputs: 90.0000% of 10 output values are equal, the "
-            "largest difference is 0; 0.0000% of 1 values of 1 tensors inside are equal",
+            "largest difference is 0; 100.0000% of 1 values of 1 tensors inside are equal",
         ),
         (
             True,
@@ -275,7 +282,7 @@ MOVED = {
 
 def test_tensors_inside_are_compared_on_the_first_input_with_their_channels_moved_back(run):
     first = replace(FIRST, tensors=INSIDE)
-    second = replace(FIRST, tensors=MOVED, input_name="input")
+    second = replace(FIRST, tensors=MOVED, input_name="input", file_format="onnx")
     tensors = (Intermediate("hidden", 1, np.array([1, 2, 0])), Intermediate("plain"))
     found = run(first, second, SAMPLES, intermediates=tensors)
     assert (found.intermediate_tensors, found.intermediate_values, found.intermediate_equal) == (2, 10, 10)
@@ -297,6 +304,12 @@ def test_a_tensor_of_zeros_has_differences_as_they_are(run):
     assert (found.intermediate_equal, found.intermediate_difference) == (5, 0.5)
 
 
+def test_tensors_inside_whose_channels_do_not_move(run):
+    first = replace(FIRST, tensors=INSIDE)
+    for tensor in (Intermediate("hidden", axis=1), Intermediate("hidden", positions=np.array([1, 2, 0]))):
+        assert run(first, first, SAMPLES, intermediates=[tensor]).intermediate_equal == 6
+
+
 def test_without_any_input_nothing_inside_is_compared(run):
     found = run(FIRST, SECOND, random_inputs=0, intermediates=[Intermediate("hidden")])
     assert found.intermediate_tensors == 0
@@ -314,6 +327,8 @@ def test_without_any_input_nothing_inside_is_compared(run):
 def test_models_of_other_signatures_are_not_compared(run, second: Model, message: str):
     with pytest.raises(VerificationError, match=message):
         run(FIRST, second, SAMPLES)
+    with pytest.raises(VerificationError):
+        run(replace(second, input_name="x"), replace(FIRST, input_name="input"), SAMPLES)
 
 
 def test_progress_counts_inputs(run):

@@ -226,9 +226,8 @@ def check_drop_in(original: Network, rewritten: Path, comparison: Comparison) ->
     """
     if comparison.bit_exact:
         return
-    tolerance = 0.0 if comparison.in_integers else FLOAT_TOLERANCE
-    close = comparison.largest_difference <= tolerance * comparison.largest_output
-    if not (close and comparison.intermediate_difference <= tolerance):
+    close = comparison.largest_difference <= FLOAT_TOLERANCE * comparison.largest_output
+    if comparison.in_integers or not close or comparison.intermediate_difference > FLOAT_TOLERANCE:
         raise VerificationError(
             f"{rewritten.name} does not compute what {original.path.name} computes: {comparison.describe()}; "
             "it was not written"
