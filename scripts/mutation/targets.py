@@ -1,0 +1,93 @@
+"""Which modules are mutated, by which operators, and which tests have to notice."""
+
+from __future__ import annotations
+
+import ast
+import random
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from cosmic_ray.ast import ast_nodes, get_ast
+from cosmic_ray.ast.ast_query import ASTQuery
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.plugins import get_operator, operator_names
+
+TARGETS = {
+    "flips": ("tests/test_flips.py",),
+    "streams": ("tests/test_streams.py", "tests/accelerator/test_dataflows.py"),
+    "dropin": ("tests/test_dropin.py",),
+    "schedule": ("tests/test_schedule.py",),
+    "network/equivalence": ("tests/network/test_equivalence.py",),
+    "ordering/bound": ("tests/ordering/test_bound_steps.py",),
+}
+"""Tests of each module below src/fewflips."""
+
+OPERATORS = re.compile(
+    r"core/(ReplaceBinaryOperator_(Add_Sub|Sub_Add|Mul_Add|Div_Mul|FloorDiv_Mul|Mod_FloorDiv|Pow_Mul|RShift_LShift"
+    r"|LShift_RShift|BitOr_BitAnd|BitAnd_BitOr|BitXor_BitOr)"
+    r"|ReplaceComparisonOperator_(?!(Eq|NotEq|Lt|LtE|Gt|GtE)_Is)(?!Is(Not)?_(?!Is)).*|ReplaceUnaryOperator_.*|AddNot"
+    r"|ReplaceTrueWithFalse|ReplaceFalseWithTrue|ReplaceAndWithOr|ReplaceOrWithAnd|ReplaceBreakWithContinue"
+    r"|ReplaceContinueWithBreak|ExceptionReplacer|NumberReplacer|ZeroIterationForLoop)"
+)
+"""One replacement of each arithmetic operator, every other mutation of Cosmic Ray that needs no settings.
+
+Left out: eleven more replacements of each arithmetic operator (nearly all fail at once on integers), `==` by `is`, and
+decorators (Numba's and dataclasses' are no logic).
+"""
+
+RECORD_CALLS = ("dataclass", "field", "ConfigDict")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change of a module."""
+
+    module: str
+    operator: str
+    occurrence: int
+    line: int
+    definition: str
+
+    def code(self, original: str) -> str | None:
+        """The changed module; None where the operator does not apply."""
+        return mutate_code(original, get_operator(self.operator)(), self.occurrence)
+
+
+def source_of(module: str, root: Path) -> Path:
+    return root / "src" / "fewflips" / f"{module}.py"
+
+
+def mutants_of(module: str, root: Path) -> list[Mutant]:
+    """All mutants of a module by OPERATORS.
+
+    Left out: those of type annotations, which nothing evaluates, and of what records are asked for besides their
+    fields (`frozen`, `eq`, `repr`), which no figure depends on.
+    """
+    original = source_of(module, root).read_text()
+    left_out = _annotations_and_records(ast.parse(original))
+    nodes = list(ast_nodes(get_ast(original)))
+    found = []
+    for name in filter(OPERATORS.fullmatch, sorted(operator_names())):
+        operator = get_operator(name)()
+        places = [(node, start) for node in nodes for start, _ in operator.mutation_positions(node)]
+        for occurrence, (node, start) in enumerate(places):
+            if not any(first <= start < last for first, last in left_out):
+                found.append(Mutant(module, name, occurrence, start[0], ASTQuery(node).get_definition_name() or ""))
+    return found
+
+
+def sample(mutants: list[Mutant], most: int, seed: int) -> list[Mutant]:
+    """At most so many, drawn without replacement, in the order of their lines."""
+    drawn = mutants if len(mutants) <= most else random.Random(seed).sample(mutants, most)
+    return sorted(drawn, key=lambda mutant: (mutant.line, mutant.operator, mutant.occurrence))
+
+
+def _annotations_and_records(tree: ast.AST) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    spans = []
+    for node in ast.walk(tree):
+        record = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in RECORD_CALLS
+        for part in (getattr(node, "annotation", None), getattr(node, "returns", None), node if record else None):
+            if isinstance(part, ast.expr):
+                spans.append(((part.lineno, part.col_offset), (part.end_lineno or 0, part.end_col_offset or 0)))
+    return spans
