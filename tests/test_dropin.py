@@ -84,6 +84,13 @@ def test_distances_are_halved_as_often_as_31_bits_need_it(repeats: int, halvings
     assert channel_distances(uses).tolist() == [[0, expected], [expected, 0]]
 
 
+def test_distances_do_not_overflow_where_every_bit_differs():
+    uses = [ChannelUse(count, np.array([[0, 0], [255, 255]], dtype=np.uint8)) for count in ((1 << 27) - 1, 2, 1)]
+    assert channel_distances(uses[:2])[0, 1] == 16 * ((1 << 27) + 1) >> 1
+    assert channel_distances([uses[0]])[0, 1] == 16
+    assert channel_distances([uses[0], uses[2]])[0, 1] == 16 * (1 << 27) >> 1
+
+
 def test_the_plan_counts_flips_as_often_as_they_occur():
     first, second = random_weights(6, 3, 1), random_weights(6, 4, 2)
     network = residual(first, second, rows=(20, 4))  # five tiles of pixels and one

@@ -66,3 +66,48 @@ def test_other_arrays_are_refused(words):
 def test_bit_positions_outside_the_word_are_refused():
     with pytest.raises(InputError, match="expected 1 to 8 for uint8, got 9"):
         bit_position_flips(np.zeros((2, 2), dtype=np.uint8), 9)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int8, np.int16])
+@pytest.mark.parametrize("lanes", range(18))
+def test_packed_rows_hold_the_bytes_and_zeros(dtype, lanes):
+    limits = np.iinfo(dtype)
+    words = np.random.default_rng(lanes).integers(limits.min, limits.max, size=(3, lanes), dtype=dtype, endpoint=True)
+    packed = pack_rows(words)
+    used = lanes * words.itemsize
+    assert packed.dtype == np.uint64
+    assert packed.shape == (3, max(1, -(-used // 8)))
+    for row, word in zip(packed, words, strict=True):
+        assert row.tobytes() == word.tobytes().ljust(8 * len(row), b"\0")
+
+
+def test_single_transitions_are_those_to_the_rows_given():
+    words = np.array([[0b000], [0b001], [0b110], [0b110]], dtype=np.uint8)
+    flips = [row_flips(words, np.array(rows, dtype=np.int64)) for rows in ([], [1], [2], [3], [1, 2], [2, 2])]
+    assert flips == [0, 1, 3, 0, 4, 6]
+
+
+@pytest.mark.parametrize("bits", [1, 5, 8])
+def test_positions_are_reported_from_the_least_significant(bits):
+    words = np.array([[0], [0b10010001], [0b10000001]], dtype=np.uint8)
+    assert bit_position_flips(words, bits).tolist() == [1, 0, 0, 0, 2, 0, 0, 1][:bits]
+
+
+@pytest.mark.parametrize("bits", [0, 17, -1])
+def test_other_numbers_of_positions_are_refused(bits):
+    with pytest.raises(InputError, match=f"expected 1 to 16 for uint16, got {bits}"):
+        bit_position_flips(np.zeros((2, 2), dtype=np.uint16), bits)
+
+
+@pytest.mark.parametrize("rows", [1, 31, 32, 33, 70])
+def test_pairwise_distances_across_the_kernels_tiles(rows):
+    words = np.random.default_rng(rows).integers(0, 256, size=(rows, 9), dtype=np.uint8)
+    expected = np.bitwise_count(words[:, np.newaxis] ^ words[np.newaxis]).sum(axis=2)
+    assert pairwise_distances(words).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("rows", [4096, 4097, 4098, 8195])
+def test_positions_of_streams_that_end_at_the_kernels_blocks(rows):
+    words = np.zeros((rows, 8), dtype=np.uint8)
+    words[-1, 0], words[0, 7] = 0b1000, 0b1
+    assert bit_position_flips(words, 8).tolist() == [1, 0, 0, 1, 0, 0, 0, 0]

@@ -9,9 +9,11 @@ import pytest
 
 from fewflips.accelerator import Accelerator, Segment, load_accelerator
 from fewflips.errors import InputError, VerificationError
+from fewflips.formats import UINT8
 from fewflips.network.graph import Network
 from fewflips.schedule import (
     Axes,
+    Schedule,
     build_schedule,
     check_segments,
     execute_segments,
@@ -118,7 +120,30 @@ def damaged(change):
     ("change", "message"),
     [
         (lambda c: c.update(model_sha256="b" * 64), "optimize this model again"),
+        (lambda c: c.update(model_sha256="0" * 64), "optimize this model again"),
+        (
+            lambda c: c.update(model_sha256="b" * 64),
+            r"with SHA-256 b{12}\.\.\., hand\.tflite has a{12}\.\.\.: optimize this model again",
+        ),
         (lambda c: c.update(layers=[]), "has no layer layer0"),
+        (lambda c: c["layers"][0]["segments"][0]["order"].__setitem__(0, 9), "indices outside the layer"),
+        (lambda c: c["layers"][0]["segments"][2]["lanes"].__setitem__(2, 11), "indices outside the layer"),
+        (lambda c: c["layers"][0]["segments"][0].update(lanes=[]), "indices outside the layer"),
+        (lambda c: c["layers"][0]["segments"][0].update(order=[]), "indices outside the layer"),
+        (lambda c: c["layers"][0]["segments"][0]["order"].__setitem__(0, 1 << 31), "less than 2147483648"),
+        (lambda c: c["layers"][0]["segments"][0]["order"].__setitem__(0, (1 << 31) - 1), "outside the layer"),
+        (lambda c: c["layers"][0]["segments"][0]["order"].append(0), "visits an index twice"),
+        (lambda c: c["layers"][0]["segments"].__setitem__(1, c["layers"][0]["segments"][0]), "segments .* overlap"),
+        (lambda c: c["layers"][0]["segments"][2]["order"].pop(), "leaves out 3 of 99 weights"),
+        (lambda c: c["layers"][0].update(segments=[]), "leaves out 99 of 99 weights"),
+        (lambda c: c["layers"][0].update(n=10), "the schedule has N=10, K=11"),
+        (lambda c: c["layers"][0].update(k=10), "the schedule has N=9, K=10"),
+        (lambda c: c["layers"][0].update(k=12), "the schedule has N=9, K=12"),
+        (lambda c: c["layers"][0].update(axes={"lanes": "k", "order": "k"}), "the schedule has k and k"),
+        (lambda c: c["layers"][0].update(index_table_bits=109), "index_table_bits of the schedule do not fit"),
+        (lambda c: c["layers"][0].update(index_table_bits=-1), "greater than or equal to 0"),
+        (lambda c: c.update(index_table_bits=-1), "greater than or equal to 0"),
+        (lambda c: c["accelerator"].update(lanes=3), "has 4 lanes, edge4 has room for 3"),
         (lambda c: c["layers"][0]["segments"].pop(), "leaves out 27 of 99 weights"),
         (lambda c: c["layers"][0]["segments"][0]["order"].__setitem__(0, 99), "indices outside the layer"),
         (lambda c: c["layers"][0]["segments"][0]["lanes"].__setitem__(0, 1), "visits an index twice"),
@@ -141,6 +166,50 @@ def test_a_damaged_schedule_is_refused(tmp_path, change, message):
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match=message):
         schedule_orders(read_schedule(path), network)
+
+
+@pytest.mark.parametrize(("length", "bits"), [(1, 0), (2, 2), (3, 6), (4, 8), (5, 15), (8, 24), (9, 36)])
+def test_an_index_table_has_as_many_bits_an_entry_as_its_indices_need(length, bits):
+    array = load_accelerator("edge4")
+    network = network_of(dense_layer(2, length, 3), dense_layer(2, length, 3))
+    schedule = build_schedule(network, array, shuffled_orders(network, array))
+    assert [layer.index_table_bits for layer in schedule.layers] == [bits, bits]
+    assert schedule.index_table_bits == 2 * bits
+
+
+def test_layers_and_segments_may_come_in_any_order():
+    network, content = damaged(lambda c: c["layers"][0]["segments"].reverse())
+    orders = schedule_orders(Schedule.model_validate(content), network)
+    assert [len(segment.lanes) for segment in orders["layer0"]] == [3, 4, 4]
+
+
+def test_a_schedule_is_read_up_to_a_size(tmp_path, monkeypatch):
+    _, content = damaged(lambda c: None)
+    path = tmp_path / "schedule.json"
+    path.write_text(json.dumps(content))
+    monkeypatch.setattr("fewflips.schedule._LARGEST_FILE_BYTES", path.stat().st_size)
+    read_schedule(path)
+    monkeypatch.setattr("fewflips.schedule._LARGEST_FILE_BYTES", path.stat().st_size - 1)
+    with pytest.raises(InputError, match=r"expected a schedule of at most [0-9]+ bytes"):
+        read_schedule(path)
+
+
+def test_a_schedule_that_is_not_there_is_an_error(tmp_path):
+    with pytest.raises(InputError, match=r"cannot be read"):
+        read_schedule(tmp_path / "schedule.json")
+
+
+def test_weights_and_activations_are_counted_from_their_zero_points():
+    layer = dense_layer(2, 3, 4, storage=UINT8, zero_point=151)
+    rows = random_rows(layer)
+    expected = (rows[0].astype(int) - 3) @ (layer.weights.astype(int) - 151).T
+    segments = (Segment(np.arange(4), np.arange(3)),)
+    axes = Axes(lanes="k", order="n")
+    assert reference_product(layer, rows, 3).tolist() == expected.tolist()
+    assert execute_segments(layer, rows, 3, segments, axes).tolist() == expected.tolist()
+    assert check_segments(layer, rows, segments, axes) == 6
+    at_zero = replace(layer, activation_zero_point=None)
+    assert check_segments(at_zero, rows, segments, axes) == 6
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "null", "\x00"])
