@@ -101,7 +101,7 @@ KINDS: dict[str, Kind] = {
         _kind("cell-table", "cell table (JSON): `energy --cells FILE`", 4, "gates:cell_table"),
         _kind("cached-cells", "entry of the cache: `energy --cells FILE`", 0.5, "gates:cached_cells"),
         _kind("netlist-json", "netlist (JSON of Yosys)", 7, "gates:netlist_json"),
-        _kind("verilog", "netlist (Verilog, read by Yosys): `energy --netlist FILE`", 0.01, "gates:verilog", 60.0),
+        _kind("verilog", "netlist (Verilog, read by Yosys): `energy --netlist FILE`", 0.05, "gates:verilog", 60.0),
         _kind("spef", "wires (SPEF): `energy --spef FILE`", 6, "gates:spef"),
         _kind("cifar10-npz", "CIFAR-10 (.npz): `train`", 4, "datasets:cifar10_archive"),
         _kind("cifar10-batches", "CIFAR-10 (pickles, binary): `train`", 9, "datasets:cifar10_batches"),

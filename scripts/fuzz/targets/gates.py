@@ -32,6 +32,7 @@ from fewflips.gates.yosys import find_yosys
 
 from ..kinds import Change, Files, MutatedFiles
 from ..mutation import bombs, raw
+from ..mutation.statements import Statements
 from ..mutation.tokens import Tokens
 from .command import one_of
 from .records import json_changes
@@ -93,6 +94,28 @@ _VERILOG_WORDS = (
     ),
     *("1'b0", "1'bx", "32'hffffffff", "{a, b}", "[3:0]", "[1000000:0]", "\\esc ", "(*", "*)", "/*", "*/", "//", "#1"),
     *("INV", "NAND2", "XOR2", "DFF", "BUF", ".A(", ".Z(", "clk", "posedge", "@", "=", "<=", "?", "!", "&", "|", "~"),
+)
+_VERILOG_STATEMENTS = (
+    *("assign y = a;", "assign y = a & b;", "assign {y, z} = {a, b};", "assign a = b; assign b = a;", "wire [3:0] w;"),
+    *("INV g1 (.A(a), .Z(b));", "INV g2 (a, w);", "INV g3 (.A(n1), .Z(n1));", "NAND2 g4 (.A(), .B(b), .Z(w));"),
+    *("DFF r9 (.D(w), .CK(w), .Q(w));", "DFF r8 (.D(a), .CK(n1), .Q(s));", "BUF g5 (.A(clk), .Z(c)); DFF r7 (.CK(c));"),
+    *("supply1 VDD;", "supply0 VSS;", "inout VDD;", "tri0 t;", "buf (w, a);", "INV #(3) g6 (.A(a));", "FILL f1 ();"),
+    *("always @(posedge clk) w <= a;", "reg w; always @* w = a;", "initial $display(1);", "specify endspecify"),
+    *("endmodule\nmodule INV(A, Z); input A; output Z; endmodule\nmodule x;", "endmodule\nmodule y(input a);"),
+    *(
+        "(* keep *) wire k;",
+        "INV \\g[7]  (.A(a), .Z(\\w[7] ));",
+        "wire [-1:1000000] big;",
+        "wire [0:3] up;",
+        "parameter P = 1;",
+    ),
+    *(
+        "INV g8 [3:0] (.A(a), .Z(w));",
+        "generate endgenerate",
+        "genvar i;",
+        "INV g9 (.A(y), .Z(y), .Q(a));",
+        "defparam u1.x = 1;",
+    ),
 )
 
 
@@ -218,7 +241,14 @@ def verilog(folder: Path) -> MutatedFiles:
     def entry(inputs: Path) -> None:
         timed(read_netlist(inputs / "netlist.v", LIBRARY, yosys=run_yosys), LIBRARY)
 
-    return MutatedFiles([{"netlist.v": seed} for seed in seeds], _texts(seeds, _VERILOG_WORDS), entry)
+    words, statements = _texts(seeds, _VERILOG_WORDS), Statements(seeds, _VERILOG_STATEMENTS)
+
+    def change(chance: random.Random, name: str, content: bytes) -> bytes:
+        if chance.random() < 0.25:
+            return words(chance, name, content)
+        return statements.change(chance, content)
+
+    return MutatedFiles([{"netlist.v": seed} for seed in seeds], change, entry)
 
 
 def spef(folder: Path) -> MutatedFiles:
