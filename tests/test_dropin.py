@@ -166,11 +166,15 @@ def test_words_of_a_wide_group_have_the_distances_of_its_matrix():
     assert words.shape == (9, 3 * 3 + 2 * 2 * 2)
 
 
-def test_words_of_a_wide_group_are_bounded(monkeypatch):
-    monkeypatch.setattr("fewflips.dropin.MOST_WORD_BYTES", 9 * 60)
-    uses = [ChannelUse(count, np.full((9, 4), count, dtype=np.uint8)) for count in (30, 7, 1)]
-    # 38 words of 4 bytes a channel: three times as many as fit
-    assert weighted_words(uses)[0].tolist() == [30] * 4 * 10 + [7] * 4 * 2 + [1] * 4
+@pytest.mark.parametrize(
+    ("most", "times"),
+    # 38 words of 4 bytes a channel, in units of two passes
+    [(9 * 38 * 4, [30, 7, 1]), (9 * 38 * 4 - 1, [15, 4, 1]), (9 * 60, [10, 2, 1]), (1, [1, 1, 1])],
+)
+def test_words_of_a_wide_group_are_bounded(most: int, times: list[int], monkeypatch):
+    monkeypatch.setattr("fewflips.dropin.MOST_WORD_BYTES", most)
+    uses = [ChannelUse(count, np.full((9, 4), count, dtype=np.uint8)) for count in (60, 14, 2)]
+    assert weighted_words(uses)[0].tolist() == [60] * 4 * times[0] + [14] * 4 * times[1] + [2] * 4 * times[2]
 
 
 def test_a_group_too_wide_for_a_matrix_is_ordered_as_well(monkeypatch):

@@ -128,6 +128,7 @@ def damaged(change):
         (lambda c: c.update(layers=[]), "has no layer layer0"),
         (lambda c: c["layers"][0]["segments"][0]["order"].__setitem__(0, 9), "indices outside the layer"),
         (lambda c: c["layers"][0]["segments"][2]["lanes"].__setitem__(2, 11), "indices outside the layer"),
+        (lambda c: c["layers"][0]["segments"][2]["lanes"].__setitem__(2, 99), "indices outside the layer"),
         (lambda c: c["layers"][0]["segments"][0].update(lanes=[]), "indices outside the layer"),
         (lambda c: c["layers"][0]["segments"][0].update(order=[]), "indices outside the layer"),
         (lambda c: c["layers"][0]["segments"][0]["order"].__setitem__(0, 1 << 31), "less than 2147483648"),
