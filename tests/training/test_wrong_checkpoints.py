@@ -161,6 +161,18 @@ def test_checkpoints_as_they_are_go_on(tmp_path: Path, checkpoints: dict[str, by
     assert (tmp_path / "result.json").exists()
 
 
+@pytest.mark.parametrize("stage", ["float", "quantized"])
+def test_odd_versions_of_layers_go_on(tmp_path: Path, checkpoints: dict[str, bytes], stage: str) -> None:
+    """PyTorch keeps versions of layers beside the tensors, and trips over others."""
+
+    def change(content: dict[str, Any]) -> None:
+        versions = content["network"]._metadata
+        versions.update({name: ("odd",) for name in versions})
+
+    resumed(tmp_path, checkpoints[stage], stage, change)
+    assert (tmp_path / "result.json").exists()
+
+
 def test_tensors_that_share_memory_go_on(tmp_path: Path, checkpoints: dict[str, bytes]) -> None:
     """Momentum whose rows are one row: PyTorch cannot add to it in place."""
     change = put(*MOMENTUM, value=lambda t: t[:1].expand(t.shape))

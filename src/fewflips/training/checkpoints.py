@@ -192,7 +192,7 @@ def load_weights(path: Path, network: nn.Module, state: Any) -> None:
                 f"{_type_of(state[name])}: it is damaged"
             )
     try:
-        network.load_state_dict(state)
+        network.load_state_dict(dict(state))  # without what the file says of versions of layers
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         raise InputError(f"{path}: expected a checkpoint of this network: {' '.join(str(error).split())}") from error
 

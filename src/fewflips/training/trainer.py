@@ -284,7 +284,8 @@ class _Run:
 
         term: HammingTerm = HammingLoss(network, options.accelerator, seed=self.config.seed, **options.arguments())
         if self.saved is not None and self._resumes("quantized"):
-            network.load_state_dict(self.saved["network"])  # the term may have moved weights when it was made
+            # the term may have moved weights when it was made
+            load_weights(self.folder / CHECKPOINT, network, self.saved["network"])
             with self._resuming():
                 term.load_state_dict(self.saved["hamming"])
         return term
