@@ -12,6 +12,7 @@ import pytest
 from fewflips.accelerator import Accelerator
 from fewflips.dropin import (
     ChannelUse,
+    _chains,
     _keep_gains,
     channel_distances,
     channel_uses,
@@ -349,3 +350,37 @@ def test_each_group_of_a_grouped_layer_has_an_order_of_its_own():
         flips = {"grouped": best + excess}
         certificates = drop_in_certificates(network, STREAMING, flips, effort=Effort.quick(), seed=0, jobs=1)
         assert certificates == {"grouped": Certificate(2, proven, best)}
+
+
+def test_gains_count_as_often_as_a_layer_repeats():
+    first, second = random_weights(5, 3, 1), random_weights(5, 4, 2)
+    network = residual(first, second, rows=(20, 4))  # five tiles of pixels and one
+    groups = tie_channels(network)
+    (group,) = channel_uses(network, STREAMING, groups)
+    flips = {order: 5 * path_flips(first, order) + path_flips(second, order) for order in permutations(range(5))}
+    for order, found in flips.items():
+        kept = _keep_gains(network, STREAMING, groups, {group: np.array(order)})
+        assert (group in kept) == (found < flips[tuple(range(5))])
+
+
+def test_chains_are_those_of_the_groups_own_layers():
+    build = GraphBuilder()
+    build.tensor("x", 4, 2)
+    layers, source, inputs = [], "x", 2
+    for name, channels in (("a", 4), ("b", 2), ("c", 4), ("y", 1)):
+        build.product(source, name, 4, channels)
+        layers.append(product(name, source, random_weights(channels, inputs, channels), 4))
+        source, inputs = name, channels
+    network = replace(build.network(("x",), ("y",)), layers=tuple(layers))
+    groups = tie_channels(network)
+    assert [_chains(network, LOADED, groups, group) for group in groups.free] == [4, 2, 4]
+
+
+@pytest.mark.parametrize("array", [STREAMING, BOTH], ids=["outputs", "inputs"])
+def test_the_axis_that_streams_is_found_in_any_order(array: Accelerator):
+    network = convolution("NHWC", 5, (1, 2))
+    groups = tie_channels(network)
+    backwards = replace(groups, axes=groups.axes[::-1])
+    for found in (groups, backwards):
+        uses = channel_uses(network, array, found)
+        assert [use.words.shape for (use,) in uses.values()] == [(5, 2) if array is STREAMING else (5, 6)]

@@ -57,7 +57,17 @@ def test_non_contiguous_words():
     assert stream_flips(words[::2, ::2]) == stream_flips(words[::2, ::2].copy())
 
 
-@pytest.mark.parametrize("words", [np.zeros((2, 2)), np.zeros(3, dtype=np.uint8), np.zeros((2, 2), dtype=np.int64)])
+@pytest.mark.parametrize(
+    "words",
+    [
+        np.zeros((2, 2)),
+        np.zeros(3, dtype=np.uint8),
+        np.zeros((2, 2, 2), dtype=np.uint8),
+        np.zeros((2, 2), dtype=np.int32),
+        np.zeros((2, 2), dtype=np.int64),
+        np.zeros((2, 2), dtype=np.bool_),
+    ],
+)
 def test_other_arrays_are_refused(words):
     with pytest.raises(InputError, match="expected a matrix of 8- or 16-bit integers"):
         stream_flips(words)

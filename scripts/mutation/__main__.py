@@ -18,6 +18,7 @@ from collections import Counter
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from .targets import TARGETS, Mutant, mutants_of, sample, source_of
 
@@ -34,6 +35,7 @@ def main() -> int:
     parser.add_argument("--most", type=int, default=1 << 30, help="mutants a module, drawn at random; all by default")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, help="a folder for one JSON file a module")
+    parser.add_argument("--again", action="store_true", help="only those that survived, by the files in --output")
     arguments = parser.parse_args()
     os.environ["NUMBA_DISABLE_JIT"] = "1"
     sys.dont_write_bytecode = True
@@ -42,15 +44,17 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="fewflips-mutation-") as folder:
         tree = _copy(Path(folder))
         for module in arguments.modules or TARGETS:
-            mutants = sample(mutants_of(module, tree), arguments.most, arguments.seed)
             if _outcome(TARGETS[module], tree) != "survived":
                 print(f"{module}: its tests fail without any mutation", file=sys.stderr)
                 return 1
-            record = _run(module, mutants, len(mutants_of(module, tree)), tree)
-            if arguments.output:
-                arguments.output.mkdir(parents=True, exist_ok=True)
-                name = module.replace("/", "_")
-                (arguments.output / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+            file = arguments.output / f"{module.replace('/', '_')}.json" if arguments.output else None
+            before = json.loads(file.read_text()) if file and arguments.again else None
+            mutants = mutants_of(module, tree)
+            record = _run(module, sample(mutants, arguments.most, arguments.seed), tree, before)
+            record["possible"] = len(mutants)
+            if file:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(json.dumps(record, indent=1) + "\n")
     return 0
 
 
@@ -61,31 +65,35 @@ def _copy(folder: Path) -> Path:
     return folder
 
 
-def _run(module: str, mutants: list[Mutant], possible: int, tree: Path) -> dict[str, object]:
+def _run(module: str, mutants: list[Mutant], tree: Path, before: dict[str, Any] | None) -> dict[str, Any]:
+    """Test the mutants of a module; with a record of an earlier run of the same module, those that survived in it."""
     path = source_of(module, tree)
     original = path.read_text()
-    outcomes: Counter[str] = Counter()
+    outcomes: Counter[str] = Counter(before["outcomes"] if before else {})
+    again = [(entry["line"], entry["change"]) for entry in before["survivors"]] if before else None
+    outcomes["survived"] = 0
     survivors = []
     for mutant in mutants:
         changed = mutant.code(original)
         if changed is None or changed == original:
             continue
+        lines = list(difflib.unified_diff(original.splitlines(), changed.splitlines(), n=0, lineterm=""))[2:]
+        change = [line.strip() for line in lines if line[0] in "+-"]
+        if again is not None and (mutant.line, change) not in again:
+            continue
         path.write_text(changed)
         outcome = _outcome(TARGETS[module], tree)
         outcomes[outcome] += 1
         if outcome == "survived":
-            lines = difflib.unified_diff(original.splitlines(), changed.splitlines(), n=0, lineterm="")
-            changes = [line.strip() for line in list(lines)[2:] if line[0] in "+-"]
-            survivors.append({"line": mutant.line, "function": mutant.definition, "change": changes})
-            print(f"{module}:{mutant.line} {mutant.definition}", *changes, sep="\n    ", flush=True)
+            survivors.append({"line": mutant.line, "function": mutant.definition, "change": change})
+            print(f"{module}:{mutant.line} {mutant.definition}", *change, sep="\n    ", flush=True)
     path.write_text(original)
     total = sum(outcomes.values())
-    print(f"{module}: {total - outcomes['survived']} of {total} mutants killed, {possible} possible", flush=True)
+    print(f"{module}: {total - outcomes['survived']} of {total} mutants killed", flush=True)
     return {
         "module": module,
         "tests": TARGETS[module],
         "cosmic_ray": version("cosmic-ray"),
-        "possible": possible,
         "outcomes": dict(sorted(outcomes.items())),
         "survivors": survivors,
     }
