@@ -108,6 +108,7 @@ def test_names_tell_units_apart():
         {},
         {"multiplier": "booth"},
         {"product_registers": True},
+        {"adder": "one-sum"},
         {"partial_sum_input": True},
         {"lanes": 8},
         {"weights": Word(WordFormat.SIGN_MAGNITUDE, 8)},

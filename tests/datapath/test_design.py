@@ -25,6 +25,8 @@ EIGHT = Word(WordFormat.TWOS_COMPLEMENT, 8)
             {"kind": "chain", "product_registers": True},
             "product registers: expected a column, got a chain; leave product_registers out",
         ),
+        ({"kind": "chain", "adder": "one-sum"}, "adder: expected a column, got a chain; leave adder out"),
+        ({"kind": "column", "adder": "ripple"}, "adder: expected one of tree, one-sum, got 'ripple'"),
         (
             {"kind": "mac", "partial_sum_input": True},
             "partial sum input: expected a column or chain, got a mac; leave partial_sum_input out",

@@ -54,6 +54,7 @@ def datapaths(draw):
         lanes=draw(st.integers(1, 9)) if kind in ("column", "chain") else 1,
         accumulator_bits=draw(st.integers(max(8, weights.bits + activations.bits), 64)),
         multiplier=draw(st.sampled_from(["synthesizer", "booth"])),
+        adder=draw(st.sampled_from(["tree", "one-sum"])) if kind == "column" else "tree",
         product_registers=kind == "column" and draw(st.booleans()),
         partial_sum_input=kind in ("column", "chain") and draw(st.booleans()),
     )

@@ -31,9 +31,10 @@ DATAPATHS = {
     "column with product registers": Datapath(
         "column", MAGNITUDE, UNSIGNED, lanes=3, accumulator_bits=12, product_registers=True
     ),
+    "column of one sum": Datapath("column", SIGNED, UNSIGNED, lanes=4, adder="one-sum"),
     "chain of 4": Datapath("chain", SIGNED, SIGNED, lanes=4),
 }
-CYCLES = {"column of 16": 12, "column of 4": 24, "chain of 4": 24}
+CYCLES = {"column of 16": 12, "column of one sum": 24, "column of 4": 24, "chain of 4": 24}
 
 
 @cache

@@ -45,6 +45,9 @@ class DatapathOptions(BaseModel):
         The synthesizer's own choice, or radix-4 Booth recoding of the weight.
     accumulator_bits : int or None
         Width of sums, 8 to 64. None: the narrowest that no layer of the network can overflow.
+    adder : {"tree", "one-sum"}
+        Whether an activation-stationary column adds its products by a tree and the partial sum behind it, or all in
+        one expression that the synthesizer arranges.
     product_registers : bool
         Whether an activation-stationary column stores its products before it adds them.
     partial_sum_input : bool
@@ -59,6 +62,9 @@ class DatapathOptions(BaseModel):
     accumulator_bits: Annotated[
         int | None, Field(ge=8, le=64, description="width of sums; null: as narrow as the network allows")
     ] = None
+    adder: Annotated[
+        Literal["tree", "one-sum"], Field(description="products by a tree, then the partial sum; or one expression")
+    ] = "tree"
     product_registers: Annotated[bool, Field(description="whether a column stores products before adding them")] = False
     partial_sum_input: Annotated[bool, Field(description="whether a column adds the sum of earlier segments")] = True
 

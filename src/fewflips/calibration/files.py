@@ -95,6 +95,7 @@ def calibration_name(datapath: Datapath) -> str:
     """
     parts = [f"{datapath.kind}{datapath.lanes}", _word_name(datapath.weights), _word_name(datapath.activations)]
     parts += ["booth"] if datapath.multiplier == "booth" else []
+    parts += ["one-sum"] if datapath.adder == "one-sum" else []
     parts += ["product-registers"] if datapath.product_registers else []
     parts += ["partial-sum"] if datapath.partial_sum_input else []
     return "-".join(parts)
@@ -115,6 +116,7 @@ def datapath_of(record: DatapathRecord) -> Datapath:
         lanes=record.lanes,
         accumulator_bits=record.accumulator_bits,
         multiplier=record.multiplier,
+        adder=record.adder,
         product_registers=record.product_registers,
         partial_sum_input=record.partial_sum_input,
     )
@@ -129,6 +131,7 @@ def check_fits(calibration: Calibration, datapath: Datapath, source: str) -> Non
         "weights": _word_record(datapath.weights),
         "activations": _word_record(datapath.activations),
         "multiplier": datapath.multiplier,
+        "adder": datapath.adder,
         "product_registers": datapath.product_registers,
         "partial_sum_input": datapath.partial_sum_input,
     }

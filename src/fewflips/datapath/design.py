@@ -16,8 +16,8 @@ chain             clk, weights, activations, partial_sum (where asked for)      
 - **mac** (output-stationary): weight, activation and clear go to registers; one cycle later
   ``accumulator <= (clear ? 0 : accumulator) + weight x activation``.
 - **column** (activation-stationary): all inputs go to registers, shared or held as the array has it; the products
-  of all lanes (through registers, where asked for), the partial sum among them, are added by a tree into the
-  output register ``sum``.
+  of all lanes (through registers, where asked for), the partial sum among them, are added by a tree, or in one
+  expression, into the output register ``sum``.
 - **chain** (weight-stationary, systolic): one processing element a lane. In element l the registers of weight and
   activation feed a multiplier whose product is added to the partial sum of element l - 1 and stored. Lane l's
   operands are expected l cycles later than lane 0's. Element 0 adds to the register of ``partial_sum``, or 0.
@@ -39,6 +39,11 @@ Kind = Literal["multiplier", "mac", "column", "chain"]
 """Which arithmetic unit; see the module."""
 MultiplierArchitecture = Literal["synthesizer", "booth"]
 """``a * b`` left to the synthesizer, or radix-4 Booth recoding of the weight."""
+
+
+Adder = Literal["tree", "one-sum"]
+"""How a column adds: the products first, by a tree whose sign bits are inverted, then the partial sum; or all in one
+expression of the accumulator's width, which the synthesizer arranges."""
 
 
 class WordFormat(StrEnum):
@@ -101,6 +106,8 @@ class Datapath:
         wrap. Ignored by a multiplier.
     multiplier : {"synthesizer", "booth"}
         ``a * b`` left to the synthesizer, or radix-4 Booth recoding of the weight.
+    adder : {"tree", "one-sum"}
+        Whether a column adds its products by a tree and the partial sum behind it, or all in one expression.
     product_registers : bool
         Whether a column stores its products before it adds them.
     partial_sum_input : bool
@@ -118,12 +125,14 @@ class Datapath:
     lanes: int = 1
     accumulator_bits: int = 32
     multiplier: MultiplierArchitecture = "synthesizer"
+    adder: Adder = "tree"
     product_registers: bool = False
     partial_sum_input: bool = False
 
     def __post_init__(self) -> None:
         _check_choice("kind of datapath", self.kind, get_args(Kind))
         _check_choice("multiplier", self.multiplier, get_args(MultiplierArchitecture))
+        _check_choice("adder", self.adder, get_args(Adder))
         self._check_lanes()
         self._check_options()
         if self.kind != "multiplier":
@@ -139,6 +148,8 @@ class Datapath:
     def _check_options(self) -> None:
         if self.product_registers and self.kind != "column":
             raise InputError(f"product registers: expected a column, got a {self.kind}; leave product_registers out")
+        if self.adder != "tree" and self.kind != "column":
+            raise InputError(f"adder: expected a column, got a {self.kind}; leave adder out")
         if self.partial_sum_input and self.kind not in ("column", "chain"):
             raise InputError(
                 f"partial sum input: expected a column or chain, got a {self.kind}; leave partial_sum_input out"

@@ -42,6 +42,8 @@ def module_name(datapath: Datapath) -> str:
         parts.append(f"sum{datapath.accumulator_bits}")
     if datapath.multiplier == "booth":
         parts.append("booth")
+    if datapath.adder == "one-sum":
+        parts.append("one_sum")
     if datapath.product_registers:
         parts.append("product_registers")
     if datapath.partial_sum_input:
@@ -87,7 +89,8 @@ def verilog(datapath: Datapath) -> str:
         product=product,
         booth=_booth(datapath, product.bits) if datapath.multiplier == "booth" else None,
         number=number.format,
-        tree=_tree(datapath, product.bits) if datapath.kind == "column" else None,
+        tree=_tree(datapath, product.bits) if datapath.kind == "column" and datapath.adder == "tree" else None,
+        one_sum=_one_sum(datapath) if datapath.kind == "column" and datapath.adder == "one-sum" else None,
     )
 
 
@@ -206,6 +209,16 @@ def _tree(datapath: Datapath, product_bits: int) -> _Tree:
         correction=-(datapath.lanes << (product_bits - 1)) % (1 << bits) if datapath.signed else 0,
         partial_sum=partial_sum if datapath.partial_sum_input else "",
     )
+
+
+def _one_sum(datapath: Datapath) -> str:
+    """All products and the partial sum in one expression, extended to the accumulator's width by Verilog's rules."""
+    product = "product_register" if datapath.product_registers else "product"
+    number = "$signed({})" if datapath.signed else "{}"
+    terms = [number.format(f"{product}_{lane}") for lane in range(datapath.lanes)]
+    if datapath.partial_sum_input:
+        terms.append(f"{'delayed_' if datapath.product_registers else ''}partial_sum_register")
+    return " + ".join(terms)
 
 
 def _title(datapath: Datapath) -> str:

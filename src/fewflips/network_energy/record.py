@@ -80,6 +80,7 @@ def datapath_record(unit: ArithmeticUnit, array: Accelerator) -> DatapathRecord:
         lanes=datapath.lanes,
         accumulator_bits=datapath.accumulator_bits,
         multiplier=datapath.multiplier,
+        adder=datapath.adder,
         product_registers=datapath.product_registers,
         partial_sum_input=datapath.partial_sum_input,
         units=array.columns * (array.lanes if datapath.kind == "mac" else 1),

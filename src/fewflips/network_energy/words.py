@@ -69,6 +69,7 @@ def unit_datapath(layers: Sequence[Layer], array: Accelerator, activations: Word
         lanes=1 if kind == "mac" else array.lanes,
         accumulator_bits=accumulator_bits,
         multiplier=options.multiplier,
+        adder=options.adder if kind == "column" else "tree",
         product_registers=options.product_registers and kind == "column",
         partial_sum_input=options.partial_sum_input and kind != "mac",
     )

@@ -52,6 +52,7 @@ class DatapathRecord(Record):
     lanes: Count
     accumulator_bits: Count
     multiplier: Literal["synthesizer", "booth"]
+    adder: Literal["tree", "one-sum"] = "tree"
     product_registers: bool
     partial_sum_input: bool
     units: Annotated[Count, Field(description="such units in the array")]

@@ -101,6 +101,7 @@ def _unit(datapath: DatapathRecord, space: str) -> str:
     words = [kinds[datapath.kind], f"weights {_word(datapath.weights)}", f"activations {_word(datapath.activations)}"]
     words.append(f"accumulator {datapath.accumulator_bits} bits")
     words.append("Booth multipliers" if datapath.multiplier == "booth" else "multipliers as the synthesizer chooses")
+    words += ["one sum of all terms"] if datapath.adder == "one-sum" else []
     words += ["product registers"] if datapath.product_registers else []
     words += ["partial-sum input"] if datapath.partial_sum_input else []
     return f"{', '.join(words)}; {_grouped(datapath.units, space)} in the array"

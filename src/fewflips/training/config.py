@@ -198,6 +198,11 @@ class QuantizedStage(Section):
         8: activations are exported as uint8.
     learned_scales : bool
         Whether scales of weights are learned (LSQ, Esser et al., 2020) or kept as quantization found them.
+    pruning : float
+        Share of the weights of each dense layer, the smallest ones, that are zero from the start of the stage; the
+        first and the last layer and depthwise layers stay whole.
+    activation_headroom : float or None
+        By how much the grids of activations reach further than their ranges; None: as `hamming` says, 1 without it.
     distillation : DistillationOptions or None
         Training towards a teacher's outputs, too.
     batch : int
@@ -214,6 +219,8 @@ class QuantizedStage(Section):
     weight_bits: Bits | dict[str, Bits] = 8
     activation_bits: Annotated[int, Field(ge=8, le=8)] = 8
     learned_scales: bool = False
+    pruning: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    activation_headroom: Annotated[float, Field(ge=1, le=64)] | None = None
     distillation: DistillationOptions | None = None
     batch: Batch = 128
     label_smoothing: Share = 0.1
@@ -284,6 +291,8 @@ class TrainingConfig(Section):
         stage = info.data.get("quantized_stage", QuantizedStage())  # missing where it is itself not valid
         if hamming is not None and (stage is None or stage.epochs == 0):
             raise ValueError("expected a quantized_stage with at least one epoch for the HD term to act in")
+        if hamming is not None and stage is not None and stage.pruning > 0:
+            raise ValueError("expected no pruning beside the HD term, which moves codes away from zero again")
         return hamming
 
 

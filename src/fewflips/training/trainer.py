@@ -31,6 +31,7 @@ from fewflips.training.losses import Distillation, HammingTerm, Objective
 from fewflips.training.metrics import Figures, Metrics
 from fewflips.training.networks.blocks import ImageClassifier
 from fewflips.training.optimizers import make_optimizer
+from fewflips.training.pruning import hold_zeros, prune
 from fewflips.training.quantize import calibrate, quantize, widen_ranges
 from fewflips.training.result import RESULT, TrainingResult
 from fewflips.training.resuming import (
@@ -112,6 +113,12 @@ def _folder(config: TrainingConfig, output: str | Path | None) -> Path:
     if chosen is None:
         raise InputError("output: expected a folder for the results, got none: give --output, or output in the file")
     return Path(chosen)
+
+
+def _headroom(config: TrainingConfig, stage: QuantizedStage) -> float:
+    if stage.activation_headroom is not None:
+        return stage.activation_headroom
+    return config.hamming.activation_headroom if config.hamming else 1.0
 
 
 def _plain(config: TrainingConfig) -> dict[str, Any]:
@@ -218,6 +225,8 @@ class _Run:
             load_weights(self.folder / CHECKPOINT, network, self.saved["network"])
         else:
             self._prepare(network, options)
+        if options.pruning:
+            hold_zeros(network)
         objective = Objective(
             options.label_smoothing,
             self._distillation(source, network, options),
@@ -242,8 +251,8 @@ class _Run:
             load_onnx_network(network, initial.onnx, "initial.onnx")
         else:
             calibrate(network, self._calibration_images(options.batch))
-        if self.config.hamming is not None:
-            widen_ranges(network, self.config.hamming.activation_headroom)
+        prune(network, options.pruning)
+        widen_ranges(network, _headroom(self.config, options))
         reached = accuracy_percent(network, self.around.dataset.test)
         self.accuracies["calibrated_percent"] = reached
 
