@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types setup setup-test bench post-layout fuzz mutation reproduce clean
+.PHONY: demo test test-random lint types setup setup-test bench post-layout fuzz mutation reproduce clean
 
 # the default installation: all that the bundled pair needs, its energy at gate level included
 demo: setup
@@ -11,6 +11,12 @@ demo: setup
 
 test: setup-test lint types
 	$(BIN)/python -m pytest -n 2
+
+# every property with fresh examples, five times as many; SEED, which the command shows, repeats a run
+SEED ?= $(shell $(PYTHON) -c 'import secrets; print(secrets.randbelow(2**32))')
+test-random: SEED := $(SEED)
+test-random: setup-test
+	$(BIN)/python -m pytest -n 2 -m hypothesis --hypothesis-profile=fresh --hypothesis-seed=$(SEED)
 
 lint: setup-test
 	$(BIN)/ruff check .

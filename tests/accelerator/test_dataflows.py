@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fewflips.accelerator import DATAFLOWS, Accelerator, Segment
@@ -13,6 +13,7 @@ from fewflips.network.layer import Layer
 from fewflips.streams import activation_codes, count_flips, weight_codes
 from tests.accelerator.cycle_simulation import SIMULATIONS
 from tests.layers import dense_layer, depthwise_layer, random_rows
+from tests.property_settings import examples
 
 
 def shuffled(segments: tuple[Segment, ...], seed: int) -> tuple[Segment, ...]:
@@ -57,7 +58,7 @@ def machine(dataflow: str, lanes: int, columns: int) -> Accelerator:
     columns=st.integers(1, 4),
     seed=st.integers(0, 100),
 )
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_dense_and_grouped_layers(dataflow, m, n, k, groups, lanes, columns, seed):
     layer = dense_layer(m, n * groups, k, groups=groups, seed=seed, storage=UINT8)
     if layer.is_depthwise:
@@ -78,7 +79,7 @@ def test_dense_and_grouped_layers(dataflow, m, n, k, groups, lanes, columns, see
     columns=st.integers(1, 4),
     seed=st.integers(0, 100),
 )
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_depthwise_layers(dataflow, m, channels, multiplier, kernel, lanes, columns, seed):
     layer = depthwise_layer(m, channels, kernel, multiplier=multiplier, seed=seed)
     array = machine(dataflow, lanes, columns)

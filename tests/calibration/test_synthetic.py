@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fewflips.calibration.synthetic import (
     ZERO_SHARE,
     WordPool,
+    _chain,
     flipping_words,
     likely_words,
     ones_shares,
@@ -17,6 +18,7 @@ from fewflips.calibration.synthetic import (
 )
 from fewflips.datapath.design import Word, WordFormat
 from fewflips.errors import InputError
+from tests.property_settings import examples
 
 CYCLES, LANES = 2000, 8
 
@@ -47,7 +49,7 @@ def test_certain_flips_are_certain():
 
 @given(st.floats(0.02, 0.98), st.floats(0.05, 0.95), st.integers(0, 2**31))
 @example(0.5, 0.5, 0)
-@settings(max_examples=40)
+@examples(40)
 def test_words_of_a_pool_have_the_nhd_asked_for(nhd, zeros, seed):
     generator = np.random.default_rng(seed)
     values = np.where(generator.random(4000) < zeros, 0, generator.integers(0, 256, 4000))
@@ -66,12 +68,25 @@ def test_words_change_as_if_drawn_anew_at_the_nhd_of_the_pool():
 
 
 @given(st.floats(0.02, 0.9), st.integers(0, 2**31))
-@settings(max_examples=20)
+@example(0.8984375, 1333066)
+@examples(20)
 def test_chains_are_stationary(nhd, seed):
     pool = WordPool(np.array([0, 0, 0, 3, 90, 255, 17], dtype=np.uint8), 8)
     words = likely_words(pool, 40, 3000, nhd, np.random.default_rng(seed))
-    ones = np.bitwise_count(words).mean(axis=1)
-    assert ones[0] == pytest.approx(ones[-1], abs=5 * 4 / np.sqrt(3000))
+    first, last = (np.bitwise_count(words[cycle]).astype(float) for cycle in (0, -1))
+    # lanes are independent of one another: the standard error is that of the change within a lane, which both ends
+    # and what they have in common go into; an end alone has 1 / sqrt(2) of it where they have nothing in common
+    change = last - first
+    assert change.mean() == pytest.approx(0, abs=5 * change.std() / np.sqrt(change.size))
+
+
+@given(st.floats(0, 1), st.lists(st.integers(0, 15), min_size=1, max_size=8))
+@example(0.8984375, [0, 0, 0, 3, 15])
+def test_words_start_as_often_as_the_chain_returns_to_them(nhd, values):
+    steps, start = _chain(WordPool(np.array(values, dtype=np.uint8), 4), nhd)
+    assert steps.sum(axis=1) == pytest.approx(np.ones(16), abs=1e-12)
+    assert start.sum() == pytest.approx(1, abs=1e-12)
+    assert start @ steps == pytest.approx(start, abs=1e-12)
 
 
 def test_wide_words_flip_bit_by_bit():

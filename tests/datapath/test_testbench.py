@@ -5,7 +5,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 import fewflips
@@ -17,6 +17,7 @@ from fewflips.datapath.verilog import module_name, verilog
 from fewflips.errors import InputError, OutputError, ToolError
 from fewflips.streams import weight_codes
 from tests.datapath.units import random_words
+from tests.property_settings import examples
 
 FORMATS = list(itertools.product(WordFormat, repeat=2))
 
@@ -60,7 +61,7 @@ def datapaths(draw):
     )
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@examples(8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(datapaths(), min_size=6, max_size=12, unique_by=module_name), st.integers(0, 2**32))
 def test_units_of_all_parameters_compute_what_integers_do(iverilog, units, seed):
     results = benches.run_testbenches([(unit, random_words(unit, 40, seed)) for unit in units])

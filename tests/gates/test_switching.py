@@ -6,13 +6,14 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from fewflips.gates.netlist_checks import check_netlist
 from fewflips.gates.switching import Circuit, Mode, compile_circuit, simulate
 from tests.gates.icarus_reference import assert_same_toggles, icarus_toggles
 from tests.gates.netlist_building import LIBRARY, Case, event_driven_toggles, random_case
+from tests.property_settings import examples
 
 
 def cases(repeats: bool) -> st.SearchStrategy[Case]:
@@ -32,7 +33,7 @@ def compiled_case(case: Case) -> Circuit:
 
 
 @pytest.mark.parametrize("mode", ["zero-delay", "transport", "inertial"])
-@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
+@examples(12, suppress_health_check=[HealthCheck.too_slow])
 @given(case=cases(repeats=False))
 def test_random_netlists_toggle_as_in_icarus(iverilog: str, mode: Mode, case: Case) -> None:
     compiled = compiled_case(case)
@@ -43,7 +44,7 @@ def test_random_netlists_toggle_as_in_icarus(iverilog: str, mode: Mode, case: Ca
 
 
 @pytest.mark.parametrize("inertial", [False, True])
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@examples(25, suppress_health_check=[HealthCheck.too_slow])
 @given(case=cases(repeats=True))
 def test_random_netlists_toggle_as_a_queue_of_events_has_it(inertial: bool, case: Case) -> None:
     ours = simulate(compiled_case(case), case.sequences, "inertial" if inertial else "transport", windows=case.windows)

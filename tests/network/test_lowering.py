@@ -6,11 +6,12 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fewflips.errors import InputError
 from fewflips.network.lowering import Convolution2D, MatrixProduct
+from tests.property_settings import examples
 
 
 def convolution_by_loops(
@@ -45,7 +46,7 @@ small = st.integers(1, 3)
     batch=st.integers(1, 2),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_rows_times_weights_is_the_convolution(
     layout: str,
     kernel: tuple[int, int],

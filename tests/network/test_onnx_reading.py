@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
@@ -18,6 +18,7 @@ from fewflips.network.layer import Layer
 from fewflips.network.ort import Session
 from tests.network import build_onnx as models
 from tests.network.build_onnx import CONTRIB, QDQ, Builder, QOperators, save
+from tests.property_settings import examples
 
 
 def feeds_of(session: Session, seed: int = 0) -> dict[str, NDArray[np.generic]]:
@@ -106,7 +107,7 @@ CONV_INTEGER_CASES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=CONV_INTEGER_CASES)
 def test_conv_integer_of_any_geometry_is_reproduced_exactly(case, tmp_path: Path) -> None:
     groups, depth, outputs = case["group_sizes"]

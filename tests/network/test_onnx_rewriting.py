@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
@@ -21,6 +21,7 @@ from fewflips.network.ort import Session, executes_in_integers
 from tests.network import build_onnx as models
 from tests.network.build_onnx import QDQ, Builder, QOperators, save
 from tests.network.test_onnx_reading import feeds_of
+from tests.property_settings import examples
 
 Known = tuple[str, int, int]
 Permutations = dict[str, dict[int, NDArray[np.int64]]]
@@ -361,7 +362,7 @@ class RandomNetwork(QOperators):
 STEPS = sorted(name.removeprefix("step_") for name in vars(RandomNetwork) if name.startswith("step_"))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 20), st.integers(0, 20)), min_size=2, max_size=12),
     seed=st.integers(0, 99),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -19,6 +19,7 @@ from fewflips.errors import SamplesError
 from fewflips.network import samples as module
 from fewflips.network.runtimes import InputSpec
 from fewflips.network.samples import load_samples, random_feeds
+from tests.property_settings import examples
 
 IMAGE = InputSpec("image", (1, 4, 6, 3), np.dtype(np.uint8), 1 / 255, 0)
 VECTOR = InputSpec("x", (1, 5), np.dtype(np.int8), 0.5, 3)
@@ -261,7 +262,7 @@ def test_compressed_bombs_are_not_unpacked(tmp_path: Path) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_damaged_archives(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     stream = io.BytesIO()
     np.savez_compressed(stream, x=np.arange(15, dtype=np.int8).reshape(3, 5))

@@ -12,7 +12,7 @@ import flatbuffers
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fewflips.errors import FewflipsError, ModelError
@@ -20,6 +20,7 @@ from fewflips.network import tflite
 from fewflips.network.channels import tie_channels
 from fewflips.network.graph import Network
 from tests.network import build_tflite as small
+from tests.property_settings import examples
 
 MEMORY_LIMIT = 64 * 2**20
 """Bytes that reading a file of some 50 kB may take at most."""
@@ -93,7 +94,7 @@ def test_every_length_of_a_truncated_file(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_arbitrary_bytes(tmp_path_factory: pytest.TempPathFactory, tail: bytes) -> None:
     folder = tmp_path_factory.getbasetemp()
     assert not reads_or_refuses(folder, tail)

@@ -13,7 +13,7 @@ import pytest
 import tflite as tflite_schema
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fewflips.errors import FloatModelError, ModelError
@@ -23,6 +23,7 @@ from fewflips.network.graph import ConstantAxis, OperationKind
 from fewflips.network.lowering import Convolution2D, MatrixProduct
 from fewflips.network.tflite_file import decode, unique_names
 from tests.network import build_tflite as small
+from tests.property_settings import examples
 
 REAL_MODELS = {
     "mobilenet_v2_1.0_224_quant.tflite": (53, 300_775_552),
@@ -164,7 +165,7 @@ def test_single_layers_are_the_products_that_litert_computes(
     n=st.integers(1, 3),
     seed=st.integers(0, 1000),
 )
-@settings(max_examples=40, deadline=None)
+@examples(40)
 def test_any_convolution_is_the_product_that_litert_computes(
     tmp_path_factory: pytest.TempPathFactory,
     operator: str,
@@ -195,7 +196,7 @@ def test_any_convolution_is_the_product_that_litert_computes(
 
 
 @given(st.lists(st.text("a#2\n", max_size=4), max_size=12))
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_unique_names_are_unique(names: list[str]) -> None:
     result = unique_names(names)
     assert len(set(result)) == len(result) == len(names)

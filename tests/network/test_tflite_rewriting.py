@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fewflips.errors import InputError, OutputError
@@ -18,6 +18,7 @@ from fewflips.network.litert import Session
 from fewflips.network.samples import random_feeds
 from fewflips.network.tflite_file import decode, pack, unpack
 from tests.network import build_tflite as small
+from tests.property_settings import examples
 
 KWS = "mlperf_tiny_kws_dscnn_int8.tflite"
 
@@ -201,7 +202,7 @@ def test_destination_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.integers(0, 15), max_size=9))
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_packing_is_the_inverse_of_unpacking(codes: list[int]) -> None:
     array = np.array(codes, np.uint8)
     assert pack(array, 4).size == (len(codes) + 1) // 2

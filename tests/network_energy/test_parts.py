@@ -4,7 +4,7 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fewflips.accelerator import Accelerator, Segment
@@ -15,6 +15,7 @@ from fewflips.network_energy.parts import settling_cycles
 from fewflips.network_energy.words import common_word, unit_datapath
 from tests.layers import dense_layer, depthwise_layer, random_rows
 from tests.network_energy import unit_walk
+from tests.property_settings import examples
 
 WALKS = {
     "activation-stationary": unit_walk.activation_stationary,
@@ -69,7 +70,7 @@ def array_of(dataflow, lanes, columns, forwarding):
     return Accelerator(name="test", dataflow=dataflow, lanes=lanes, columns=columns, forwarding=forwarding)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(
     dataflow=st.sampled_from(sorted(WALKS)),
     forwarding=st.sampled_from(["broadcast", "systolic"]),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fewflips.ordering import Effort, shortest_path, shortest_word_path
@@ -21,6 +21,7 @@ from fewflips.ordering.bound import (
 from fewflips.ordering.branch import BranchAndBound
 from fewflips.ordering.metric import UNIT, source_of_distances
 from tests.ordering import reference
+from tests.property_settings import examples
 
 
 def test_flips_of_rounds_up() -> None:
@@ -53,7 +54,7 @@ def test_alpha_of_neighbours_by_hand() -> None:
     assert [sorted(row) for row in neighbours.node.tolist()] == [[1, 4], [0, 2], [1, 3], [2, 4], [0, 3]]
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(reference.distances(least=2, most=9), st.data())
 def test_any_potentials_give_a_bound(table: np.ndarray, data: Any) -> None:
     n = len(table)
@@ -62,7 +63,7 @@ def test_any_potentials_give_a_bound(table: np.ndarray, data: Any) -> None:
     assert flips_of(dual_value(potentials, tree)) <= reference.held_karp(table)
 
 
-@settings(max_examples=12)
+@examples(12)
 @given(reference.words(least=11, most=11))
 def test_bound_is_below_the_optimum(words: np.ndarray) -> None:
     optimum = reference.held_karp(reference.hamming(words))
@@ -71,7 +72,7 @@ def test_bound_is_below_the_optimum(words: np.ndarray) -> None:
         assert result.lower_bound <= optimum <= result.flips
 
 
-@settings(max_examples=12)
+@examples(12)
 @given(reference.distances(least=11, most=11))
 def test_bound_without_triangle_inequality(table: np.ndarray) -> None:
     result = shortest_path(table, effort=Effort.prove())
@@ -118,7 +119,7 @@ def test_branch_and_bound_from_a_poor_path(seed: int) -> None:
     assert bounds == sorted(bounds)
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(reference.distances(least=5, most=8), st.data())
 def test_branch_and_bound_is_exact(table: np.ndarray, data: Any) -> None:
     n = len(table)

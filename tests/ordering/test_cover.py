@@ -6,12 +6,13 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fewflips.errors import InputError
 from fewflips.ordering import Effort, path_cover_bound, shortest_word_path
 from tests.ordering import reference
+from tests.property_settings import examples
 
 
 def best_cover(table: np.ndarray, chains: int) -> int:
@@ -26,7 +27,7 @@ def test_two_pairs_by_hand() -> None:
     assert [path_cover_bound(words, chains, 4) for chains in (1, 2, 3, 4, 9)] == [4, 2, 1, 0, 0]
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(reference.words(least=2, most=6), st.integers(1, 6), st.integers(0, 40))
 def test_below_the_best_cover(words: np.ndarray, chains: int, target: int) -> None:
     table = reference.hamming(words)
@@ -46,7 +47,7 @@ def test_close_to_what_cutting_a_path_reaches(chains: int) -> None:
     assert bound >= path.lower_bound - (chains - 1) * table.max()
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(reference.words(least=2, most=6), st.integers(1, 6))
 def test_bound_of_too_many_rows_counts_different_ones(words: np.ndarray, chains: int) -> None:
     with pytest.MonkeyPatch.context() as patch:

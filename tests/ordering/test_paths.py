@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from fewflips.errors import FewflipsError, InputError
 from fewflips.ordering import (
@@ -18,6 +18,7 @@ from fewflips.ordering import (
 )
 from fewflips.ordering.metric import rows_within_reach, source_of_words
 from tests.ordering import reference
+from tests.property_settings import examples
 
 EFFORTS = [Effort.quick(), Effort.default(), Effort.prove()]
 
@@ -72,7 +73,7 @@ def test_wide_words_and_no_lanes() -> None:
     assert shortest_word_path(np.zeros((4, 0), np.uint8)).flips == 0
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(reference.words(most=8))
 def test_words_against_brute_force(words: np.ndarray) -> None:
     result = shortest_word_path(words)
@@ -82,7 +83,7 @@ def test_words_against_brute_force(words: np.ndarray) -> None:
     assert reference.length(table, natural(len(words))) == result.natural_flips
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(reference.distances(most=8))
 def test_distances_against_brute_force(table: np.ndarray) -> None:
     result = shortest_path(table)
@@ -203,7 +204,7 @@ def test_rows_are_compared_all_with_all_up_to_a_bound(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("most", [1, 40, 60, 110, 143])
-@settings(max_examples=20)
+@examples(20)
 @given(words=reference.words(least=12, most=12))
 def test_too_many_rows_are_ordered_in_blocks(most: int, words: np.ndarray) -> None:
     distinct = np.unique(words, axis=0)
