@@ -11,9 +11,14 @@ import pytest
 from hypothesis import settings
 
 from fewflips.cache import cache_folder
+from tests.property_settings import FRESH_TIMES, USUAL_EXAMPLES
 
-settings.register_profile("fewflips", deadline=None)  # the first example compiles kernels
-settings.load_profile("fewflips")
+# no deadline: the first example compiles kernels
+settings.register_profile("fixed", deadline=None, derandomize=True, database=None, max_examples=USUAL_EXAMPLES)
+settings.register_profile(
+    "fresh", deadline=None, derandomize=False, print_blob=True, max_examples=FRESH_TIMES * USUAL_EXAMPLES
+)
+settings.load_profile("fixed")
 
 
 def pytest_configure() -> None:

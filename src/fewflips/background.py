@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 from fewflips.errors import FewflipsError
+from fewflips.processors import processors
 
 _Given = ParamSpec("_Given")
 _Made = TypeVar("_Made")
@@ -47,8 +47,7 @@ def in_background(
     def here() -> _Made:
         return function(*arguments, **options)
 
-    cores = len(os.sched_getaffinity(0))
-    if min(cores, cores if jobs < 1 else jobs) < 2:
+    if min(processors(), processors(jobs)) < 2:
         yield here
         return
     executor = future = None

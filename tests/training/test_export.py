@@ -17,6 +17,7 @@ from fewflips.training.export import to_onnx, write_onnx  # noqa: E402
 from fewflips.training.networks import build_network  # noqa: E402
 from fewflips.training.quantize import quantize  # noqa: E402
 from fewflips.training.quantized_layers import quantized_weights  # noqa: E402
+from tests.training.layer_by_layer import assert_same_layers  # noqa: E402
 from tests.training.trained_networks import images, quantized_network  # noqa: E402
 
 NETWORKS = {
@@ -68,21 +69,7 @@ def exported():
 @pytest.mark.parametrize("optimized", [False, True])
 def test_onnx_runtime_computes_the_same(exported, name, bits, optimized):
     network, proto = exported(name, bits)
-    x = images(64, seed=1)
-    with torch.no_grad():
-        expected = network(x).numpy()
-    logits = run_onnx(proto.SerializeToString(), x, optimized)
-    spread = float(expected.std())
-    assert len(set(expected.argmax(1).tolist())) > 1
-    # a sum that lies between two codes may go either way, and random networks amplify that
-    deviation = np.abs(logits - expected)
-    assert np.median(deviation) < 0.01 * spread
-    assert np.quantile(deviation, 0.98) < 0.5 * spread
-    assert (logits.argmax(1) == expected.argmax(1)).sum() >= 60
-    ranked = np.sort(expected, axis=1)
-    clear = ranked[:, -1] - ranked[:, -2] > 0.4 * spread
-    assert clear.sum() >= 5
-    assert np.array_equal(logits[clear].argmax(1), expected[clear].argmax(1))
+    assert_same_layers(network, proto, images(64, seed=1), optimized=optimized)
 
 
 @pytest.mark.parametrize("bits", BITS)
@@ -128,10 +115,7 @@ def test_a_code_shift_is_exported(tmp_path):
     ):
         assert np.array_equal(layer.weights, ours.integer_codes().flatten(1).numpy())
         assert not torch.equal(ours.integer_codes(), plain.integer_codes())
-    x = images(16, seed=2)
-    with torch.no_grad():
-        expected = shifted(x).numpy()
-    np.testing.assert_allclose(run_onnx(proto.SerializeToString(), x), expected, atol=0.1 * expected.std())
+    assert_same_layers(shifted, proto, images(16, seed=2), optimized=True)
 
 
 def test_int8_files_keep_an_old_operator_set_and_int4_files_are_half_as_large(exported):

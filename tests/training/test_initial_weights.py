@@ -16,7 +16,7 @@ from fewflips.training.initial_weights import load_onnx_weights, range_of  # noq
 from fewflips.training.networks import build_network  # noqa: E402
 from fewflips.training.quantize import quantize  # noqa: E402
 from fewflips.training.quantized_layers import ActivationQuantizer, quantized_weights  # noqa: E402
-from tests.training.test_export import run_onnx  # noqa: E402
+from tests.training.layer_by_layer import assert_same_layers, compare_layers  # noqa: E402
 from tests.training.trained_networks import images, quantized_network  # noqa: E402
 
 
@@ -50,18 +50,26 @@ def empty(**options) -> torch.nn.Module:
     return quantize(build_network("resnet", **settings), weight_bits=6)
 
 
-def test_the_bundled_network_computes_the_same_in_torch(bundled):
+@pytest.mark.parametrize("optimized", [False, True])
+def test_the_bundled_network_computes_the_same_in_torch(bundled, optimized):
     model, samples = bundled
     network = quantize(build_network("mobilenet_v2", width=0.5)).eval()
     load_onnx_weights(network, model)
-    with np.load(samples) as archive, torch.no_grad():
+    with np.load(samples) as archive:
         x = torch.from_numpy(archive["input"])
-        ours, theirs = network(x).numpy(), run_onnx(model.read_bytes(), x, optimized=False)
-    differences = np.abs(ours - theirs).max(axis=1)
-    # both add floats in orders of their own: an activation halfway between two codes may round the other way in one
-    assert np.sum(differences > 1e-4) <= 1
-    assert differences.max() < 0.1
-    assert np.array_equal(ours.argmax(1), theirs.argmax(1))
+    assert_same_layers(network, onnx.load(model), x, optimized=optimized)
+
+
+def test_a_weight_that_is_one_step_off_is_seen(bundled):
+    model, samples = bundled
+    network = quantize(build_network("mobilenet_v2", width=0.5)).eval()
+    load_onnx_weights(network, model)
+    layer = quantized_weights(network)["features.9.project"]
+    layer.code_shift = torch.zeros_like(layer.weight)
+    layer.code_shift[3, 5] = 1.0
+    with np.load(samples) as archive:
+        x = torch.from_numpy(archive["input"])
+    assert compare_layers(network, onnx.load(model), x, optimized=False).differing > 0
 
 
 def test_the_bundled_network_is_exported_as_it_was_read(bundled):

@@ -5,7 +5,6 @@ Sessions run inside a worker process: see :mod:`fewflips.network.runtimes`.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
@@ -21,6 +20,7 @@ from onnx import GraphProto, NodeProto
 from fewflips.errors import InputError, ModelError
 from fewflips.input_files import read_plain
 from fewflips.network.runtimes import InputSpec, check_feeds
+from fewflips.processors import processors
 
 MAX_THREADS = 2
 """Threads of a session."""
@@ -216,7 +216,7 @@ def _open(model: str | bytes, options: Any) -> Any:
 
 def _options(path: Path) -> Any:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = min(MAX_THREADS, os.cpu_count() or 1)
+    options.intra_op_num_threads = min(MAX_THREADS, processors())
     options.inter_op_num_threads = 1
     options.log_severity_level = _QUIET
     for key, value in _CONFIGURATION.items():

@@ -360,11 +360,17 @@ def _prepare_worker() -> None:
         os.dup2(sink, descriptor)
     os.close(sink)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    if sys.platform == "win32":
-        return
-    import resource
+    _bound_memory()
 
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+def _bound_memory() -> None:
+    """Let a model that wants more memory than there is fail alone, where the operating system has such limits."""
+    try:
+        import resource
+
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ImportError, AttributeError, ValueError, OSError):
+        return
     limit = int(memory * _MEMORY_SHARE)
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     if hard == resource.RLIM_INFINITY or limit < hard:

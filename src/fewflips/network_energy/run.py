@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import hypot
@@ -28,6 +27,7 @@ from fewflips.network_energy.sampling import relative_ci95
 from fewflips.network_energy.simulation import DelayModel, LayerToggles, count_toggles, transitions_per_second
 from fewflips.network_energy.time_limit import Shares, shares_within
 from fewflips.network_energy.unit import ArithmeticUnit
+from fewflips.processors import processors
 from fewflips.progress import Progress
 from fewflips.report.energy_model import LayerEnergy
 from fewflips.schedule import LayerOrders
@@ -74,7 +74,7 @@ class EnergyOptions:
     @property
     def threads(self) -> int:
         """Processors to use."""
-        return len(os.sched_getaffinity(0)) if self.jobs < 1 else self.jobs
+        return processors(self.jobs)
 
 
 @dataclass(frozen=True, eq=False)

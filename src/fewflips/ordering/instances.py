@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 
 import numpy as np
-from joblib import Parallel, cpu_count, delayed
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from fewflips.errors import InputError
 from fewflips.ordering.effort import Effort
 from fewflips.ordering.metric import source_of_distances
 from fewflips.ordering.path import PathResult, seed_sequence, shortest_word_path, solve
+from fewflips.processors import processors
 
 Solve = Callable[[int, np.random.SeedSequence, Callable[[], bool]], PathResult]
 
@@ -145,7 +146,7 @@ def _solve_all(
     def one(index: int) -> tuple[int, PathResult]:
         return index, work(index, seed_sequence(seed, index), stop.is_set)
 
-    pool = Parallel(n_jobs=min(jobs, cpu_count()), backend="threading", return_as="generator_unordered")
+    pool = Parallel(n_jobs=min(processors(), processors(jobs)), backend="threading", return_as="generator_unordered")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "[0-9]+ tasks which were still being processed", UserWarning)
         with closing(pool(delayed(one)(index) for index in indices)) as results:
