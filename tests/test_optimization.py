@@ -185,6 +185,30 @@ def test_a_model_that_its_runtime_refuses_gets_a_schedule(branching: Path, monke
         optimize(branching, mode="drop-in")
 
 
+def test_biases_that_litert_refuses_cost_the_drop_in_alone(branching: Path, tmp_path: Path):
+    """One-dimensional biases with a quantized dimension of 3: TensorFlow Lite for Microcontrollers runs them."""
+    model = tmp_path / "biases.tflite"
+    model.write_bytes(small.biases_of_another_rank())
+    assert [layer.weights for layer in measure(model).layers] == [layer.weights for layer in measure(branching).layers]
+    result = optimize(model, mode="both")
+    result.save(tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(("model", "sched"))) == [
+        "schedule.json"
+    ]
+    assert verify(model, tmp_path / "out" / "schedule.json").check.passed
+    parameters, *others = (note for note in result.report.notes if "bias" in note or "drop-in" in note)
+    assert parameters == (
+        "tensor 'stem/bias' of shape [8] has the quantized dimension 3 (and 4 more like this): flips do not depend on "
+        "these quantization parameters; constants that have such stay where they are"
+    )
+    assert len(others) == 1
+    assert others[0].startswith(
+        f"no drop-in file, since the original cannot be run to compare its outputs: LiteRT failed on {model}: "
+        "quantized_dimension must be in range [0, 1). Was 3."
+    )
+    assert len(others[0]) < 500 + len(str(model))
+
+
 def test_verify_names_what_differs_where_the_runtime_refuses(branching: Path, tmp_path: Path, monkeypatch):
     other = tmp_path / "other.tflite"
     other.write_bytes(small.branching(seed=1))

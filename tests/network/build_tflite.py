@@ -6,7 +6,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from fewflips.network.tflite_file import pack
+from fewflips.network.tflite_elements import pack
 
 CONV, DEPTHWISE, DENSE = "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"
 RELU = schema.ActivationFunctionType.RELU
@@ -184,6 +184,20 @@ def branching(weight_type: str = "INT8", activation_type: str = "INT8", seed: in
     softmax.beta = 1.0
     build.operator("SOFTMAX", [logits], [scores], softmax)
     return build.build([image], [scores, logits])
+
+
+def biases_of_another_rank() -> bytes:
+    """The branching network with scales of its biases along axis 3, as converters of 2019 wrote them.
+
+    TensorFlow Lite for Microcontrollers runs such files (its person detection is one); LiteRT refuses them.
+    """
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(branching()))
+    for tensor in model.subgraphs[0].tensors:
+        if tensor.name.endswith(b"/bias"):
+            tensor.quantization.quantizedDimension = 3
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
 
 
 def single(

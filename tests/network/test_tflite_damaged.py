@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from fewflips.errors import FewflipsError, ModelError
 from fewflips.network import tflite
 from fewflips.network.channels import tie_channels
-from fewflips.network.graph import Network
+from fewflips.network.graph import Network, OperationKind
 from tests.network import build_tflite as small
 from tests.property_settings import examples
 
@@ -161,19 +161,23 @@ def external_buffer(offset: int, size: int) -> Change:
         (tensor(0, shape=[1, 17]), "layer 'y' (FULLY_CONNECTED): input [1, 17] does not fit weights [4, 16]"),
         (tensor(0, shape=[0, 16]), "layer 'y' (FULLY_CONNECTED): input [0, 16] does not fit weights [4, 16]"),
         (tensor(3, shape=[1, 5]), "layer 'y' (FULLY_CONNECTED): expected an output of 1 x 4 elements, got [1, 5]"),
-        (quantization(0, scale=[float("nan")]), "tensor 'x': expected finite, positive scales, got nan to nan"),
-        (quantization(0, scale=[0.0]), "tensor 'x': expected finite, positive scales, got 0.0 to 0.0"),
-        (quantization(1, scale=[-1.0]), "tensor 'y/weights': expected finite, positive scales, got -1.0 to -1.0"),
-        (quantization(0, scale=[]), "layer 'y' (FULLY_CONNECTED): expected one scale for its input 'x', got 0"),
         (quantization(0, zeroPoint=[300]), "tensor 'x' of type INT8: expected zero points from -128 to 127, got"),
         (quantization(0, zeroPoint=[1, 2]), "tensor 'x': expected 1 or 1 zero points, got 2"),
+        (quantization(0, zeroPoint=[1, 2], scale=[]), "tensor 'x': expected a scale for each zero point, got 0 for 2"),
         (
-            quantization(1, scale=[1.0] * 4, quantizedDimension=2),
+            quantization(0, scale=[1.0] * 16, zeroPoint=[0, 1] * 8, quantizedDimension=1),
+            "layer 'y' (FULLY_CONNECTED): expected one zero point of 'x', got 16",
+        ),
+        (
+            quantization(1, scale=[1.0] * 4, zeroPoint=[0, 1, 2, 3], quantizedDimension=2),
             "tensor 'y/weights' of shape [4, 16] has the quantized dimension 2",
         ),
-        (quantization(1, scale=[1.0] * 3), "tensor 'y/weights': expected 4 scales along axis 0, got 3"),
         (
-            quantization(1, scale=[1.0] * 16, quantizedDimension=1),
+            quantization(1, scale=[1.0] * 3, zeroPoint=[0, 1, 2]),
+            "tensor 'y/weights': expected 4 scales along axis 0, got 3",
+        ),
+        (
+            quantization(1, scale=[1.0] * 16, zeroPoint=[0, 1] * 8, quantizedDimension=1),
             "layer 'y' (FULLY_CONNECTED): expected weight scales along axis 0, got axis 1",
         ),
         (operator(inputs=[0, 99, 2]), "inputs of operator 0 (FULLY_CONNECTED): expected tensor indices below 4, got"),
@@ -181,10 +185,12 @@ def external_buffer(offset: int, size: int) -> Change:
         (operator(inputs=[0]), "layer 'y' (FULLY_CONNECTED): expected an input and weights, got tensors [0]"),
         (operator(outputs=[2]), "tensor 'y/bias' is written by FULLY_CONNECTED, but has a value already"),
         (operator(opcodeIndex=7), "operator 0 names operator code 7 of 1"),
-        (operator(builtinOptionsType=0, builtinOptions=None), "operator 0 (FULLY_CONNECTED) has no options of"),
+        (
+            operator(builtinOptionsType=schema.BuiltinOptions.AddOptions, builtinOptions=schema.AddOptionsT()),
+            "operator 0 (FULLY_CONNECTED) has no options of its own kind",
+        ),
         (external_buffer(2**40, 64), f"buffer 2 lies at bytes {2**40} to {2**40 + 64} of a file of"),
         (external_buffer(100, 2**62), f"buffer 2 lies at bytes 100 to {2**62 + 100} of a file of"),
-        (lambda model: setattr(model, "version", 4), "expected schema version 3, got 4"),
         (lambda model: setattr(model, "subgraphs", []), "it has no subgraph"),
     ],
 )  # fmt: skip
@@ -192,6 +198,108 @@ def test_lies(tmp_path: Path, change: Change, message: str) -> None:
     with pytest.raises(ModelError) as caught:
         read_bytes(tmp_path, changed(change))
     assert str(caught.value).startswith(f"{tmp_path / 'model.tflite'}: damaged TFLite file: {message}")
+
+
+UNNEEDED = "flips do not depend on these quantization parameters; constants that have such stay where they are"
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (quantization(0, scale=[float("nan")]), "tensor 'x': expected finite, positive scales, got nan to nan"),
+        (quantization(0, scale=[0.0]), "tensor 'x': expected finite, positive scales, got 0.0 to 0.0"),
+        (quantization(1, scale=[-1.0]), "tensor 'y/weights': expected finite, positive scales, got -1.0 to -1.0"),
+        (quantization(1, scale=[1.0] * 3), "tensor 'y/weights': expected 4 scales along axis 0, got 3"),
+        (
+            quantization(1, scale=[1.0] * 4, quantizedDimension=2),
+            "tensor 'y/weights' of shape [4, 16] has the quantized dimension 2",
+        ),
+        (
+            quantization(1, scale=[], zeroPoint=[0] * 3),
+            "tensor 'y/weights': expected a scale for each zero point, got 0 for 3",
+        ),
+        (
+            quantization(2, scale=[1.0] * 4, zeroPoint=[0] * 4, quantizedDimension=3),
+            "tensor 'y/bias' of shape [4] has the quantized dimension 3",
+        ),
+        (quantization(2, scale=[1.0] * 3), "tensor 'y/bias': expected 4 scales along axis 0, got 3"),
+        (quantization(2, scale=[float("inf")]), "tensor 'y/bias': expected finite, positive scales, got inf to inf"),
+        (
+            quantization(2, zeroPoint=[2**40]),
+            "tensor 'y/bias' of type INT32: expected zero points from -2147483648 to 2147483647, got "
+            f"{2**40} to {2**40}",
+        ),
+        (
+            quantization(3, zeroPoint=[300]),
+            "tensor 'y' of type INT8: expected zero points from -128 to 127, got 300 to 300",
+        ),
+    ],
+)  # fmt: skip
+def test_parameters_that_flips_do_not_need(tmp_path: Path, change: Change, fault: str) -> None:
+    expected = read_bytes(tmp_path, changed(lambda model: None)).layers[0]
+    network = read_bytes(tmp_path, changed(change))
+    (layer,) = network.layers
+    np.testing.assert_array_equal(layer.weights, expected.weights)
+    np.testing.assert_array_equal(layer.weight_zero_points, expected.weight_zero_points)
+    assert (layer.m, layer.activation_zero_point) == (expected.m, expected.activation_zero_point)
+    assert network.notes[0] == f"{fault}: {UNNEEDED}"
+
+
+def metadata(buffer: int, **values: object) -> Change:
+    """An entry of metadata; what `values` say of the new buffer at the end."""
+
+    def change(model: schema.ModelT) -> None:
+        entry, content = schema.MetadataT(), schema.BufferT()
+        entry.name, entry.buffer = b"min_runtime_version", buffer
+        for name, value in values.items():
+            setattr(content, name, value)
+        model.metadata = [entry]
+        model.buffers.append(content)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "notes"),
+    [
+        (
+            lambda model: setattr(model, "version", 4),
+            ("the file says schema version 4; it is read as version 3",),
+        ),
+        (
+            metadata(5, offset=2**40, size=16),
+            ("metadata whose bytes are not in the file is passed over (1 of it)",),
+        ),
+        (metadata(77), ("metadata whose bytes are not in the file is passed over (1 of it)",)),
+        (metadata(5, data=[1, 2, 3]), ()),
+        (operator(builtinOptionsType=0, builtinOptions=None), ()),
+        (quantization(0, scale=[]), ()),
+        (quantization(1, scale=[1.0] * 16, quantizedDimension=1), ()),
+        (quantization(1, scale=[], zeroPoint=[]), ()),
+        (tensor(2, quantization=None), ()),
+        (lambda model: setattr(model.operatorCodes[0], "version", 99), ()),
+        (tensor(3, name=None), ()),
+    ],
+)  # fmt: skip
+def test_statements_of_the_file_that_are_not_needed(tmp_path: Path, change: Change, notes: tuple[str, ...]) -> None:
+    expected = read_bytes(tmp_path, changed(lambda model: None)).layers[0]
+    network = read_bytes(tmp_path, changed(change))
+    (layer,) = network.layers
+    np.testing.assert_array_equal(layer.weights, expected.weights)
+    assert (layer.m, layer.groups, layer.activation_type) == (expected.m, expected.groups, expected.activation_type)
+    assert network.notes == notes
+
+
+def test_a_concatenation_without_options_is_opaque(tmp_path: Path) -> None:
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(small.branching()))
+    (number,) = (i for i, op in enumerate(model.subgraphs[0].operators) if "Concat" in type(op.builtinOptions).__name__)
+    model.subgraphs[0].operators[number].builtinOptionsType = 0
+    model.subgraphs[0].operators[number].builtinOptions = None
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    network = read_bytes(tmp_path, bytes(builder.Output()))
+    assert len(network.layers) == 6
+    assert network.operations[number].kind is OperationKind.OPAQUE
 
 
 def convolution(**values: int) -> bytes:
@@ -295,8 +403,3 @@ def test_zero_points_beyond_their_type(tmp_path: Path, tensor_index: int, scale:
     change = quantization(tensor_index, scale=scale, zeroPoint=[zero_point])
     with pytest.raises(ModelError, match=rf"expected zero points from -128 to 127, got {zero_point} to {zero_point}"):
         read_bytes(tmp_path, changed(change))
-
-
-def test_zero_points_of_no_scales(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="tensor 'y/weights': expected a scale for each zero point, got 0 for 3"):
-        read_bytes(tmp_path, changed(quantization(1, scale=[], zeroPoint=[0, 0, 0])))

@@ -16,7 +16,8 @@ from fewflips.network.channels import tie_channels
 from fewflips.network.graph import Network
 from fewflips.network.litert import Session
 from fewflips.network.samples import random_feeds
-from fewflips.network.tflite_file import decode, pack, unpack
+from fewflips.network.tflite_elements import pack, unpack
+from fewflips.network.tflite_file import decode
 from tests.network import build_tflite as small
 from tests.property_settings import examples
 

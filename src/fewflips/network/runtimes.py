@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from fewflips.errors import FewflipsError, InputError, ModelError, RuntimeFailure
 from fewflips.input_files import open_plain
 from fewflips.network.graph import Network
+from fewflips.visible import one_line
 
 FileFormat = Literal["tflite", "onnx"]
 
@@ -42,6 +43,9 @@ _MEMORY_SHARE = 0.75
 
 MAX_RESULT_BYTES = 2**32
 """Tensors that take more memory than this, in bytes, are not handed over in one call."""
+
+_LONGEST_REASON = 300
+"""Characters of a runtime's own message that are repeated: LiteRT may list every tensor."""
 
 _WATCH_SECONDS = 1.0
 """How often a worker looks whether the process that it works for is still there."""
@@ -348,8 +352,8 @@ def _answer(function: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes:
     except FewflipsError as error:
         return pickle.dumps((False, error))
     except Exception as error:  # of the runtime's own classes, or out of memory
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        return pickle.dumps((False, _SessionError(lines[0] if lines else type(error).__name__)))
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        return pickle.dumps((False, _SessionError(one_line(lines[0], _LONGEST_REASON))))
 
 
 def _prepare_worker() -> None:

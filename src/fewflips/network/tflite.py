@@ -18,6 +18,9 @@ from fewflips.network.tflite_file import FileTensor, TFLiteFile, decode
 from fewflips.network.tflite_layers import LayerReader
 from fewflips.network.tflite_operators import describe
 
+SCHEMA_VERSION = 3
+"""All files with the identifier TFL3 have it."""
+
 MAX_FILE_BYTES = 2**31
 """A flatbuffer's offsets do not reach further."""
 
@@ -142,6 +145,10 @@ def _no_layers(path: Path, reader: LayerReader) -> ModelError:
 
 def _notes_on_file(file: TFLiteFile) -> list[str]:
     notes = []
+    if file.version != SCHEMA_VERSION:
+        notes.append(f"the file says schema version {file.version}; it is read as version {SCHEMA_VERSION}")
+    if file.unreadable_metadata:
+        notes.append(f"metadata whose bytes are not in the file is passed over ({file.unreadable_metadata} of it)")
     if file.subgraphs > 1:
         notes.append(f"{file.subgraphs - 1} other subgraphs (control flow, signatures) are not read")
     symbolic = [file.tensors[index].name for index in file.inputs if file.tensors[index].has_symbolic_axis]
@@ -149,6 +156,13 @@ def _notes_on_file(file: TFLiteFile) -> list[str]:
         f"input '{name}' has symbolic axes: counted with the lengths that the file gives, 1 where it gives none"
         for name in symbolic
     )
+    faults = [tensor.quantization_fault for tensor in file.tensors if tensor.quantization_fault]
+    if faults:
+        others = f" (and {len(faults) - 1} more like this)" if len(faults) > 1 else ""
+        notes.append(
+            f"{faults[0]}{others}: flips do not depend on these quantization parameters; constants that have such "
+            "stay where they are"
+        )
     return notes
 
 

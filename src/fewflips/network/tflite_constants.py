@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.network.tflite_file import BITS, FileTensor, Quantization, TFLiteFile, pack, unpack
+from fewflips.network.tflite_elements import BITS, pack, unpack
+from fewflips.network.tflite_file import FileTensor, TFLiteFile
+from fewflips.network.tflite_quantization import Quantization
 
 
 def constant_names(file: TFLiteFile) -> tuple[dict[int, str], frozenset[str]]:
@@ -92,9 +94,8 @@ def _address(array: NDArray[Any] | None) -> int:
 
 
 def _is_plain(tensor: FileTensor) -> bool:
-    return (
-        tensor.dtype in BITS and not tensor.is_sparse and not tensor.is_variable and not tensor.quantization.has_details
-    )
+    as_described = tensor.dtype in BITS and not tensor.quantization_fault
+    return as_described and not tensor.is_sparse and not tensor.is_variable and not tensor.quantization.has_details
 
 
 def _is_uniform(tensor: FileTensor) -> bool:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from fewflips.network.contents import ConstantPart, Contents, Part
 from fewflips.network.tflite_constants import constant_names
-from fewflips.network.tflite_file import BITS, FileTensor, TFLiteFile, decode
+from fewflips.network.tflite_elements import BITS
+from fewflips.network.tflite_file import FileTensor, TFLiteFile, decode
 
 _NUMPY_TYPES = {"BFLOAT16": "uint16", "BOOL": "uint8"}
 

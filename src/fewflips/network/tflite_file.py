@@ -5,7 +5,7 @@ only place that calls it: whatever leaves it has been range-checked, so that lat
 Arrays are views into the file's bytes; nothing is allocated by a length that the file merely claims.
 
 The schema is that of the ``tflite`` package: pure Python, without the native library that importing
-``ai_edge_litert`` loads. Two tensor types newer than its schema are named here.
+``ai_edge_litert`` loads.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,8 @@ import tflite
 from numpy.typing import NDArray
 
 from fewflips.errors import FewflipsError, ModelError
+from fewflips.network.tflite_elements import BITS, TYPE_NAMES, unpack
+from fewflips.network.tflite_quantization import Quantization, fault_of
 from fewflips.visible import visible
 
 MAX_ELEMENTS = 2**31
@@ -40,35 +42,7 @@ _DECODING_ERRORS = (struct.error, IndexError, TypeError, ValueError, OverflowErr
 numpy.frombuffer), numbers out of range for an offset (TypeError, OverflowError), tables that are not there
 (AttributeError), unions of the wrong kind (AssertionError)."""
 
-_TYPE_NAMES = {code: name for name, code in vars(tflite.TensorType).items() if not name.startswith("_")} | {
-    19: "INT2",
-    20: "UINT4",
-}
 _OPERATOR_NAMES = {code: name for name, code in vars(tflite.BuiltinOperator).items() if not name.startswith("_")}
-
-BITS = MappingProxyType(
-    {
-        "INT2": 2,
-        "INT4": 4,
-        "UINT4": 4,
-        "INT8": 8,
-        "UINT8": 8,
-        "BOOL": 8,
-        "INT16": 16,
-        "UINT16": 16,
-        "FLOAT16": 16,
-        "BFLOAT16": 16,
-        "INT32": 32,
-        "UINT32": 32,
-        "FLOAT32": 32,
-        "INT64": 64,
-        "UINT64": 64,
-        "FLOAT64": 64,
-        "COMPLEX64": 64,
-        "COMPLEX128": 128,
-    }
-)
-"""Bits of one element; types that are not listed have no fixed size. Below 8, elements are packed low bits first."""
 
 _OPTIONS: Mapping[str, tuple[int, Any, tuple[str, ...]]] = {
     "CONV_2D": (
@@ -84,42 +58,14 @@ _OPTIONS: Mapping[str, tuple[int, Any, tuple[str, ...]]] = {
     "FULLY_CONNECTED": (
         tflite.BuiltinOptions.FullyConnectedOptions,
         tflite.FullyConnectedOptions,
-        ("WeightsFormat", "KeepNumDims"),
+        ("WeightsFormat",),
     ),
     "CONCATENATION": (tflite.BuiltinOptions.ConcatenationOptions, tflite.ConcatenationOptions, ("Axis",)),
 }
 """Operator -> (tag of its options, their class, the fields to read)."""
 
-
-@dataclass(frozen=True, eq=False)
-class Quantization:
-    """Quantization parameters of one tensor: views into the file's bytes.
-
-    Parameters
-    ----------
-    scale : ndarray of float32, shape (0,), (1,) or (channels,)
-        Real value of one step.
-    zero_point : ndarray of int64, shape (0,), (1,) or (channels,)
-        The integer that means zero; none in the file means 0.
-    minimum, maximum : ndarray of float32
-        Ranges seen in training; unused by inference, but they move with their channels.
-    axis : int
-        The axis of the channels where there is more than one scale.
-    has_details : bool
-        Whether parameters of another kind (custom, block-wise) stand beside or instead of these.
-    """
-
-    scale: NDArray[np.float32]
-    zero_point: NDArray[np.int64]
-    minimum: NDArray[np.float32]
-    maximum: NDArray[np.float32]
-    axis: int
-    has_details: bool
-
-    @property
-    def vectors(self) -> tuple[NDArray[Any], ...]:
-        """Every vector that moves with the channels."""
-        return self.scale, self.zero_point, self.minimum, self.maximum
+_OPTIONAL = frozenset(["FULLY_CONNECTED", "CONCATENATION"])
+"""Operators that may come without options: older files leave out those of a plain fully connected layer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,6 +117,12 @@ class FileTensor:
         """Whether it has a scale for each channel."""
         return self.quantization.scale.size > 1
 
+    @cached_property
+    def quantization_fault(self) -> str:
+        """What is wrong with its quantization parameters; empty where nothing is."""
+        fault = fault_of(self.quantization, self.shape, self.dtype, is_constant=self.is_constant)
+        return fault and f"tensor '{self.name}'{fault}"
+
     def codes(self) -> NDArray[Any]:
         """Give the stored integers of a constant of at most 8 bits, or of INT32 or INT64.
 
@@ -201,7 +153,8 @@ class FileOperator:
     inputs, outputs : tuple of int
         Tensor indices; an absent optional input is -1.
     options : mapping of str to int
-        The fields listed in the module's table of options, all present for the operators listed there.
+        The fields listed in the module's table of options, all present for the operators listed there; empty
+        where the file gives none and none is needed to read the operator's products.
     """
 
     operator: str
@@ -226,6 +179,10 @@ class TFLiteFile:
         How many the file has; only the first is decoded.
     elsewhere : tuple of ndarray of uint8
         Bytes of the constants that other subgraphs or the file's metadata use.
+    version : int
+        Of the schema, as the file says.
+    unreadable_metadata : int
+        Entries of metadata whose bytes are not in the file.
     """
 
     tensors: tuple[FileTensor, ...]
@@ -234,34 +191,8 @@ class TFLiteFile:
     outputs: tuple[int, ...]
     subgraphs: int
     elsewhere: tuple[NDArray[np.uint8], ...]
-
-
-def unpack(data: NDArray[np.uint8], bits: int, count: int) -> NDArray[np.uint8]:
-    """Codes that are packed several to a byte, low bits first.
-
-    Examples
-    --------
-    >>> unpack(np.array([0x21, 0x03], np.uint8), 4, 3).tolist()
-    [1, 2, 3]
-    """
-    shifts = np.arange(0, 8, bits, dtype=np.uint8)
-    return ((data[:, None] >> shifts) & np.uint8((1 << bits) - 1)).reshape(-1)[:count]
-
-
-def pack(codes: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
-    """Inverse of :func:`unpack`; unused high bits of the last byte are zero.
-
-    Examples
-    --------
-    >>> pack(np.array([1, 2, 3], np.uint8), 4).tolist()
-    [33, 3]
-    """
-    to_a_byte = 8 // bits
-    padded = np.zeros(-(-codes.size // to_a_byte) * to_a_byte, np.uint8)
-    padded[: codes.size] = codes
-    shifts = np.arange(0, 8, bits, dtype=np.uint8)
-    result: NDArray[np.uint8] = np.bitwise_or.reduce(padded.reshape(-1, to_a_byte) << shifts, axis=1).astype(np.uint8)
-    return result
+    version: int
+    unreadable_metadata: int
 
 
 def unique_names(names: Sequence[str]) -> tuple[str, ...]:
@@ -352,23 +283,28 @@ class _Decoder:
         self._data = data
         self._path = path
         self._budget = 2 * len(data) + 65536
+        self._buffers = 0
+        self._decoded: dict[int, NDArray[np.uint8]] = {}
         self._model = tflite.Model.GetRootAs(data)
 
     def file(self) -> TFLiteFile:
         model = self._model
-        if model.Version() != 3:
-            raise self._damaged(f"expected schema version 3, got {model.Version()}")
         subgraphs = self._count("subgraphs", model.SubgraphsLength())
         if subgraphs == 0:
             raise self._damaged("it has no subgraph")
-        buffers = self._buffers()
+        self._buffers = self._count("buffers", model.BuffersLength())
+        if self._buffers == 0:
+            raise self._damaged("it has no buffers")
         main = model.Subgraphs(0)
-        tensors = self._tensors(main, buffers)
+        tensors = self._tensors(main)
         inputs = self._indices("inputs of the network", main.InputsAsNumpy(), len(tensors), optional=False)
         outputs = self._indices("outputs of the network", main.OutputsAsNumpy(), len(tensors), optional=False)
         operators = self._operators(main, len(tensors))
         self._check_producers(tensors, operators, inputs)
-        return TFLiteFile(tensors, operators, inputs, outputs, subgraphs, self._used_elsewhere(subgraphs, buffers))
+        metadata, unreadable = self._metadata()
+        others = metadata | {i: self._buffer(i) for i in self._used_elsewhere(subgraphs) if i < self._buffers}
+        elsewhere = tuple(others[i] for i in sorted(others) if others[i].size)
+        return TFLiteFile(tensors, operators, inputs, outputs, subgraphs, elsewhere, model.Version(), unreadable)
 
     def _damaged(self, detail: str) -> ModelError:
         return ModelError(f"{self._path}: damaged TFLite file: {detail}; get a fresh copy of the file")
@@ -397,38 +333,36 @@ class _Decoder:
         self._charge("names", len(value))
         return value.decode("utf-8", errors="replace")
 
-    def _buffers(self) -> list[NDArray[np.uint8]]:
-        buffers = []
-        for i in range(self._count("buffers", self._model.BuffersLength())):
-            buffer = self._model.Buffers(i)
+    def _buffer(self, index: int) -> NDArray[np.uint8]:
+        """Bytes of a buffer, decoded when it is first used."""
+        if index not in self._decoded:
+            buffer = self._model.Buffers(index)
             offset, size = buffer.Offset(), buffer.Size()
             if offset > 1:
                 if offset + size > len(self._data):
                     raise self._damaged(
-                        f"buffer {i} lies at bytes {offset} to {offset + size} of a file of {len(self._data)} bytes"
+                        f"buffer {index} lies at bytes {offset} to {offset + size} of a file of {len(self._data)} bytes"
                     )
                 inside: Any = np.frombuffer(self._data, np.uint8, size, offset)
             else:
                 inside = buffer.DataAsNumpy()
-            buffers.append(self._array(f"buffer {i}", inside, np.uint8))
-        if not buffers:
-            raise self._damaged("it has no buffers")
-        return buffers
+            self._decoded[index] = self._array(f"buffer {index}", inside, np.uint8)
+        return self._decoded[index]
 
-    def _tensors(self, subgraph: Any, buffers: Sequence[NDArray[np.uint8]]) -> tuple[FileTensor, ...]:
+    def _tensors(self, subgraph: Any) -> tuple[FileTensor, ...]:
         count = self._count("tensors", subgraph.TensorsLength())
         tables = [subgraph.Tensors(i) for i in range(count)]
         names = unique_names([self._text(table.Name()) for table in tables])
-        return tuple(self._tensor(i, names[i], table, buffers) for i, table in enumerate(tables))
+        return tuple(self._tensor(i, names[i], table) for i, table in enumerate(tables))
 
-    def _tensor(self, index: int, name: str, table: Any, buffers: Sequence[NDArray[np.uint8]]) -> FileTensor:
+    def _tensor(self, index: int, name: str, table: Any) -> FileTensor:
         shape, has_symbolic_axis = self._shape(name, table)
-        dtype = _TYPE_NAMES.get(table.Type(), f"type {table.Type()}")
+        dtype = TYPE_NAMES.get(table.Type(), f"type {table.Type()}")
         buffer = table.Buffer()
-        if buffer >= len(buffers):
-            raise self._damaged(f"tensor '{name}' names buffer {buffer} of {len(buffers)}")
+        if buffer >= self._buffers:
+            raise self._damaged(f"tensor '{name}' names buffer {buffer} of {self._buffers}")
         is_sparse = table.Sparsity() is not None
-        data = buffers[buffer] if buffers[buffer].size else None
+        data = self._buffer(buffer) if self._buffer(buffer).size else None
         if data is not None and dtype in BITS and not is_sparse:
             expected = -(-math.prod(shape) * BITS[dtype] // 8)
             if data.size != expected:
@@ -436,7 +370,7 @@ class _Decoder:
                     f"constant '{name}' of shape {list(shape)} and type {dtype}: "
                     f"expected {expected} bytes, got {data.size}"
                 )
-        tensor = FileTensor(
+        return FileTensor(
             index=index,
             name=name,
             shape=shape,
@@ -447,8 +381,6 @@ class _Decoder:
             is_sparse=is_sparse,
             has_symbolic_axis=has_symbolic_axis,
         )
-        self._check_quantization(tensor)
-        return tensor
 
     def _shape(self, name: str, table: Any) -> tuple[tuple[int, ...], bool]:
         stored = self._array("shapes", table.ShapeAsNumpy(), np.int32)
@@ -477,48 +409,6 @@ class _Decoder:
             axis=table.QuantizedDimension(),
             has_details=table.DetailsType() != 0,
         )
-
-    def _check_quantization(self, tensor: FileTensor) -> None:
-        parameters, name = tensor.quantization, tensor.name
-        scales, zeros = parameters.scale.size, parameters.zero_point.size
-        integer = tensor.dtype in BITS and "INT" in tensor.dtype
-        if integer and zeros:
-            self._check_zero_points(tensor)
-        if parameters.has_details:
-            return
-        if scales == 0:
-            if zeros > 1:
-                raise self._damaged(f"tensor '{name}': expected a scale for each zero point, got 0 for {zeros}")
-            return
-        if scales > 1:
-            if not 0 <= parameters.axis < len(tensor.shape):
-                raise self._damaged(
-                    f"tensor '{name}' of shape {list(tensor.shape)} has the quantized dimension {parameters.axis}"
-                )
-            if scales != tensor.shape[parameters.axis]:
-                raise self._damaged(
-                    f"tensor '{name}': expected {tensor.shape[parameters.axis]} scales along axis "
-                    f"{parameters.axis}, got {scales}"
-                )
-        if zeros not in (0, 1, scales):
-            raise self._damaged(f"tensor '{name}': expected 1 or {scales} zero points, got {zeros}")
-        may_be_zero = tensor.is_constant or not integer
-        lowest = parameters.scale.min()
-        if not np.isfinite(parameters.scale).all() or lowest < 0 or (lowest == 0 and not may_be_zero):
-            raise self._damaged(
-                f"tensor '{name}': expected finite, positive scales, got {parameters.scale.min()} to "
-                f"{parameters.scale.max()}"
-            )
-
-    def _check_zero_points(self, tensor: FileTensor) -> None:
-        bits = BITS[tensor.dtype]
-        low, high = (0, 2**bits - 1) if tensor.dtype.startswith("U") else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-        zero_point = tensor.quantization.zero_point
-        if int(zero_point.min()) < low or int(zero_point.max()) > high:
-            raise self._damaged(
-                f"tensor '{tensor.name}' of type {tensor.dtype}: expected zero points from {low} to {high}, got "
-                f"{zero_point.min()} to {zero_point.max()}"
-            )
 
     def _indices(self, what: str, array: Any, tensors: int, *, optional: bool) -> tuple[int, ...]:
         indices = self._array(what, array, np.int32)
@@ -564,6 +454,8 @@ class _Decoder:
             return {}
         tag, options_class, fields = _OPTIONS[operator]
         options = table.BuiltinOptions()
+        if table.BuiltinOptionsType() == 0 and operator in _OPTIONAL:
+            return {}
         if options is None or table.BuiltinOptionsType() != tag:
             raise self._damaged(f"{what} has no options of its own kind")
         reader = options_class()
@@ -583,12 +475,25 @@ class _Decoder:
                     )
                 produced.add(index)
 
-    def _used_elsewhere(self, subgraphs: int, buffers: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.uint8], ...]:
+    def _used_elsewhere(self, subgraphs: int) -> set[int]:
+        """Indices of buffers that the tensors of other subgraphs name."""
         indices: set[int] = set()
         for i in range(1, subgraphs):
             subgraph = self._model.Subgraphs(i)
             count = self._count("tensors", subgraph.TensorsLength())
             indices.update(subgraph.Tensors(j).Buffer() for j in range(count))
+        return indices
+
+    def _metadata(self) -> tuple[dict[int, NDArray[np.uint8]], int]:
+        """Buffers of the file's metadata that can be read, and how many entries have none."""
+        found: dict[int, NDArray[np.uint8]] = {}
+        unreadable = 0
         for i in range(self._count("metadata", self._model.MetadataLength())):
-            indices.add(self._model.Metadata(i).Buffer())
-        return tuple(buffers[i] for i in sorted(indices) if i < len(buffers) and buffers[i].size)
+            try:
+                index = self._model.Metadata(i).Buffer()
+                if index >= self._buffers:
+                    raise IndexError(index)
+                found[index] = self._buffer(index)
+            except (ModelError, *_DECODING_ERRORS):
+                unreadable += 1
+        return found, unreadable

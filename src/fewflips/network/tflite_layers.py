@@ -132,10 +132,6 @@ class LayerReader:
         activation_type = _ACTIVATION_TYPES.get(source.dtype)
         if activation_type is None:
             self._note_activations(source, op)
-        elif source.quantization.scale.size != 1:
-            raise self._contradiction(
-                op, f"expected one scale for its input '{source.name}', got {source.quantization.scale.size}"
-            )
         return Layer(
             name=self._name(op),
             operator=op.operator,
@@ -148,7 +144,7 @@ class LayerReader:
             weights_tensor=self._constant_names[weights.index],
             input_tensor=source.name if activation_type else None,
             activation_type=activation_type,
-            activation_zero_point=_single(source.quantization.zero_point) if activation_type else None,
+            activation_zero_point=self._zero_point(op, source) if activation_type else None,
         )
 
     def _readable(self, op: FileOperator, weights: FileTensor) -> bool:
@@ -246,17 +242,35 @@ class LayerReader:
         return self._matrices[key]
 
     def _zero_points(self, op: FileOperator, weights: FileTensor, n: int) -> NDArray[np.int32]:
+        """Zero points along the output channels; all that a product needs of the weights' parameters."""
         parameters = weights.quantization
         axis = 3 if op.operator == "DEPTHWISE_CONV_2D" else 0
-        if weights.is_per_channel and parameters.axis != axis:
+        if _is_single(parameters.zero_point):
+            return np.broadcast_to(np.int32(self._zero_point(op, weights)), (n,))
+        if weights.quantization_fault:
+            raise self._faulty(weights)
+        if parameters.axis != axis:
             raise self._contradiction(op, f"expected weight scales along axis {axis}, got axis {parameters.axis}")
-        if parameters.zero_point.size <= 1:
-            return np.broadcast_to(np.int32(_single(parameters.zero_point)), (n,))
         if weights.index not in self._vectors:
             self._vectors[weights.index] = parameters.zero_point.astype(np.int32)
         return self._vectors[weights.index]
 
+    def _zero_point(self, op: FileOperator, tensor: FileTensor) -> int:
+        """Give the one zero point of a tensor; 0 where the file has none."""
+        zero_point, storage = tensor.quantization.zero_point, _STORAGE_TYPES[tensor.dtype]
+        if not _is_single(zero_point) and not tensor.quantization_fault:
+            raise self._contradiction(op, f"expected one zero point of '{tensor.name}', got {zero_point.size}")
+        value = int(zero_point[0]) if zero_point.size else 0
+        if not _is_single(zero_point) or not storage.low <= value <= storage.high:
+            raise self._faulty(tensor)
+        return value
 
-def _single(zero_point: NDArray[np.int64]) -> int:
-    """Give the one zero point; 0 where the file has none."""
-    return int(zero_point[0]) if zero_point.size else 0
+    def _faulty(self, tensor: FileTensor) -> ModelError:
+        return ModelError(
+            f"{self._path}: damaged TFLite file: {tensor.quantization_fault}; get a fresh copy of the file"
+        )
+
+
+def _is_single(zero_point: NDArray[np.int64]) -> bool:
+    """Whether a tensor has one zero point, or none."""
+    return zero_point.size <= 1 or bool((zero_point == zero_point[0]).all())

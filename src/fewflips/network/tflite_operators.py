@@ -211,7 +211,7 @@ class _Describer:
 
     def _fully_connected(self, op: FileOperator) -> _Described:
         weights, bias = self._weights(op), self._bias(op)
-        if weights is None or bias is None or len(weights.shape) != 2 or op.options["WeightsFormat"] != 0:
+        if weights is None or bias is None or len(weights.shape) != 2 or op.options.get("WeightsFormat", 0) != 0:
             return _OPAQUE
         source = self._file.tensors[op.inputs[0]]
         if 0 in weights.shape or source.elements % weights.shape[1]:
@@ -224,7 +224,7 @@ class _Describer:
 
     def _concatenation(self, op: FileOperator) -> _Described:
         output = self._file.tensors[op.outputs[0]]
-        rank, axis = len(output.shape), op.options["Axis"]
+        rank, axis = len(output.shape), op.options.get("Axis")
         inputs = self._present(op)
         if axis not in (rank - 1, -1) or any(tensor.is_constant or len(tensor.shape) != rank for tensor in inputs):
             return _OPAQUE
