@@ -190,3 +190,13 @@ def test_ctrl_c_while_the_command_is_loading(monkeypatch, capsys):
         entry.main()
     assert stopped.value.code == 130
     assert capsys.readouterr().err == "fewflips: interrupted\n"
+
+
+def test_memory_that_runs_out_is_one_line(monkeypatch, capsys, branching):
+    def exhausted(*arguments, **options):
+        raise MemoryError
+
+    monkeypatch.setattr("fewflips.network.tflite.read_plain", exhausted)
+    assert run(monkeypatch, "measure", branching) == 2
+    expected = "fewflips: out of memory: give smaller files or fewer samples, or use a machine with more of it\n"
+    assert capsys.readouterr().err == expected

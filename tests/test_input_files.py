@@ -136,6 +136,26 @@ def test_the_message_says_what_was_got(tmp_path: Path) -> None:
     )
 
 
+def test_a_read_takes_no_more_memory_than_the_file_has_bytes(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 1000
+    (tmp_path / "file").write_bytes(content)
+    tracemalloc.start()
+    try:
+        with open_plain(tmp_path / "file") as file:
+            assert file.read(7) == content[:7]
+            assert file.read(1 << 32) == content[7:]
+            assert file.read(1 << 32) == b""
+            file.seek(len(content) - 3)
+            assert file.read(1 << 32) == content[-3:]
+            file.seek(1 << 33)
+            assert file.read(1 << 32) == b""
+            file.seek(0)
+            assert file.read() == content
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
 def test_plain_files_and_links_to_them(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"content")
     (tmp_path / "link").symlink_to("file")

@@ -9,10 +9,11 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from fewflips.errors import InputError
-from fewflips.input_files import open_plain
+from fewflips.image_metadata import without_metadata
+from fewflips.input_files import read_plain, size_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -22,6 +23,9 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 
 MAX_PIXELS = 100_000_000
 """Images with more pixels than this are taken for decompression bombs."""
+
+LARGEST_FILE_BYTES = 1 << 30
+"""Files of images that are larger than this are not read."""
 
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 _SMALL_PIXELS = 1 << 20
@@ -59,28 +63,33 @@ def open_image(source: Path | bytes, name: str, error_type: type[InputError] = I
     from PIL import Image
 
     try:
-        with (
-            warnings.catch_warnings(),
-            io.BytesIO(source) if isinstance(source, bytes) else open_plain(source) as file,
-        ):
+        content = source if isinstance(source, bytes) else _content(source, name, error_type)
+        content = without_metadata(content)
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on sizes, which are checked below, and on what is odd in a file
-            with Image.open(file, formats=_FORMATS) as image:
-                _check_size(image.width, image.height, file, name, error_type)
+            with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+                _check_size(image.width, image.height, len(content), name, error_type)
                 yield image
     except InputError:
         raise
     except Image.DecompressionBombError as error:
         raise error_type(f"{name}: expected an image of at most {MAX_PIXELS} pixels, got more") from error
+    except MemoryError as error:
+        raise error_type(f"{name}: expected an image that fits in the memory of this machine: remove it") from error
     except _DAMAGED as error:
         raise error_type(f"{name}: expected an image, got data that cannot be decoded: replace or remove it") from error
 
 
-def _check_size(width: int, height: int, file: BinaryIO, name: str, error_type: type[InputError]) -> None:
+def _content(path: Path, name: str, error_type: type[InputError]) -> bytes:
+    size = size_of(path)
+    if size > LARGEST_FILE_BYTES:
+        raise error_type(f"{name}: expected an image of at most {LARGEST_FILE_BYTES >> 30} GiB, got {size} bytes")
+    return read_plain(path)
+
+
+def _check_size(width: int, height: int, size: int, name: str, error_type: type[InputError]) -> None:
     if width * height > MAX_PIXELS:
         raise error_type(f"{name}: expected an image of at most {MAX_PIXELS} pixels, got {width} x {height}")
-    place = file.tell()
-    size = file.seek(0, io.SEEK_END)
-    file.seek(place)
     if width * height > max(_SMALL_PIXELS, _MOST_PIXELS_PER_BYTE * size):
         raise error_type(
             f"{name}: expected an image, got {width} x {height} pixels in {size} bytes, which no photo has: replace or "

@@ -7,12 +7,22 @@ else lies at a path is an error like a missing file.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 from pathlib import Path
 from typing import BinaryIO
 
 _DO_NOT_WAIT = getattr(os, "O_NONBLOCK", 0)  # POSIX alone has FIFOs in folders
+
+
+class _PlainFile(io.BufferedReader):
+    """A plain file; Python sets aside as many bytes as are asked for, and a damaged file asks for any number."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > io.DEFAULT_BUFFER_SIZE:
+            size = min(size, max(0, os.fstat(self.fileno()).st_size - self.tell()))
+        return super().read(size)
 
 
 def open_plain(path: str | Path) -> BinaryIO:
@@ -26,7 +36,7 @@ def open_plain(path: str | Path) -> BinaryIO:
     Returns
     -------
     binary file object
-        At its beginning; to be closed by the caller.
+        At its beginning; to be closed by the caller. No read takes more memory than there are bytes left.
 
     Raises
     ------
@@ -34,7 +44,7 @@ def open_plain(path: str | Path) -> BinaryIO:
         If it cannot be opened; if it is a FIFO, a socket or a device; or if no file can have such a name.
     """
     try:
-        file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | _DO_NOT_WAIT))  # noqa: SIM115  # returned
+        file = _PlainFile(io.FileIO(path, "rb", opener=lambda name, flags: os.open(name, flags | _DO_NOT_WAIT)))
     except ValueError as error:  # a name with a null character
         raise _no_name(path, error) from error
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):

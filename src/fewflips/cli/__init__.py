@@ -48,7 +48,7 @@ def main() -> None:
     except FewflipsError as error:
         _fail(str(error), 2)
     except MemoryError:
-        _fail("out of memory: the model or its activations are too large for this machine", 2)
+        _fail("out of memory: give smaller files or fewer samples, or use a machine with more of it", 2)
     except OSError as error:
         _fail(f"{error.strerror or error}: {error.filename or 'the output cannot be written'}", 2)
     sys.exit(code or 0)
