@@ -49,6 +49,7 @@ def test_optimize_writes_its_files_and_prints_json(monkeypatch, capsys, branchin
     report = json.loads(capsys.readouterr().out)
     assert report == json.loads((tmp_path / "out" / "report.json").read_text())
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
+        "fewflips-manifest.json",
         "model.tflite",
         "report.html",
         "report.json",

@@ -29,6 +29,7 @@ from fewflips.network_energy.run import EnergyOptions
 from fewflips.network_energy.words import network_datapath
 from fewflips.report.demo_model import DemoReport, DemoVariant
 from fewflips.report.demo_table import demo_headline, demo_table
+from fewflips.result_folder import MANIFEST
 from tests.network import build_onnx as small
 
 MACHINE = "edge4"
@@ -242,7 +243,7 @@ def test_the_command_prints_a_table_and_what_it_wrote(monkeypatch, capsys, pair,
     assert all(f"{variant.network}, {variant.order} " in captured.out for variant in shown.report.variants)
     words = "".join(captured.out.split())
     for folder in (tmp_path / "out" / BASELINE_FOLDER, tmp_path / "out"):
-        assert sorted(file.name for file in folder.iterdir() if file.is_file()) == FILES
+        assert sorted(file.name for file in folder.iterdir() if file.is_file()) == [MANIFEST, *FILES]
         assert all(f"wrote{folder / name}" in words for name in FILES)
 
 

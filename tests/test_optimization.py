@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from dataclasses import replace
@@ -17,6 +18,7 @@ from fewflips.network import load
 from fewflips.network.runtimes import Runtime
 from fewflips.network.samples import random_feeds
 from fewflips.optimization import optimize
+from fewflips.result_folder import MANIFEST
 from fewflips.schedule import read_schedule
 from fewflips.verification import verify
 from tests.network import build_tflite as small
@@ -81,9 +83,49 @@ def test_same_seed_same_files(branching: Path, tmp_path: Path):
     for name, jobs in (("a", 1), ("b", 2)):
         optimize(branching, "edge4", seed=3, jobs=jobs).save(tmp_path / name)
     names = sorted(file.name for file in (tmp_path / "a").iterdir())
-    assert names == ["model.tflite", "report.html", "report.json", "schedule.json"]
+    assert names == [MANIFEST, "model.tflite", "report.html", "report.json", "schedule.json"]
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+
+
+def test_a_drop_in_that_changed_after_its_check_is_not_written(branching: Path, tmp_path: Path):
+    result = optimize(branching, mode="both")
+    result.save(tmp_path / "before")
+    file = next(Path(result.drop_in.folder.name).iterdir())
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(VerificationError, match=r"model\.tflite is no longer the file that was checked"):
+        result.save(tmp_path / "after")
+    assert not (tmp_path / "after").exists()
+
+
+def test_a_schedule_with_other_orders_than_the_checked_ones_is_not_written(branching: Path, tmp_path: Path):
+    result = optimize(branching, mode="schedule")
+    layer = result.schedule.layers[0]
+    segment = layer.segments[0].model_copy(update={"order": layer.segments[0].order[::-1]})
+    changed = layer.model_copy(update={"segments": (segment, *layer.segments[1:])})
+    schedule = result.schedule.model_copy(update={"layers": (changed, *result.schedule.layers[1:])})
+    with pytest.raises(VerificationError, match=r"schedule\.json does not hold the orders that were checked"):
+        dataclasses.replace(result, schedule=schedule).save(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_mode_leaves_no_file_of_the_one_before(branching: Path, tmp_path: Path):
+    (tmp_path / "notes.txt").write_text("mine")
+    optimize(branching, mode="both").save(tmp_path)
+    optimize(branching, mode="schedule").save(tmp_path)
+    kept = {MANIFEST, "branching.tflite", "notes.txt", "report.html", "report.json", "schedule.json"}
+    assert {file.name for file in tmp_path.iterdir()} == kept
+
+
+def test_a_model_beside_the_results_of_another_run_is_refused(branching: Path, tmp_path: Path):
+    optimize(branching, mode="both").save(tmp_path)
+    (tmp_path / "model.tflite").write_bytes(branching.read_bytes())
+    for wanted in ("model.tflite", "schedule.json"):
+        with pytest.raises(InputError, match=r"model\.tflite: expected the file of `fewflips optimize`") as caught:
+            verify(branching, tmp_path / wanted)
+        assert "\n" not in str(caught.value)
 
 
 def test_the_modes_write_what_they_say(branching: Path, tmp_path: Path):
@@ -130,7 +172,7 @@ def test_a_failure_while_saving_leaves_nothing_behind(branching: Path, tmp_path:
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("fewflips.report.files.render_html", full)
+    monkeypatch.setattr("fewflips.result_folder.os.fsync", full)
     with pytest.raises(OutputError, match="No space left on device; choose another --output"):
         result.save(tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
@@ -149,7 +191,7 @@ def test_a_failure_while_replacing_puts_the_former_files_back(branching: Path, t
             raise OSError(5, "Input/output error")
         replace(source, target)
 
-    monkeypatch.setattr("fewflips.report.files.os.replace", failing)
+    monkeypatch.setattr("fewflips.result_folder.os.replace", failing)
     with pytest.raises(OutputError, match="Input/output error"):
         optimize(branching, mode="both", seed=5).save(tmp_path)
     monkeypatch.undo()

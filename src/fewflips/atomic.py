@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
 
 from fewflips.errors import OutputError
+from fewflips.leftovers import owned_prefix, remove_leftovers
 
 
 def atomic_write(path: Path, data: bytes) -> None:
@@ -31,7 +33,9 @@ def atomic_write(path: Path, data: bytes) -> None:
         raise OutputError(f"cannot write {path}: expected a file name, got a folder; add a file name to it")
     temporary: str | None = None
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:64]}.", suffix=".part")
+        name = f".{path.name[:64]}.part-"
+        remove_leftovers(path.parent, name)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=owned_prefix(name))
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(data)
             stream.flush()
@@ -39,6 +43,7 @@ def atomic_write(path: Path, data: bytes) -> None:
         os.chmod(temporary, _mode_for(path))
         os.replace(temporary, path)
         temporary = None
+        sync_folder(path.parent)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise OutputError(
@@ -47,6 +52,16 @@ def atomic_write(path: Path, data: bytes) -> None:
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names of a folder's files on the disk, where the operating system can be told so."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _mode_for(path: Path) -> int:

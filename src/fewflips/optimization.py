@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fewflips.accelerator import Accelerator, load_accelerator
 from fewflips.dropin import ChannelPlan, drop_in_certificates, plan_channels
 from fewflips.errors import InputError, ModelError, RuntimeFailure, VerificationError
+from fewflips.leftovers import temporary_folder
 from fewflips.measurement import (
     LayerCount,
     count_network,
@@ -34,6 +35,7 @@ from fewflips.network.structure import StructureComparison, check_structure, com
 from fewflips.ordering import Effort
 from fewflips.progress import Progress
 from fewflips.report.model import Check, OptimizeReport
+from fewflips.result_folder import digests
 from fewflips.schedule import Axes, LayerOrders, Schedule, build_schedule, check_segments
 from fewflips.scheduling import Certificate, SchedulePlan, plan_schedule
 
@@ -65,6 +67,10 @@ class DropIn:
         Lower bounds of each layer under one order for all its segments.
     counts : dict of str to LayerCount
         Flips of the new model in natural order.
+    folder : TemporaryDirectory
+        Where the new file lies, with those that belong to it.
+    digests : dict of str to str
+        SHA-256 of each file as it was checked.
     """
 
     network: Network
@@ -74,6 +80,7 @@ class DropIn:
     certificates: dict[str, Certificate] = field(repr=False)
     counts: dict[str, LayerCount] = field(repr=False)
     folder: tempfile.TemporaryDirectory[str] = field(repr=False)
+    digests: dict[str, str] = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +99,8 @@ class Optimization:
         The rewritten model.
     report : OptimizeReport
         Figures of every layer.
+    checked_orders : dict of str to tuple of Segment
+        Orders of the schedule as they were executed; empty without one.
     """
 
     network: Network
@@ -99,6 +108,7 @@ class Optimization:
     schedule: Schedule | None = field(repr=False)
     drop_in: DropIn | None = field(repr=False)
     report: OptimizeReport = field(repr=False)
+    checked_orders: LayerOrders = field(repr=False)
 
     @property
     def reduction(self) -> float:
@@ -237,7 +247,7 @@ def optimize(
     report = optimize_report(
         network, array, request, counts, plan, schedule, check, drop_in, (*network.notes, *notes), energies
     )
-    return Optimization(network, array, schedule, drop_in, report)
+    return Optimization(network, array, schedule, drop_in, report, plan.orders if plan else {})
 
 
 def check_schedule(
@@ -374,9 +384,10 @@ def _make_drop_in(
     progress: Progress | None,
 ) -> DropIn:
     plan = plan_channels(network, array, effort=effort, seed=seed, jobs=jobs, progress=progress)
-    folder = tempfile.TemporaryDirectory(prefix="fewflips-")
+    folder = temporary_folder("fewflips-model-")
     path = Path(folder.name) / f"model.{network.file_format}"
     rewrite(network, plan.groups.permutations(plan.orders), path)
+    checked = digests({file.name: file.read_bytes() for file in path.parent.iterdir()})
     rewritten = _read_back(path)
     structure = compare_structure(network, rewritten, plan.orders)
     check_structure(network, path, structure)
@@ -388,7 +399,7 @@ def _make_drop_in(
     certificates = drop_in_certificates(
         network, array, flips, effort=bound_effort, seed=seed, jobs=jobs, progress=progress
     )
-    return DropIn(rewritten, plan, structure, comparison, certificates, counts, folder)
+    return DropIn(rewritten, plan, structure, comparison, certificates, counts, folder, checked)
 
 
 def _read_back(path: Path) -> Network:

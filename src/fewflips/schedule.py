@@ -18,6 +18,7 @@ from fewflips.errors import InputError, VerificationError
 from fewflips.input_files import read_plain, size_of
 from fewflips.network.graph import Network
 from fewflips.network.layer import Layer
+from fewflips.result_folder import check_belongs
 
 _LARGEST_FILE_BYTES = 1 << 30
 
@@ -120,16 +121,48 @@ def read_schedule(path: Path) -> Schedule:
     InputError
         If the file cannot be read or is not a schedule.
     """
+    check_belongs(path)
     try:
         if size_of(path) > _LARGEST_FILE_BYTES:
             raise InputError(f"{path}: expected a schedule of at most {_LARGEST_FILE_BYTES} bytes")
-        content = json.loads(read_plain(path))
-        return Schedule.model_validate(content)
+        text = read_plain(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    return parse_schedule(text, str(path))
+
+
+def parse_schedule(text: bytes, source: str) -> Schedule:
+    """Validate the text of a ``schedule.json``.
+
+    Parameters
+    ----------
+    text : bytes
+        JSON.
+    source : str
+        Where it is from, for errors.
+
+    Raises
+    ------
+    InputError
+        If it is not a schedule.
+    """
+    try:
+        return Schedule.model_validate(json.loads(text))
     except (ValueError, RecursionError) as error:
         reason = describe_validation_error(error) if isinstance(error, ValidationError) else str(error)
-        raise InputError(f"{path}: expected a fewflips schedule: {reason:.400}") from error
+        raise InputError(f"{source}: expected a fewflips schedule: {reason:.400}") from error
+
+
+def same_orders(first: LayerOrders, second: LayerOrders) -> bool:
+    """Whether two sets of orders have the same layers, and each the same segments in the same orders."""
+    return first.keys() == second.keys() and all(
+        len(ours) == len(theirs)
+        and all(
+            np.array_equal(one.lanes, other.lanes) and np.array_equal(one.order, other.order)
+            for one, other in zip(ours, theirs, strict=True)
+        )
+        for ours, theirs in ((first[name], second[name]) for name in first)
+    )
 
 
 def schedule_orders(schedule: Schedule, network: Network) -> dict[str, tuple[Segment, ...]]:

@@ -29,6 +29,7 @@ from fewflips.report.calibration_plot import calibration_plot
 from fewflips.report.calibration_table import calibration_table
 from fewflips.report.calibration_words import estimate_words
 from fewflips.report.numbers import telling_names
+from fewflips.result_folder import MANIFEST
 from fewflips.streams import activation_codes
 from tests.calibration import hand_made
 from tests.network import build_tflite as small
@@ -171,7 +172,7 @@ def test_without_a_model(tmp_path: Path):
     assert found.datapath.kind == "mac"
     assert found.inertial.later is None
     assert found.means.source == "synthetic activations: 45% zeros, the rest half-normal"
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(NAMES)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted([*NAMES, MANIFEST])
     assert "--accelerator" in found.settings.command
 
 

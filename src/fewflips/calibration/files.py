@@ -16,6 +16,7 @@ from fewflips.datapath.design import Datapath, Word, WordFormat
 from fewflips.errors import InputError
 from fewflips.input_files import read_plain, size_of
 from fewflips.report.energy_model import DatapathRecord, WordRecord
+from fewflips.result_folder import check_belongs
 
 _LARGEST_FILE_BYTES = 1 << 26
 _DIGITS = 6
@@ -40,6 +41,7 @@ def read_calibration(path: Path) -> Calibration:
     InputError
         If the file cannot be read, or is no calibration.
     """
+    check_belongs(path)
     try:
         if size_of(path) > _LARGEST_FILE_BYTES:
             raise InputError(f"{path}: expected a calibration of at most {_LARGEST_FILE_BYTES} bytes; {_REMEDY}")
@@ -49,15 +51,20 @@ def read_calibration(path: Path) -> Calibration:
 
 
 def write_calibration(calibration: Calibration, path: Path) -> None:
-    """Write a calibration as JSON: figures in six digits, without the single blocks.
+    """Write a calibration as JSON.
 
     Raises
     ------
     OutputError
         If the file cannot be written.
     """
+    atomic_write(path, calibration_text(calibration).encode())
+
+
+def calibration_text(calibration: Calibration) -> str:
+    """A calibration as JSON: figures in six digits, without the single blocks."""
     content = calibration.model_dump(mode="json", exclude={"network": {"blocks": {"blocks"}}})
-    atomic_write(path, (json.dumps(_rounded(content), ensure_ascii=False) + "\n").encode())
+    return json.dumps(_rounded(content), ensure_ascii=False) + "\n"
 
 
 def builtin_calibration(datapath: Datapath) -> Calibration | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fewflips.errors import ToolError
+from fewflips.leftovers import temporary_folder
 
 _OLDEST_MAJOR_VERSION = 10
 
@@ -76,7 +76,7 @@ def simulate_verilog(
     icarus_version()
     if folder is not None:
         return _simulate(sources, top, files or {}, folder.resolve(), timeout_s)
-    with tempfile.TemporaryDirectory(prefix="fewflips-icarus-") as temporary:
+    with temporary_folder("fewflips-icarus-") as temporary:
         return _simulate(sources, top, files or {}, Path(temporary), timeout_s)
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.atomic import atomic_write
 from fewflips.datapath.arithmetic import PortWords, check_words, expected_outputs, first_known_output
 from fewflips.datapath.design import Datapath
 from fewflips.datapath.icarus import simulate_verilog
 from fewflips.datapath.verilog import module_name, render, verilog
-from fewflips.errors import InputError, OutputError, ToolError
+from fewflips.errors import InputError, ToolError
+from fewflips.result_folder import save_together
 
 _TOP = "testbench"
 _HALF_PERIOD_NS = 100
@@ -202,7 +202,7 @@ def write_rtl(datapath: Datapath, operands: PortWords, folder: Path) -> list[Pat
     InputError
         If the words do not fit the ports, or do not clear the accumulator of a mac.
     OutputError
-        If the folder cannot be made or written. Each file is written completely or not at all.
+        If the folder cannot be made or written. All files are written, or none.
     """
     bench, name = testbench(datapath, operands), module_name(datapath)
     texts = {
@@ -210,14 +210,8 @@ def write_rtl(datapath: Datapath, operands: PortWords, folder: Path) -> list[Pat
         f"{name}_testbench.v": bench.verilog,
         bench.stimulus_file: bench.stimulus,
     }
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {folder}: {error.strerror or error}; give another one") from error
-    for file_name, text in texts.items():
-        atomic_write(folder / file_name, text.encode())
-    return [folder / file_name for file_name in texts]
+    save_together(Path(folder), "fewflips rtl", {file_name: text.encode() for file_name, text in texts.items()})
+    return [Path(folder) / file_name for file_name in texts]
 
 
 def _run(

@@ -24,6 +24,7 @@ from pathlib import Path
 import platformdirs
 
 from fewflips.errors import ToolError
+from fewflips.leftovers import temporary_folder
 
 MINIMUM_VERSION = (0, 23)
 """The oldest Yosys that the scripts were tried with."""
@@ -163,7 +164,7 @@ def locate_yosys() -> tuple[str, tuple[str, ...]]:
 
 def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
     try:
-        return tempfile.TemporaryDirectory(prefix="fewflips-yosys-", ignore_cleanup_errors=True)
+        return temporary_folder("fewflips-yosys-")
     except OSError as error:
         raise ToolError(f"no temporary folder for Yosys: {error.strerror}; set TMPDIR to one with room") from error
 

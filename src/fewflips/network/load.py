@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fewflips.errors import ModelError
 from fewflips.input_files import open_plain
 from fewflips.network.graph import Network
+from fewflips.result_folder import check_belongs
 
 _TFLITE_IDENTIFIER = b"TFL3"
 
@@ -35,8 +36,11 @@ def load(path: str | Path) -> Network:
         If the file is missing, damaged, or not of a kind that can be read.
     FloatModelError
         If the model is not quantized.
+    InputError
+        If the file lies among results of fewflips, and is not the one that was written with them.
     """
     path = Path(path)
+    check_belongs(path)
     try:
         with open_plain(path) as file:
             head = file.read(8)

@@ -5,7 +5,6 @@ Sessions run inside a worker process: see :mod:`fewflips.network.runtimes`.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from onnx import GraphProto, NodeProto
 
 from fewflips.errors import InputError, ModelError
 from fewflips.input_files import read_plain
+from fewflips.leftovers import temporary_folder
 from fewflips.network.runtimes import InputSpec, check_feeds
 from fewflips.processors import processors
 
@@ -176,7 +176,7 @@ def executes_in_integers(path: str) -> bool:
         False if a product of quantized weights is left to a float operator after ONNX Runtime's optimization.
     """
     source = Path(path)
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder("fewflips-ort-") as folder:
         optimized = Path(folder) / "optimized.onnx"
         options = _options(source)
         options.optimized_model_filepath = str(optimized)

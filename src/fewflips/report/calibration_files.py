@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from fewflips.atomic import atomic_write
-from fewflips.calibration.files import write_calibration
+from fewflips.calibration.files import calibration_text
 from fewflips.calibration.model import Calibration
 from fewflips.errors import OutputError
 from fewflips.report.calibration_markdown import calibration_markdown
 from fewflips.report.calibration_plot import calibration_plot
+from fewflips.result_folder import save_together
 
 NAMES = ("calibration.json", "calibration.md", "calibration.svg")
 """What is written."""
@@ -46,9 +47,10 @@ def save_calibration(calibration: Calibration, folder: Path) -> tuple[Path, ...]
     OutputError
         If they cannot be written.
     """
-    check_folder(folder)
-    data, table, picture = (folder / name for name in NAMES)
-    write_calibration(calibration, data)
-    atomic_write(table, calibration_markdown(calibration).encode())
-    atomic_write(picture, calibration_plot(calibration).encode())
-    return data, table, picture
+    data, table, picture = NAMES
+    contents = {
+        data: calibration_text(calibration).encode(),
+        table: calibration_markdown(calibration).encode(),
+        picture: calibration_plot(calibration).encode(),
+    }
+    return save_together(folder, "fewflips calibrate", contents)

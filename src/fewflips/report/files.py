@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fewflips.errors import OutputError
+from fewflips.errors import OutputError, VerificationError
+from fewflips.leftovers import temporary_folder
 from fewflips.report.html import render_html
 from fewflips.report.picture import StreamPicture
-from fewflips.schedule import schedule_orders
+from fewflips.result_folder import STAGING, digests, save_together
+from fewflips.schedule import parse_schedule, same_orders, schedule_orders
 from fewflips.streams import weight_codes
 
 if TYPE_CHECKING:
-    from fewflips.optimization import Optimization
+    from fewflips.optimization import DropIn, Optimization
 
 
+COMMAND = "fewflips optimize"
 RESULT_NAMES = ("model.tflite", "model.onnx", "model.onnx.data", "schedule.json", "report.json", "report.html")
 """Files that an optimization may write."""
 
@@ -30,7 +31,7 @@ def save_optimization(result: Optimization, folder: Path) -> tuple[Path, ...]:
     result : Optimization
         What to write.
     folder : Path
-        Created where it does not exist.
+        Created where it does not exist. What an earlier optimization wrote there is replaced or removed.
 
     Returns
     -------
@@ -40,36 +41,16 @@ def save_optimization(result: Optimization, folder: Path) -> tuple[Path, ...]:
     Raises
     ------
     OutputError
-        If anything cannot be written; then nothing is left behind.
+        If anything cannot be written; then the folder is as it was.
+    VerificationError
+        If the model or the schedule is no longer the one that was checked.
     """
     check_writable(folder, result.network.path)
-    staging = _staging_folder(folder)
     try:
-        _stage(result, staging)
-        files = [folder / file.name for file in sorted(staging.iterdir())]
-        _put_in_place(staging, files)
+        contents = _contents(result)
     except OSError as error:
-        raise OutputError(f"{folder}: cannot be written: {error.strerror}; choose another --output") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    return tuple(files)
-
-
-def _put_in_place(staging: Path, files: list[Path]) -> None:
-    """Move staged files to their places; if one cannot be moved, put back what was there before."""
-    former = Path(tempfile.mkdtemp(dir=staging))
-    try:
-        for file in files:
-            if file.exists():
-                os.replace(file, former / file.name)
-            os.replace(staging / file.name, file)
-    except BaseException:  # Ctrl-C, too: where each file is tells how far it came
-        for file in files:
-            if (former / file.name).exists():
-                os.replace(former / file.name, file)
-            elif not (staging / file.name).exists():
-                file.unlink(missing_ok=True)
-        raise
+        raise OutputError(f"{folder}: its files cannot be made: {error.strerror or error}") from error
+    return save_together(folder, COMMAND, contents)
 
 
 def check_writable(folder: Path, model: Path) -> None:
@@ -97,26 +78,39 @@ def check_writable(folder: Path, model: Path) -> None:
         if name.endswith(".data") and target.exists() and folder.resolve() == model.resolve().parent:
             raise OutputError(f"{target}: may belong to the model and would be replaced; choose another --output")
     existing = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
-    _staging_folder(existing).rmdir()
-
-
-def _staging_folder(folder: Path) -> Path:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=".fewflips-", dir=folder))
+        temporary_folder(STAGING, existing).cleanup()
     except OSError as error:
-        raise OutputError(f"{folder}: cannot be written: {error.strerror}; choose another --output") from error
+        raise OutputError(f"{existing}: cannot be written: {error.strerror}; choose another --output") from error
 
 
-def _stage(result: Optimization, staging: Path) -> None:
+def _contents(result: Optimization) -> dict[str, bytes]:
+    contents = {}
     if result.drop_in:
-        for file in Path(result.drop_in.folder.name).iterdir():
-            shutil.copyfile(file, staging / file.name)
+        contents.update(_checked_model(result.drop_in))
     if result.schedule:
-        (staging / "schedule.json").write_text(result.schedule.model_dump_json() + "\n", encoding="utf-8")
-    (staging / "report.json").write_text(result.report.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    html = render_html(result.report, stream_picture(result))
-    (staging / "report.html").write_text(html, encoding="utf-8")
+        contents["schedule.json"] = _checked_schedule(result, (result.schedule.model_dump_json() + "\n").encode())
+    contents["report.json"] = (result.report.model_dump_json(indent=1) + "\n").encode()
+    contents["report.html"] = render_html(result.report, stream_picture(result)).encode()
+    return contents
+
+
+def _checked_model(drop_in: DropIn) -> dict[str, bytes]:
+    """The files whose constants and outputs were compared with the original's."""
+    contents = {file.name: file.read_bytes() for file in sorted(Path(drop_in.folder.name).iterdir())}
+    if digests(contents) != drop_in.digests:
+        raise VerificationError(
+            f"{drop_in.network.path.name} is no longer the file that was checked; it was not written"
+        )
+    return contents
+
+
+def _checked_schedule(result: Optimization, text: bytes) -> bytes:
+    """The text of a schedule, from which the orders come back that were executed."""
+    read = schedule_orders(parse_schedule(text, "schedule.json"), result.network)
+    if not same_orders(read, result.checked_orders):
+        raise VerificationError("schedule.json does not hold the orders that were checked; it was not written")
+    return text
 
 
 def stream_picture(result: Optimization) -> StreamPicture | None:
