@@ -12,6 +12,9 @@ import os
 import sys
 from pathlib import Path
 
+from scripts.audit.figures import read_audit
+from scripts.audit.page import audit_sections
+
 from fewflips.accelerator import load_accelerator
 from fewflips.atomic import atomic_write
 from fewflips.errors import FewflipsError, InputError
@@ -79,7 +82,11 @@ def _run(arguments: argparse.Namespace) -> None:
     files = {
         "reproduction_layers.json": found.model_dump_json(indent=1) + "\n",
         "reproduction.json": json.dumps(summary(found), indent=1) + "\n",
-        "reproduction.md": page(found, discussion.read_text(encoding="utf-8") if discussion.exists() else ""),
+        "reproduction.md": page(
+            found,
+            discussion.read_text(encoding="utf-8") if discussion.exists() else "",
+            audit_sections(audit) if (audit := read_audit(output / "audit.json")) else "",
+        ),
     }
     for name, content in files.items():
         atomic_write(output / name, content.encode())

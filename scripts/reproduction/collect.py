@@ -120,6 +120,7 @@ def summary(found: Reproduction) -> list[dict[str, Any]]:
                 "seed": variant.seed,
                 "accuracy_percent": round(variant.accuracy_percent, 2),
                 "flips": variant.flips,
+                "seam_flips": variant.seam_flips,
                 "inertial_data_pj": round(variant.total[library].inertial_data_pj, 1),
                 "inertial_total_pj": round(variant.total[library].inertial_total_pj, 1),
                 "mean_layer_ratio": round(ratio.mean, 4),
@@ -173,7 +174,10 @@ def kept_run(path: Path, name: str, sha256: str) -> TrainingResult | None:
 
 
 def check_pair(baseline: NetworkFigures, trained: NetworkFigures) -> None:
-    """Check that two networks run on the same units, and were trained alike but for the HD term.
+    """Check that two networks run on the same units, and were trained alike but for the section `hamming`.
+
+    That section has the HD term, and the activation headroom that comes with it: what the latter alone is worth is
+    a row of `python -m scripts.audit`.
 
     Raises
     ------
@@ -203,6 +207,7 @@ def _variant(name: Any, network: NetworkFigures, reports: NetworkReports, *, sch
         network=network.name,
         accuracy_percent=network.accuracy_percent,
         flips=sum(layer.flips for layer in layers),
+        seam_flips=sum(layer.seam_flips for layer in layers),
         total=reports.total(scheduled=scheduled),
         layers=layers,
     )

@@ -81,6 +81,7 @@ class NetworkReports:
                 macs=layer.macs,
                 depthwise=layer.groups > 1,
                 flips=_flips(layer, scheduled),
+                seam_flips=_seam_flips(layer, scheduled),
                 energies={
                     library: _energies(layer.name, report.layers[index].energy, scheduled)
                     for library, report in self.reports.items()
@@ -143,11 +144,11 @@ def _computed(model: Path, library: str, setting: Setting, progress: Progress | 
 def _digest(model: Path, library: str, setting: Setting) -> str:
     machine = setting.accelerator.model_dump_json()
     content = (model.read_bytes(), setting.inputs.read_bytes(), load_cells(library).sha256)
-    return digest_of(machine, str(setting.share), *content, _sources())
+    return digest_of(machine, str(setting.share), *content, digest_of_sources())
 
 
 @cache
-def _sources() -> str:
+def digest_of_sources() -> str:
     """Digest of the code that the figures depend on: those of another version are not taken."""
     package = Path(fewflips.__file__).parent
     files = [path for part in _SOURCES for path in (package / part).rglob("*") if path.suffix in _KINDS]
@@ -156,9 +157,11 @@ def _sources() -> str:
 
 def _flips(layer: LayerResult, scheduled: bool) -> int:
     port = layer.weights
-    if scheduled:
-        return port.optimized_flips * port.repeats + port.optimized_seam_flips
-    return port.baseline_flips * port.repeats + port.baseline_seam_flips
+    return (port.optimized_flips if scheduled else port.baseline_flips) * port.repeats
+
+
+def _seam_flips(layer: LayerResult, scheduled: bool) -> int:
+    return layer.weights.optimized_seam_flips if scheduled else layer.weights.baseline_seam_flips
 
 
 def _energies(name: str, found: EnergyComparison | None, scheduled: bool) -> Energies:

@@ -32,7 +32,8 @@ class LayerFigures(Record):
     name: str
     macs: Count
     depthwise: bool
-    flips: Annotated[Count, Field(description="of the weights in one inference, between passes included")]
+    flips: Annotated[Count, Field(description="of the weights within passes, in one inference")]
+    seam_flips: Annotated[Count, Field(description="of the weights from one pass to the next, in one inference")]
     energies: Annotated[dict[str, Energies], Field(description="by cell library")]
 
 
@@ -44,7 +45,8 @@ class VariantFigures(Record):
     seed: Count
     network: str
     accuracy_percent: Percent
-    flips: Count
+    flips: Annotated[Count, Field(description="of the weights within passes, in one inference")]
+    seam_flips: Annotated[Count, Field(description="of the weights from one pass to the next, in one inference")]
     total: dict[str, Energies]
     layers: tuple[LayerFigures, ...]
 

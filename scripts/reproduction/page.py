@@ -17,7 +17,7 @@ _VARIANTS = """\
 - **both**: that network in the order of its schedule, which `fewflips optimize` finds anew from the ONNX file."""
 
 
-def page(found: Reproduction, discussion: str = "") -> str:
+def page(found: Reproduction, discussion: str = "", audit: str = "") -> str:
     """All figures, with words.
 
     Parameters
@@ -26,6 +26,8 @@ def page(found: Reproduction, discussion: str = "") -> str:
         The figures.
     discussion : str
         Markdown that was written by hand; it goes to the end.
+    audit : str
+        Sections on other baselines, cells and machines (`scripts.audit.page`); they follow the targets.
 
     Returns
     -------
@@ -38,6 +40,7 @@ def page(found: Reproduction, discussion: str = "") -> str:
         ("", _introduction(found)),
         ("Summary", f"{_summary_words(found)}\n\n{tables.summary_table(found)}\n\n{_VARIANTS}"),
         ("Targets", _targets_words(found)),
+        ("", audit.strip()),
         ("The networks", f"{_networks_words(found)}\n\n{tables.training_table(found.networks)}"),
         (
             "Every measure",
@@ -51,7 +54,7 @@ def page(found: Reproduction, discussion: str = "") -> str:
         ),
         ("Do it again", _again_words(found)),
     )
-    text = "\n\n".join(f"## {title}\n\n{body}" if title else body for title, body in sections)
+    text = "\n\n".join(f"## {title}\n\n{body}" if title else body for title, body in sections if body)
     return "\n\n".join(part for part in (text, discussion.strip()) if part) + "\n"
 
 
@@ -79,7 +82,17 @@ def _summary_words(found: Reproduction) -> str:
         "baseline over variant, with the baseline of the same bits and seed. The average over the layers is taken both "
         "ways: the mean of the layers' ratios, all of them alike (depthwise ones included; beside it that of the dense "
         "ones alone), and the ratio of the network's totals. Accuracy: ONNX Runtime, all test images. Flips: of the "
-        "weights, in one inference."
+        "weights within passes, in one inference, as all reports have them; from one pass to the next there are "
+        f"{_seam_words(found)}."
+    )
+
+
+def _seam_words(found: Reproduction) -> str:
+    first, *_, both = headline_variants(found)
+    with_seams = (first.flips + first.seam_flips) / max(both.flips + both.seam_flips, 1)
+    return (
+        f"{first.seam_flips / 1e6:.3f} M more in the first row and {both.seam_flips / 1e6:.3f} M more in the fourth "
+        f"({first.flips / max(both.flips, 1):.2f}x becomes {with_seams:.2f}x)"
     )
 
 
@@ -89,17 +102,31 @@ def _targets_words(found: Reproduction) -> str:
         lines += [f"- {variant.bits} bits, seed {variant.seed}, {target.text}" for target in wanted]
         missed += sum(not target.reached for target in wanted)
     verdict = f"{missed} of {len(lines)} targets are missed." if missed else f"All {len(lines)} targets are reached."
-    return "\n".join([f"Of the variant *both*, in the measure of the summary. {verdict}", "", *lines])
+    against = "Of the variant *both*, in the measure of the summary, against the baseline as it was trained."
+    return "\n".join([f"{against} {verdict}", "", *lines])
 
 
 def _networks_words(found: Reproduction) -> str:
     units = "\n".join(f"- {text}" for text in dict.fromkeys(_unit_words(one) for one in found.networks))
     unknown = [f"`{one.name}`" for one in found.networks if one.run is None]
-    alike = "The networks of a pair were trained alike, from the same start, but for the HD term."
+    alike = f"The networks of a pair were trained alike, from the same start, but for {_differences(found)}."
     if unknown:
         alike += f" No record is kept of the training of {', '.join(unknown)}."
     return (
         f"{alike} Both run on the same units of `{found.accelerator}`, clocked at {found.clock_mhz:g} MHz:\n\n{units}"
+    )
+
+
+def _differences(found: Reproduction) -> str:
+    """What a pair differs in, apart from what is the same for all."""
+    terms = [one.run.config.hamming for one in found.networks if one.run and one.run.config.hamming]
+    headroom = sorted({term.activation_headroom for term in terms if term.activation_headroom > 1})
+    if not headroom:
+        return "the HD term"
+    by = " or ".join(f"{one:g}" for one in headroom)
+    return (
+        f"the HD term and what its section of the configuration brings along, an activation headroom of {by}: codes "
+        f"of activations are smaller by that factor, whatever the weights, and fewer of their bits flip"
     )
 
 

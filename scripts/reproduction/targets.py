@@ -68,14 +68,27 @@ def targets(found: Reproduction) -> list[tuple[VariantFigures, list[Target]]]:
         baseline = baseline_of(variant, found.variants)
         ratio = ratios(baseline, variant, library)
         change = variant.accuracy_percent - baseline.accuracy_percent
-        result.append(
-            (
-                variant,
-                [
-                    Target("mean of the layers' ratios", PAPER_MEAN, ratio.mean, "x"),
-                    Target("best layer", PAPER_BEST, ratio.best, "x"),
-                    Target("accuracy against the baseline's", -ACCURACY_POINTS, change, " points"),
-                ],
-            )
-        )
+        result.append((variant, targets_of(ratio.mean, ratio.best, change)))
     return result
+
+
+def targets_of(mean: float, best: float, points: float) -> list[Target]:
+    """The paper's figures, and what accuracy may be lost, for one comparison.
+
+    Parameters
+    ----------
+    mean, best : float
+        Of the layers' ratios.
+    points : float
+        Change of accuracy.
+
+    Returns
+    -------
+    list of Target
+        Three.
+    """
+    return [
+        Target("mean of the layers' ratios", PAPER_MEAN, mean, "x"),
+        Target("best layer", PAPER_BEST, best, "x"),
+        Target("accuracy against the baseline's", -ACCURACY_POINTS, points, " points"),
+    ]

@@ -45,7 +45,12 @@ def variant(name: str, network: str, accuracy: float, bits: int = 8, seed: int =
     data, flips = INERTIAL_DATA[name], FLIPS[name]
     layers = [
         LayerFigures(
-            name=layer, macs=macs, depthwise=depthwise, flips=flips[index], energies=both_libraries(data[index])
+            name=layer,
+            macs=macs,
+            depthwise=depthwise,
+            flips=flips[index],
+            seam_flips=10,
+            energies=both_libraries(data[index]),
         )
         for index, (layer, macs, depthwise) in enumerate(LAYERS)
     ]
@@ -56,6 +61,7 @@ def variant(name: str, network: str, accuracy: float, bits: int = 8, seed: int =
         network=network,
         accuracy_percent=accuracy,
         flips=sum(flips),
+        seam_flips=30,
         total=both_libraries(sum(data)),
         layers=tuple(layers),
     )

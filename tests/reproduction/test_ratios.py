@@ -18,6 +18,7 @@ KEYS = [
     "seed",
     "accuracy_percent",
     "flips",
+    "seam_flips",
     "inertial_data_pj",
     "inertial_total_pj",
     "mean_layer_ratio",

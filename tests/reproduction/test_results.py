@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 
 import pytest
+from scripts.audit.figures import read_audit
+from scripts.audit.page import audit_sections
 from scripts.reproduction.collect import read_before, summary
 from scripts.reproduction.figures import Reproduction
 from scripts.reproduction.networks import model_file
@@ -29,7 +31,9 @@ def test_the_short_list_is_made_of_the_figures(figures):
 def test_the_page_is_made_of_the_figures(figures):
     discussion = RESULTS / "discussion.md"
     words = discussion.read_text() if discussion.exists() else ""
-    assert (RESULTS / "reproduction.md").read_text() == page(figures, words)
+    audit = read_audit(RESULTS / "audit.json")
+    assert audit is not None
+    assert (RESULTS / "reproduction.md").read_text() == page(figures, words, audit_sections(audit))
 
 
 def test_the_networks_are_those_of_the_figures(figures):

@@ -55,11 +55,12 @@ def verilog(datapath: Datapath) -> str:
     """Verilog-2005 of a datapath.
 
     The text holds two modules: the unit, named by :func:`module_name`, and the product of one weight and one
-    activation, which the unit instantiates once a lane. Registers are ``weight_register``, ``activation_register``,
-    ``clear_register``, ``partial_sum_register``, ``product_register_<lane>``, ``delayed_partial_sum_register``
-    (behind ``partial_sum_register``, where products have registers), ``element_sum_register_<lane>`` of a chain and
-    the outputs ``accumulator`` of a mac and ``sum`` of a column. None has a reset. What lanes compute has a net of
-    its own for each: in one wide net, event-driven simulators would copy all lanes whenever one of them changes.
+    activation, which the unit instantiates once a lane; a column whose products stand in its one sum has no such
+    module. Registers are ``weight_register``, ``activation_register``, ``clear_register``, ``partial_sum_register``,
+    ``product_register_<lane>``, ``delayed_partial_sum_register`` (behind ``partial_sum_register``, where products
+    have registers), ``element_sum_register_<lane>`` of a chain and the outputs ``accumulator`` of a mac and ``sum`` of
+    a column. None has a reset. What lanes compute has a net of its own for each: in one wide net, event-driven
+    simulators would copy all lanes whenever one of them changes.
 
     Parameters
     ----------
@@ -91,6 +92,7 @@ def verilog(datapath: Datapath) -> str:
         number=number.format,
         tree=_tree(datapath, product.bits) if datapath.kind == "column" and datapath.adder == "tree" else None,
         one_sum=_one_sum(datapath) if datapath.kind == "column" and datapath.adder == "one-sum" else None,
+        separate_products=not _multiplies_in_the_sum(datapath),
     )
 
 
@@ -148,7 +150,10 @@ def _product(datapath: Datapath) -> _Product:
 
 def _factor(port: str, word: Word, signed: bool) -> str:
     """A code, without the sign of a sign-magnitude one, as a factor of ``*``."""
-    code = _unsigned_part(port, word)
+    return _factor_of(_unsigned_part(port, word), word, signed)
+
+
+def _factor_of(code: str, word: Word, signed: bool) -> str:
     if not signed:
         return code
     return f"$signed({code})" if word.format is WordFormat.TWOS_COMPLEMENT else f"$signed({{1'b0, {code}}})"
@@ -211,14 +216,34 @@ def _tree(datapath: Datapath, product_bits: int) -> _Tree:
     )
 
 
+def _multiplies_in_the_sum(datapath: Datapath) -> bool:
+    """Whether products are terms of the one sum, which lets the synthesizer compress all their bits together.
+
+    That takes factors of ``*`` with no sign to be applied behind it.
+    """
+    plain = all(word.format is not WordFormat.SIGN_MAGNITUDE for word in (datapath.weights, datapath.activations))
+    return plain and datapath.adder == "one-sum" and datapath.multiplier != "booth" and not datapath.product_registers
+
+
 def _one_sum(datapath: Datapath) -> str:
     """All products and the partial sum in one expression, extended to the accumulator's width by Verilog's rules."""
-    product = "product_register" if datapath.product_registers else "product"
-    number = "$signed({})" if datapath.signed else "{}"
-    terms = [number.format(f"{product}_{lane}") for lane in range(datapath.lanes)]
+    if _multiplies_in_the_sum(datapath):
+        terms = [_product_of_lane(datapath, lane) for lane in range(datapath.lanes)]
+    else:
+        product = "product_register" if datapath.product_registers else "product"
+        number = "$signed({})" if datapath.signed else "{}"
+        terms = [number.format(f"{product}_{lane}") for lane in range(datapath.lanes)]
     if datapath.partial_sum_input:
         terms.append(f"{'delayed_' if datapath.product_registers else ''}partial_sum_register")
     return " + ".join(terms)
+
+
+def _product_of_lane(datapath: Datapath, lane: int) -> str:
+    factors = []
+    for port, word in (("weight", datapath.weights), ("activation", datapath.activations)):
+        part = f"{port}_register[{(lane + 1) * word.bits - 1}:{lane * word.bits}]"
+        factors.append(_factor_of(part, word, datapath.signed))
+    return " * ".join(factors)
 
 
 def _title(datapath: Datapath) -> str:

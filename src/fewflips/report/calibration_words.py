@@ -116,7 +116,7 @@ def estimate_words(estimate: EstimatedEnergy, space: str = THIN_SPACE) -> str:
     known = "" if record.activations == "sample inputs" else ", without sample inputs"
     fit = record.accuracy.inertial
     return (
-        f"{found} Against gate level on {printable(record.model)}{known}: layers are off by "
+        f"{found} Against gate level on {printable(record.model)}, with which it was made{known}: layers are off by "
         f"{fit.median_error_percent:.1f} % (median), {fit.worst_error_percent:.0f} % at worst, the total by "
         f"{fit.total_error_percent:+.1f} %."
     )

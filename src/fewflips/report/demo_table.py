@@ -114,7 +114,7 @@ def _estimate_remark(report: DemoReport) -> list[str]:
     found = []
     if record.accuracy is not None:
         median = record.accuracy.inertial.median_error_percent
-        found.append(f"layers of the network that it was tested on are off by {median:.1f} % (median)")
+        found.append(f"layers of the network that it was made with are off by {median:.1f} % (median)")
     if errors:
         found.append(f"the totals here by up to {as_percent(max(errors), ' ')} of gate level")
     return [f"{words}{'; ' if found else ''}{', '.join(found)}."]
