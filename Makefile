@@ -1,7 +1,7 @@
 # Everything is set up in .venv: `make demo` and `make test` need Python >= 3.11 and make, nothing else. Another Python,
 # as in `make test PYTHON=python3.13`, has a folder of its own.
 PYTHON ?= python3
-VENV := $(if $(filter python3,$(PYTHON)),.venv,build/$(notdir $(PYTHON)))
+VENV := $(if $(filter python3,$(PYTHON)),.venv,build/venv-$(subst /,-,$(PYTHON)))
 BIN := $(VENV)/bin
 
 .PHONY: demo test test-random lint types setup setup-test bench post-layout fuzz mutation reproduce clean

@@ -126,7 +126,8 @@ def _run(
 ) -> Run:
     if report.energy is None:
         raise InputError(f"{variant.network}: expected energies in its report, got none")
-    orders = {order: _order_figures(report, machine, order, index_bits) for order in ORDERS}
+    bits = report.energy.datapath.accumulator_bits
+    orders = {order: _order_figures(report, report.energy.total, machine, bits, order, index_bits) for order in ORDERS}
     return Run(
         network=variant.network,
         machine=setup.machine,
@@ -145,14 +146,18 @@ def _run(
 
 
 def _order_figures(
-    report: OptimizeReport, machine: Accelerator, order: Order, index_bits: Mapping[str, int]
+    report: OptimizeReport,
+    both: EnergyComparison,
+    machine: Accelerator,
+    accumulator_bits: int,
+    order: Order,
+    index_bits: Mapping[str, int],
 ) -> OrderFigures:
-    scheduled, energy = order == "scheduled", report.energy
-    total = _of(energy.total if energy else None, order)
-    bits = energy.datapath.accumulator_bits if energy else 0
+    total = _of(both, order)
     traffic = Traffic()
     for layer in report.layers:
-        traffic += layer_traffic(layer, machine, bits, index_bits[layer.name] if scheduled else 0)
+        indices = index_bits[layer.name] if order == "scheduled" else 0
+        traffic += layer_traffic(layer, machine, accumulator_bits, indices)
     return OrderFigures(
         data_pj=round(total.inertial.data_pj, 1),
         total_pj=round(total.inertial.total_pj, 1),

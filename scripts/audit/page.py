@@ -42,7 +42,7 @@ def fair_targets(found: Audit) -> list[tuple[str, list[Target]]]:
         if before.network.startswith("headroom") and before.order == "natural":
             got = answer(found, question)
             change = points[before.network, after.network]
-            result.append((question.label.split(":")[0], targets_of(got.mean, got.best, change)))
+            result.append((question.pair, targets_of(got.mean, got.best, change)))
     return result
 
 
@@ -52,7 +52,8 @@ def _baseline_words(found: Audit) -> str:
     verdict = f"{missed} of {len(lines)} targets are missed" if missed else f"all {len(lines)} targets are reached"
     listed = "\n".join(lines)
     return f"""\
-The HD-trained networks have activation codes of half the size (`activation_headroom: 2`), which lowers the energy
+These tables, to the one of estimates, are made by `python -m scripts.audit`. The HD-trained networks have activation
+codes of half the size (`activation_headroom: 2`), which lowers the energy
 whatever the weights. Given to the baseline, too, without any training, it leaves a comparison that differs in the HD
 term alone. There, in natural order, {verdict}:
 
@@ -100,5 +101,5 @@ it saves could be had, and stored, by other means of compression."""
 def _prediction_words() -> str:
     return """\
 What `fewflips measure` would have said (the built-in calibrations, inertial data energy), less what was simulated.
-The calibrations for int8 words were made with ResNet-8 and with the bundled baseline; an HD-trained network is unlike
-both, and is predicted less well."""
+The calibrations that fit were made with the baseline of seed 0 itself, in natural order, so that its rows are no test;
+the HD-trained network is unlike it, and is predicted less well."""

@@ -73,6 +73,8 @@ class Question:
         What is compared.
     setup : Setup
         Where both run; each on units as wide as its weights.
+    pair : str
+        Which pair it is about, where rows of a table are about several.
     """
 
     section: str
@@ -80,6 +82,7 @@ class Question:
     before: Variant
     after: Variant
     setup: Setup = field(default_factory=Setup)
+    pair: str = ""
 
 
 BASELINES = "other baselines"
@@ -108,7 +111,8 @@ def _baselines() -> Sequence[Question]:
             ("headroom", "scheduled", "the same activation headroom, scheduled"),
         )
         for name, order, what in compared:
-            rows.append(Question(BASELINES, f"{words}: {what}", Variant(f"{name}_{label}", order), trained))
+            before = Variant(f"{name}_{label}", order)
+            rows.append(Question(BASELINES, f"{words}: {what}", before, trained, pair=words))
     words = "8 bits, seed 0: 5 bits, half of the weights pruned, headroom, 4 epochs more, scheduled"
     trained = Variant("hamming_8bit_seed0", "scheduled")
     for where, bits in ((", on the 8-bit unit", None), (", on a 5-bit unit", 5)):

@@ -47,21 +47,14 @@ class Answer:
         return self.first.data_pj / self.second.data_pj
 
     @property
-    def with_clock(self) -> float:
-        """Of the totals with clock and leakage."""
-        return self.first.total_pj / self.second.total_pj
-
-    @property
     def best(self) -> float:
         """Of the layer that saves most."""
         return max(self.ratios)
 
     @property
-    def with_memory(self) -> tuple[float, float]:
+    def with_buffers(self) -> tuple[float, float]:
         """Data energy and that of all accesses of the buffers, in microjoules."""
-        return tuple(  # type: ignore[return-value]  # of two
-            one.data_pj / _PJ_PER_UJ + microjoules(sum(one.traffic_bits.values())) for one in (self.first, self.second)
-        )
+        return _with_buffers(self.first), _with_buffers(self.second)
 
 
 def answer(found: Audit, question: Question) -> Answer:
@@ -126,7 +119,7 @@ def machine_table(found: Audit) -> str:
     for question in _of(OTHER_MACHINES):
         got = answer(found, question)
         sums = [microjoules(sum(one.traffic_bits.values())) for one in (got.first, got.second)]
-        with_memory = got.with_memory
+        before, after = got.with_buffers
         rows.append(
             (
                 f"`{question.label}`",
@@ -135,7 +128,7 @@ def machine_table(found: Audit) -> str:
                 *(f"{one:.1f}" for one in sums),
                 f"{microjoules(got.second.traffic_bits['partial_sums']):.1f}",
                 f"{microjoules(got.second.traffic_bits['indices']):.1f}",
-                f"{with_memory[0] / with_memory[1]:.2f}x",
+                f"{before / after:.2f}x",
                 f"{got.after.index_table_bits / 8 / 1024:.0f}",
             )
         )
@@ -192,6 +185,10 @@ def _run(found: Audit, variant: Variant, setup: Setup) -> Run:
 
 def _key(run: Run) -> tuple[str, int | None, str, str, str | None]:
     return run.network, run.weight_bits, run.machine, run.cells, run.unit
+
+
+def _with_buffers(figures: OrderFigures) -> float:
+    return figures.data_pj / _PJ_PER_UJ + microjoules(sum(figures.traffic_bits.values()))
 
 
 def _energies(got: Answer) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The configurations of the trainings: a pair differs in the HD term alone."""
+"""The configurations of the trainings: a pair differs in the section `hamming` alone, and others in what they say."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from fewflips.training.config import TrainingConfig, load_config
 from fewflips.training.result import TrainingResult
 
 FOLDER = Path(__file__).parents[2] / "configs" / "reproduction"
+CHOSEN_THERE = {"device", "precision", "output"}
+"""What of a configuration is settled where the training runs."""
 RESULTS = Path(__file__).parents[2] / "docs" / "results" / "models"
 
 
@@ -41,9 +43,8 @@ def test_names_say_bits_and_seed(pair):
 def test_a_pair_starts_from_a_network_whose_training_is_kept(seed):
     kept = RESULTS / f"teacher_seed{seed}.json"
     result = TrainingResult.model_validate_json(kept.read_text())
-    chosen_there = {"device", "precision", "output"}
     trained, wanted = result.config, load_config(FOLDER / "teachers" / f"seed{seed}.yaml")
-    assert trained.model_dump(exclude=chosen_there) == wanted.model_dump(exclude=chosen_there)
+    assert trained.model_dump(exclude=CHOSEN_THERE) == wanted.model_dump(exclude=CHOSEN_THERE)
     assert result.model_sha256 == hashlib.sha256(kept.with_suffix(".onnx").read_bytes()).hexdigest()
     for pair in PAIRS:
         if pair.seed == seed:
@@ -54,3 +55,22 @@ def test_a_pair_starts_from_a_network_whose_training_is_kept(seed):
 def test_every_configuration_belongs_to_a_pair():
     names = {f"{pair.name(training)}.yaml" for pair in PAIRS for training in TRAININGS}
     assert {path.name for path in FOLDER.glob("*.yaml")} == names
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.label)
+def test_headroom_is_that_of_the_trained_network_and_nothing_is_trained(pair):
+    found = load_config(FOLDER / "alternatives" / f"headroom_{pair.label}.yaml")
+    trained = config(pair, "hamming")
+    assert found.hamming is None
+    assert found.quantized_stage.epochs == 0
+    assert found.quantized_stage.activation_headroom == trained.hamming.activation_headroom
+    assert found.quantized_stage.weight_bits == trained.quantized_stage.weight_bits
+    assert found.initial.onnx.name == f"{pair.name('baseline')}.onnx"
+
+
+@pytest.mark.parametrize("file", sorted((FOLDER / "alternatives").glob("*.yaml")), ids=lambda file: file.stem)
+def test_alternatives_are_the_kept_ones(file):
+    kept = RESULTS / f"{file.stem}.json"
+    result = TrainingResult.model_validate_json(kept.read_text())
+    assert result.config.model_dump(exclude=CHOSEN_THERE) == load_config(file).model_dump(exclude=CHOSEN_THERE)
+    assert result.model_sha256 == hashlib.sha256(kept.with_suffix(".onnx").read_bytes()).hexdigest()
