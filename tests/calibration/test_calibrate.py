@@ -118,7 +118,10 @@ def test_an_estimate_is_what_the_calibration_predicts(model: Path, found: Calibr
     assert estimate.calibration.accuracy is not None
     words = estimate_words(EstimatedEnergy(total=estimate.total, calibration=estimate.calibration), " ")
     assert words.startswith("Data energy of one inference, estimated from flips: ")
-    assert "Against gate level on branching.tflite, without sample inputs: layers are off by " in words
+    assert (
+        "Against gate level on branching.tflite, with which it was made, without sample inputs: layers are off by "
+        in words
+    )
     simulated = sum(layer.simulated.inertial_data_pj for layer in found.network.orders[0].layers)
     error = found.network.without_inputs.inertial.total_error_percent
     assert estimate.total.inertial_data_pj == pytest.approx(simulated * (1 + error / 100), rel=1e-4)
