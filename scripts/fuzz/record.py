@@ -10,6 +10,7 @@ from typing import Any
 
 import fewflips
 from fewflips.errors import InputError
+from fewflips.report.markdown import code
 
 from .campaign import Tally
 from .findings import Finding
@@ -144,4 +145,5 @@ def _counts(tally: Tally) -> str:
 
 
 def _described(row: dict[str, Any]) -> str:
-    return f"- {row['kind']}:{row['index']} ({row['inputs']:,} inputs): {row['verdict']}: {row['signature']}"
+    which = code(f"{row['kind']}:{row['index']}")
+    return f"- {which} ({row['inputs']:,} inputs): {row['verdict']}: {code(row['signature'])}"

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 from scripts.fuzz import page
+from scripts.fuzz.campaign import Tally
+from scripts.fuzz.findings import Finding
 from scripts.fuzz.kinds import KINDS
-from scripts.fuzz.record import Record
+from scripts.fuzz.record import Record, table
+from scripts.fuzz.worker import Piece
 
 from fewflips.errors import InputError
 
@@ -35,3 +38,12 @@ def test_a_run_that_was_cut_off_has_no_table(tmp_path: Path) -> None:
     (tmp_path / "cut.json").write_text(json.dumps(content | {"pieces": content["pieces"][1:]}))
     with pytest.raises(InputError, match="expected the record of a whole run, got one that was cut off"):
         page.write_page(tmp_path / "cut.json")
+
+
+def test_findings_are_no_markup() -> None:
+    """What libraries say of hostile files is part of a signature."""
+    record = Record(0, {"spef": 1}, "tree")
+    finding = Finding("spef", 0, 0, "stderr", "stderr: <script>`x`\x1b[31m [a](http://b)", "")
+    record.add(Piece(KINDS["spef"], 0, 0, 1), Tally(inputs=1, findings=1), [finding])
+    expected = "- `spef:0` (1 inputs): stderr: `` stderr: <script>`x`?[31m [a](http://b) ``"
+    assert table(record).splitlines()[-1].replace("\ufffd", "?") == expected
