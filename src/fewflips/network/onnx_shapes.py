@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import onnx
+from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper
+from onnx.numpy_helper import from_array
 
 from fewflips.errors import ModelError
 from fewflips.network.onnx_file import Constant, Node, OnnxFile, element_count
+from fewflips.network.onnx_shape_values import computed_values
 
 CONTRIB = "com.microsoft"
 """Domain of ONNX Runtime's own operators."""
@@ -22,6 +26,9 @@ CONTRIB = "com.microsoft"
 _UNKNOWN_DOMAIN = "fewflips.unknown"
 _SMALL = 1024
 """Constants up to this many elements are kept: shapes, axes, pads."""
+
+_MOST_ROUNDS = 16
+"""Shapes give values, and values give shapes: how often, at most, one follows the other."""
 
 _INFERRED = frozenset(
     [
@@ -192,7 +199,7 @@ def infer(file: OnnxFile) -> dict[str, Value]:
     Returns
     -------
     dict of str to Value
-        For every tensor that a node reads or writes. A symbolic batch is 1.
+        For every tensor that a node reads or writes. A symbolic batch is 1, on whichever axis its symbol stands.
 
     Raises
     ------
@@ -200,7 +207,7 @@ def infer(file: OnnxFile) -> dict[str, Value]:
         If an axis other than the batch is symbolic, the onnx package refuses the graph, or a tensor is larger
         than :data:`fewflips.network.onnx_file.MAX_ELEMENTS`.
     """
-    symbols: set[str] = set()
+    symbols = _batch_symbols(file)
     fixed = {name: Value(constant.shape, constant.element_type) for name, constant in file.constants.items()}
     fixed |= {name: Value(constant.shape, constant.element_type) for name, constant in file.overridable.items()}
     for proto in file.model.graph.input:
@@ -211,7 +218,23 @@ def infer(file: OnnxFile) -> dict[str, Value]:
         for proto in (*file.model.graph.value_info, *file.model.graph.output)
         if isinstance(proto.name, str)
     }
-    inferred = _inferred(file, fixed, stated)
+    result = _merged(file, fixed, stated, _inferred(file, fixed, stated, {}))
+    computed: dict[str, NDArray[Any]] = {}
+    for _ in range(_MOST_ROUNDS):
+        if all(value.shape is not None for value in result.values()):
+            break
+        found = computed_values(file, {name: value.shape for name, value in result.items()})
+        if found.keys() == computed.keys():
+            break
+        computed = found
+        result = _merged(file, fixed, stated, _inferred(file, fixed, stated, computed))
+    return result
+
+
+def _merged(
+    file: OnnxFile, fixed: Mapping[str, Value], stated: Mapping[str, Value], inferred: Mapping[str, Value]
+) -> dict[str, Value]:
+    """The best that is known about each tensor, every shape checked."""
     result: dict[str, Value] = {}
     used = (name for node in file.nodes for name in (*node.inputs, *node.outputs) if name)
     for name in dict.fromkeys((*fixed, *used)):
@@ -229,17 +252,22 @@ def _best(*candidates: Value | None) -> Value:
     return Value(shape, element_type)
 
 
+def _batch_symbols(file: OnnxFile) -> set[str]:
+    """Symbols that stand for the first length of an input."""
+    firsts = [proto.type.tensor_type.shape.dim[:1] for proto in file.model.graph.input]
+    symbols = {dim.dim_param for dims in firsts for dim in dims if not dim.HasField("dim_value")}
+    return {symbol for symbol in symbols if isinstance(symbol, str) and symbol}
+
+
 def _input_value(file: OnnxFile, proto: ValueInfoProto, symbols: set[str]) -> Value:
-    """Shape of an input, its batch 1 where it is symbolic; such symbols are added to `symbols`."""
+    """Shape of an input, its batch 1 where it is symbolic."""
     name = proto.name
     if not proto.type.HasField("tensor_type") or not proto.type.tensor_type.HasField("shape"):
         raise ModelError(f"{file.path}: input '{name}': expected a tensor with a shape, got none; export it with one")
     shape = []
     for axis, dim in enumerate(proto.type.tensor_type.shape.dim):
         length = dim.dim_value if dim.HasField("dim_value") else -1
-        if length <= 0 and axis == 0 and length != 0:
-            if isinstance(dim.dim_param, str) and dim.dim_param:
-                symbols.add(dim.dim_param)
+        if length < 0 and (axis == 0 or dim.dim_param in symbols):
             length = 1
         elif length <= 0:
             symbol = dim.dim_param if dim.HasField("dim_param") else str(length) if dim.HasField("dim_value") else "?"
@@ -272,8 +300,11 @@ def _stated_value(proto: ValueInfoProto, symbols: set[str]) -> Value:
     return Value(None if shape is None else tuple(shape), tensor.elem_type)
 
 
-def _inferred(file: OnnxFile, fixed: Mapping[str, Value], stated: Mapping[str, Value]) -> dict[str, Value]:
-    skeleton = _skeleton(file, fixed, stated)
+def _inferred(
+    file: OnnxFile, fixed: Mapping[str, Value], stated: Mapping[str, Value], computed: Mapping[str, NDArray[Any]]
+) -> dict[str, Value]:
+    """What the onnx package infers, given the values of some tensors."""
+    skeleton = _skeleton(file, fixed, stated, computed)
     try:
         onnx.checker.check_model(skeleton.SerializeToString())
         done = onnx.shape_inference.infer_shapes(skeleton, check_type=False, strict_mode=False, data_prop=True)
@@ -281,11 +312,16 @@ def _inferred(file: OnnxFile, fixed: Mapping[str, Value], stated: Mapping[str, V
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = lines[0] if lines else type(error).__name__
         raise ModelError(f"{file.path}: damaged ONNX file, or an operator that is not known: {reason}") from error
-    return {proto.name: _stated_value(proto, set()) for proto in (*done.graph.value_info, *done.graph.output)}
+    values = {proto.name: _stated_value(proto, set()) for proto in (*done.graph.value_info, *done.graph.output)}
+    for name, value in computed.items():
+        values[name] = Value(value.shape, helper.np_dtype_to_tensor_dtype(value.dtype))
+    return values
 
 
-def _skeleton(file: OnnxFile, fixed: Mapping[str, Value], stated: Mapping[str, Value]) -> onnx.ModelProto:
-    initializers, inputs = [], []
+def _skeleton(
+    file: OnnxFile, fixed: Mapping[str, Value], stated: Mapping[str, Value], computed: Mapping[str, NDArray[Any]]
+) -> onnx.ModelProto:
+    initializers, inputs = [from_array(value, name) for name, value in computed.items()], []
     for name, value in fixed.items():
         constant = file.constants.get(name)
         if constant is not None and _is_small(constant):
@@ -294,6 +330,8 @@ def _skeleton(file: OnnxFile, fixed: Mapping[str, Value], stated: Mapping[str, V
             inputs.append(_typed(name, value))
     nodes, trusted = [], []
     for node in file.nodes:
+        if node.outputs and computed.keys() >= set(node.outputs):
+            continue
         replaced = _standard_node(node)
         if replaced is None:
             known = [name for name in node.outputs if name]
