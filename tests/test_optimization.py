@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from fewflips.measurement import measure
 from fewflips.network import load
 from fewflips.network.runtimes import Runtime
 from fewflips.network.samples import random_feeds
-from fewflips.optimization import optimize
+from fewflips.optimization import EnergyRequest, optimize
 from fewflips.result_folder import MANIFEST
 from fewflips.schedule import read_schedule
 from fewflips.verification import verify
@@ -210,21 +211,75 @@ def test_a_drop_in_on_an_odd_weight_stationary_array(branching: Path):
     assert totals.lower_bound <= totals.optimized_flips <= totals.baseline_flips
 
 
-def test_a_model_that_its_runtime_refuses_gets_a_schedule(branching: Path, monkeypatch):
-    def crashing(runtime, feeds, fetch):
-        raise RuntimeFailure("LiteRT crashed on branching.tflite")
+STAND_INS = {
+    "crashes": ("os.kill(os.getpid(), 11)", "LiteRT ended by signal 11 (SIGSEGV) on {model}: the file may be damaged"),
+    "refuses": ("raise ValueError('an operator that it lacks')", "LiteRT failed on {model}: an operator that it lacks"),
+    "hangs": ("time.sleep(600)", "LiteRT gave no answer within 3 s on {model}: the file may be damaged"),
+}
+"""What a stand-in for LiteRT does with a model, and what is said of it."""
 
-    monkeypatch.setattr("fewflips.network.runtimes.Runtime.run", crashing)
+
+@pytest.fixture(params=STAND_INS)
+def failing(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A stand-in for LiteRT that cannot run any model; gives what is said of it."""
+    code, words = STAND_INS[request.param]
+    (tmp_path / "failing_session.py").write_text(f"import os, time\ndef Session(path, fetch):\n    {code}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("fewflips.network.runtimes._SESSIONS", {"tflite": ("failing_session", "LiteRT")})
+    monkeypatch.setattr("fewflips.optimization.LONGEST_RUN_S", 3.0)
+    return words
+
+
+def test_a_model_that_its_runtime_cannot_run_gets_a_schedule(branching: Path, tmp_path: Path, failing: str):
+    words = failing.format(model=branching)
     result = optimize(branching, mode="both")
     assert result.schedule is not None
     assert result.drop_in is None
     assert result.report.drop_in is None
-    assert (
-        "no drop-in file, since the original cannot be run to compare its outputs: LiteRT crashed on branching.tflite"
-        in result.report.notes
-    )
-    with pytest.raises(RuntimeFailure, match="LiteRT crashed on branching"):
+    (note,) = (note for note in result.report.notes if "drop-in" in note)
+    assert note.startswith(f"no drop-in file, since the original cannot be run to compare its outputs: {words}")
+    result.save(tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(("model", "sched"))) == [
+        "schedule.json"
+    ]
+    with pytest.raises(RuntimeFailure, match=re.escape(words)):
         optimize(branching, mode="drop-in")
+
+
+def test_inputs_and_energy_need_a_runtime_that_runs_the_original(branching: Path, tmp_path: Path, failing: str):
+    words = failing.format(model=branching)
+    samples = tmp_path / "samples.npz"
+    np.savez(samples, image=np.zeros((1, 8, 8, 3), np.int8))
+    report = optimize(branching, mode="schedule", inputs=samples, energy=EnergyRequest()).report
+    assert report.totals.activations is None
+    assert report.energy is None
+    notes = [note for note in report.notes if words in note]
+    assert [note.partition(":")[0] for note in notes] == [
+        "activations were not measured, since the original cannot be run on the sample inputs",
+        "energy was not simulated, since the original cannot be run for its activations",
+    ]
+
+
+def test_an_original_that_runs_once_only_is_not_blamed_on_the_copy(branching: Path, monkeypatch):
+    def fails(network, *_, **__):
+        raise RuntimeFailure("LiteRT ended by signal 11", network.path)
+
+    monkeypatch.setattr("fewflips.optimization.compare_outputs", fails)
+    notes = optimize(branching, mode="both").report.notes
+    assert (
+        "no drop-in file, since the original cannot be run to compare its outputs: LiteRT ended by signal 11" in notes
+    )
+    with pytest.raises(RuntimeFailure):
+        optimize(branching, mode="drop-in")
+
+
+def test_a_copy_that_does_not_run_is_not_written(branching: Path, monkeypatch):
+    def fails(network, other, *_, **__):
+        raise RuntimeFailure("LiteRT ended by signal 11 on model.tflite", other.path)
+
+    monkeypatch.setattr("fewflips.optimization.compare_outputs", fails)
+    with pytest.raises(VerificationError, match=r"on model\.tflite; it runs .*branching\.tflite, so the copy was not"):
+        optimize(branching, mode="both")
 
 
 def test_biases_that_litert_refuses_cost_the_drop_in_alone(branching: Path, tmp_path: Path):

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fewflips.visible import one_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class FewflipsError(Exception):
@@ -36,7 +41,19 @@ class AcceleratorError(InputError):
 
 
 class RuntimeFailure(FewflipsError, RuntimeError):
-    """LiteRT or ONNX Runtime refused the model, or crashed on it."""
+    """LiteRT or ONNX Runtime refused the model, ended on it, or gave no answer in time.
+
+    Parameters
+    ----------
+    message : str
+        What happened.
+    model : Path, optional
+        The file on which it failed.
+    """
+
+    def __init__(self, message: str, model: Path | None = None) -> None:
+        super().__init__(message)
+        self.model = model
 
 
 class VerificationError(FewflipsError):

@@ -48,6 +48,9 @@ Mode = Literal["schedule", "drop-in", "both"]
 RANDOM_ROWS = 64
 """Rows of random activations on which every layer's schedule is executed."""
 
+LONGEST_RUN_S = 600.0
+"""How long the original may take to open, and for one inference, in seconds."""
+
 
 @dataclass(frozen=True, eq=False)
 class DropIn:
@@ -223,19 +226,20 @@ def optimize(
     request = _request(network, accelerator, mode, inputs, prove, seed, energy)
     effort = Effort.prove() if prove else Effort.default()
     natural = natural_orders(network, array)
-    samples, notes = read_samples(network, inputs)
 
-    refusal = None if mode == "schedule" else _refusal(network, seed)
+    refusal = None if mode == "schedule" and inputs is None and energy is None else _refusal(network, seed)
     if refusal is not None and mode == "drop-in":
         raise refusal
+    samples, notes = read_samples(network, None if refusal else inputs)
     plan = None
     if mode != "drop-in":
         plan = plan_schedule(network, array, effort=effort, seed=seed, jobs=jobs, progress=progress)
     drop_in = None
+    if mode != "schedule" and refusal is None:
+        drop_in, refusal = _drop_in_or_refusal(network, array, request, samples, effort, jobs, progress)
     if refusal is not None:
-        notes = (*notes, f"no drop-in file, since the original cannot be run to compare its outputs: {refusal}")
-    elif mode != "schedule":
-        drop_in = _make_drop_in(network, array, samples, effort, seed, jobs, progress)
+        notes = _notes_on_refusal(refusal, request, energy)
+        samples = energy = None
 
     variants = [natural, *([plan.orders] if plan else [])]
     counts = count_network(network, array, variants, samples, progress)
@@ -374,6 +378,39 @@ def _energies(
     )
 
 
+def _drop_in_or_refusal(
+    network: Network,
+    array: Accelerator,
+    request: Request,
+    samples: Samples | None,
+    effort: Effort,
+    jobs: int,
+    progress: Progress | None,
+) -> tuple[DropIn | None, RuntimeFailure | None]:
+    """A checked drop-in file; or why the original, which ran once, cannot be run to compare its outputs."""
+    try:
+        return _make_drop_in(network, array, samples, effort, request.seed, jobs, progress), None
+    except RuntimeFailure as failure:
+        if failure.model != network.path:
+            raise VerificationError(f"{failure}; it runs {network.path}, so the copy was not written") from failure
+        if request.mode == "drop-in":
+            raise
+        return None, failure
+
+
+def _notes_on_refusal(refusal: RuntimeFailure, request: Request, energy: EnergyRequest | None) -> tuple[str, ...]:
+    """What the report lacks where the runtime does not run the original, and why."""
+    missing = []
+    if request.mode != "schedule":
+        missing.append("no drop-in file, since the original cannot be run to compare its outputs")
+    if request.inputs is not None:
+        missing.append("activations were not measured, since the original cannot be run on the sample inputs")
+    if energy is not None:
+        missing.append("energy was not simulated, since the original cannot be run for its activations")
+    unasked = () if request.inputs is not None else ("Activations were not measured: no sample inputs were given.",)
+    return (*unasked, *(f"{sentence}: {refusal}" for sentence in missing))
+
+
 def _make_drop_in(
     network: Network,
     array: Accelerator,
@@ -410,9 +447,9 @@ def _read_back(path: Path) -> Network:
 
 
 def _refusal(network: Network, seed: int) -> RuntimeFailure | None:
-    """Why the original itself cannot be run; None where it can."""
+    """Run the original in a process of its own: why it cannot be run; None where it can."""
     try:
-        with Runtime(network) as runtime:
+        with Runtime(network, time_limit_s=LONGEST_RUN_S) as runtime:
             (feeds,) = random_feeds(runtime.inputs, 1, seed)
             runtime.run(feeds, runtime.outputs)
     except RuntimeFailure as failure:

@@ -162,8 +162,16 @@ def test_a_crash_is_an_error(crashing: Path) -> None:
     with pytest.raises(RuntimeFailure) as caught:
         Runtime(crashing, "tflite")
     assert str(caught.value) == (
-        f"LiteRT crashed on {crashing}: the file may be damaged; get a fresh copy, or check it with LiteRT itself"
+        f"LiteRT ended by signal 11 (SIGSEGV) on {crashing}: the file may be damaged, or hold what this runtime cannot "
+        "run; get a fresh copy, or check it with LiteRT itself"
     )
+    assert caught.value.model == crashing
+
+
+def test_an_exit_is_an_error(crashing: Path) -> None:
+    (crashing.parent / "crashing_session.py").write_text("import os\ndef Session(path, fetch):\n    os._exit(3)\n")
+    with pytest.raises(RuntimeFailure, match=r"LiteRT ended with exit status 3 on .*: the file may be damaged"):
+        Runtime(crashing, "tflite")
 
 
 def test_missing_file(tmp_path: Path) -> None:
@@ -239,9 +247,19 @@ def test_close_ends_a_run(path: Path) -> None:
     assert not is_there(worker)
 
 
+@pytest.mark.usefixtures("hanging")
+def test_a_run_that_takes_too_long_is_an_error(path: Path) -> None:
+    with Runtime(path, "tflite", time_limit_s=20.0) as runtime:
+        worker = worker_of(runtime)
+        runtime._worker._time_limit_s = 0.3  # the session opens in more than that on some machines
+        with pytest.raises(RuntimeFailure, match=r"LiteRT gave no answer within 0\.3 s on .*model\.tflite: the file"):
+            runtime.run({}, ["logits"])
+        assert not is_there(worker)
+
+
 @pytest.mark.usefixtures("bare")
 def test_a_crash_needs_no_other_program(crashing: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(RuntimeFailure, match="LiteRT crashed on"):
+    with pytest.raises(RuntimeFailure, match="LiteRT ended by signal 11"):
         Runtime(crashing, "tflite")
     assert capfd.readouterr() == ("", "")
 

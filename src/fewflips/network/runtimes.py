@@ -47,6 +47,9 @@ MAX_RESULT_BYTES = 2**32
 _LONGEST_REASON = 300
 """Characters of a runtime's own message that are repeated: LiteRT may list every tensor."""
 
+_ENDING_SECONDS = 10.0
+"""How long a worker that has closed its pipe may take to end."""
+
 _WATCH_SECONDS = 1.0
 """How often a worker looks whether the process that it works for is still there."""
 
@@ -111,6 +114,8 @@ class Runtime:
         Its format; by default that of the network, or what the file's first bytes say.
     fetch : sequence of str
         Names of intermediate tensors that runs will ask for.
+    time_limit_s : float, optional
+        How long opening the model, or one run of it, may take, in seconds.
 
     Attributes
     ----------
@@ -122,7 +127,7 @@ class Runtime:
     Raises
     ------
     RuntimeFailure
-        If the runtime refuses the file, or crashes on it.
+        If the runtime refuses the file, ends on it, or gives no answer within the time limit.
 
     Examples
     --------
@@ -132,13 +137,17 @@ class Runtime:
     """
 
     def __init__(
-        self, source: Network | Path | str, file_format: FileFormat | None = None, fetch: Sequence[str] = ()
+        self,
+        source: Network | Path | str,
+        file_format: FileFormat | None = None,
+        fetch: Sequence[str] = (),
+        time_limit_s: float | None = None,
     ) -> None:
         self._path = Path(source.path if isinstance(source, Network) else source)
         if file_format is None:
             file_format = source.file_format if isinstance(source, Network) else _format_of(self._path)
         self._module, self._runtime = _SESSIONS[file_format]
-        self._worker = _Worker()
+        self._worker = _Worker(time_limit_s)
         try:
             self.inputs, self.outputs = self._in_worker(_open, self._module, str(self._path), tuple(fetch))
         except BaseException:
@@ -165,7 +174,7 @@ class Runtime:
         Raises
         ------
         RuntimeFailure
-            If the runtime fails or crashes.
+            If the runtime fails, ends, or gives no answer within the time limit.
         InputError
             If `feeds` or `fetch` do not fit the model, or take too much memory.
         """
@@ -180,7 +189,7 @@ class Runtime:
         Raises
         ------
         RuntimeFailure
-            If the runtime fails or crashes.
+            If the runtime fails or ends.
         """
         return bool(self._in_worker(_executes_in_integers, self._module, str(self._path)))
 
@@ -201,17 +210,18 @@ class Runtime:
             return self._worker.call(function, *arguments)
         except _WorkerGoneError as error:
             raise RuntimeFailure(
-                f"{self._runtime} crashed on {self._path}: the file may be damaged; get a fresh copy, or check it "
-                f"with {self._runtime} itself"
+                f"{self._runtime} {error} on {self._path}: the file may be damaged, or hold what this runtime cannot "
+                f"run; get a fresh copy, or check it with {self._runtime} itself",
+                self._path,
             ) from error
         except _WorkerClosedError:
             raise InputError(f"{self._path}: the runtime is closed; open another one") from None
         except _SessionError as error:
-            raise RuntimeFailure(f"{self._runtime} failed on {self._path}: {error}") from None
+            raise RuntimeFailure(f"{self._runtime} failed on {self._path}: {error}", self._path) from None
 
 
 class _WorkerGoneError(Exception):
-    """A worker ended before it answered."""
+    """A worker ended before it answered; the message says how."""
 
 
 class _WorkerClosedError(Exception):
@@ -229,9 +239,16 @@ class _Worker:
     """A Python process that executes functions for this one, one call at a time.
 
     It ends with :meth:`close`, when this object is collected, and when this process ends, in whatever way.
+
+    Parameters
+    ----------
+    time_limit_s : float, optional
+        How long one call may take, in seconds; then the process is killed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, time_limit_s: float | None = None) -> None:
+        self._time_limit_s = time_limit_s
+        self._is_late = False
         command = [sys.executable, "-P", "-c", _START]
         try:
             with _interrupts_held():  # the worker inherits this: Ctrl-C is the caller's to handle
@@ -255,10 +272,11 @@ class _Worker:
             if self._closed:
                 raise _WorkerClosedError
             try:
-                self._send((function, arguments))
-                succeeded, result = pickle.load(_pipe(self._process.stdout))
+                with self._deadline():
+                    self._send((function, arguments))
+                    succeeded, result = pickle.load(_pipe(self._process.stdout))
             except (EOFError, OSError, pickle.UnpicklingError) as error:
-                raise (_WorkerClosedError if self._closed else _WorkerGoneError) from error
+                raise (_WorkerClosedError() if self._closed else _WorkerGoneError(self._ending())) from error
             except BaseException:
                 self.close()  # otherwise the next call would take the answer to this one for its own
                 raise
@@ -276,12 +294,49 @@ class _Worker:
                 with suppress(OSError):  # a request that the worker did not read
                     _pipe(pipe).close()
 
+    @contextmanager
+    def _deadline(self) -> Iterator[None]:
+        """Kill the process if what follows takes too long."""
+        if self._time_limit_s is None:
+            yield
+            return
+        timer = threading.Timer(self._time_limit_s, self._kill_late)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _kill_late(self) -> None:
+        self._is_late = True
+        self._process.kill()
+
+    def _ending(self) -> str:
+        """How the process ended, as what follows the runtime's name in a sentence."""
+        try:
+            status = self._process.wait(_ENDING_SECONDS)
+        except subprocess.TimeoutExpired:
+            return "stopped answering"
+        if self._is_late:
+            return f"gave no answer within {self._time_limit_s:g} s"
+        return (
+            f"ended with exit status {status}" if status >= 0 else f"ended by signal {-status}{_signal_name(-status)}"
+        )
+
     def _send(self, message: object) -> None:
         # Pickled as a whole before it is sent: what cannot be pickled leaves no half of a message in the pipe.
         data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
         stream = _pipe(self._process.stdin)
         stream.write(data)
         stream.flush()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return f" ({signal.Signals(number).name})"
+    except ValueError:
+        return ""
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:

@@ -253,6 +253,19 @@ def telling_names(names: list[str]) -> list[str]:
     return ["/".join(path) for path in _telling_paths(names)]
 
 
+def not_measured(inputs: str | None) -> str:
+    """What a report without activations says, where `inputs` are the sample inputs that it was given.
+
+    Examples
+    --------
+    >>> not_measured(None)
+    'Activations were not measured: no sample inputs were given (--inputs).'
+    """
+    if inputs is None:
+        return f"{_NOT_MEASURED}: no sample inputs were given (--inputs)."
+    return f"{_NOT_MEASURED}: the notes say why."
+
+
 def other_notes(notes: Iterable[str]) -> list[str]:
     """Notes without the one that says that activations were not measured, which every report says in its place."""
     return [one_line(note) for note in notes if not note.startswith(_NOT_MEASURED)]

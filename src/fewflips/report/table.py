@@ -20,6 +20,7 @@ from fewflips.report.numbers import (
     as_percent,
     as_ratio,
     comparison,
+    not_measured,
     other_notes,
     reduction,
     with_si_prefix,
@@ -65,7 +66,7 @@ def measurement_table(report: MeasureReport) -> Group:
     if live:
         activations = f"Activations: mean over the sample inputs of {printable(report.inputs or 'the given samples')}."
     else:
-        activations = "Activations were not measured: no sample inputs were given (--inputs)."
+        activations = not_measured(report.inputs)
     return page(
         f"{_subject(report)}: flips within passes, as stored",
         table,
@@ -107,7 +108,7 @@ def result_table(report: OptimizeReport) -> Group:
         f"{_si(weights.baseline_seam_flips)} before, {_si(weights.optimized_seam_flips)} after."
     )
     if not live:
-        remarks.append("Activations were not measured: no sample inputs were given (--inputs).")
+        remarks.append(not_measured(report.settings.inputs))
     means = "in scheduled order" if report.schedule else "in the drop-in file"
     title = f"{_subject(report)}: weight flips within passes, {means}"
     return page(title, table, *remarks, *energy_tables(report), *other_notes(report.notes))
