@@ -59,5 +59,5 @@ def test_unsigned_refuses_negative_values():
 def test_storage_types():
     assert (INT4.name, INT4.low, INT4.high) == ("int4", -8, 7)
     assert (UINT8.name, UINT8.low, UINT8.high) == ("uint8", 0, 255)
-    with pytest.raises(InputError, match="expected 2 to 8 bits, got 16"):
-        StorageType(16, signed=True)
+    with pytest.raises(InputError, match="expected 2 to 16 bits, got 17"):
+        StorageType(17, signed=True)

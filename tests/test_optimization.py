@@ -18,6 +18,7 @@ from fewflips.measurement import measure
 from fewflips.network import load
 from fewflips.network.runtimes import Runtime
 from fewflips.network.samples import random_feeds
+from fewflips.network.tflite_file import TFLiteFile, decode
 from fewflips.optimization import EnergyRequest, optimize
 from fewflips.result_folder import MANIFEST
 from fewflips.schedule import read_schedule
@@ -33,6 +34,10 @@ def branching(tmp_path: Path) -> Path:
     path = tmp_path / "branching.tflite"
     path.write_bytes(small.branching())
     return path
+
+
+def tflite_file(path: Path) -> TFLiteFile:
+    return decode(path.read_bytes(), path)
 
 
 def outputs_of(model: Path, count: int = 3) -> list[np.ndarray]:
@@ -304,6 +309,47 @@ def test_biases_that_litert_refuses_cost_the_drop_in_alone(branching: Path, tmp_
         "quantized_dimension must be in range [0, 1). Was 3."
     )
     assert len(others[0]) < 500 + len(str(model))
+
+
+def mean_flips_of_pixels(model: Path, tensor: str, images: np.ndarray) -> int:
+    """Flips of a tensor of 8 channels from one pixel to the next, mean of all images."""
+    flips = []
+    with Runtime(model, fetch=[tensor]) as runtime:
+        for image in images:
+            pixels = runtime.run({"image": image[np.newaxis]}, [tensor])[tensor].reshape(-1, 8)
+            flips.append(np.unpackbits((pixels[1:] ^ pixels[:-1]).view(np.uint8)).sum())
+    return round(np.mean(flips))
+
+
+@pytest.mark.parametrize("machine", ["edge4", "tpu16"])
+def test_sixteen_bit_activations_end_to_end(tmp_path: Path, machine: str):
+    model, samples = tmp_path / "wide.tflite", tmp_path / "samples.npz"
+    model.write_bytes(small.branching("INT8", "INT16"))
+    images = np.random.default_rng(0).integers(-32768, 32768, (2, 8, 8, 3)).astype(np.int16)
+    np.savez(samples, image=images)
+
+    before = measure(model, machine, inputs=samples)
+    assert {layer.activations.bits for layer in before.layers} == {16}
+    assert {layer.weights.bits for layer in before.layers} == {8}
+    if machine == "tpu16":  # the 64 pixels of a 1 x 1 convolution follow each other
+        counted = next(layer for layer in before.layers if layer.name == "project").activations
+        assert (counted.flips, counted.repeats) == (mean_flips_of_pixels(model, "depthwise", images), 1)
+
+    result = optimize(model, machine, inputs=samples, seed=1)
+    result.save(tmp_path / "out")
+    comparison = result.report.drop_in.check
+    assert comparison.bit_exact
+    assert "LiteRT (in integers)" in comparison.method
+    after = measure(tmp_path / "out" / "model.tflite", machine, inputs=samples)
+    for layer, new in zip(result.report.layers, after.layers, strict=True):
+        assert layer.drop_in.weights.optimized_flips == new.weights.flips
+        assert layer.drop_in.activations.optimized_flips == new.activations.flips
+    old, new = (tflite_file(path) for path in (model, tmp_path / "out" / "model.tflite"))
+    biases = [index for index, tensor in enumerate(old.tensors) if tensor.dtype == "INT64"]
+    assert any((old.tensors[i].codes() != new.tensors[i].codes()).any() for i in biases)
+    assert all((np.sort(old.tensors[i].codes()) == np.sort(new.tensors[i].codes())).all() for i in biases)
+    assert verify(model, tmp_path / "out" / "model.tflite").check.passed
+    assert verify(model, tmp_path / "out" / "schedule.json").check.passed
 
 
 def test_verify_names_what_differs_where_the_runtime_refuses(branching: Path, tmp_path: Path, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 
 from fewflips.accelerator import Operand
 from fewflips.errors import AcceleratorError
-from fewflips.formats import INT4, UINT8, NumberFormat
+from fewflips.formats import INT4, INT16, UINT8, NumberFormat
 from fewflips.streams import FlipCount, Stream, activation_codes, add_counts, count_flips, weight_codes
 from tests.layers import dense_layer, random_rows
 
@@ -167,3 +167,35 @@ def test_activations_of_zero_point_0_are_values_as_they_are():
     for number_format in (NumberFormat.SIGN_MAGNITUDE, NumberFormat.TWOS_COMPLEMENT):
         codes, bits = activation_codes(layer, rows, Operand(format=number_format))
         assert (codes.tolist(), bits) == ([[[0, 1, 200]]], 9)
+
+
+def test_sixteen_bit_activations_take_sixteen_wires():
+    layer = replace(dense_layer(2, 3, 4), activation_type=INT16, activation_zero_point=0)
+    rows = np.array([[[-32768, 32767, -1, 0]] * 2], dtype=np.int16)
+    for number_format, expected in [
+        (NumberFormat.AS_STORED, [0x8000, 0x7FFF, 0xFFFF, 0]),
+        (NumberFormat.TWOS_COMPLEMENT, [0x8000, 0x7FFF, 0xFFFF, 0]),
+        (NumberFormat.UNSIGNED, [0, 0xFFFF, 0x7FFF, 0x8000]),
+    ]:
+        codes, bits = activation_codes(layer, rows, Operand(format=number_format))
+        assert (bits, codes.dtype, codes[0, 0].tolist()) == (16, np.uint16, expected)
+
+
+@pytest.mark.parametrize(
+    ("operand", "words"),
+    [
+        (Operand(bits=8), "stored as int16, the accelerator has 8 bits: give it more"),
+        (
+            Operand(format=NumberFormat.SIGN_MAGNITUDE),
+            "values from -32768 to 7 take 17 bits as sign-magnitude, words have at most 16: use as-stored",
+        ),
+        (
+            Operand(format=NumberFormat.SIGN_MAGNITUDE, bits=16),
+            r"values from -32768 to 7 do not fit sign-magnitude with 16 bits \(-32767 to 32767\); use as-stored",
+        ),
+    ],
+)
+def test_sixteen_bit_activations_that_do_not_fit(operand, words):
+    layer = replace(dense_layer(1, 3, 2), activation_type=INT16, activation_zero_point=0)
+    with pytest.raises(AcceleratorError, match=f"activations of dense .*: {words}$"):
+        activation_codes(layer, np.array([[[-32768, 7]]], dtype=np.int16), operand)

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from fewflips.errors import InputError
 
+MAX_BITS = 16
+"""Width of the widest word on a wire."""
+
 
 @dataclass(frozen=True)
 class StorageType:
@@ -18,7 +21,7 @@ class StorageType:
     Parameters
     ----------
     bits : int
-        Width in bits, 2 to 8.
+        Width in bits, 2 to 16.
     signed : bool
         Two's complement when true, unsigned when false.
     """
@@ -27,8 +30,8 @@ class StorageType:
     signed: bool
 
     def __post_init__(self) -> None:
-        if not 2 <= self.bits <= 8:
-            raise InputError(f"operand width: expected 2 to 8 bits, got {self.bits}")
+        if not 2 <= self.bits <= MAX_BITS:
+            raise InputError(f"operand width: expected 2 to {MAX_BITS} bits, got {self.bits}")
 
     @property
     def name(self) -> str:
@@ -48,6 +51,7 @@ class StorageType:
 
 INT8 = StorageType(8, signed=True)
 UINT8 = StorageType(8, signed=False)
+INT16 = StorageType(16, signed=True)
 INT4 = StorageType(4, signed=True)
 UINT4 = StorageType(4, signed=False)
 
@@ -148,8 +152,8 @@ def encode(
     >>> encode(np.array([-1, 1]), NumberFormat.SIGN_MAGNITUDE, 8).tolist()
     [129, 1]
     """
-    if not 1 <= bits <= 16:
-        raise InputError(f"code width: expected 1 to 16 bits, got {bits}")
+    if not 1 <= bits <= MAX_BITS:
+        raise InputError(f"code width: expected 1 to {MAX_BITS} bits, got {bits}")
     wide = np.asarray(values, dtype=np.int32)
     if number_format is not NumberFormat.AS_STORED:
         _check_range(wide, number_format, bits)

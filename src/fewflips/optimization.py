@@ -460,4 +460,4 @@ def _refusal(network: Network, seed: int) -> RuntimeFailure | None:
 def _random_rows(layer: Layer, generator: np.random.Generator) -> NDArray[np.integer]:
     storage = layer.activation_type
     low, high = (storage.low, storage.high) if storage else (-128, 127)
-    return generator.integers(low, high + 1, size=(layer.groups, RANDOM_ROWS, layer.k), dtype=np.int16)
+    return generator.integers(low, high + 1, size=(layer.groups, RANDOM_ROWS, layer.k), dtype=np.int32)

@@ -259,7 +259,7 @@ def execute_segments(
     ----------
     layer : Layer
         Weights and zero points.
-    rows : ndarray of int8 or uint8, shape (G, M, K)
+    rows : ndarray of int8, uint8 or int16, shape (G, M, K)
         Activations of each group.
     activation_zero_point : int
         Subtracted from the activations.
@@ -303,7 +303,7 @@ def check_segments(layer: Layer, rows: NDArray[np.integer], segments: tuple[Segm
     ----------
     layer : Layer
         The layer.
-    rows : ndarray of int8 or uint8, shape (G, M, K)
+    rows : ndarray of int8, uint8 or int16, shape (G, M, K)
         Activations.
     segments : tuple of Segment
         The scheduled passes.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fewflips.errors import AcceleratorError
 from fewflips.flips import bit_position_flips, row_flips, stream_flips
-from fewflips.formats import NumberFormat, StorageType, encode, value_range, width_for
+from fewflips.formats import MAX_BITS, NumberFormat, StorageType, encode, value_range, width_for
 
 if TYPE_CHECKING:
     from fewflips.accelerator.machine import Operand
@@ -188,7 +188,7 @@ def activation_codes(
     ----------
     layer : Layer
         The layer; its activation type and zero point are used.
-    rows : ndarray of int8 or uint8, shape (G, M, K)
+    rows : ndarray of int8, uint8 or int16, shape (G, M, K)
         Lowered activations.
     operand : Operand
         Number format and width.
@@ -216,6 +216,39 @@ def activation_codes(
     return _operand_codes(rows, layer.activation_type, zero_point, operand, f"activations of {layer}")
 
 
+def operand_width(storage: StorageType, number_format: NumberFormat, low: int, high: int, what: str) -> int:
+    """Width of an operand's words where the accelerator gives none.
+
+    Parameters
+    ----------
+    storage : StorageType
+        Its type in the file: no word is narrower.
+    number_format : NumberFormat
+        Any but ``as-stored``.
+    low, high : int
+        Smallest and largest value.
+    what : str
+        The operand, for messages.
+
+    Returns
+    -------
+    int
+        Bits.
+
+    Raises
+    ------
+    AcceleratorError
+        If no word is wide enough.
+    """
+    bits = max(storage.bits, width_for(number_format, low, high))
+    if bits > MAX_BITS:
+        raise AcceleratorError(
+            f"{what}: values from {low} to {high} take {bits} bits as {number_format.value}, words have at most "
+            f"{MAX_BITS}: use as-stored"
+        )
+    return bits
+
+
 def _operand_codes(
     stored: NDArray[np.integer],
     storage: StorageType,
@@ -234,14 +267,18 @@ def _operand_codes(
     else:
         values = stored.astype(np.int32) - zero_point
     low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
-    bits = operand.bits or max(storage.bits, width_for(number_format, low, high))
+    bits = operand.bits or operand_width(storage, number_format, low, high, what)
     lowest, highest = value_range(number_format, bits)
     if low < lowest or high > highest:
         raise AcceleratorError(
             f"{what}: values from {low} to {high} do not fit {number_format.value} with {bits} bits "
-            f"({lowest} to {highest}); set bits to {width_for(number_format, low, high)} or leave it out"
+            f"({lowest} to {highest}); {_advice(width_for(number_format, low, high))}"
         )
     return encode(values, number_format, bits), bits
+
+
+def _advice(bits: int) -> str:
+    return f"set bits to {bits} or leave it out" if bits <= MAX_BITS else "use as-stored"
 
 
 def _pair_flips(words: NDArray[np.unsignedinteger], left: NDArray[np.int64], right: NDArray[np.int64]) -> int:

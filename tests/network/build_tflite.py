@@ -11,6 +11,8 @@ from fewflips.network.tflite_elements import pack
 CONV, DEPTHWISE, DENSE = "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"
 RELU = schema.ActivationFunctionType.RELU
 SAME, VALID = schema.Padding.SAME, schema.Padding.VALID
+STEPS = {"INT8": (0.05, 3), "UINT8": (0.05, 128), "INT16": (0.0002, 0)}
+"""Scale and zero point of activations, by their type."""
 
 
 class TFLiteBuilder:
@@ -108,10 +110,11 @@ class TFLiteBuilder:
             zero_points,
             axis,
         )
-        bias_data = self.generator.integers(-2000, 2000, n).astype(np.int32)
-        bias = self.tensor(f"{name}/bias", (n,), "INT32", bias_data, scales * 0.05, [0] * len(scales))
-        zero_point = 128 if activation_type == "UINT8" else 3
-        output = self.tensor(name, output_shape, activation_type, None, 0.05, zero_point)
+        scale, zero_point = STEPS[activation_type]
+        bias_type = "INT64" if activation_type == "INT16" else "INT32"
+        bias_data = self.generator.integers(-2000, 2000, n).astype(bias_type.lower())
+        bias = self.tensor(f"{name}/bias", (n,), bias_type, bias_data, scales * scale, [0] * len(scales))
+        output = self.tensor(name, output_shape, activation_type, None, scale, zero_point)
         self.operator(
             operator, [source, weights, bias], [output], _options(operator, weight_shape, padding, stride, dilation)
         )
@@ -151,35 +154,37 @@ def branching(weight_type: str = "INT8", activation_type: str = "INT8", seed: in
     -> RESHAPE -> FULLY_CONNECTED -> SOFTMAX.
     """
     build = TFLiteBuilder(seed)
-    zero_point = 128 if activation_type == "UINT8" else 3
+    scale, zero_point = STEPS[activation_type]
     per_channel = weight_type != "UINT8"
     kinds = {"weight_type": weight_type, "activation_type": activation_type, "per_channel": per_channel}
-    image = build.tensor("image", (1, 8, 8, 3), activation_type, None, 0.05, zero_point)
+    image = build.tensor("image", (1, 8, 8, 3), activation_type, None, scale, zero_point)
     stem = build.weighted(CONV, image, "stem", (1, 8, 8, 8), (8, 3, 3, 3), **kinds)
     depthwise = build.weighted(DEPTHWISE, stem, "depthwise", (1, 8, 8, 8), (1, 3, 3, 8), **kinds)
     project = build.weighted(CONV, depthwise, "project", (1, 8, 8, 8), (8, 1, 1, 8), **kinds)
-    residual = build.tensor("residual", (1, 8, 8, 8), activation_type, None, 0.07, zero_point)
-    build.operator("ADD", [project, stem], [residual], schema.AddOptionsT())
-    padded = build.tensor("padded", (1, 10, 10, 8), activation_type, None, 0.07, zero_point)
+    residual = build.tensor("residual", (1, 8, 8, 8), activation_type, None, 1.4 * scale, zero_point)
+    addition = schema.AddOptionsT()
+    addition.potScaleInt16 = False
+    build.operator("ADD", [project, stem], [residual], addition)
+    padded = build.tensor("padded", (1, 10, 10, 8), activation_type, None, 1.4 * scale, zero_point)
     widths = build.constant("widths", np.array([[0, 0], [1, 1], [1, 1], [0, 0]], np.int32))
     build.operator("PAD", [residual, widths], [padded], schema.PadOptionsT())
     first = build.weighted(CONV, padded, "first", (1, 4, 4, 6), (6, 3, 3, 8), padding=VALID, stride=2, **kinds)
     second = build.weighted(CONV, residual, "second", (1, 4, 4, 4), (4, 1, 1, 8), stride=2, **kinds)
-    joined = build.tensor("joined", (1, 4, 4, 10), activation_type, None, 0.05, zero_point)
+    joined = build.tensor("joined", (1, 4, 4, 10), activation_type, None, scale, zero_point)
     concatenation = schema.ConcatenationOptionsT()
     concatenation.axis = 3
     build.operator("CONCATENATION", [first, second], [joined], concatenation)
-    pooled = build.tensor("pooled", (1, 2, 2, 10), activation_type, None, 0.05, zero_point)
+    pooled = build.tensor("pooled", (1, 2, 2, 10), activation_type, None, scale, zero_point)
     pool = schema.Pool2DOptionsT()
     pool.strideH = pool.strideW = pool.filterHeight = pool.filterWidth = 2
     pool.padding = VALID
     build.operator("MAX_POOL_2D", [joined], [pooled], pool)
-    flat = build.tensor("flat", (1, 40), activation_type, None, 0.05, zero_point)
+    flat = build.tensor("flat", (1, 40), activation_type, None, scale, zero_point)
     shape = build.constant("shape", np.array([1, 40], np.int32))
     build.operator("RESHAPE", [pooled, shape], [flat], schema.ReshapeOptionsT())
     logits = build.weighted(DENSE, flat, "logits", (1, 5), (5, 40), weight_type, activation_type, per_channel=False)
-    low = 0 if activation_type == "UINT8" else -128
-    scores = build.tensor("scores", (1, 5), activation_type, None, 1 / 256, low)
+    step, low = {"INT8": (1 / 256, -128), "UINT8": (1 / 256, 0), "INT16": (1 / 32768, 0)}[activation_type]
+    scores = build.tensor("scores", (1, 5), activation_type, None, step, low)
     softmax = schema.SoftmaxOptionsT()
     softmax.beta = 1.0
     build.operator("SOFTMAX", [logits], [scores], softmax)
@@ -211,8 +216,7 @@ def single(
     """A network of one weighted layer, from `x` to `y`."""
     build = TFLiteBuilder(seed)
     activation_type = str(options.get("activation_type", "INT8"))
-    zero_point = 128 if activation_type == "UINT8" else 3
-    source = build.tensor("x", input_shape, activation_type, None, 0.05, zero_point)
+    source = build.tensor("x", input_shape, activation_type, None, *STEPS[activation_type])
     output = build.weighted(operator, source, "y", output_shape, weight_shape, **options)
     return build.build([source], [output])
 
@@ -233,15 +237,5 @@ def floating() -> bytes:
     source = build.tensor("x", (1, 16), "FLOAT32", None, None)
     weights = build.tensor("weights", (4, 16), "FLOAT32", build.generator.random((4, 16), np.float32), None)
     output = build.tensor("y", (1, 4), "FLOAT32", None, None)
-    build.operator(DENSE, [source, weights, -1], [output], schema.FullyConnectedOptionsT())
-    return build.build([source], [output])
-
-
-def wide_activations() -> bytes:
-    """A fully connected layer with int16 activations and int8 weights."""
-    build = TFLiteBuilder()
-    source = build.tensor("x", (1, 16), "INT16", None, 0.001)
-    weights = build.tensor("weights", (4, 16), "INT8", build.codes((4, 16)), 0.01)
-    output = build.tensor("y", (1, 4), "INT16", None, 0.01)
     build.operator(DENSE, [source, weights, -1], [output], schema.FullyConnectedOptionsT())
     return build.build([source], [output])

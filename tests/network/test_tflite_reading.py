@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewflips.errors import FloatModelError, ModelError
-from fewflips.formats import INT4, INT8, UINT8
+from fewflips.formats import INT4, INT8, INT16, UINT8
 from fewflips.network import tflite
 from fewflips.network.graph import ConstantAxis, OperationKind
 from fewflips.network.lowering import Convolution2D, MatrixProduct
@@ -55,6 +55,14 @@ def requantized(accumulators: np.ndarray, scales: np.ndarray) -> np.ndarray:
     shifts = np.maximum(-exponents, 0).astype(np.int64)
     half = np.where(shifts > 0, 1 << np.maximum(shifts - 1, 0), 0)
     return np.where(high >= 0, (high + half) >> shifts, -((-high + half) >> shifts))
+
+
+def requantized_wide(accumulators: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """Accumulators of 64 bits times scales as LiteRT rounds them: by a multiplier of 16 bits and one shift."""
+    fractions, exponents = np.frexp(scales)
+    multipliers = np.minimum((np.rint(fractions * 2.0**31).astype(np.int64) + (1 << 15)) >> 16, 0x7FFF)
+    shifts = (15 - exponents).astype(np.int64)
+    return (accumulators * multipliers + (np.int64(1) << (shifts - 1))) >> shifts
 
 
 def largest_error_in_codes(path: Path, seed: int = 0) -> tuple[int, float]:
@@ -96,7 +104,8 @@ def largest_error_in_codes(path: Path, seed: int = 0) -> tuple[int, float]:
         product = details[source]["scales"].astype(precision) * weight_scales.astype(precision)
         scale = product.astype(np.float64) / target["scales"][0]
         limits = np.iinfo(output.dtype)
-        codes = np.clip(requantized(y, scale) + target["zero_points"][0], limits.min, limits.max)
+        rounded = requantized_wide if output.dtype == np.int16 else requantized
+        codes = np.clip(rounded(y, scale) + target["zero_points"][0], limits.min, limits.max)
         error = np.abs(codes - output.reshape(layer.m, layer.n))
         worst, different, total = max(worst, int(error.max())), different + int((error > 0).sum()), total + error.size
     return worst, different / total
@@ -116,7 +125,9 @@ def test_real_models_have_the_known_size(shared: Path, name: str) -> None:
     assert len({layer.name for layer in network.layers}) == len(network.layers)
 
 
-@pytest.mark.parametrize(("weight_type", "activation_type"), [("INT8", "INT8"), ("UINT8", "UINT8"), ("INT4", "INT8")])
+@pytest.mark.parametrize(
+    ("weight_type", "activation_type"), [("INT8", "INT8"), ("UINT8", "UINT8"), ("INT4", "INT8"), ("INT8", "INT16")]
+)
 def test_built_network_is_the_products_that_litert_computes(
     tmp_path: Path, weight_type: str, activation_type: str
 ) -> None:
@@ -141,10 +152,14 @@ def test_built_network_is_the_products_that_litert_computes(
         (small.CONV, ((1, 4, 4, 5), (1, 4, 4, 3), (3, 1, 1, 5)), {"weight_type": "INT4"}),
         (small.DEPTHWISE, ((1, 6, 5, 4), (1, 6, 5, 8), (1, 3, 3, 8)), {"weight_type": "INT4"}),
         (small.DENSE, ((2, 15), (2, 3), (3, 15)), {"weight_type": "INT2"}),
+        (small.CONV, ((2, 9, 8, 2), (2, 9, 8, 3), (3, 3, 3, 2)), {"dilation": 2, "activation_type": "INT16"}),
+        (small.DEPTHWISE, ((1, 6, 5, 4), (1, 6, 5, 8), (1, 3, 3, 8)), {"activation_type": "INT16"}),
+        (small.DENSE, ((3, 16), (3, 5), (5, 16)), {"per_channel": False, "activation_type": "INT16"}),
     ],
     ids=[
         "multiplier 2", "one channel", "groups", "stride 3", "dilation, VALID", "dilation, SAME, batch",
         "batch", "flattened", "int4 dense, odd count", "int4 convolution, odd count", "int4 depthwise", "int2 dense",
+        "int16 dilation, SAME, batch", "int16 multiplier 2", "int16 batch",
     ],
 )  # fmt: skip
 def test_single_layers_are_the_products_that_litert_computes(
@@ -307,10 +322,24 @@ def test_hybrid_layer_has_no_integer_activations(tmp_path: Path) -> None:
 
 
 def test_int16_activations(tmp_path: Path) -> None:
-    network = tflite.read(write(tmp_path, small.wide_activations()))
+    network = tflite.read(write(tmp_path, small.branching("INT8", "INT16")))
+    assert all((layer.activation_type, layer.activation_zero_point) == (INT16, 0) for layer in network.layers)
+    assert all(layer.weight_type == INT8 for layer in network.layers)
+    assert not any("not integers" in note for note in network.notes)
+
+
+@pytest.mark.parametrize("dtype", ["INT32", "UINT16"])
+def test_activations_of_another_width(tmp_path: Path, dtype: str) -> None:
+    build = small.TFLiteBuilder()
+    source = build.tensor("x", (1, 16), dtype, None, 0.001)
+    weights = build.tensor("weights", (4, 16), "INT8", build.codes((4, 16)), 0.01)
+    output = build.tensor("y", (1, 4), dtype, None, 0.01)
+    build.operator(small.DENSE, [source, weights, -1], [output], schema.FullyConnectedOptionsT())
+    network = tflite.read(write(tmp_path, build.build([source], [output])))
     assert network.layers[0].activation_type is None
     assert network.notes == (
-        "layer 'y' (FULLY_CONNECTED): its activations are int16, not of 2 to 8 bits: weights alone are counted",
+        f"layer 'y' (FULLY_CONNECTED): its activations are {dtype.lower()}, not int8, uint8 or int16: weights alone "
+        "are counted",
     )
 
 

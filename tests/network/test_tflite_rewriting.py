@@ -89,7 +89,9 @@ def test_all_ties_of_real_models(shared: Path, tmp_path: Path, name: str) -> Non
     assert_same_outputs(network.path, target, count=2)
 
 
-@pytest.mark.parametrize(("weight_type", "activation_type"), [("INT8", "INT8"), ("UINT8", "UINT8"), ("INT4", "INT8")])
+@pytest.mark.parametrize(
+    ("weight_type", "activation_type"), [("INT8", "INT8"), ("UINT8", "UINT8"), ("INT4", "INT8"), ("INT8", "INT16")]
+)
 @pytest.mark.parametrize("seed", range(3))
 def test_all_ties_of_the_built_network(tmp_path: Path, weight_type: str, activation_type: str, seed: int) -> None:
     network = tflite.read(write(tmp_path, small.branching(weight_type, activation_type, seed)))

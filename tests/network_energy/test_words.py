@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,8 +11,8 @@ from fewflips.accelerator import Accelerator, load_accelerator
 from fewflips.accelerator.machine import DatapathOptions, Operand
 from fewflips.datapath.design import Word, WordFormat
 from fewflips.errors import AcceleratorError
-from fewflips.formats import INT8, UINT8, NumberFormat, decode, encode, value_range
-from fewflips.network_energy.words import common_word, stored_word, sum_bits, unit_datapath, widen
+from fewflips.formats import INT8, INT16, UINT8, NumberFormat, decode, encode, value_range
+from fewflips.network_energy.words import common_word, network_datapath, stored_word, sum_bits, unit_datapath, widen
 from tests.layers import dense_layer
 
 BYTE = Word(WordFormat.UNSIGNED, 8)
@@ -78,3 +80,13 @@ def test_accumulators_that_are_too_narrow():
     array = Accelerator(name="x", lanes=4, columns=2, datapath=DatapathOptions(accumulator_bits=16))
     with pytest.raises(AcceleratorError, match=r"sums of this network take 19 bits, datapath\.accumulator_bits is 16"):
         unit_datapath([dense_layer(4, 6, 8, storage=UINT8)], array, BYTE)
+
+
+def test_units_of_sixteen_bit_activations():
+    layer = replace(dense_layer(4, 3, 16), activation_type=INT16, activation_zero_point=0)
+    datapath = network_datapath([dense_layer(4, 3, 16), layer], load_accelerator("edge4"))
+    assert datapath.activations == Word(WordFormat.TWOS_COMPLEMENT, 16)
+    assert datapath.accumulator_bits == 28  # 16 products of up to 2**22
+    array = Accelerator(name="a", lanes=4, columns=4, activations=Operand(format=NumberFormat.SIGN_MAGNITUDE))
+    with pytest.raises(AcceleratorError, match="take 17 bits as sign-magnitude, words have at most 16: use as-stored"):
+        network_datapath([layer], array)

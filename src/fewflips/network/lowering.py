@@ -35,7 +35,7 @@ class MatrixProduct:
 
         Parameters
         ----------
-        tensor : ndarray of int8 or uint8, shape (..., K), or any shape of M x K elements
+        tensor : ndarray of int8, uint8 or int16, shape (..., K), or any shape of M x K elements
             The input tensor.
         groups : int
             Must be 1.
@@ -98,7 +98,7 @@ class Convolution2D:
 
         Parameters
         ----------
-        tensor : ndarray of int8 or uint8, shape (batch, H, W, C) or (batch, C, H, W)
+        tensor : ndarray of int8, uint8 or int16, shape (batch, H, W, C) or (batch, C, H, W)
             The input tensor.
         groups : int
             Groups of input channels; C must be a multiple.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.errors import ModelError
-from fewflips.formats import INT4, INT8, UINT8, StorageType
+from fewflips.formats import INT4, INT8, INT16, UINT8, StorageType
 from fewflips.network.layer import Layer
 from fewflips.network.lowering import Convolution2D, Lowering, MatrixProduct
 from fewflips.network.tflite_file import FileOperator, FileTensor, TFLiteFile
@@ -32,7 +32,7 @@ WEIGHTED_ELSEWHERE = {
 """Operators with weights that are not read as layers -> position of their (first) weights among the inputs."""
 
 _STORAGE_TYPES = {"INT8": INT8, "UINT8": UINT8, "INT4": INT4, "INT2": StorageType(2, signed=True)}
-_ACTIVATION_TYPES = {"INT8": INT8, "UINT8": UINT8}
+_ACTIVATION_TYPES = {"INT8": INT8, "UINT8": UINT8, "INT16": INT16}
 _FLOATS = ("FLOAT32", "FLOAT16", "BFLOAT16", "FLOAT64")
 _SAME_PADDING = 0
 _SHUFFLED_WEIGHTS = 1
@@ -144,7 +144,7 @@ class LayerReader:
             weights_tensor=self._constant_names[weights.index],
             input_tensor=source.name if activation_type else None,
             activation_type=activation_type,
-            activation_zero_point=self._zero_point(op, source) if activation_type else None,
+            activation_zero_point=self._zero_point(op, source, activation_type) if activation_type else None,
         )
 
     def _readable(self, op: FileOperator, weights: FileTensor) -> bool:
@@ -170,7 +170,7 @@ class LayerReader:
 
     def _note_activations(self, source: FileTensor, op: FileOperator) -> None:
         kind = source.dtype.lower()
-        reason = "quantized at run time" if source.dtype in _FLOATS else "not of 2 to 8 bits"
+        reason = "quantized at run time" if source.dtype in _FLOATS else "not int8, uint8 or int16"
         self._note(op, f"its activations are {kind}, {reason}: weights alone are counted")
 
     def _fully_connected(
@@ -246,7 +246,7 @@ class LayerReader:
         parameters = weights.quantization
         axis = 3 if op.operator == "DEPTHWISE_CONV_2D" else 0
         if _is_single(parameters.zero_point):
-            return np.broadcast_to(np.int32(self._zero_point(op, weights)), (n,))
+            return np.broadcast_to(np.int32(self._zero_point(op, weights, _STORAGE_TYPES[weights.dtype])), (n,))
         if weights.quantization_fault:
             raise self._faulty(weights)
         if parameters.axis != axis:
@@ -255,9 +255,9 @@ class LayerReader:
             self._vectors[weights.index] = parameters.zero_point.astype(np.int32)
         return self._vectors[weights.index]
 
-    def _zero_point(self, op: FileOperator, tensor: FileTensor) -> int:
+    def _zero_point(self, op: FileOperator, tensor: FileTensor, storage: StorageType) -> int:
         """Give the one zero point of a tensor; 0 where the file has none."""
-        zero_point, storage = tensor.quantization.zero_point, _STORAGE_TYPES[tensor.dtype]
+        zero_point = tensor.quantization.zero_point
         if not _is_single(zero_point) and not tensor.quantization_fault:
             raise self._contradiction(op, f"expected one zero point of '{tensor.name}', got {zero_point.size}")
         value = int(zero_point[0]) if zero_point.size else 0

@@ -66,7 +66,7 @@ def layer_operands(layer: Layer, rows: NDArray[np.integer], array: Accelerator, 
     ----------
     layer : Layer
         The layer.
-    rows : ndarray of int8 or uint8, shape (G, M, K)
+    rows : ndarray of int8, uint8 or int16, shape (G, M, K)
         Lowered activations.
     array : Accelerator
         Number formats.

@@ -15,9 +15,9 @@ from fewflips.accelerator import Accelerator
 from fewflips.accelerator.machine import Operand
 from fewflips.datapath.design import Datapath, Word, WordFormat
 from fewflips.errors import AcceleratorError
-from fewflips.formats import NumberFormat, StorageType, width_for
+from fewflips.formats import NumberFormat, StorageType
 from fewflips.network.layer import Layer
-from fewflips.streams import weight_codes
+from fewflips.streams import operand_width, weight_codes
 
 
 def network_datapath(layers: Sequence[Layer], array: Accelerator) -> Datapath:
@@ -175,4 +175,5 @@ def _activation_width(layer: Layer, array: Accelerator) -> tuple[StorageType, in
     if operand.format is NumberFormat.UNSIGNED:
         return storage, storage.bits
     zero_point = layer.activation_zero_point or 0
-    return storage, max(storage.bits, width_for(operand.format, storage.low - zero_point, storage.high - zero_point))
+    low, high = storage.low - zero_point, storage.high - zero_point
+    return storage, operand_width(storage, operand.format, low, high, f"activations of {layer}")
