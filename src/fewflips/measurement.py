@@ -20,6 +20,7 @@ from fewflips.network.layer import Layer
 from fewflips.network.runtimes import Runtime
 from fewflips.network.samples import Samples, load_samples
 from fewflips.progress import Progress
+from fewflips.report.coverage import coverage_of
 from fewflips.report.model import (
     LayerMeasurement,
     MeasureReport,
@@ -260,6 +261,7 @@ def measurement_report(
         model=model_file(network),
         accelerator=array,
         inputs=samples.source if samples else None,
+        coverage=coverage_of(network),
         layers=layers,
         totals=MeasureTotals(
             macs=sum(layer.macs for layer in network.layers),

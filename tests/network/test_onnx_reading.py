@@ -229,7 +229,7 @@ def test_weight_only_quantization_has_no_integer_activations(tmp_path: Path) -> 
     network = adapter.read(save(build.model(), tmp_path / "m.onnx"))
     assert network.layers[0].input_tensor is None
     reason = "its input is not the output of DequantizeLinear, so that its activations are not known as integers"
-    assert network.notes == (f"layer 'only': {reason}",)
+    assert network.notes == (f"layer 'only' (MatMul): {reason}",)
 
 
 def test_blocks_of_weights_with_scales_of_their_own_do_not_move(tmp_path: Path) -> None:
@@ -319,6 +319,7 @@ def test_unsupported_operators_are_passed_over_with_a_note(tmp_path: Path) -> No
     build.output(strange, TensorProto.UINT8)
     network = adapter.read(save(build.model(), tmp_path / "m.onnx", external=False))
     assert network.notes == (
+        "layer 'Strange_6' (Strange): passed over: what it computes is not known",
         "1 operator Strange: channels are not followed through; those that it touches stay in place",
     )
     assert network.operations[1].inputs == (stem,)
@@ -352,7 +353,7 @@ def test_what_convolutions_in_other_dimensions_become(tmp_path: Path) -> None:
     ]
     build.output(build.node("QLinearConv", [*inputs, build.scale, build.zero], name="line"), TensorProto.UINT8)
     with pytest.raises(
-        ModelError, match=r"layer 'line' \(QLinearConv\) passed over: it is a convolution in 1 dimensions"
+        ModelError, match=r"layer 'line' \(QLinearConv\): passed over: it is a convolution in 1 dimensions"
     ):
         adapter.read(save(build.model(), tmp_path / "m.onnx"))
 

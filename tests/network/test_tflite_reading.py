@@ -564,7 +564,7 @@ def test_repeated_notes_are_one(tmp_path: Path) -> None:
         build.operator(small.DENSE, [source, weights, -1], [output], schema.FullyConnectedOptionsT())
     network = tflite.read(write(tmp_path, build.build(tensors[:1], tensors[-1:])))
     assert network.notes == (
-        "3 layers (FULLY_CONNECTED; the first is 'b'): its activations are float32, quantized at run time: "
+        "3 \u00d7 FULLY_CONNECTED ('b', 'c', 'd'): its activations are float32, quantized at run time: "
         "weights alone are counted",
     )
 

@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from fewflips.accelerator import builtin_accelerators
+from fewflips.report.coverage import Coverage
 from fewflips.report.table import accelerator_table, headline, measurement_table, result_table
 from tests.report.sample_reports import measure_report, optimize_report
 
@@ -82,3 +83,43 @@ def test_tables_need_no_chart_packages():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def coverage(left_out_macs: int, known: int, unknown: int) -> Coverage:
+    """Twelve layers of a million MACs, and what is left out beside them."""
+    return Coverage(
+        products=12,
+        macs=1_000_000,
+        left_out_products=known + unknown,
+        left_out_macs=left_out_macs,
+        unknown_products=unknown,
+        share=1_000_000 / (1_000_000 + left_out_macs),
+    )
+
+
+@pytest.mark.parametrize(
+    ("covered", "words"),
+    [
+        (coverage(0, 0, 0), "Counted: all of the network's MACs, 1.00 M in 12 products."),
+        (coverage(250_000, 3, 0), "Counted: 80.0 % of the network's MACs, 1.00 M of 1.25 M, in 12 of 15 products."),
+        (
+            coverage(250_000, 3, 2),
+            "Counted: at most 80.0 % of the network's MACs, 1.00 M, in 12 of 17 products; how many 2 products have is "
+            "not known.",
+        ),
+        (
+            coverage(0, 0, 1),
+            "Counted: 1.00 M MACs, in 12 of 13 products; how many 1 product has is not known, and so is the share.",
+        ),
+    ],
+)
+def test_the_share_that_is_counted_is_said_first(covered, words):
+    for report, table in ((measure_report(12), measurement_table), (optimize_report(12), result_table)):
+        text = printed(table(report.model_copy(update={"coverage": covered})), 160)
+        assert text.splitlines()[1] == words
+
+
+def test_reports_without_coverage_have_no_such_line():
+    """Those of earlier versions, kept as JSON."""
+    text = printed(measurement_table(measure_report(12).model_copy(update={"coverage": None})))
+    assert "Counted" not in text

@@ -102,6 +102,28 @@ class Operation:
     constant_axes: tuple[ConstantAxis, ...] = ()
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """An operator that multiplies, or may, and is not among a network's layers.
+
+    Parameters
+    ----------
+    name : str
+        Its name, as layers have theirs.
+    operator : str
+        The file's own operator.
+    reason : str
+        Why it is left out, without a subject: "it multiplies two activations".
+    macs : int or None
+        Multiply-accumulate operations of one inference; None where they are not known.
+    """
+
+    name: str
+    operator: str
+    reason: str
+    macs: int | None
+
+
 @dataclass(frozen=True, eq=False)
 class Network:
     """A quantized network.
@@ -123,7 +145,9 @@ class Network:
     inputs, outputs : tuple of str
         The network's own inputs and outputs.
     notes : tuple of str
-        What was passed over while reading, one sentence each.
+        What was passed over while reading, like remarks in one sentence.
+    left_out : tuple of LeftOut
+        Products that are not among the layers, in execution order.
     """
 
     path: Path
@@ -135,3 +159,4 @@ class Network:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()

@@ -6,13 +6,14 @@ from pathlib import Path
 
 from fewflips.errors import FloatModelError, ModelError
 from fewflips.network.graph import Network
+from fewflips.network.notes import left_out_notes
+from fewflips.network.onnx_bodies import is_quantized_inside, products_in_bodies
 from fewflips.network.onnx_constants import Constants
 from fewflips.network.onnx_file import OnnxFile
 from fewflips.network.onnx_layers import LayerReader
 from fewflips.network.onnx_operators import describe
 from fewflips.network.onnx_rewriter import rewrite
 from fewflips.network.onnx_shapes import infer
-from fewflips.visible import one_line
 
 __all__ = ["read", "rewrite"]
 
@@ -22,7 +23,7 @@ def read(path: Path) -> Network:
 
     QLinearConv, ConvInteger, QLinearMatMul, MatMulInteger, QGemm, and Conv, Gemm and MatMul whose weights come from
     integers by DequantizeLinear, become layers; other operators are kept as what they do to channels. Only the main
-    graph is read: operators with subgraphs, and functions, are passed over with a note.
+    graph is read: what the bodies of If, Loop and Scan multiply is named in a note.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ def _read(path: Path) -> Network:
     products = reader.products()
     layers = tuple(product.layer for product in products.values() if product.layer is not None)
     if not layers:
-        raise _no_layers(path, reader)
+        raise _no_layers(file, reader)
     operations, tensors, notes = describe(file, values, constants, products)
     return Network(
         path=path,
@@ -68,19 +69,28 @@ def _read(path: Path) -> Network:
         operations=operations,
         inputs=file.inputs,
         outputs=file.outputs,
-        notes=tuple(one_line(note) for note in (*reader.notes, *notes)),
+        notes=(*reader.notes, *notes),
+        left_out=tuple(reader.left_out),
     )
 
 
-def _no_layers(path: Path, reader: LayerReader) -> ModelError:
+def _no_layers(file: OnnxFile, reader: LayerReader) -> ModelError:
+    inside = [product for node in file.nodes for product in products_in_bodies(node)]
+    if inside and (not reader.float_operators or any(is_quantized_inside(node) for node in file.nodes)):
+        where = " or ".join(sorted({node.operator for node in file.nodes if products_in_bodies(node)}))
+        return ModelError(
+            f"{file.path}: its weighted operators are inside the body of an operator {where}, and only the main graph "
+            f"is read ({left_out_notes(inside)[0]}); export the network without control flow, or give the body as a "
+            "model of its own"
+        )
     if reader.float_operators:
         return FloatModelError(
-            f"{path}: expected integer weights, got a float model: quantize it first, with "
+            f"{file.path}: expected integer weights, got a float model: quantize it first, with "
             "onnxruntime.quantization.quantize_static(input, output, calibration_data_reader), or "
             "quantize_dynamic(input, output) without calibration data"
         )
     detail = f" ({reader.notes[0]})" if reader.notes else ""
     return ModelError(
-        f"{path}: expected at least one QLinearConv, ConvInteger, QLinearMatMul, MatMulInteger, QGemm, or Conv, "
+        f"{file.path}: expected at least one QLinearConv, ConvInteger, QLinearMatMul, MatMulInteger, QGemm, or Conv, "
         f"Gemm or MatMul with dequantized weights, got none{detail}; give a quantized network"
     )

@@ -503,6 +503,22 @@ def _node_tensors(node: NodeProto) -> Iterator[TensorProto]:
             yield from _graph_tensors(graph)
 
 
+def inner_nodes(node: Node) -> Iterator[Node]:
+    """Nodes of the graphs that a node holds, and of the graphs that those hold.
+
+    Raises
+    ------
+    ModelError
+        If one of them is damaged.
+    """
+    for attribute in node.proto.attribute:
+        for graph in _graphs(attribute):
+            for proto in graph.node:
+                inner = _node(node.index, proto)
+                yield inner
+                yield from inner_nodes(inner)
+
+
 def element_count(dims: Iterable[SupportsInt]) -> int | None:
     """Count the elements of a shape; None where it is negative somewhere or beyond :data:`MAX_ELEMENTS`."""
     lengths = [int(length) for length in dims]

@@ -6,17 +6,21 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.errors import ModelError
 from fewflips.formats import StorageType
-from fewflips.network.graph import ConstantAxis, OperationKind
+from fewflips.network.graph import ConstantAxis, LeftOut, OperationKind
 from fewflips.network.layer import Layer
 from fewflips.network.lowering import Convolution2D, Lowering, MatrixProduct
+from fewflips.network.notes import Remarks, left_out_notes
+from fewflips.network.onnx_bodies import products_in_bodies
 from fewflips.network.onnx_constants import Constants, IntegerWeights, is_dequantize
 from fewflips.network.onnx_file import FLOAT_TYPES, MAX_ELEMENTS, STORAGE_TYPES, Node, OnnxFile
+from fewflips.network.onnx_macs import is_foreign, macs, multiplies, weights_of
 from fewflips.network.onnx_shapes import CONTRIB, Value
 
 
@@ -49,23 +53,7 @@ WEIGHTED: Mapping[tuple[str, str], _Form] = {
 }
 """(Domain, operator) -> where its operands are. The activations are always input 0."""
 
-WEIGHTED_ELSEWHERE: Mapping[str, int] = {
-    "ConvTranspose": 1,
-    "DeformConv": 1,
-    "LSTM": 1,
-    "GRU": 1,
-    "RNN": 1,
-    "MatMulNBits": 1,
-    "DynamicQuantizeMatMul": 1,
-    "MatMulIntegerToFloat": 1,
-    "DynamicQuantizeLSTM": 1,
-    "QAttention": 1,
-    "QLinearConvTranspose": 1,
-    "FusedConv": 1,
-    "FusedGemm": 1,
-    "FusedMatMul": 1,
-}
-"""Operators with weights that are not read as layers -> position of their (first) weights."""
+_FLOAT_WEIGHTS = "its weights are floats, not integers of at most 8 bits"
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,8 +103,8 @@ class LayerReader:
 
     Attributes
     ----------
-    notes : list of str
-        What was passed over, one sentence each.
+    left_out : list of LeftOut
+        Products that are not read as layers, those in the bodies of control flow among them.
     float_operators : int
         How many weighted operators have float weights.
     """
@@ -127,8 +115,14 @@ class LayerReader:
         self._constants = constants
         self._producers = {name: node for node in file.nodes for name in node.outputs if name}
         self._names = _unique_names(file)
-        self.notes: list[str] = []
+        self._remarks = Remarks()
+        self.left_out: list[LeftOut] = []
         self.float_operators = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was passed over, and what layers lack: one sentence for each operator and reason."""
+        return (*left_out_notes(self.left_out), *self._remarks.sentences())
 
     def products(self) -> dict[int, Product]:
         """Weighted operators by node index, in execution order.
@@ -141,29 +135,30 @@ class LayerReader:
         result = {}
         for node in self._file.nodes:
             form = WEIGHTED.get((node.domain, node.operator))
-            if form is None:
-                self._note_other_weights(node)
-            elif not self._constants.computes(node):
-                try:
+            if self._constants.computes(node):
+                continue
+            try:
+                if form is not None:
                     result[node.index] = self._product(node, form)
-                except _PassedOver as reason:
-                    self.notes.append(f"layer '{self._names[node.index]}' ({node.operator}) passed over: {reason}")
+                elif multiplies(node):
+                    self._pass_over(node)
+            except _PassedOver as reason:
+                product = LeftOut(self._names[node.index], node.operator, str(reason), macs(node, self._values))
+                self.left_out.append(product)
+            self.left_out += products_in_bodies(node)
         return result
 
-    def _note_other_weights(self, node: Node) -> None:
-        position = WEIGHTED_ELSEWHERE.get(node.operator)
-        if position is None or not node.input(position):
-            return
-        weights = self._values[node.input(position)]
-        if not self._constants.holds(node.input(position)):
-            return
-        if weights.element_type in FLOAT_TYPES and self._constants.integer_weights(node.input(position)) is None:
+    def _pass_over(self, node: Node) -> NoReturn:
+        """Say why a product is not read that no layer can be made of."""
+        if is_foreign(node):
+            raise _PassedOver("what it computes is not known")
+        name = weights_of(node)
+        if not self._constants.holds(name):
+            raise _PassedOver(f"{node.operator} is not supported")
+        if self._values[name].element_type in FLOAT_TYPES and self._constants.integer_weights(name) is None:
             self.float_operators += 1
-        else:
-            self.notes.append(
-                f"layer '{self._names[node.index]}' ({node.operator}) passed over: {node.operator} is not supported, "
-                "so that its weights are not counted"
-            )
+            raise _PassedOver(_FLOAT_WEIGHTS)
+        raise _PassedOver(f"{node.operator} is not supported, so that its weights are not counted")
 
     def _product(self, node: Node, form: _Form) -> Product:
         if not node.input(0) or not node.input(form.weights) or not node.outputs or not node.outputs[0]:
@@ -196,8 +191,8 @@ class LayerReader:
             activation_zero_point=activations.zero_point,
         )
         if weights.computed:
-            self.notes.append(
-                f"layer '{layer.name}': the file holds its weights as floats and quantizes them by an operator"
+            self._remarks.add(
+                layer.name, layer.operator, "the file holds its weights as floats and quantizes them by an operator"
             )
         kind = self._kind(layer, node)
         axes = None if kind is OperationKind.OPAQUE else self._constant_axes(node, form, n, (out_axis, in_axis), kind)
@@ -211,7 +206,7 @@ class LayerReader:
         if weights is None:
             if self._values[name].element_type in FLOAT_TYPES:
                 self.float_operators += 1
-                raise _PassedOver("its weights are floats, not integers of at most 8 bits")
+                raise _PassedOver(_FLOAT_WEIGHTS)
             raise _PassedOver("its weights are not integers of at most 8 bits that can be read")
         if (self._values[name].element_type in FLOAT_TYPES) != form.is_dequantized:
             raise self._contradiction(node, "expected integer weights, got dequantized ones, or the other way round")
@@ -276,9 +271,8 @@ class LayerReader:
         return _Activations(source, storage, None if number is None else int(number))
 
     def _float_activations(self, node: Node, reason: str) -> _Activations:
-        self.notes.append(
-            f"layer '{self._names[node.index]}': {reason}, so that its activations are not known as integers"
-        )
+        remark = f"{reason}, so that its activations are not known as integers"
+        self._remarks.add(self._names[node.index], node.operator, remark)
         return _Activations(None, None, None)
 
     def _size(self, name: str) -> int | None:
@@ -289,7 +283,7 @@ class LayerReader:
         shape = self._values[name].shape
         if shape is None:
             raise _PassedOver(
-                f"the shape of its input '{name}' is not known; run python -m onnxruntime.quantization.preprocess first"
+                "the shape of its input is not known; run python -m onnxruntime.quantization.preprocess first"
             )
         return shape
 

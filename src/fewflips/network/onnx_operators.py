@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 
 from fewflips.network.graph import ConstantAxis, Operation, OperationKind, Tensor
+from fewflips.network.notes import held_in_place_notes
 from fewflips.network.onnx_constants import Constants, is_dequantize, is_quantize, permutation_of
 from fewflips.network.onnx_file import FLOAT_TYPES, Node, OnnxFile
 from fewflips.network.onnx_layers import Product
@@ -126,7 +126,7 @@ def describe(
     tensors : dict of str to Tensor
         Every tensor that they name, and the inputs and outputs of the network.
     notes : tuple of str
-        One for each operator that is not followed.
+        What operators are not followed.
     """
     channels = _channel_axes(file, values, constants, products)
     reader = _OperatorReader(file, values, constants, products, channels)
@@ -152,16 +152,7 @@ def describe(
     held = {axis.tensor for operation in operations for axis in operation.constant_axes}
     held |= {product.layer.weights_tensor for product in products.values() if product.layer}
     tensors |= {name: Tensor(name, file.constants[name].shape, None, is_constant=True) for name in sorted(held)}
-    return operations, tensors, _notes(operations)
-
-
-def _notes(operations: Sequence[Operation]) -> tuple[str, ...]:
-    opaque = Counter(operation.operator for operation in operations if operation.kind is OperationKind.OPAQUE)
-    return tuple(
-        f"{count} operator{'s' if count > 1 else ''} {operator}: channels are not followed through; those that "
-        f"{'they touch' if count > 1 else 'it touches'} stay in place"
-        for operator, count in opaque.items()
-    )
+    return operations, tensors, held_in_place_notes(operations)
 
 
 def _freeze_conflicts(nodes: Sequence[Node], described: list[_Described], constants: Constants) -> None:

@@ -54,7 +54,6 @@ def read(path: Path) -> Network:
     names, fixed = constant_names(file)
     reader = LayerReader(path, file, names)
     layers = reader.layers()
-    reader.note_other_weights()
     if not layers:
         raise _no_layers(path, reader)
     operations, tensors, operator_notes = describe(file, names, fixed)
@@ -68,6 +67,7 @@ def read(path: Path) -> Network:
         inputs=tuple(file.tensors[index].name for index in file.inputs),
         outputs=tuple(file.tensors[index].name for index in file.outputs),
         notes=(*_notes_on_file(file), *reader.notes, *operator_notes),
+        left_out=tuple(reader.left_out),
     )
 
 

@@ -9,27 +9,22 @@ from numpy.typing import NDArray
 
 from fewflips.errors import ModelError
 from fewflips.formats import INT4, INT8, INT16, UINT8, StorageType
+from fewflips.network.graph import LeftOut
 from fewflips.network.layer import Layer
 from fewflips.network.lowering import Convolution2D, Lowering, MatrixProduct
+from fewflips.network.notes import Remarks, left_out_notes
 from fewflips.network.tflite_file import FileOperator, FileTensor, TFLiteFile
+from fewflips.network.tflite_macs import SUBGRAPH_CALLS, is_custom, macs, multiplies
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 """Operators that become layers."""
 
-WEIGHTED_ELSEWHERE = {
-    "TRANSPOSE_CONV": 1,
-    "CONV_3D": 1,
-    "CONV_3D_TRANSPOSE": 1,
-    "BATCH_MATMUL": 1,
+WEIGHTS_POSITION = {
     "LSTM": 2,
     "UNIDIRECTIONAL_SEQUENCE_LSTM": 2,
     "BIDIRECTIONAL_SEQUENCE_LSTM": 2,
-    "RNN": 1,
-    "UNIDIRECTIONAL_SEQUENCE_RNN": 1,
-    "BIDIRECTIONAL_SEQUENCE_RNN": 1,
-    "SVDF": 1,
 }
-"""Operators with weights that are not read as layers -> position of their (first) weights among the inputs."""
+"""Position of an operator's (first) weights among its inputs, where it is not 1."""
 
 _STORAGE_TYPES = {"INT8": INT8, "UINT8": UINT8, "INT4": INT4, "INT2": StorageType(2, signed=True)}
 _ACTIVATION_TYPES = {"INT8": INT8, "UINT8": UINT8, "INT16": INT16}
@@ -52,6 +47,8 @@ class LayerReader:
 
     Attributes
     ----------
+    left_out : list of LeftOut
+        Products that are not read as layers.
     float_operators : int
         How many weighted operators have float weights.
     """
@@ -64,18 +61,14 @@ class LayerReader:
         self._vectors: dict[int, NDArray[np.int32]] = {}
         # Honest files unpack or transpose a constant once; tensors that alias one buffer a thousand times do not.
         self._copyable = 16 * sum({id(t.data): t.data.size for t in file.tensors if t.data is not None}.values())
-        self._remarks: dict[tuple[str, str], list[str]] = {}
+        self._remarks = Remarks()
+        self.left_out: list[LeftOut] = []
         self.float_operators = 0
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was passed over, one sentence for each operator and reason."""
-        return tuple(
-            f"layer '{names[0]}' ({operator}): {reason}"
-            if len(names) == 1
-            else f"{len(names)} layers ({operator}; the first is '{names[0]}'): {reason}"
-            for (operator, reason), names in self._remarks.items()
-        )
+        """What was passed over, and what layers lack: one sentence for each operator and reason."""
+        return (*left_out_notes(self.left_out), *self._remarks.sentences())
 
     def layers(self) -> tuple[Layer, ...]:
         """All layers in execution order.
@@ -85,20 +78,31 @@ class LayerReader:
         ModelError
             If the shapes of an operator contradict each other.
         """
-        found = (self._layer(op) for op in self._file.operators if op.operator in WEIGHTED and op.outputs)
-        return tuple(layer for layer in found if layer is not None)
-
-    def note_other_weights(self) -> None:
-        """Note the operators whose weights are integers but are not read as layers."""
+        layers = []
         for op in self._file.operators:
-            position = WEIGHTED_ELSEWHERE.get(op.operator)
-            weights = None if position is None else self._input(op, position)
-            if weights is None or not op.outputs:
+            if not op.outputs:
                 continue
-            if weights.is_constant and weights.dtype in _STORAGE_TYPES:
-                self._note(op, "passed over: the operator is not supported, so that its weights are not counted")
-            elif weights.dtype in _FLOATS:
-                self.float_operators += 1
+            if op.operator in WEIGHTED:
+                layer = self._layer(op)
+                layers += [] if layer is None else [layer]
+            elif multiplies(op):
+                self._leave_out(op, self._reason(op))
+        return tuple(layers)
+
+    def _reason(self, op: FileOperator) -> str:
+        """Why a product is not read that no layer can be made of."""
+        if is_custom(op):
+            return "what it computes is not known"
+        if op.operator in SUBGRAPH_CALLS:
+            return "it runs other subgraphs of the file, which are not read"
+        weights = self._input(op, WEIGHTS_POSITION.get(op.operator, 1))
+        if weights is None or not weights.is_constant:
+            twice = op.operator == "BATCH_MATMUL"
+            return "it multiplies two activations" if twice else "the operator is not supported"
+        if weights.dtype in _FLOATS:
+            self.float_operators += 1
+            return f"its weights are {weights.dtype.lower()}, not integers"
+        return "the operator is not supported, so that its weights are not counted"
 
     def _input(self, op: FileOperator, position: int) -> FileTensor | None:
         if position >= len(op.inputs) or op.inputs[position] < 0:
@@ -108,8 +112,8 @@ class LayerReader:
     def _name(self, op: FileOperator) -> str:
         return self._file.tensors[op.outputs[0]].name
 
-    def _note(self, op: FileOperator, reason: str) -> None:
-        self._remarks.setdefault((op.operator, reason), []).append(self._name(op))
+    def _leave_out(self, op: FileOperator, reason: str) -> None:
+        self.left_out.append(LeftOut(self._name(op), op.operator, reason, macs(op, self._file)))
 
     def _contradiction(self, op: FileOperator, detail: str) -> ModelError:
         return ModelError(
@@ -151,19 +155,17 @@ class LayerReader:
         """Whether the weights are integers that can be read; otherwise the reason is noted."""
         if weights.dtype in _FLOATS:
             self.float_operators += 1
-            self._note(op, f"passed over: its weights are {weights.dtype.lower()}, not integers")
+            self._leave_out(op, f"its weights are {weights.dtype.lower()}, not integers")
         elif weights.dtype not in _STORAGE_TYPES:
-            self._note(op, f"passed over: weights of type {weights.dtype} are not supported")
+            self._leave_out(op, f"weights of type {weights.dtype} are not supported")
         elif not weights.is_constant:
-            self._note(op, "passed over: its weights are not a constant of the file")
+            self._leave_out(op, "its weights are not a constant of the file")
         elif weights.is_sparse:
-            self._note(op, "passed over: its weights are stored sparsely, which is not supported")
+            self._leave_out(op, "its weights are stored sparsely, which is not supported")
         elif weights.quantization.has_details:
-            self._note(
-                op, "passed over: its weights are quantized block-wise or in a custom way, which is not supported"
-            )
+            self._leave_out(op, "its weights are quantized block-wise or in a custom way, which is not supported")
         elif op.options.get("WeightsFormat", 0) == _SHUFFLED_WEIGHTS:
-            self._note(op, "passed over: its weights are stored shuffled (SHUFFLED4x16INT8), which is not supported")
+            self._leave_out(op, "its weights are stored shuffled (SHUFFLED4x16INT8), which is not supported")
         else:
             return True
         return False
@@ -171,7 +173,8 @@ class LayerReader:
     def _note_activations(self, source: FileTensor, op: FileOperator) -> None:
         kind = source.dtype.lower()
         reason = "quantized at run time" if source.dtype in _FLOATS else "not int8, uint8 or int16"
-        self._note(op, f"its activations are {kind}, {reason}: weights alone are counted")
+        remark = f"its activations are {kind}, {reason}: weights alone are counted"
+        self._remarks.add(self._name(op), op.operator, remark)
 
     def _fully_connected(
         self, op: FileOperator, source: FileTensor, weights: FileTensor, output: FileTensor

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from fewflips.network.graph import ConstantAxis, Operation, OperationKind, Tensor
+from fewflips.network.notes import held_in_place_notes
 from fewflips.network.tflite_file import FileOperator, FileTensor, TFLiteFile
 
 _ELEMENTWISE = frozenset(
@@ -102,7 +102,7 @@ def describe(
     tensors : dict of str to Tensor
         By name.
     notes : tuple of str
-        One for each operator that is not followed.
+        What operators are not followed.
     """
     return _Describer(file, constant_names).describe(fixed)
 
@@ -134,7 +134,7 @@ class _Describer:
             operations.extend(self._operation(op, kind, axes))
         for index in (*self._file.inputs, *self._file.outputs):
             self._tensor(self._file.tensors[index])
-        return tuple(operations), self._tensors, self._notes(described)
+        return tuple(operations), self._tensors, held_in_place_notes(operations)
 
     def _input(self, op: FileOperator, position: int) -> FileTensor | None:
         if position >= len(op.inputs) or op.inputs[position] < 0:
@@ -328,15 +328,3 @@ class _Describer:
             name += "'"
         self._tensors[name] = Tensor(name, (source.elements // k, k), 1)
         return name
-
-    def _notes(self, described: list[_Described]) -> tuple[str, ...]:
-        opaque = Counter(
-            op.operator
-            for op, (kind, _) in zip(self._file.operators, described, strict=True)
-            if kind is OperationKind.OPAQUE
-        )
-        return tuple(
-            f"{count} operator{'s' if count > 1 else ''} {operator}: channels are not followed through; those that "
-            f"{'they touch' if count > 1 else 'it touches'} stay in place"
-            for operator, count in opaque.items()
-        )

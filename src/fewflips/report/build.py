@@ -12,6 +12,7 @@ from fewflips.measurement import LayerCount, model_file
 from fewflips.network import Network
 from fewflips.network.equivalence import Comparison
 from fewflips.network.structure import StructureComparison
+from fewflips.report.coverage import coverage_of
 from fewflips.report.model import (
     Check,
     DropInSummary,
@@ -99,6 +100,7 @@ def optimize_report(
         model=model_file(network),
         accelerator=array,
         settings=_settings(request),
+        coverage=coverage_of(network),
         layers=layers,
         totals=_totals_pair(list(main.values())),
         schedule=_schedule_summary(schedule, check),

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fewflips.report import charts, layer_table
+from fewflips.report.coverage_words import coverage_words
 from fewflips.report.energy_section import energy_section
 from fewflips.report.model import Check, LayerResult, OptimizeReport, PortResult, ResultTotals
 from fewflips.report.numbers import (
@@ -72,6 +73,7 @@ def render_html(report: OptimizeReport, picture: StreamPicture | None = None) ->
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         headline=_headline(report),
+        coverage=None if report.coverage is None else coverage_words(report.coverage),
         checks=_checks(report),
         charts=_charts(report),
         energy=energy_section(report, _labels(report.layers)),

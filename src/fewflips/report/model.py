@@ -11,8 +11,11 @@ from pydantic import Field
 
 from fewflips.accelerator import Accelerator
 from fewflips.calibration.model import EnergyPair, EstimatedEnergy
+from fewflips.report.coverage import Coverage
 from fewflips.report.energy_model import CellsRecord, DatapathRecord, EnergySettings, LayerEnergy
 from fewflips.report.record import Count, ModelFile, Record
+
+_COVERAGE = "how much of the network the layers are; null in reports that were written before there was this field"
 
 
 class PortFlips(Record):
@@ -76,6 +79,7 @@ class MeasureReport(Record):
     model: ModelFile
     accelerator: Accelerator
     inputs: Annotated[str | None, Field(description="sample inputs, null where none were given")] = None
+    coverage: Annotated[Coverage | None, Field(description=_COVERAGE)] = None
     layers: tuple[LayerMeasurement, ...]
     totals: MeasureTotals
     estimated_energy: Annotated[EstimatedEnergy | None, Field(description="null where no calibration fits")] = None
@@ -242,6 +246,7 @@ class OptimizeReport(Record):
     model: ModelFile
     accelerator: Accelerator
     settings: Settings
+    coverage: Annotated[Coverage | None, Field(description=_COVERAGE)] = None
     layers: tuple[LayerResult, ...]
     totals: TotalsPair
     schedule: ScheduleSummary | None = None

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from fewflips.accelerator import Accelerator
 from fewflips.report.calibration_words import estimate_words
+from fewflips.report.coverage_words import coverage_lines
 from fewflips.report.energy_table import energy_headline, energy_tables
 from fewflips.report.model import LayerResult, MeasureReport, OptimizeReport, PortResult, ResultTotals
 from fewflips.report.numbers import (
@@ -69,6 +70,7 @@ def measurement_table(report: MeasureReport) -> Group:
         activations = not_measured(report.inputs)
     return page(
         f"{_subject(report)}: flips within passes, as stored",
+        *coverage_lines(report.coverage),
         table,
         f"{_COUNTING} NHD 0.5: random words.",
         seams,
@@ -111,7 +113,8 @@ def result_table(report: OptimizeReport) -> Group:
         remarks.append(not_measured(report.settings.inputs))
     means = "in scheduled order" if report.schedule else "in the drop-in file"
     title = f"{_subject(report)}: weight flips within passes, {means}"
-    return page(title, table, *remarks, *energy_tables(report), *other_notes(report.notes))
+    lead = coverage_lines(report.coverage)
+    return page(title, *lead, table, *remarks, *energy_tables(report), *other_notes(report.notes))
 
 
 def headline(report: OptimizeReport) -> str:

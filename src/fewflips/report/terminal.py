@@ -117,9 +117,9 @@ def add_total(table: Table, figures: Sequence[str]) -> None:
     table.add_row("", "total", *figures, style="bold")
 
 
-def page(title: str, table: RenderableType, *below: RenderableType) -> Group:
-    """A title, a table, and what stands below it: further tables, and remarks, which are never markup."""
-    return Group(title_text(title), table, *(Text(item) if isinstance(item, str) else item for item in below))
+def page(title: str, *below: RenderableType) -> Group:
+    """A title, and what stands below it: tables, and remarks, which are never markup."""
+    return Group(title_text(title), *(Text(item) if isinstance(item, str) else item for item in below))
 
 
 def title_text(title: str) -> Text:
