@@ -26,16 +26,11 @@ lint: setup-test
 types: setup-test
 	$(BIN)/mypy
 
+# records of benchmarks, and the tables and figures of the README and docs that are made of them; BENCH="--speed", or
+# names of records, for a part
+BENCH ?=
 bench: setup-test
-	$(BIN)/python benchmarks/counting.py
-	$(BIN)/python benchmarks/ordering.py
-	$(BIN)/python benchmarks/networks.py
-	$(BIN)/python benchmarks/command.py
-	$(BIN)/python benchmarks/gates.py
-	$(BIN)/python benchmarks/energy.py
-	$(BIN)/python benchmarks/training_step.py
-	$(BIN)/python benchmarks/word_costs.py
-	$(BIN)/python benchmarks/lane_clusters.py
+	$(BIN)/python -m benchmarks $(BENCH)
 
 post-layout: setup-test
 	$(BIN)/python -m scripts.post_layout

@@ -1,4 +1,4 @@
-"""Whole commands, as a user waits for them: `python benchmarks/command.py [--model FILE]`.
+"""Whole commands, as a user waits for them: `python -m benchmarks.command [--model FILE]`.
 
 Protocol: each command is a process of its own; one run to warm caches (compiled kernels among them), then the
 median of five. Time is wall time; memory is the largest resident size of the process, as the operating system
@@ -17,6 +17,8 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+from benchmarks.record import Row, add_json_option, write_record
 
 RUNS = 5
 
@@ -37,6 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     default = Path("../shared/models/mobilenet_v2_1.0_224_quant.tflite")
     parser.add_argument("--model", type=Path, default=default)
+    add_json_option(parser)
     arguments = parser.parse_args()
     python = [sys.executable, "-m", "fewflips"]
     commands = [
@@ -44,12 +47,20 @@ def main() -> None:
         ("fewflips --help", [*python, "--help"], 0.5, None),
         (f"fewflips measure {arguments.model.name}", [*python, "measure", str(arguments.model)], 3.0, 1024),
     ]
+    rows: dict[str, Row] = {}
     table = Table("command", "median s", "fastest s", "bound s", "peak MiB", "bound MiB")
     for name, command, bound_seconds, bound_memory in commands:
         run(command)
         runs = [run(command) for _ in range(RUNS)]
         seconds = [run_seconds for run_seconds, _ in runs]
         memory = max(run_memory for _, run_memory in runs)
+        rows[name] = {
+            "median_s": statistics.median(seconds),
+            "fastest_s": min(seconds),
+            "bound_s": bound_seconds,
+            "peak_mib": memory,
+            "bound_mib": bound_memory,
+        }
         table.add_row(
             name,
             f"{statistics.median(seconds):.2f}",
@@ -59,6 +70,7 @@ def main() -> None:
             f"{bound_memory or '-'}",
         )
     Console().print(table)
+    write_record(arguments.json, "command", rows)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Counting kernels against plain NumPy and BLAS: `python benchmarks/counting.py`.
+"""Counting kernels against plain NumPy and BLAS: `python -m benchmarks.counting`.
 
 Protocol: one thread; the kernels are compiled before the first timing; each figure is the median of several runs
 in one process, the alternatives in turn. Stream flips: a 4096 x 4096 int8 matrix (16.8 MB). Pairwise distances:
@@ -13,6 +13,7 @@ import os
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[variable] = "1"  # before NumPy loads its BLAS
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable
@@ -21,6 +22,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.record import Row, add_json_option, write_record
 from fewflips.flips import bit_position_flips, pairwise_distances, stream_flips
 
 RUNS = 9
@@ -54,6 +56,9 @@ def blas_pairwise(words: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_json_option(parser)
+    arguments = parser.parse_args()
     generator = np.random.default_rng(0)
     matrix = generator.integers(-128, 128, size=(4096, 4096), dtype=np.int8)
     table = Table("stream flips, 4096 x 4096 int8", "ms", "GB/s")
@@ -62,7 +67,9 @@ def main() -> None:
         "fewflips bit_position_flips": lambda: bit_position_flips(matrix, 8),
         "NumPy bitwise_count": lambda: int(np.bitwise_count(matrix[1:] ^ matrix[:-1]).sum(dtype=np.int64)),
     }
+    rows: dict[str, Row] = {}
     for name, value in seconds(stream).items():
+        rows[f"stream flips, {name}"] = {"median_ms": 1e3 * value, "gb_per_s": matrix.nbytes / value / 1e9}
         table.add_row(name, f"{1e3 * value:.2f}", f"{matrix.nbytes / value / 1e9:.2f}")
     Console().print(table)
 
@@ -77,8 +84,10 @@ def main() -> None:
     }
     times = seconds(pairs)
     for name, value in times.items():
+        rows[f"pairwise distances, {name}"] = {"median_ms": 1e3 * value}
         table.add_row(name, f"{1e3 * value:.1f}", f"{value / times['fewflips pairwise_distances']:.1f}x")
     Console().print(table)
+    write_record(arguments.json, "counting", rows, seed=0)
 
 
 if __name__ == "__main__":

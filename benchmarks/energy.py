@@ -1,4 +1,4 @@
-"""Energy of a whole network, every MAC: `python benchmarks/energy.py [--model FILE] [--image FILE]`.
+"""Energy of a whole network, every MAC: `python -m benchmarks.energy [--model FILE] [--image FILE]`.
 
 Protocol: one image, edge16, the built-in cells, two threads. Synthesis and compiled kernels are cached by a first
 run on a sample of the cycles. Then the layers' operands (unpacking, lowering, partial sums) and each delay model
@@ -21,6 +21,8 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+from benchmarks.record import Row, add_json_option, write_record
 
 RUNS = 3
 THREADS = 2
@@ -58,7 +60,7 @@ def count_network(model: Path, image: Path, mode: str) -> None:
 
 def in_a_process(model: Path, image: Path, mode: str) -> tuple[float, float, float]:
     """Seconds, MACs and MiB of one run."""
-    command = [sys.executable, __file__, "--model", str(model), "--image", str(image), "--mode", mode]
+    command = [sys.executable, "-m", "benchmarks.energy", "--model", str(model), "--image", str(image), "--mode", mode]
     seconds, macs, memory = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     return float(seconds), float(macs), float(memory)
 
@@ -80,10 +82,12 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=Path("../shared/models/mobilenet_v2_1.0_224_quant.tflite"))
     parser.add_argument("--image", type=Path, default=Path("../shared/images/bird.png"))
     parser.add_argument("--mode", choices=BOUNDS, help=argparse.SUPPRESS)
+    add_json_option(parser)
     arguments = parser.parse_args()
     if arguments.mode:
         count_network(arguments.model, arguments.image, arguments.mode)
         return
+    rows: dict[str, Row] = {}
     table = Table("what", "median s", "fastest s", "bound s", "MMAC/s", "peak MiB", "bound MiB")
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / arguments.image.name).symlink_to(arguments.image.resolve())
@@ -94,10 +98,21 @@ def main() -> None:
             seconds = [run[0] for run in runs]
             median = statistics.median(seconds)
             cells = [f"{median:.1f}", f"{min(seconds):.1f}", f"{bound:g}", f"{runs[0][1] / median / 1e6:.1f}"]
-            table.add_row(mode, *cells, f"{max(run[2] for run in runs):.0f}", str(MEMORY_BOUND_MIB))
-        seconds, memory = whole_command(arguments.model, Path(folder))
-        table.add_row("fewflips energy", f"{seconds:.1f}", "", "", "", f"{memory:.0f}", str(MEMORY_BOUND_MIB))
+            memory = max(run[2] for run in runs)
+            table.add_row(mode, *cells, f"{memory:.0f}", str(MEMORY_BOUND_MIB))
+            rows[mode] = {
+                "median_s": median,
+                "fastest_s": min(seconds),
+                "bound_s": bound,
+                "macs_per_s": runs[0][1] / median,
+                "peak_mib": memory,
+                "bound_mib": MEMORY_BOUND_MIB,
+            }
+        taken, memory = whole_command(arguments.model, Path(folder))
+        table.add_row("fewflips energy", f"{taken:.1f}", "", "", "", f"{memory:.0f}", str(MEMORY_BOUND_MIB))
+        rows["fewflips energy"] = {"median_s": taken, "peak_mib": memory, "bound_mib": MEMORY_BOUND_MIB}
     Console().print(table)
+    write_record(arguments.json, "energy", rows)
 
 
 if __name__ == "__main__":

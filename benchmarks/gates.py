@@ -1,4 +1,4 @@
-"""Switching simulation against Icarus Verilog and Verilator: `python benchmarks/gates.py`.
+"""Switching simulation against Icarus Verilog and Verilator: `python -m benchmarks.gates`.
 
 Protocol: a 16-lane activation-stationary column of 8 x 8 bit (two's complement by unsigned), synthesized to the
 built-in Nangate45 table, with the delays that static timing gives its cells. Weights stream at random, activations
@@ -21,12 +21,13 @@ reaches on this processor. Loads, stores and bookkeeping come on top.
 
 from __future__ import annotations
 
+import argparse
 import resource
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ from numba import njit
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.record import Row, add_json_option, write_record
 from fewflips.datapath.design import Datapath, Word, WordFormat
 from fewflips.gates.cell_table import load_cells
 from fewflips.gates.cells import Cell, CellLibrary
@@ -70,6 +72,16 @@ class Figure:
     mode: str
     seconds_per_mac: float
     bound: float | None = None
+    deviation: Deviation | None = None
+
+
+@dataclass
+class Deviation:
+    """How the toggles of another simulator differ from ours."""
+
+    differing_nets: int
+    nets: int
+    total_percent: float
 
 
 def operands(cycles: int) -> OperandSequences:
@@ -170,8 +182,10 @@ def inertial_operations(circuit: Circuit, sequences: OperandSequences) -> float:
     return operations / (512 * LANES)
 
 
-def icarus(circuit: Circuit, library: CellLibrary, sequences: OperandSequences, delays: Delays) -> float:
-    """Seconds per MAC of additional cycles; fails where a net toggles otherwise."""
+def icarus(
+    circuit: Circuit, library: CellLibrary, sequences: OperandSequences, delays: Delays
+) -> tuple[float, Deviation | None]:
+    """Seconds per MAC of additional cycles, and what differs; fails where nothing may differ."""
     mode: Mode = "zero-delay" if delays == "zero-delay" else "inertial"
     seconds = []
     for cycles in ICARUS_CYCLES:
@@ -179,13 +193,17 @@ def icarus(circuit: Circuit, library: CellLibrary, sequences: OperandSequences, 
         seconds.append(taken)
     toggles[list(clock_nets(circuit.netlist, library))] = 0
     counted = simulate(circuit, sequences, mode, windows=window(ICARUS_CYCLES[-1])).toggles
+    deviation = None
     if delays == "inertial-expressions":
-        deviation = counted.sum() / toggles.sum() - 1
-        nets = np.count_nonzero(toggles != counted)
-        print(f"{nets} of {len(counted)} nets differ from single assignments, the total by {100 * deviation:+.4f} %")
+        differing = int(np.count_nonzero(toggles != counted))
+        deviation = Deviation(differing, len(counted), 100 * float(counted.sum() / toggles.sum() - 1))
+        print(
+            f"{differing} of {len(counted)} nets differ from single assignments, "
+            f"the total by {deviation.total_percent:+.4f} %"
+        )
     elif not np.array_equal(toggles, counted):
         raise SystemExit(f"{mode}: Icarus Verilog counts other toggles")
-    return (seconds[1] - seconds[0]) / ((ICARUS_CYCLES[1] - ICARUS_CYCLES[0]) * LANES)
+    return (seconds[1] - seconds[0]) / ((ICARUS_CYCLES[1] - ICARUS_CYCLES[0]) * LANES), deviation
 
 
 def _icarus_run(
@@ -319,6 +337,17 @@ def _cell(cell: Cell) -> str:
     return "\n".join([*lines, "endmodule"])
 
 
+def as_row(figure: Figure) -> Row:
+    """A line as data."""
+    row: Row = {
+        "simulator": figure.name,
+        "delays": figure.mode,
+        "macs_per_s": 1 / figure.seconds_per_mac,
+        "bound_macs_per_s": figure.bound,
+    }
+    return row | (asdict(figure.deviation) if figure.deviation else {})
+
+
 def print_table(figures: list[Figure]) -> None:
     """Rates, bounds, and how much faster fewflips is in the same mode."""
     own = {figure.mode: figure.seconds_per_mac for figure in figures if figure.name == "fewflips"}
@@ -338,6 +367,9 @@ def print_table(figures: list[Figure]) -> None:
 
 def main() -> None:
     """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add_json_option(parser)
+    arguments = parser.parse_args()
     library = load_cells("nangate45")
     netlist = synthesize(COLUMN, library)
     delays_ps = analyze_timing(netlist, library).delays_ps
@@ -358,12 +390,15 @@ def main() -> None:
             ("inertial-expressions", "the same, single assignments", "inertial, 10 ps"),
         ]
         for delays, name, label in models:
-            figures.append(Figure(name, label, icarus(coarse, library, sequences, delays)))
+            seconds, deviation = icarus(coarse, library, sequences, delays)
+            figures.append(Figure(name, label, seconds, deviation=deviation))
     if shutil.which("verilator"):
         for option in ("--coverage-toggle", "--trace"):
             figures.append(Figure(f"Verilator {option}", "zero delay", verilator(netlist, library, option)))
     print(f"{len(netlist.instances)} cells; peak {peak / 1e9:.2f} G vector instructions of 512 bits a second")
     print_table(figures)
+    rows = {f"{figure.name}, {figure.mode}": as_row(figure) for figure in figures}
+    write_record(arguments.json, "gates", rows, seed=0)
 
 
 if __name__ == "__main__":

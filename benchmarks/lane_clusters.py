@@ -1,6 +1,6 @@
 """Which input channels share a segment: flips of clustered segments against those of the natural ones.
 
-    python benchmarks/lane_clusters.py
+    python -m benchmarks.lane_clusters [--lanes 16]
 
 Every layer with segments of its own choice (all but depthwise ones) is cut into segments of `--lanes` columns: in
 natural order, at random, and by greedy clusters, which put columns together whose bits vary together over the output
@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.record import Row, add_json_option, write_record
 from fewflips.bundled import bundled_pair
 from fewflips.network import load
 from fewflips.ordering import order_segments
@@ -78,7 +79,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--lanes", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
+    add_json_option(parser)
     args = parser.parse_args()
+    rows: dict[str, Row] = {}
     table = Table("network", "segments", "flips", "of natural ones")
     with bundled_pair() as pair:
         networks = {"baseline": load(pair.baseline), "HD-trained": load(pair.hd_trained)}
@@ -90,8 +93,10 @@ def main() -> None:
             for kind, columns in segmentations(words, args.lanes, args.seed).items():
                 totals[kind] = totals.get(kind, 0) + flips(words, columns(), args.lanes, args.seed)
         for kind, total in totals.items():
+            rows[f"{name}, {kind}"] = {"lanes": args.lanes, "flips": total, "of_natural": total / totals["natural"]}
             table.add_row(name, kind, f"{total:,}", f"{total / totals['natural']:.3f}")
     Console().print(table)
+    write_record(args.json, "lane_clusters", rows, seed=args.seed)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Reductions on whole networks: `python benchmarks/networks.py [--accelerator NAME] [--prove]`.
+"""Reductions on whole networks: `python -m benchmarks.networks [--accelerator NAME] [--prove]`.
 
 Protocol: each model goes through the command that a user would type,
 
@@ -21,6 +21,9 @@ import time
 from pathlib import Path
 
 from rich.console import Console
+from rich.table import Table
+
+from benchmarks.record import Row, add_json_option, write_record
 
 DATA = Path("src/fewflips/data")
 MODELS = (
@@ -29,20 +32,6 @@ MODELS = (
     ("mlperf_tiny_resnet8_int8.tflite", "images"),
     ("mlperf_tiny_kws_dscnn_int8.tflite", None),
     ("mlperf_tiny_ad_autoencoder_int8.tflite", None),
-)
-COLUMNS = (
-    "model",
-    "layers",
-    "MMACs",
-    "schedule",
-    "bound",
-    "proven",
-    "drop-in",
-    "drop-in check",
-    "activations, schedule",
-    "activations, drop-in",
-    "index table KiB",
-    "seconds",
 )
 
 
@@ -54,7 +43,7 @@ def command(model: Path, inputs: Path | None, arguments: argparse.Namespace, fol
     return words + (["--prove"] if arguments.prove else [])
 
 
-def row(model: Path, inputs: Path | None, arguments: argparse.Namespace) -> tuple[str, ...]:
+def row(model: Path, inputs: Path | None, arguments: argparse.Namespace) -> Row:
     """Run one model and read its report."""
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
@@ -64,38 +53,41 @@ def row(model: Path, inputs: Path | None, arguments: argparse.Namespace) -> tupl
     weights, dropped = report["totals"]["weights"], report["drop_in"]["totals"]
     activations = report["totals"]["activations"]
     bound = weights["baseline_flips"] / weights["lower_bound"] if weights["lower_bound"] else None
-    return (
-        model.name,
-        str(len(report["layers"])),
-        f"{sum(layer['macs'] for layer in report['layers']) / 1e6:.1f}",
-        f"{weights['reduction']:.3f}x",
-        f"{bound:.3f}x" if bound else "-",
-        f"{weights['proven_segments']}/{weights['segments']}",
-        f"{dropped['weights']['reduction']:.3f}x",
-        "bit-exact" if report["drop_in"]["check"]["bit_exact"] else "see report",
-        f"{activations['reduction']:.3f}x" if activations else "not measured",
-        f"{dropped['activations']['reduction']:.3f}x" if dropped["activations"] else "not measured",
-        f"{report['schedule']['index_table_bits'] / 8192:.1f}",
-        f"{seconds:.1f}",
-    )
+    return {
+        "layers": len(report["layers"]),
+        "macs": sum(layer["macs"] for layer in report["layers"]),
+        "natural_flips": weights["baseline_flips"],
+        "schedule_reduction": weights["reduction"],
+        "bound_reduction": bound,
+        "segments": weights["segments"],
+        "proven_segments": weights["proven_segments"],
+        "drop_in_reduction": dropped["weights"]["reduction"],
+        "drop_in_bit_exact": report["drop_in"]["check"]["bit_exact"],
+        "schedule_activation_reduction": activations["reduction"] if activations else None,
+        "drop_in_activation_reduction": dropped["activations"]["reduction"] if dropped["activations"] else None,
+        "index_table_bits": report["schedule"]["index_table_bits"],
+        "wall_s": seconds,
+    }
 
 
 def main() -> None:
-    """Print a Markdown table."""
+    """Run all models and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path("../shared"), help="folder with models/ and images/")
     parser.add_argument("--accelerator", default="edge16")
     parser.add_argument("--prove", action="store_true")
+    add_json_option(parser)
     arguments = parser.parse_args()
     jobs = [
         (arguments.shared / "models" / name, arguments.shared / inputs if inputs else None) for name, inputs in MODELS
     ]
     jobs.append((DATA / "mobilenet_v2_cifar10_int8.onnx", DATA / "cifar10_samples.npz"))
-    console = Console(soft_wrap=True, highlight=False)
-    console.print("| " + " | ".join(COLUMNS) + " |")
-    console.print("|" + " --- |" * len(COLUMNS))
-    for model, inputs in jobs:
-        console.print("| " + " | ".join(row(model, inputs, arguments)) + " |")
+    rows = {model.name: row(model, inputs, arguments) for model, inputs in jobs}
+    table = Table("model", *next(iter(rows.values())))
+    for name, found in rows.items():
+        table.add_row(name, *(f"{value:.3f}" if isinstance(value, float) else str(value) for value in found.values()))
+    Console(soft_wrap=True).print(table)
+    write_record(arguments.json, "networks", rows, seed=0)
 
 
 if __name__ == "__main__":

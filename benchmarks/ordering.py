@@ -1,4 +1,4 @@
-"""Shortest orders of a network's segments: `python benchmarks/ordering.py [--prove] [--no-baselines]`.
+"""Shortest orders of a network's segments: `python -m benchmarks.ordering [--prove] [--no-baselines]`.
 
 Protocol: every weight matrix (N, K) of the model is cut into segments of `--lanes` consecutive k; a segment's nodes
 are its N rows, their distance the number of bits that differ. Kernels are compiled (or loaded from the cache) on
@@ -11,7 +11,6 @@ is counted as proven where it meets it.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -24,6 +23,8 @@ from rich.console import Console
 from rich.table import Table
 
 import fewflips
+from benchmarks.record import Row as Figures
+from benchmarks.record import add_json_option, write_record
 from fewflips.ordering import Effort, PathResult, greedy_path, hamming_distance_matrix, natural, order_segments
 
 Solver = Callable[[np.ndarray], np.ndarray]
@@ -120,7 +121,7 @@ def run_ours(segments: list[np.ndarray], arguments: argparse.Namespace, effort: 
     lengths = [count(segment, result.order) for segment, result in zip(segments, results, strict=True)]
     if lengths != [result.flips for result in results]:
         raise SystemExit("a reported length is not that of its order")
-    name = f"ours{' --prove' if arguments.prove else ''}, {arguments.jobs} threads"
+    name = "fewflips, --prove" if arguments.prove else "fewflips, default"
     return results, row(name, lengths, [result.lower_bound for result in results], wall, cpu)
 
 
@@ -159,6 +160,11 @@ def print_table(console: Console, rows: list[Row], bound: int, segments: int) ->
     console.print(table)
 
 
+def as_figures(line: Row, segments: list[np.ndarray]) -> Figures:
+    """A line as data."""
+    return {name: value for name, value in asdict(line).items() if name != "method"} | {"segments": len(segments)}
+
+
 def worst_ratio(segments: list[np.ndarray], ours: list[PathResult], theirs: list[int]) -> float:
     """Largest ratio of our length to LKH's among the small instances."""
     return max(
@@ -179,7 +185,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--baselines", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--limit", type=int, help="segments to take, spread over the model")
-    parser.add_argument("--json", type=Path, help="write the figures to this file, too")
+    add_json_option(parser)
     return parser.parse_args()
 
 
@@ -199,12 +205,14 @@ def main() -> None:
     bounds = [result.lower_bound for result in results]
     lengths, rows = run_baselines(segments, bounds) if arguments.baselines else ({}, [])
     print_table(console, [*rows, ours], sum(bounds), len(segments))
+    found = {line.method: as_figures(line, segments) for line in [*rows, ours]}
+    found["bound"] = {"flips": sum(bounds)}
     for name, theirs in lengths.items():
         if name.startswith("LKH"):
-            console.print(f"longest against LKH where N <= {SMALL}: {worst_ratio(segments, results, theirs):.6f}")
-    if arguments.json:
-        figures = {"bound": sum(bounds), "methods": [asdict(line) for line in [*rows, ours]]}
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+            worst = worst_ratio(segments, results, theirs)
+            found[name] |= {"longest_ratio_to_it": worst}
+            console.print(f"longest against LKH where N <= {SMALL}: {worst:.6f}")
+    write_record(arguments.json, "ordering", found, seed=arguments.seed)
 
 
 if __name__ == "__main__":

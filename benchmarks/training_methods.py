@@ -1,6 +1,6 @@
 """Methods of the HD term on the same budget: accuracy against flips, from the same network.
 
-    python benchmarks/training_methods.py --data ../shared/data/cifar10_jpeg.npz
+    python -m benchmarks.training_methods --data ../shared/data/cifar10_jpeg.npz
 
 Each run trains one int8 network (docs/results/models/start_seed0.onnx) for the same epochs on the first images of
 CIFAR-10's training set, with the same order of images, crops and flips: at two strengths of each method, and once
@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 import fewflips
+from benchmarks.record import Row, add_json_option, write_record
 from fewflips.training import TrainingConfig, train
 from fewflips.training.config import DatasetOptions
 from fewflips.training.datasets import Dataset, Split, load_dataset
@@ -57,15 +58,20 @@ def part_of(dataset: Dataset, images: int) -> Dataset:
     return Dataset(dataset.name, train_split, dataset.test, dataset.classes)
 
 
-def row(method: str, strength: float, dataset: Dataset, folder: Path, args: argparse.Namespace) -> tuple[str, ...]:
+def row(method: str, strength: float, dataset: Dataset, folder: Path, args: argparse.Namespace) -> Row:
     """Train once, order, and give the figures."""
     result = train(configuration(method, strength, args), output=folder, dataset=dataset)
     found = fewflips.optimize(folder / "model.onnx", "edge16", mode="schedule").report
     layers = [layer.weights for layer in found.layers]
     flips = sum(layer.optimized_flips for layer in layers)
     bits = sum(layer.transitions * layer.bits for layer in layers)
-    reached = result.accuracies.exported_percent
-    return method, f"{strength:g}", f"{reached:.2f}", f"{flips / bits:.3f}", f"{result.training_seconds:.0f}"
+    return {
+        "method": method,
+        "strength": strength,
+        "accuracy_percent": result.accuracies.exported_percent,
+        "ordered_nhd": flips / bits,
+        "training_s": result.training_seconds,
+    }
 
 
 def main() -> None:
@@ -78,16 +84,21 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--ones", type=float, default=0.0, help="cost of a one, in flips")
     parser.add_argument("--threads", type=int, default=2)
+    add_json_option(parser)
     args = parser.parse_args()
+    rows: dict[str, Row] = {}
     dataset = part_of(load_dataset(DatasetOptions(path=args.data)), args.images)
     table = Table("method", "strength", "accuracy %", "ordered NHD", "seconds")
     with TemporaryDirectory() as folder:
         for method, strengths in RUNS.items():
             for strength in strengths:
-                figures = row(method, strength, dataset, Path(folder) / f"{method}-{strength:g}", args)
+                name = f"{method}, {strength:g}"
+                rows[name] = row(method, strength, dataset, Path(folder) / f"{method}-{strength:g}", args)
+                figures = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in rows[name].values()]
                 print(*figures, file=sys.stderr)
                 table.add_row(*figures)
     Console().print(table)
+    write_record(args.json, "training_methods", rows, seed=0)
 
 
 if __name__ == "__main__":

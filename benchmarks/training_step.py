@@ -1,4 +1,4 @@
-"""Time of a training step with the HD term: `python benchmarks/training_step.py [--device cpu|cuda] [--width 0.5]`.
+"""Time of a training step with the HD term: `python -m benchmarks.training_step [--device cpu|cuda] [--width 0.5]`.
 
 Protocol: quantization-aware training of a MobileNetV2 on random images, forward, backward and SGD step; once without
 the HD term and once with each of its methods, for fewflips' own layers and, where Brevitas is installed, for its
@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from benchmarks.record import Row, add_json_option, write_record
 from fewflips.training import HammingLoss, HammingOptions
 from fewflips.training.networks import build_network
 from fewflips.training.quantize import calibrate, quantize
@@ -160,6 +161,24 @@ def print_table(console: Console, variants: Sequence[Variant]) -> None:
     console.print(table)
 
 
+def as_rows(variants: Sequence[Variant]) -> dict[str, Row]:
+    """All variants as data; the kinds of steps that a variant has not are left out."""
+    rows: dict[str, Row] = {}
+    without: dict[str, float] = {}
+    for one in variants:
+        plain, assigning, reordering, mean = one.amortized()
+        row: Row = {"layers": one.library, "method": one.method, "plain_ms": 1e3 * plain}
+        if one.method in ASSIGNING:
+            row["assignment_ms"] = 1e3 * assigning
+        if one.method is None:
+            without[one.library] = mean
+        else:
+            row["orders_ms"] = 1e3 * reordering
+            row["ratio"] = mean / without[one.library]
+        rows[f"{one.library}, {one.method or 'none'}"] = row | {"mean_ms": 1e3 * mean}
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time of a training step with the HD term.")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda")
@@ -167,6 +186,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128, help="images a step (128)")
     parser.add_argument("--steps", type=int, default=STEPS, help=f"steps of each variant ({STEPS})")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads on the CPU")
+    add_json_option(parser)
     arguments = parser.parse_args()
     if arguments.steps < WARM_UP + 2 * REORDER_EVERY:
         parser.error(
@@ -191,6 +211,7 @@ def main() -> None:
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{arguments.threads} CPU thread(s)"
     console.print(f"MobileNetV2 {arguments.width:g}, batch {arguments.batch}, {arguments.steps} steps each, on {where}")
     print_table(console, variants)
+    write_record(arguments.json, "training_step", as_rows(variants), seed=0)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What the cost of a one is worth, before anything is trained: energy of codes moved equally far.
 
-    python benchmarks/word_costs.py
+    python -m benchmarks.word_costs
 
 The bundled baseline's codes are moved to cheaper ones (`fewflips.training.assignment`), for several costs of a bit
 that is 1; the price of a flip is set, layer by layer, so that each layer's codes move by the same relative distance
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 import fewflips
+from benchmarks.record import Row, add_json_option, write_record
 from fewflips.bundled import BundledPair, bundled_pair
 from fewflips.report.energy_model import EnergyReport
 from fewflips.training.assignment import nearest_codes
@@ -35,6 +37,7 @@ from fewflips.training.streaming import WeightStream, solve_orders, weight_strea
 from fewflips.training.weight_views import weight_views
 
 COSTS = (0.0, 0.1, 0.25, 0.5, 0.8, 1.2, 3.0)
+RATIOS = ("flip_ratio", "network_ratio", "mean_layer_ratio")
 ROUNDS = 4
 """Times the orders are solved anew for the moved codes."""
 
@@ -81,7 +84,7 @@ def assigned(model: Path, ones: float, distance: float) -> ImageClassifier:
     return subject
 
 
-def row(pair: BundledPair, natural: EnergyReport, ones: float, args: argparse.Namespace) -> tuple[str, ...]:
+def row(pair: BundledPair, natural: EnergyReport, ones: float, args: argparse.Namespace) -> Row:
     """One cost's figures, against the baseline in natural order."""
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "moved.onnx"
@@ -101,7 +104,7 @@ def row(pair: BundledPair, natural: EnergyReport, ones: float, args: argparse.Na
     ]
     flips = fewflips.measure(pair.baseline, "edge16").totals.weights.flips / found.report.totals.weights.optimized_flips
     whole = natural.total.inertial.data_pj / after.total.inertial.data_pj
-    return f"{ones:g}", f"{flips:.2f}x", f"{whole:.2f}x", f"{np.mean(ratios):.2f}x"
+    return {"cost_of_a_one_flips": ones, "flip_ratio": flips, "network_ratio": whole, "mean_layer_ratio": fmean(ratios)}
 
 
 def main() -> None:
@@ -109,14 +112,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--distance", type=float, default=0.35, help="relative distance of moved codes")
     parser.add_argument("--share", type=float, default=0.03, help="share of the cycles to simulate")
+    add_json_option(parser)
     args = parser.parse_args()
+    rows: dict[str, Row] = {}
     table = Table("cost of a one, in flips", "weight flips, fewer", "data energy, less", "mean of layers")
     with bundled_pair() as pair:
         options = fewflips.EnergyOptions(share=args.share)
         natural = fewflips.energy(pair.baseline, "edge16", inputs=pair.samples, options=options)
         for ones in COSTS:
-            table.add_row(*row(pair, natural, ones, args))
+            rows[f"{ones:g}"] = found = row(pair, natural, ones, args)
+            table.add_row(f"{ones:g}", *(f"{found[name]:.2f}x" for name in RATIOS))
     Console().print(table)
+    write_record(args.json, "word_costs", rows, seed=0)
 
 
 if __name__ == "__main__":

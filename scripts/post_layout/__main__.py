@@ -28,6 +28,7 @@ from . import table
 from .energies import ACCELERATOR, Setting, compare
 from .layout import Layout, lay_out
 from .qflow import CELLS, check_tools
+from .record import PATH, write_record
 
 SHARED = Path(os.environ.get("FEWFLIPS_SHARED") or "../shared")
 
@@ -39,17 +40,18 @@ def main() -> int:
     parser.add_argument("--photo", type=Path, default=SHARED / "images" / "bird.png")
     parser.add_argument("--folder", type=Path, default=Path("build/post-layout"), help="intermediate results")
     parser.add_argument("--page", type=Path, default=Path("docs/post_layout.md"), help="where the figures go")
+    parser.add_argument("--json", type=Path, default=PATH, help="where the figures go as data")
     parser.add_argument("--share", type=float, default=1 / 64, help="part of the cycles to simulate")
     arguments = parser.parse_args()
     try:
-        _run(arguments.model, arguments.photo, arguments.folder, arguments.page, arguments.share)
+        _run(arguments.model, arguments.photo, arguments.folder, arguments.page, arguments.json, arguments.share)
     except (FewflipsError, OSError) as error:
         print(f"post-layout: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def _run(model: Path, photo: Path, folder: Path, page: Path, share: float) -> None:
+def _run(model: Path, photo: Path, folder: Path, page: Path, record: Path, share: float) -> None:
     for path in (model, photo, page):
         if not path.is_file():
             raise InputError(f"{path}: expected a file, got none; --model, --photo and --page name others")
@@ -76,6 +78,7 @@ def _run(model: Path, photo: Path, folder: Path, page: Path, share: float) -> No
     for name, spef in wires.items():
         say(f"energy {name}")
         comparisons[name] = compare(setting, spef, folder / "energy", StepReport())
+    write_record(record, layout.figures, comparisons)
     table.write_figures(page, table.figures_text(layout.figures, comparisons))
     say(f"wrote {page}")
 

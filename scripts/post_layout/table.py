@@ -14,7 +14,7 @@ from fewflips.report.numbers import telling_names
 from .comparison import Comparison
 from .layout import HEAVY, LayoutFigures
 
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+BEGIN, END = "<!-- table: post-layout -->", "<!-- end of table: post-layout -->"
 NO_WIRES, FANOUT = "before, no wires", "before, by fanout"
 LEF, MAGIC, HEAVIER = "after, LEF", "after, magic", f"after, {HEAVY} x LEF"
 _PJ_PER_UJ = 1e6
@@ -93,14 +93,19 @@ def ratio_table(comparisons: Mapping[str, Comparison]) -> str:
     return _table(("baseline / optimized", *comparisons), rows)
 
 
-def spread(comparisons: Mapping[str, Comparison]) -> str:
-    """How far the wires change a ratio."""
+def widest_change(comparisons: Mapping[str, Comparison]) -> float:
+    """How far the wires change a ratio, at most; 0.01 is one percent."""
     widest = 0.0
     for mode, _ in _MODES:
         for key, _ in _SHARES:
             ratios = [_ratio(found, mode, key) for found in comparisons.values()]
             widest = max(widest, max(ratios) / min(ratios) - 1)
-    return f"From column to column, a ratio changes by {100 * widest:.1f} % at most."
+    return widest
+
+
+def spread(comparisons: Mapping[str, Comparison]) -> str:
+    """How far the wires change a ratio, in a sentence."""
+    return f"From column to column, a ratio changes by {100 * widest_change(comparisons):.1f} % at most."
 
 
 def sampling_note(comparisons: Mapping[str, Comparison]) -> str:

@@ -318,5 +318,7 @@ def test_figures_replace_what_is_between_the_marks() -> None:
     once = table.page_with(page, "new")
     assert once == f"above\n{table.BEGIN}\n\nnew\n\n{table.END}\nbelow\n"
     assert table.page_with(once, "new") == once
-    with pytest.raises(InputError, match=r"^page for the figures: expected <!-- figures: begin --> and .* put them"):
+    with pytest.raises(
+        InputError, match=r"^page for the figures: expected <!-- table: post-layout --> and .* put them"
+    ):
         table.page_with("no marks", "new")

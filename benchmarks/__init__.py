@@ -1,0 +1,1 @@
+"""Protocols of measurement, each with its alternatives and its bound: ``python -m benchmarks.NAME``."""

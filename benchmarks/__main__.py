@@ -1,0 +1,93 @@
+"""Run benchmarks anew, keep their records, and bring the pages up to date: `python -m benchmarks [RECORD ...]`.
+
+Records of times (`--speed`) are to be made on a machine that does nothing else; figures that are the same on every
+machine (`--exact`) may be made on any. What takes more than ten minutes is run only by its name. Each record is written
+to benchmarks/results as soon as it is there; at the end the tables and the prose of the README and of docs are written
+from all of them (`python -m scripts.figures`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from scripts.figures.__main__ import main as write_figures
+
+from benchmarks.record import RESULTS
+
+Kind = Literal["speed", "exact", "long"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a record is made."""
+
+    kind: Kind
+    benchmark: str
+    options: tuple[str, ...] = ()
+    threads: int | None = None
+
+    def command(self, name: str) -> list[str]:
+        """The command line."""
+        destination = RESULTS / f"{name}.json"
+        return [sys.executable, "-m", f"benchmarks.{self.benchmark}", *self.options, "--json", str(destination)]
+
+
+CIFAR10 = ("--data", "../shared/data/cifar10_jpeg.npz")
+RUNS: dict[str, Run] = {
+    "counting": Run("speed", "counting"),
+    "command": Run("speed", "command"),
+    "energy": Run("speed", "energy"),
+    "gates": Run("speed", "gates"),
+    "networks": Run("speed", "networks"),
+    "ordering": Run("speed", "ordering", ("--no-baselines",)),
+    "ordering_prove": Run("speed", "ordering", ("--prove", "--no-baselines")),
+    "training_step": Run("speed", "training_step", ("--steps", "26", "--threads", "1"), threads=1),
+    "first_run": Run("speed", "first_run"),
+    "optimized_energy": Run("exact", "optimized_energy"),
+    "cell_libraries": Run("exact", "cell_libraries"),
+    "lane_clusters": Run("exact", "lane_clusters"),
+    "lane_clusters_16": Run("exact", "lane_clusters", ("--lanes", "16")),
+    "word_costs": Run("exact", "word_costs"),
+    "calibration_transfer": Run("exact", "calibration_transfer"),
+    "ordering_baselines": Run("long", "ordering"),
+    "training_methods": Run("long", "training_methods", (*CIFAR10, "--epochs", "2", "--threads", "1"), threads=1),
+}
+
+
+def make(name: str) -> None:
+    """Run one benchmark and keep its record."""
+    run = RUNS[name]
+    limits = {"OMP_NUM_THREADS": str(run.threads)} if run.threads else {}
+    start = time.perf_counter()
+    print(f"{name}: {' '.join(run.command(name)[1:])}", file=sys.stderr, flush=True)
+    subprocess.run(run.command(name), check=True, env={**os.environ, **limits})
+    print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """Run what is asked for; all but the long ones by default."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
+    parser.add_argument("records", nargs="*", metavar="RECORD", help=f"any of {', '.join(RUNS)}")
+    parser.add_argument("--speed", action="store_true", help="all records of times")
+    parser.add_argument("--exact", action="store_true", help="all records that are the same on every machine")
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.records if name not in RUNS]
+    if unknown:
+        parser.error(f"{', '.join(unknown)}: expected {', '.join(RUNS)}")
+    kinds = {kind for kind in ("speed", "exact") if getattr(arguments, kind)}
+    if not kinds and not arguments.records:
+        kinds = {"speed", "exact"}
+    for name, run in RUNS.items():
+        if name in arguments.records or run.kind in kinds:
+            make(name)
+    return write_figures([])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

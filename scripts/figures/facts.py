@@ -1,0 +1,150 @@
+"""Every figure that a page may state, by name, from the records that commands have written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from math import ceil
+from statistics import fmean
+from typing import Any
+
+from benchmarks.record import RESULTS as BENCHMARKS
+from benchmarks.record import read_record
+from scripts.audit.figures import Audit, read_audit
+from scripts.audit.setups import OTHER_MACHINES, UNITS_AND_CELLS, Question, questions
+from scripts.audit.tables import answer
+from scripts.reproduction.targets import ACCURACY_POINTS
+
+from .calibration import calibration_facts
+from .origin import PJ_PER_UJ, RESULTS, Fact
+
+DELAYS = ("zero_delay", "inertial")
+
+
+@cache
+def facts() -> dict[str, Fact]:
+    """All figures: ``record/row/field``, and what follows from them.
+
+    A benchmark's record gives ``networks/MODEL/schedule_reduction``, the pairs of the result
+    ``reproduction/8 bits, seed 0, both/network_ratio``, the audit ``audit/edge8/network``.
+    """
+    found = dict(_benchmarks()) | dict(_reproduction()) | dict(calibration_facts())
+    audit = read_audit(RESULTS / "audit.json")
+    if audit is not None:
+        found |= dict(_audit(audit))
+    return found | _derived(found)
+
+
+def reproduction_rows() -> list[dict[str, Any]]:
+    """The variants of all pairs."""
+    return json.loads((RESULTS / "reproduction.json").read_text(encoding="utf-8"))
+
+
+def _benchmarks() -> Iterator[tuple[str, Fact]]:
+    for path in sorted(BENCHMARKS.glob("*.json")):
+        for row, fields in read_record(path.stem).rows.items():
+            for field, value in fields.items():
+                if value is not None:
+                    yield f"{path.stem}/{row}/{field}", value
+
+
+def _reproduction() -> Iterator[tuple[str, Fact]]:
+    baselines = {
+        (row["bits"], row["seed"]): row["accuracy_percent"]
+        for row in reproduction_rows()
+        if row["variant"] == "baseline"
+    }
+    for row in reproduction_rows():
+        name = f"reproduction/{row['bits']} bits, seed {row['seed']}, {row['variant']}"
+        for field, value in row.items():
+            yield f"{name}/{field}", value
+        lost = baselines[row["bits"], row["seed"]] - row["accuracy_percent"]
+        yield f"{name}/points", -lost
+        yield f"{name}/margin_points", ACCURACY_POINTS - lost
+
+
+def _audit(audit: Audit) -> Iterator[tuple[str, Fact]]:
+    points = {(one.before, one.after): one for one in audit.paired}
+    for question in questions():
+        name, got = f"audit/{_short(question)}", answer(audit, question)
+        before, after = got.with_buffers
+        yield f"{name}/mean", got.mean
+        yield f"{name}/network", got.network
+        yield f"{name}/best", got.best
+        yield f"{name}/before_uj", got.first.data_pj / PJ_PER_UJ
+        yield f"{name}/after_uj", got.second.data_pj / PJ_PER_UJ
+        yield f"{name}/before_with_clock_uj", got.first.total_pj / PJ_PER_UJ
+        yield f"{name}/network with clock", got.first.total_pj / got.second.total_pj
+        yield f"{name}/with_buffers", before / after
+        change = points[question.before.network, question.after.network]
+        yield f"{name}/points", change.points
+        yield f"{name}/standard_error", change.standard_error
+    sections = (UNITS_AND_CELLS, OTHER_MACHINES)
+    groups = {section: [one for one in questions() if one.section == section] for section in sections}
+    groups["wider arrays"] = [one for one in groups[OTHER_MACHINES] if one.label != "edge4"]
+    for section, asked in groups.items():
+        answers = [answer(audit, question) for question in asked]
+        for measure in ("mean", "network"):
+            values = [getattr(one, measure) for one in answers]
+            yield f"audit/{section}/smallest {measure}", min(values)
+            yield f"audit/{section}/largest {measure}", max(values)
+    errors = [points[question.before.network, question.after.network].standard_error for question in questions()]
+    yield "audit/smallest standard_error", min(errors)
+    yield "audit/largest standard_error", max(errors)
+    yield "audit/sram_pj_per_bit", audit.sram_pj_per_bit
+
+
+def _short(question: Question) -> str:
+    """A name for a row of the audit that is short enough for the registry."""
+    if question.before.network.startswith("headroom"):
+        return f"headroom given to both, {question.pair}, {question.before.order}"
+    if question.before.network.startswith("pruned"):
+        return "pruned, 8-bit unit" if question.before.weight_bits is None else "pruned, 5-bit unit"
+    return question.label.replace(":", ",")
+
+
+def _derived(found: dict[str, Fact]) -> dict[str, Fact]:
+    """What pages say of several figures at once."""
+    saved = [
+        100 * (1 - 1 / float(value))
+        for name, value in found.items()
+        if name.startswith("networks/") and name.endswith("/schedule_reduction")
+    ]
+    reduction = float(found["networks/mobilenet_v2_1.0_224_quant.tflite/schedule_reduction"])
+    before, after = (
+        float(found[f"optimized_energy/inertial, data_pj/{order}_pj"]) for order in ("baseline", "schedule")
+    )
+    longest = float(found["ordering_baselines/LKH (elkai), 1 run/longest_ratio_to_it"])
+    untrained, trained = (float(found[f"training_methods/{run}/ordered_nhd"]) for run in ("none, 0", "assignment, 0.3"))
+    blocks = (float(found[f"calibration/{delays}/blocks r2 from flips"]) for delays in DELAYS)
+    return {
+        "calibration/blocks r2 from flips": fmean(blocks),
+        "networks/least saved_percent": min(saved),
+        "networks/most saved_percent": max(saved),
+        "mobilenet_v2/flips saved_percent": 100 * (1 - 1 / reduction),
+        "mobilenet_v2/energy saved_percent": 100 * (1 - after / before),
+        "ordering_baselines/longer than LKH_percent": 100 * (longest - 1),
+        "training_methods/assignment, fewer flips": untrained / trained,
+        "lane_clusters/clusters save_percent": 100
+        * (1 - float(found["lane_clusters/baseline, clusters by all bits/of_natural"])),
+        **_libraries(found),
+    }
+
+
+def _libraries(found: dict[str, Fact]) -> dict[str, Fact]:
+    """How far the built-in cells are from the whole libraries that they were taken from."""
+    derived: dict[str, Fact] = {}
+    for built_in, whole in (("nangate45", "nangate45_typ.lib.gz"), ("sky130hd", "sky130hd_tt.lib.gz")):
+        for delays in DELAYS:
+            ratios = [
+                float(found[f"cell_libraries/{built_in}/{delays}_{figure}"])
+                / float(found[f"cell_libraries/{whole}/{delays}_{figure}"])
+                for figure in ("data_pj", "total_pj")
+            ]
+            off = max(abs(ratio - 1) for ratio in ratios)
+            derived[f"cell_libraries/{built_in}, {delays}/off_percent"] = 100 * off
+            derived[f"cell_libraries/{built_in}, {delays}/within_percent"] = ceil(100 * off)
+    whole_table = (float(derived[f"cell_libraries/nangate45, {delays}/within_percent"]) for delays in DELAYS)
+    derived["cell_libraries/nangate45/within_percent"] = int(max(whole_table))
+    return derived

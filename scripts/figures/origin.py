@@ -1,0 +1,11 @@
+"""Where records lie, and what a figure is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "docs" / "results"
+PJ_PER_UJ = 1e6
+
+Fact = bool | int | float | str

@@ -1,0 +1,300 @@
+"""Tables of the README and of docs, each from its records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from benchmarks.record import Row, markdown_table, read_record
+
+from .calibration import built_in_table, commands_text, shown_text
+from .facts import DELAYS, reproduction_rows
+from .mutation import score_table
+from .origin import PJ_PER_UJ
+
+
+def networks() -> str:
+    """Reductions on whole networks."""
+    header = ["model", "layers", "MMACs", "schedule", "bound", "proven", "drop-in", "drop-in check"]
+    header += ["activations, schedule", "activations, drop-in", "index table KiB", "seconds"]
+    return markdown_table(
+        header,
+        [
+            [
+                name,
+                f"{row['layers']}",
+                f"{row['macs'] / 1e6:.1f}",
+                f"{row['schedule_reduction']:.3f}x",
+                _factor(row, "bound_reduction", "-"),
+                f"{row['proven_segments']}/{row['segments']}",
+                f"{row['drop_in_reduction']:.3f}x",
+                "bit-exact" if row["drop_in_bit_exact"] else "see report",
+                _factor(row, "schedule_activation_reduction", "not measured"),
+                _factor(row, "drop_in_activation_reduction", "not measured"),
+                f"{row['index_table_bits'] / 8192:.1f}",
+                f"{row['wall_s']:.1f}",
+            ]
+            for name, row in read_record("networks").rows.items()
+        ],
+    )
+
+
+def ordering() -> str:
+    """Orders of segments against other solvers and the bound."""
+    own, proving = read_record("ordering"), read_record("ordering_prove")
+    rows = [
+        _solver(name, row)
+        for name, row in read_record("ordering_baselines").rows.items()
+        if not name.startswith(("fewflips", "bound"))
+    ]
+    rows.append(_solver("fewflips, default", own.rows["fewflips, default"]))
+    rows.append(["bound, default", f"{own.rows['bound']['flips']:,}", "", "", "", ""])
+    rows.append(_solver("fewflips, `--prove`", proving.rows["fewflips, --prove"]))
+    rows.append(["bound, `--prove`", f"{proving.rows['bound']['flips']:,}", "", "", "", ""])
+    return markdown_table(["method", "flips", "above the bound", "proven", "wall s", "processor s"], rows)
+
+
+def _solver(name: str, row: Row) -> list[str]:
+    return [
+        name,
+        f"{row['flips']:,}",
+        f"{row['above_bound_percent']:.4f} %",
+        f"{row['proven']} / {row['segments']}",
+        f"{row['wall_seconds']:.1f}",
+        f"{row['cpu_seconds']:.1f}",
+    ]
+
+
+def optimized_energy() -> str:
+    """Energy of a network before and after ordering."""
+    record, rows = read_record("optimized_energy"), []
+    for delays, words in (("zero_delay", "zero"), ("inertial", "inertial: glitches included")):
+        for figure, what in (("data_pj", "data: switching and internal"), ("total_pj", "with clock and leakage")):
+            row = record.rows[f"{delays}, {figure}"]
+            before, scheduled, dropped = (row[f"{order}_pj"] for order in ("baseline", "schedule", "drop_in"))
+            rows.append(
+                [
+                    words,
+                    what,
+                    microjoules(before),
+                    microjoules(scheduled),
+                    f"{before / scheduled:.2f}x",
+                    microjoules(dropped),
+                    f"{before / dropped:.2f}x",
+                ]
+            )
+    return markdown_table(["delays", "energy", "before", "schedule", "less", "drop-in", "less"], rows)
+
+
+def pairs() -> str:
+    """The result's pairs of 8 bits, one a row."""
+    found = {(row["seed"], row["variant"]): row for row in reproduction_rows() if row["bits"] == 8}
+    rows = []
+    for seed in sorted({seed for seed, _ in found}):
+        baseline, trained = found[seed, "baseline"], found[seed, "both"]
+        rows.append(
+            [
+                f"{seed}",
+                f"{baseline['accuracy_percent']:.2f} %",
+                f"{trained['accuracy_percent']:.2f} %",
+                f"{trained['mean_layer_ratio']:.2f}x",
+                f"{trained['network_ratio']:.2f}x",
+                f"{trained['best_layer_ratio']:.2f}x",
+            ]
+        )
+    return markdown_table(["seed", "accuracy, baseline", "HD-trained", "mean of layers", "network", "best layer"], rows)
+
+
+def energy() -> str:
+    """Time and memory of simulating a whole network."""
+    record = read_record("energy")
+    names = {"zero-delay": "zero", "inertial": "inertial, 10 ps"}
+    rows = []
+    for mode, words in names.items():
+        row = record.rows[mode]
+        cells = [f"{row['median_s']:.1f}", f"{row['bound_s']:g}", f"{row['macs_per_s'] / 1e6:.1f}"]
+        rows.append([words, *cells, f"{row['peak_mib']:.0f}", f"{row['bound_mib']}"])
+    row = record.rows["fewflips energy"]
+    whole = "both: `fewflips energy`, the whole command"
+    rows.append([whole, f"{row['median_s']:.1f}", "", "", f"{row['peak_mib']:.0f}", f"{row['bound_mib']}"])
+    return markdown_table(["delays", "seconds", "bound", "MMAC/s", "peak MiB", "bound"], rows)
+
+
+def gates() -> str:
+    """Switching simulators on the same stream."""
+    record = read_record("gates")
+    own = {row["delays"]: row["macs_per_s"] for row in record.rows.values() if row["simulator"] == "fewflips"}
+    names = {
+        "the same, single assignments": "the same, cells as single assignments",
+        "Verilator --coverage-toggle": "Verilator `--coverage-toggle`",
+        "Verilator --trace": "Verilator `--trace`",
+    }
+    rows = []
+    for row in record.rows.values():
+        bound = row["bound_macs_per_s"]
+        rows.append(
+            [
+                names.get(row["simulator"], row["simulator"]),
+                "zero" if row["delays"] == "zero delay" else row["delays"],
+                f"{row['macs_per_s'] / 1e6:.4g}",
+                "" if bound is None else f"{bound / 1e6:.0f}",
+                "" if bound is not None else f"{own[row['delays']] / row['macs_per_s']:,.0f}x",
+            ]
+        )
+    return markdown_table(["simulator", "delays", "MMAC/s", "bound", "fewflips is faster by"], rows)
+
+
+def commands() -> str:
+    """Counting kernels and whole commands."""
+    counting, record = read_record("counting"), read_record("command")
+    stream = {name.removeprefix("stream flips, "): row for name, row in counting.rows.items() if "gb_per_s" in row}
+    pairwise = {name.removeprefix("pairwise distances, "): row for name, row in counting.rows.items()}
+    rows = [
+        [
+            "stream flips, 4096 x 4096 int8, one core",
+            f"{stream['fewflips stream_flips']['gb_per_s']:.1f} GB/s",
+            f"NumPy {stream['NumPy bitwise_count']['gb_per_s']:.1f} GB/s",
+            ">= 5 GB/s",
+        ],
+        [
+            "pairwise distances, 1280 vectors of 1280 bytes, one core",
+            f"{pairwise['fewflips pairwise_distances']['median_ms']:.1f} ms",
+            f"float32 BLAS {pairwise['float32 BLAS']['median_ms']:.1f} ms, "
+            f"NumPy {pairwise['NumPy bitwise_count']['median_ms']:.1f} ms",
+            "BLAS",
+        ],
+    ]
+    for name, row in record.rows.items():
+        limited = row["bound_mib"] is not None
+        taken, bound = f"{row['median_s']:.2f} s", f"{row['bound_s']:g} s"
+        if limited:
+            taken, bound = f"{taken}, {row['peak_mib']:.0f} MiB", f"{bound}, {row['bound_mib']} MiB"
+        rows.append([f"`{name}`", taken, "", bound])
+    return markdown_table(["what", "fewflips", "alternatives", "bound"], rows)
+
+
+def training_step() -> str:
+    """A training step with each method of the HD term and without it."""
+    rows = []
+    for row in read_record("training_step").rows.values():
+        rows.append(
+            [
+                row["layers"],
+                "none" if row["method"] is None else f"`{row['method']}`",
+                f"{row['plain_ms']:.0f}",
+                _milliseconds(row, "assignment_ms"),
+                _milliseconds(row, "orders_ms"),
+                f"{row['mean_ms']:.0f}",
+                f"{row['ratio']:.3f}x" if "ratio" in row else "",
+            ]
+        )
+    header = ["layers", "HD term", "step ms", "+ an assignment (every 15 steps)", "+ orders (every 200)"]
+    return markdown_table([*header, "mean step ms", "ratio"], rows)
+
+
+def cell_libraries() -> str:
+    """Built-in cells against the whole libraries."""
+    rows = []
+    for name, row in read_record("cell_libraries").rows.items():
+        figures = [
+            f"{energy_words(row[f'{delays}_data_pj'])} / {energy_words(row[f'{delays}_total_pj'])}"
+            for delays in ("zero_delay", "inertial")
+        ]
+        built_in = f"`{name}`" if "." in name else f"`{name}` (built in)"
+        rows.append([built_in, f"{row['unit_cells']}", *figures, f"{row['glitch_factor']:.2f}x"])
+    header = ["cells", "cells of a unit", "zero delay, data / with clock", "inertial, data / with clock"]
+    return markdown_table([*header, "glitch factor"], rows)
+
+
+def word_costs() -> str:
+    """Energy of moved codes by the cost of a one."""
+    rows = []
+    for row in read_record("word_costs").rows.values():
+        cost = row["cost_of_a_one_flips"]
+        default = " (default)" if cost == 0.8 else ""
+        ratios = [f"{row[name]:.2f}x" for name in ("flip_ratio", "network_ratio", "mean_layer_ratio")]
+        rows.append([f"{cost:g}{default}", *ratios])
+    return markdown_table(
+        ["cost of a one, in flips", "fewer weight flips", "less data energy", "mean of the layers"], rows
+    )
+
+
+def lane_clusters() -> str:
+    """Flips of clustered segments, on 4 and on 16 lanes."""
+    narrow, wide = (read_record(name).rows for name in ("lane_clusters", "lane_clusters_16"))
+    names = {"baseline": "baseline", "HD-trained": "trained with the HD term (for 4 lanes)"}
+    kinds = {"natural": "natural", "random": "random", "clusters by all bits": "clusters, by all bits"}
+    rows = []
+    for network, network_words in names.items():
+        for kind, kind_words in kinds.items():
+            found = [record[f"{network}, {kind}"] for record in (narrow, wide)]
+            if kind == "natural":
+                cells = [f"{row['flips'] / 1e6:.3f} M" for row in found]
+            else:
+                cells = [f"{row['of_natural']:.3f} of that" for row in found]
+            rows.append([network_words, kind_words, *cells])
+    return markdown_table(["network", "segments", "4 lanes", "16 lanes"], rows)
+
+
+def training_methods() -> str:
+    """Methods of the HD term on the same budget."""
+    rows = []
+    for row in read_record("training_methods").rows.values():
+        method = row["method"] if row["method"] == "none" else f"`{row['method']}`"
+        cells = [f"{row['strength']:g}", f"{row['accuracy_percent']:.2f} %", f"{row['ordered_nhd']:.3f}"]
+        rows.append([method, *cells, f"{row['training_s']:.0f}"])
+    return markdown_table(["method", "strength", "test accuracy", "ordered NHD", "seconds"], rows)
+
+
+def calibration_transfer() -> str:
+    """Estimates of networks that the calibration was not made with."""
+    rows = []
+    for name, row in read_record("calibration_transfer").rows.items():
+        cells = [
+            " / ".join(format(row[f"{delays}_{measure}_error_percent"], form) for delays in DELAYS)
+            for measure, form in (("median", ".1f"), ("worst", ".0f"), ("total", "+.0f"))
+        ]
+        rows.append([name, *cells])
+    return markdown_table(["network", "median error of a layer, %", "worst, %", "total, %"], rows)
+
+
+def microjoules(energy_pj: float) -> str:
+    """An energy as the README's tables have it."""
+    return f"{energy_pj / PJ_PER_UJ:.0f} µJ"
+
+
+def energy_words(energy_pj: float) -> str:
+    """Three digits, in microjoules or millijoules."""
+    if energy_pj < 1e9:
+        return f"{energy_pj / PJ_PER_UJ:.0f} µJ"
+    return f"{energy_pj / 1e9:.2f} mJ"
+
+
+def _factor(row: Row, field: str, otherwise: str) -> str:
+    value = row[field]
+    return otherwise if value is None else f"{value:.3f}x"
+
+
+def _milliseconds(row: Row, field: str) -> str:
+    return f"{row[field]:.0f}" if field in row else ""
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "networks": networks,
+    "ordering": ordering,
+    "optimized energy": optimized_energy,
+    "pairs": pairs,
+    "energy": energy,
+    "gates": gates,
+    "commands": commands,
+    "training step": training_step,
+    "cell libraries": cell_libraries,
+    "word costs": word_costs,
+    "lane clusters": lane_clusters,
+    "training methods": training_methods,
+    "calibration": shown_text,
+    "calibration commands": commands_text,
+    "built-in calibrations": built_in_table,
+    "calibration transfer": calibration_transfer,
+    "mutation scores": score_table,
+}
+"""By the name in a page's marks."""

@@ -1,0 +1,53 @@
+"""Committed records of benchmarks can be read, and are made by commands that exist."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+from benchmarks.__main__ import RUNS
+from benchmarks.record import RESULTS, add_json_option, read_record, write_record
+
+from fewflips.errors import InputError
+
+NAMES = sorted(path.stem for path in RESULTS.glob("*.json"))
+
+
+def test_every_record_is_made_by_a_run_and_every_run_has_its_record() -> None:
+    assert sorted(RUNS) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_record_says_how_it_was_made(name: str) -> None:
+    record, run = read_record(name), RUNS[name]
+    assert record.benchmark == run.benchmark
+    assert f"python -m benchmarks.{run.benchmark}" in record.command
+    assert all(option in record.command for option in run.options)
+    assert record.rows
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path, monkeypatch) -> None:
+    parser = argparse.ArgumentParser()
+    add_json_option(parser)
+    path = parser.parse_args(["--json", str(tmp_path / "results" / "some.json")]).json
+    rows = {"first": {"wall_s": 1.25, "flips": 3, "proven": True, "bound_mib": None}}
+    write_record(path, "some", rows, seed=0)
+    record = read_record("some", path.parent)
+    assert (record.rows, record.seed, record.benchmark) == (rows, 0, "some")
+    assert record.processor
+    assert "numpy" in record.packages
+
+
+def test_nothing_is_written_without_the_option(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_record(None, "some", {"first": {"wall_s": 1.0}})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_records_are_one_line(tmp_path) -> None:
+    with pytest.raises(InputError, match="found no file"):
+        read_record("none", tmp_path)
+    (tmp_path / "some.json").write_text("{}")
+    with pytest.raises(InputError, match=r"some.json: .*run `python -m benchmarks` again") as caught:
+        read_record("some", tmp_path)
+    assert "\n" not in str(caught.value)
