@@ -66,7 +66,7 @@ class TFLiteBuilder:
         code = schema.OperatorCodeT()
         code.builtinCode = getattr(schema.BuiltinOperator, name)
         code.deprecatedBuiltinCode = min(code.builtinCode, 127)
-        code.version = 4 if name in (CONV, DEPTHWISE, DENSE) else 1 if name == "RESHAPE" else 2
+        code.version = {CONV: 4, DEPTHWISE: 4, DENSE: 4, "SVDF": 3, "RESHAPE": 1}.get(name, 2)
         operator = schema.OperatorT()
         operator.opcodeIndex, operator.inputs, operator.outputs = len(self._codes), inputs, outputs
         if options is not None:
@@ -118,6 +118,32 @@ class TFLiteBuilder:
         self.operator(
             operator, [source, weights, bias], [output], _options(operator, weight_shape, padding, stride, dilation)
         )
+        return output
+
+    def svdf(
+        self,
+        source: int,
+        name: str,
+        units: int,
+        inputs: int,
+        memory: int,
+        rank: int = 1,
+        past_type: str = "INT16",
+        batch: int = 1,
+    ) -> int:
+        """Add an SVDF operator with int8 inputs; `past_type` is that of the time weights and of the state."""
+        filters = units * rank
+        features = self.tensor(f"{name}/features", (filters, inputs), "INT8", self.codes((filters, inputs)), 0.004)
+        past = self.generator.integers(-127, 127, (filters, memory), endpoint=True).astype(past_type.lower())
+        times = self.tensor(f"{name}/times", past.shape, past_type, past, 0.01)
+        bias_data = self.generator.integers(-2000, 2000, units).astype(np.int32)
+        bias = self.tensor(f"{name}/bias", (units,), "INT32", bias_data, 0.01 * 0.001)
+        state = self.tensor(f"{name}/state", (batch, filters * memory), past_type, None, 0.001)
+        self._tensors[state].isVariable = True
+        output = self.tensor(name, (batch, units), "INT8", None, 0.05, -5)
+        options = schema.SVDFOptionsT()
+        options.rank, options.fusedActivationFunction = rank, RELU
+        self.operator("SVDF", [source, features, times, bias, state], [output], options)
         return output
 
     def constant(self, name: str, data: np.ndarray) -> int:
@@ -189,6 +215,16 @@ def branching(weight_type: str = "INT8", activation_type: str = "INT8", seed: in
     softmax.beta = 1.0
     build.operator("SOFTMAX", [logits], [scores], softmax)
     return build.build([image], [scores, logits])
+
+
+def keyword(past_type: str = "INT16", rank: int = 1, memory: int = 6) -> bytes:
+    """A keyword network: a fully connected layer, an SVDF operator, and another fully connected layer."""
+    build = TFLiteBuilder()
+    source = build.tensor("x", (1, 12), "INT8", None, *STEPS["INT8"])
+    hidden = build.weighted(DENSE, source, "hidden", (1, 10), (10, 12), per_channel=False)
+    units = build.svdf(hidden, "units", 8, 10, memory, rank, past_type)
+    words = build.weighted(DENSE, units, "words", (1, 4), (4, 8), per_channel=False)
+    return build.build([source], [words])
 
 
 def biases_of_another_rank() -> bytes:

@@ -225,7 +225,6 @@ UNSUPPORTED = "the operator is not supported, so that its weights are not counte
         ("TRANSPOSE_CONV", (1, 4, 4, 2), [(4,), (3, 2, 2, 2)], (1, 8, 8, 3), 2, 32 * 12),
         ("CONV_3D", (1, 4, 4, 4, 2), [(2, 2, 2, 2, 5)], (1, 3, 3, 3, 5), 0, 27 * 5 * 16),
         ("BATCH_MATMUL", (2, 5, 7), [(2, 7, 3)], (2, 5, 3), 0, 2 * 5 * 7 * 3),
-        ("SVDF", (2, 7), [(10, 7), (10, 6)], (2, 5), 0, 2 * (70 + 60)),
         ("UNIDIRECTIONAL_SEQUENCE_RNN", (2, 9, 7), [(4, 7), (4, 4)], (2, 9, 4), 0, 18 * (28 + 16)),
     ],
 )

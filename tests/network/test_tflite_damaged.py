@@ -66,8 +66,9 @@ def mutations(data: bytes, count: int, seed: int) -> list[bytes]:
     return result
 
 
-def test_mutated_small_network(tmp_path: Path) -> None:
-    outcomes = [reads_or_refuses(tmp_path, data) for data in mutations(small.branching(), 400, seed=0)]
+@pytest.mark.parametrize("build", [small.branching, small.keyword])
+def test_mutated_small_network(tmp_path: Path, build: Callable[[], bytes]) -> None:
+    outcomes = [reads_or_refuses(tmp_path, data) for data in mutations(build(), 400, seed=0)]
     assert 0 < sum(outcomes) < len(outcomes)
 
 
@@ -325,6 +326,46 @@ def convolution(**values: int) -> bytes:
 def test_convolutions_that_contradict_themselves(tmp_path: Path, options: dict[str, int], message: str) -> None:
     with pytest.raises(ModelError, match=r"layer 'y' \(CONV_2D\): " + message):
         read_bytes(tmp_path, convolution(**options))
+
+
+def keyword(**shapes: list[int]) -> bytes:
+    """The keyword network, with other shapes of its SVDF operator's tensors."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(small.keyword()))
+    for tensor in model.subgraphs[0].tensors:
+        name = tensor.name.decode().removeprefix("units/")
+        tensor.shape = shapes.get(name, tensor.shape)
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        ({"features": [80]}, r"expected feature weights of two axes, got \[80\]"),
+        ({"times": [2, 4, 6]}, r"expected time weights of two axes, got \[2, 4, 6\]"),
+        ({"times": [4, 12]}, r"expected time weights of 8 filters, got \[4, 12\]"),
+        ({"features": [8, 10], "hidden": [1, 0]}, r"expected an output of 1 x 10 elements, got \[1, 0\]"),
+        ({"features": [10, 8]}, r"expected time weights of 10 filters, got \[8, 6\]"),
+        ({"state": [1, 47]}, r"expected a state of 1 x 48 values, got \[1, 47\]"),
+        ({"units": [1, 3]}, r"output \[1, 3\] does not fit 8 filters"),
+        ({"units": [1, 0]}, r"output \[1, 0\] does not fit 8 filters"),
+        ({"units": [1, 4]}, r"expected a bias of 4 elements, got shape \[8\]"),
+    ],
+)
+def test_svdf_operators_that_contradict_themselves(tmp_path: Path, shapes: dict[str, list[int]], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        read_bytes(tmp_path, keyword(**shapes))
+
+
+@pytest.mark.parametrize("inputs", [[1, 2, 3, 4, -1], [-1, 2, 3, 4, 5], [1, 2, 3, 4], [1]])
+def test_svdf_operators_that_lack_a_tensor(tmp_path: Path, inputs: list[int]) -> None:
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(small.keyword()))
+    model.subgraphs[0].operators[1].inputs = inputs
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    with pytest.raises(ModelError, match=r"'units' \(SVDF\): expected an input, two weights and a state, got tensors"):
+        read_bytes(tmp_path, bytes(builder.Output()))
 
 
 def test_buffer_outside_the_flatbuffer(tmp_path: Path) -> None:

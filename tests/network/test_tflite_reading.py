@@ -19,8 +19,10 @@ from hypothesis import strategies as st
 from fewflips.errors import FloatModelError, ModelError
 from fewflips.formats import INT4, INT8, INT16, UINT8
 from fewflips.network import tflite
-from fewflips.network.graph import ConstantAxis, OperationKind
+from fewflips.network.graph import ConstantAxis, LeftOut, OperationKind
+from fewflips.network.litert import Session
 from fewflips.network.lowering import Convolution2D, MatrixProduct
+from fewflips.network.samples import random_feeds
 from fewflips.network.tflite_file import decode, unique_names
 from tests.network import build_tflite as small
 from tests.property_settings import examples
@@ -341,6 +343,65 @@ def test_activations_of_another_width(tmp_path: Path, dtype: str) -> None:
         f"layer 'y' (FULLY_CONNECTED): its activations are {dtype.lower()}, not int8, uint8 or int16: weights alone "
         "are counted",
     )
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+def test_an_svdf_operator_is_the_two_products_that_litert_computes(tmp_path: Path, rank: int) -> None:
+    path = write(tmp_path, small.keyword(rank=rank))
+    network = tflite.read(path)
+    features, times = network.layers[1:3]
+    assert [(layer.m, layer.n, layer.k, layer.groups) for layer in (features, times)] == [
+        (1, 8 * rank, 10, 1),
+        (1, 8 * rank, 6, 8 * rank),
+    ]
+    assert (features.name, features.input_tensor, features.weight_type) == ("units (features)", "hidden", INT8)
+    assert (times.name, times.input_tensor, times.weight_type) == ("units (time)", "units/state", INT16)
+    assert (times.activation_type, times.is_depthwise, features.is_depthwise) == (INT16, True, False)
+    assert network.notes[:2] == (
+        "layer 'units' (SVDF): its time weights are int16: arithmetic units that compute it take weights of 16 bits",
+        "layer 'units' (SVDF): its state stays from one inference to the next: sample inputs are taken as successive "
+        "ones",
+    )
+    tensors = {tensor.name: tensor for tensor in decode(path.read_bytes(), path).tensors}
+    scale = {name: float(tensor.quantization.scale[0]) for name, tensor in tensors.items()}
+    session, newest = Session(str(path), ["units/state"]), -1
+    for feeds in random_feeds(session.inputs, 8, seed=rank):
+        values = session.run(feeds, ["hidden", "units", "units/state"])
+        x = features.lowering.rows(values["hidden"], 1, 0)[0].astype(np.int64) - features.activation_zero_point
+        product = (x @ features.weights.astype(np.int64).T)[0]
+        rescaled = np.full(product.shape, scale["hidden"] * scale["units/features"] / scale["units/state"])
+        state = times.lowering.rows(values["units/state"], times.groups, 0)[:, 0].astype(np.int64)
+        expected = np.clip(requantized(product, rescaled), -32768, 32767)
+        assert np.abs(state[:, newest] - expected).max() <= 1
+        sums = (state * times.weights).sum(axis=1).reshape(8, rank).sum(axis=1) + tensors["units/bias"].codes()
+        rescaled = np.full(sums.shape, scale["units/state"] * scale["units/times"] / scale["units"])
+        expected = np.clip(requantized(sums, rescaled) - 5, -128, 127)
+        assert np.abs(values["units"][0] - expected).max() <= 1
+
+
+def test_an_svdf_operator_with_float_inputs(tmp_path: Path) -> None:
+    build = small.TFLiteBuilder()
+    source = build.tensor("x", (1, 10), "FLOAT32", None, None)
+    features = build.tensor("features", (8, 10), "INT8", build.codes((8, 10)), 0.01)
+    times = build.tensor("times", (8, 6), "FLOAT32", build.generator.random((8, 6), np.float32), None)
+    state = build.tensor("state", (1, 48), "FLOAT32", None, None)
+    output = build.tensor("y", (1, 8), "FLOAT32", None, None)
+    build.operator("SVDF", [source, features, times, -1, state], [output], schema.SVDFOptionsT())
+    network = tflite.read(write(tmp_path, build.build([source], [output])))
+    assert [(layer.name, layer.activation_type) for layer in network.layers] == [("y (features)", None)]
+    assert network.left_out == (LeftOut("y", "SVDF", "its time weights are float32, not integers", 8 * 6),)
+    assert network.notes[:2] == (
+        "layer 'y' (SVDF): passed over: its time weights are float32, not integers",
+        "layer 'y' (SVDF): its activations are float32, quantized at run time: weights alone are counted",
+    )
+
+
+def test_names_of_an_svdf_operators_layers_are_its_own(tmp_path: Path) -> None:
+    build = small.TFLiteBuilder()
+    source = build.tensor("x", (1, 10))
+    hidden = build.weighted(small.DENSE, source, "y (time)", (1, 10), (10, 10), per_channel=False)
+    network = tflite.read(write(tmp_path, build.build([source], [build.svdf(hidden, "y", 4, 10, 3)])))
+    assert [layer.name for layer in network.layers] == ["y (time)", "y (features)", "y (time)'"]
 
 
 def test_float_model_says_how_to_quantize(tmp_path: Path) -> None:

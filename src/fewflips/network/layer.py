@@ -16,7 +16,8 @@ class Layer:
     """One weighted operator of a quantized network.
 
     K indexes the weight tensor flattened in the file's own layout after the output axis: (kh, kw, ci) for a
-    TFLite convolution, (ci, kh, kw) for an ONNX one, kernel positions alone for a depthwise one.
+    TFLite convolution, (ci, kh, kw) for an ONNX one, kernel positions alone for a depthwise one, points of time for
+    the time weights of an SVDF operator.
 
     Parameters
     ----------
@@ -24,7 +25,7 @@ class Layer:
         Unique within the network.
     operator : str
         The file's own operator: ``CONV_2D``, ``QLinearConv``, ``Conv`` (in QDQ form), ...
-    weights : ndarray of int8 or uint8, shape (N, K)
+    weights : ndarray of int8, uint8 or int16, shape (N, K)
         The integers as stored; 4-bit weights are unpacked, one to a byte.
     weight_type : StorageType
         Width and signedness in the file.
@@ -40,8 +41,8 @@ class Layer:
     weights_tensor : str
         Name of the constant that holds the weights.
     input_tensor : str or None
-        Name of the integer tensor from which X is lowered; None where the activations are float in the
-        file (quantized on the fly), so that they are not known as integers.
+        Name of the integer tensor from which X is lowered, with its content after the operator; None where the
+        activations are float in the file (quantized on the fly), so that they are not known as integers.
     activation_type : StorageType or None
         Type of `input_tensor`.
     activation_zero_point : int or None
@@ -50,7 +51,7 @@ class Layer:
 
     name: str
     operator: str
-    weights: NDArray[np.int8] | NDArray[np.uint8] = field(repr=False)
+    weights: NDArray[np.int8] | NDArray[np.uint8] | NDArray[np.int16] = field(repr=False)
     weight_type: StorageType
     weight_zero_points: NDArray[np.int32] = field(repr=False)
     groups: int

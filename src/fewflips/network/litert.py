@@ -13,9 +13,9 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
-from fewflips.errors import InputError
+from fewflips.errors import InputError, RuntimeFailure
 from fewflips.network.runtimes import InputSpec, check_feeds
-from fewflips.network.tflite import read, tensor_indices
+from fewflips.network.tflite import misread_by_litert, read, tensor_indices
 
 
 class Session:
@@ -38,10 +38,18 @@ class Session:
         The model's inputs.
     outputs : tuple of str
         Names of its outputs.
+
+    Raises
+    ------
+    RuntimeFailure
+        If the file holds an operator that LiteRT would take for another kind of it, and read beyond its tensors.
     """
 
     def __init__(self, path: str, fetch: Sequence[str] = ()) -> None:
         self._path = path
+        fault = misread_by_litert(Path(path))
+        if fault:
+            raise RuntimeFailure(f"LiteRT failed on {path}: {fault}", Path(path))
         self._indices = tensor_indices(Path(path))
         self._names = {index: name for name, index in self._indices.items()}
         self._keeps_all = False

@@ -61,6 +61,50 @@ class MatrixProduct:
 
 
 @dataclass(frozen=True)
+class OwnRows:
+    """The input tensor holds rows of length K for each group, the groups side by side.
+
+    Parameters
+    ----------
+    k : int
+        K.
+    """
+
+    k: int
+
+    @property
+    def kernel_positions(self) -> int:
+        """K: a group is one channel, seen at K points of time."""
+        return self.k
+
+    def rows(self, tensor: NDArray[np.integer], groups: int, pad_value: int) -> NDArray[np.integer]:
+        """Rows of X.
+
+        Parameters
+        ----------
+        tensor : ndarray of int8, uint8 or int16, any shape of M x groups x K elements
+            The input tensor.
+        groups : int
+            Groups of channels.
+        pad_value : int
+            Unused: nothing is padded.
+
+        Returns
+        -------
+        ndarray, same dtype, shape (groups, M, K)
+            The rows of each group.
+
+        Raises
+        ------
+        InputError
+            If the tensor does not fit the product.
+        """
+        if tensor.size % (groups * self.k):
+            raise InputError(f"expected rows of {groups} x {self.k} elements, got a tensor of shape {tensor.shape}")
+        return np.ascontiguousarray(tensor.reshape(-1, groups, self.k).swapaxes(0, 1))
+
+
+@dataclass(frozen=True)
 class Convolution2D:
     """A two-dimensional convolution.
 
@@ -133,4 +177,4 @@ class Convolution2D:
         return np.ascontiguousarray(grouped.transpose(1, 0, 3, 4, *inner)).reshape(groups, batch * out_h * out_w, -1)
 
 
-Lowering = MatrixProduct | Convolution2D
+Lowering = MatrixProduct | OwnRows | Convolution2D

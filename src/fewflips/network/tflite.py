@@ -28,8 +28,8 @@ MAX_FILE_BYTES = 2**31
 def read(path: Path) -> Network:
     """Read a TFLite file.
 
-    Convolutions, depthwise convolutions and fully connected layers with integer weights become layers; other
-    operators are kept as what they do to channels. Only the main subgraph is read.
+    Convolutions, depthwise convolutions and fully connected layers with integer weights become layers, SVDF operators
+    two layers each; other operators are kept as what they do to channels. Only the main subgraph is read.
 
     Parameters
     ----------
@@ -116,6 +116,27 @@ def tensor_indices(path: Path) -> dict[str, int]:
     return {tensor.name: tensor.index for tensor in decode(_bytes_of(path), path).tensors}
 
 
+def misread_by_litert(path: Path) -> str:
+    """Say which operator LiteRT would read or write beyond its tensors; empty where there is none.
+
+    LiteRT (2.1) takes the time weights and the state of an SVDF with int8 inputs for int16 without a look at their
+    types. With int8, which TensorFlow Lite for Microcontrollers runs, it computes with whatever lies behind them,
+    or ends by a signal.
+    """
+    file = decode(_bytes_of(path), path)
+    for op in file.operators:
+        if op.operator != "SVDF" or len(op.inputs) < 5 or min(op.inputs[0], *op.inputs[2:5:2]) < 0:
+            continue
+        source, times, state = (file.tensors[op.inputs[position]] for position in (0, 2, 4))
+        if source.dtype == "INT8" and (times.dtype, state.dtype) != ("INT16", "INT16"):
+            name = file.tensors[op.outputs[0]].name if op.outputs else state.name
+            return (
+                f"expected int16 time weights and an int16 state of the SVDF operator '{name}', got "
+                f"{times.dtype.lower()} and {state.dtype.lower()}, which LiteRT would misread"
+            )
+    return ""
+
+
 def _bytes_of(path: Path) -> bytes:
     try:
         size = size_of(path)
@@ -138,7 +159,7 @@ def _no_layers(path: Path, reader: LayerReader) -> ModelError:
         )
     detail = f" ({reader.notes[0]})" if reader.notes else ""
     return ModelError(
-        f"{path}: expected at least one CONV_2D, DEPTHWISE_CONV_2D or FULLY_CONNECTED with integer weights, "
+        f"{path}: expected at least one CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED or SVDF with integer weights, "
         f"got none{detail}; give a quantized network"
     )
 

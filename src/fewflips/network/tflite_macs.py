@@ -134,7 +134,6 @@ _MACS: Mapping[str, _Count] = {
     "RNN": _recurrent,
     "UNIDIRECTIONAL_SEQUENCE_RNN": _recurrent,
     "BIDIRECTIONAL_SEQUENCE_RNN": _recurrent,
-    "SVDF": _recurrent,
     "STABLEHLO_CONVOLUTION": _unknown,
     "STABLEHLO_DOT_GENERAL": _unknown,
 }
