@@ -14,7 +14,7 @@ from fewflips.report.calibration_markdown import calibration_markdown
 from fewflips.report.calibration_words import as_fit, curve_rows, total_of
 from fewflips.report.markdown import inline
 
-from .origin import ROOT, Fact
+from .origin import DELAYS, ROOT, Fact
 
 TABLES = ROOT / "src/fewflips/calibration/tables"
 PICTURE = "calibration-edge16.svg"
@@ -79,7 +79,7 @@ def calibration_facts() -> Iterator[tuple[str, Fact]]:
     network = _network(calibration)
     natural, scheduled = (order.layers for order in network.orders)
     before, after = total_of(natural), total_of(scheduled)
-    for delays in ("zero_delay", "inertial"):
+    for delays in DELAYS:
         for source in ("predicted", "simulated"):
             old, new = (getattr(getattr(one, source), f"{delays}_data_pj") for one in (before, after))
             yield f"calibration/{delays}/{source} gain", old / new

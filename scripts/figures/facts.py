@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from functools import cache
-from math import ceil
-from statistics import fmean
 from typing import Any
 
 from benchmarks.record import RESULTS as BENCHMARKS
@@ -17,9 +15,8 @@ from scripts.audit.tables import answer
 from scripts.reproduction.targets import ACCURACY_POINTS
 
 from .calibration import calibration_facts
+from .derived import derived_facts
 from .origin import PJ_PER_UJ, RESULTS, Fact
-
-DELAYS = ("zero_delay", "inertial")
 
 
 @cache
@@ -33,7 +30,7 @@ def facts() -> dict[str, Fact]:
     audit = read_audit(RESULTS / "audit.json")
     if audit is not None:
         found |= dict(_audit(audit))
-    return found | _derived(found)
+    return found | derived_facts(found)
 
 
 def reproduction_rows() -> list[dict[str, Any]]:
@@ -102,49 +99,3 @@ def _short(question: Question) -> str:
     if question.before.network.startswith("pruned"):
         return "pruned, 8-bit unit" if question.before.weight_bits is None else "pruned, 5-bit unit"
     return question.label.replace(":", ",")
-
-
-def _derived(found: dict[str, Fact]) -> dict[str, Fact]:
-    """What pages say of several figures at once."""
-    saved = [
-        100 * (1 - 1 / float(value))
-        for name, value in found.items()
-        if name.startswith("networks/") and name.endswith("/schedule_reduction")
-    ]
-    reduction = float(found["networks/mobilenet_v2_1.0_224_quant.tflite/schedule_reduction"])
-    before, after = (
-        float(found[f"optimized_energy/inertial, data_pj/{order}_pj"]) for order in ("baseline", "schedule")
-    )
-    longest = float(found["ordering_baselines/LKH (elkai), 1 run/longest_ratio_to_it"])
-    untrained, trained = (float(found[f"training_methods/{run}/ordered_nhd"]) for run in ("none, 0", "assignment, 0.3"))
-    blocks = (float(found[f"calibration/{delays}/blocks r2 from flips"]) for delays in DELAYS)
-    return {
-        "calibration/blocks r2 from flips": fmean(blocks),
-        "networks/least saved_percent": min(saved),
-        "networks/most saved_percent": max(saved),
-        "mobilenet_v2/flips saved_percent": 100 * (1 - 1 / reduction),
-        "mobilenet_v2/energy saved_percent": 100 * (1 - after / before),
-        "ordering_baselines/longer than LKH_percent": 100 * (longest - 1),
-        "training_methods/assignment, fewer flips": untrained / trained,
-        "lane_clusters/clusters save_percent": 100
-        * (1 - float(found["lane_clusters/baseline, clusters by all bits/of_natural"])),
-        **_libraries(found),
-    }
-
-
-def _libraries(found: dict[str, Fact]) -> dict[str, Fact]:
-    """How far the built-in cells are from the whole libraries that they were taken from."""
-    derived: dict[str, Fact] = {}
-    for built_in, whole in (("nangate45", "nangate45_typ.lib.gz"), ("sky130hd", "sky130hd_tt.lib.gz")):
-        for delays in DELAYS:
-            ratios = [
-                float(found[f"cell_libraries/{built_in}/{delays}_{figure}"])
-                / float(found[f"cell_libraries/{whole}/{delays}_{figure}"])
-                for figure in ("data_pj", "total_pj")
-            ]
-            off = max(abs(ratio - 1) for ratio in ratios)
-            derived[f"cell_libraries/{built_in}, {delays}/off_percent"] = 100 * off
-            derived[f"cell_libraries/{built_in}, {delays}/within_percent"] = ceil(100 * off)
-    whole_table = (float(derived[f"cell_libraries/nangate45, {delays}/within_percent"]) for delays in DELAYS)
-    derived["cell_libraries/nangate45/within_percent"] = int(max(whole_table))
-    return derived

@@ -7,5 +7,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs" / "results"
 PJ_PER_UJ = 1e6
+DELAYS = ("zero_delay", "inertial")
 
 Fact = bool | int | float | str

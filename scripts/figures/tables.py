@@ -7,9 +7,9 @@ from collections.abc import Callable
 from benchmarks.record import Row, markdown_table, read_record
 
 from .calibration import built_in_table, commands_text, shown_text
-from .facts import DELAYS, reproduction_rows
+from .facts import reproduction_rows
 from .mutation import score_table
-from .origin import PJ_PER_UJ
+from .origin import DELAYS, PJ_PER_UJ
 
 
 def networks() -> str:

@@ -26,6 +26,15 @@ def test_a_record_says_how_it_was_made(name: str) -> None:
     assert record.rows
 
 
+def test_every_benchmark_writes_its_record() -> None:
+    others = {"__init__", "__main__", "record"}
+    for path in RESULTS.parent.glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert path.stem in others or f'write_record(arguments.json, "{path.stem}"' in text.replace(
+            "args.", "arguments."
+        )
+
+
 def test_a_record_is_read_as_it_was_written(tmp_path, monkeypatch) -> None:
     parser = argparse.ArgumentParser()
     add_json_option(parser)
