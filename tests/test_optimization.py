@@ -342,8 +342,12 @@ def test_an_svdf_operator_that_litert_misreads_gets_a_schedule(tmp_path: Path):
     assert (
         f"no drop-in file, since the original cannot be run to compare its outputs: LiteRT failed on {model}: expected "
         "int16 time weights and an int16 state of the SVDF operator 'units', got int8 and int8, which LiteRT would "
-        "misread"
+        "misread; TensorFlow Lite for Microcontrollers runs it"
     ) in result.report.notes
+    samples = tmp_path / "samples.npz"
+    np.savez(samples, x=np.zeros((1, 12), np.int8))
+    with pytest.raises(RuntimeFailure, match=r"would misread; .*; leave out the sample inputs to count weights alone$"):
+        measure(model, inputs=samples)
 
 
 def mean_flips_of_pixels(model: Path, tensor: str, images: np.ndarray) -> int:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fewflips.accelerator import Accelerator, Segment, load_accelerator
 from fewflips.calibration.model import EstimatedEnergy
 from fewflips.calibration.observed import ObservedActivations, mean_observed, observe
-from fewflips.errors import AcceleratorError, ModelError
+from fewflips.errors import AcceleratorError, ModelError, RuntimeFailure
 from fewflips.network import Network, load
 from fewflips.network.layer import Layer
 from fewflips.network.runtimes import Runtime
@@ -83,7 +83,11 @@ def measure(
     network = model if isinstance(model, Network) else load(model)
     array = load_accelerator(accelerator)
     orders = natural_orders(network, array)
-    samples, notes = read_samples(network, inputs)
+    try:
+        samples, notes = read_samples(network, inputs)
+    except RuntimeFailure as failure:
+        advice = "leave out the sample inputs to count weights alone"
+        raise RuntimeFailure(f"{failure}; {advice}", failure.model) from failure
     counts = count_network(network, array, [orders], samples, progress)[0]
     estimate, missing = _estimate(network, array, orders, counts, calibration)
     notes = (*network.notes, *notes, *missing)

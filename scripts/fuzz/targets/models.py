@@ -49,6 +49,8 @@ def tflite_seeds() -> tuple[bytes, ...]:
         ),
         build_tflite.hybrid(),
         build_tflite.branching(),
+        single(build_tflite.DENSE, (1, 16), (1, 4), (4, 16), per_channel=False, activation_type="INT16"),
+        build_tflite.keyword(),
     )
 
 

@@ -119,9 +119,9 @@ def tensor_indices(path: Path) -> dict[str, int]:
 def misread_by_litert(path: Path) -> str:
     """Say which operator LiteRT would read or write beyond its tensors; empty where there is none.
 
-    LiteRT (2.1) takes the time weights and the state of an SVDF with int8 inputs for int16 without a look at their
-    types. With int8, which TensorFlow Lite for Microcontrollers runs, it computes with whatever lies behind them,
-    or ends by a signal.
+    LiteRT 2.3 takes the time weights and the state of an SVDF with int8 inputs for int16 without a look at their types.
+    With int8, which TensorFlow Lite for Microcontrollers runs, it computes with whatever lies behind them, or ends by a
+    signal.
     """
     file = decode(_bytes_of(path), path)
     for op in file.operators:
@@ -132,7 +132,8 @@ def misread_by_litert(path: Path) -> str:
             name = file.tensors[op.outputs[0]].name if op.outputs else state.name
             return (
                 f"expected int16 time weights and an int16 state of the SVDF operator '{name}', got "
-                f"{times.dtype.lower()} and {state.dtype.lower()}, which LiteRT would misread"
+                f"{times.dtype.lower()} and {state.dtype.lower()}, which LiteRT would misread; "
+                "TensorFlow Lite for Microcontrollers runs it"
             )
     return ""
 
