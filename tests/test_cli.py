@@ -187,10 +187,39 @@ def test_ctrl_c_while_the_command_is_loading(monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("fewflips.cli.main", interrupted)
-    with pytest.raises(SystemExit) as stopped:
-        entry.main()
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            entry.main()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert stopped.value.code == 130
     assert capsys.readouterr().err == "fewflips: interrupted\n"
+
+
+INTERRUPTED_AT = """
+import os, signal, sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "click":
+            os.kill(os.getpid(), signal.SIGINT)
+
+if sys.argv.pop(1) == "loading":
+    sys.meta_path.insert(0, Interrupting())
+else:
+    import threading
+    threading._register_atexit(os.kill, os.getpid(), signal.SIGINT)
+from fewflips.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize(("moment", "said"), [("loading", "fewflips: interrupted\n"), ("end", "")])
+def test_ctrl_c_while_python_loads_the_command_or_takes_itself_down(moment, said):
+    command = [sys.executable, "-c", INTERRUPTED_AT, moment, "accelerators"]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stderr) == (130, said)
 
 
 def test_memory_that_runs_out_is_one_line(monkeypatch, capsys, branching):

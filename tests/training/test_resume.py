@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -356,29 +355,3 @@ def test_a_killed_run_with_the_hd_term_goes_on(config_file, tmp_path, every, fre
     train(path, output=tmp_path / "cut", resume=True)
     train(path, output=tmp_path / "whole")
     assert_same_results(tmp_path / "cut", tmp_path / "whole")
-
-
-def test_a_run_that_is_interrupted_says_how_to_go_on(config_file, tmp_path):
-    output = tmp_path / "out"
-    slow = "import time; from fewflips.training import loop as l; d = l.StageLoop._descend\n"
-    slow += "l.StageLoop._descend = lambda self, loss: (time.sleep(0.05), d(self, loss))\n"
-    slow += "from fewflips.cli import main; main()"
-    process = subprocess.Popen(
-        [sys.executable, "-c", slow, *arguments(config_file, output)[:-1]],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    )
-    deadline = time.monotonic() + 60
-    while not (output / "checkpoint.pt").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    last = [line for line in errors.splitlines() if line][-2:]
-    assert last[0].startswith("stopped; to go on: fewflips train --config ")
-    assert last[0].endswith("--resume")
-    assert last[1] == "fewflips: interrupted"
-    assert (output / "checkpoint.pt").exists()

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from fewflips.errors import OutputError
 from fewflips.visible import one_line, visible
@@ -24,6 +24,10 @@ _SUBSTITUTES = {
     **{"\u2192": "->", "\u2264": "<=", "\u2265": ">="},
 }
 """For terminals that know ASCII alone, or little more."""
+
+
+_PLAIN_SCREEN = "\r\x1b[2K\x1b[?25h"
+"""An empty line, and the cursor that bars have hidden."""
 
 
 @contextmanager
@@ -115,6 +119,18 @@ def say_lines(text: str) -> None:
         _discard(sys.stderr)
 
 
+def note_on_terminal(message: str) -> None:
+    """Tell whoever sits at a terminal what goes on, below the bars; from a signal's handler, too."""
+    if _is_terminal():
+        _write_unbuffered(f"\n{one_line(message)}\n")
+
+
+def end_at_once(message: str, code: int) -> NoReturn:
+    """Say a last line and leave; nothing is unwound, no lock is waited for, so that a signal's handler can do it."""
+    _write_unbuffered(f"{_PLAIN_SCREEN if _is_terminal() else ''}{one_line(message)}\n")
+    os._exit(code)
+
+
 def prepare_streams() -> None:
     """Make the standard streams fit for any text, and see that files do not get the numbers of closed ones.
 
@@ -141,6 +157,18 @@ def prepare_streams() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=_PLAIN)
     warnings.showwarning = _say_warning
+
+
+def _is_terminal() -> bool:
+    try:
+        return os.isatty(2)
+    except OSError:
+        return False
+
+
+def _write_unbuffered(text: str) -> None:
+    with suppress(OSError):
+        os.write(2, text.encode(errors="replace"))
 
 
 def _discard(stream: IO[str]) -> None:

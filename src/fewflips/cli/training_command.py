@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import shlex
 from pathlib import Path
+from signal import SIGINT
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from fewflips.cli import options
-from fewflips.cli.console import progress_bars, rendered, say, write, write_json, wrote
+from fewflips.cli.console import end_at_once, note_on_terminal, progress_bars, rendered, say, write, write_json, wrote
 from fewflips.visible import visible
 
 if TYPE_CHECKING:
     from fewflips.training.config import TrainingConfig
+    from fewflips.training.held_signals import HeldSignals
 
 # Everything heavy is imported inside the command, so that --help answers at once.
 
@@ -57,24 +59,36 @@ def train(
     with_energy: bool,
     as_json: bool,
 ) -> None:
-    """Train a quantized network for few bit flips, and export it to ONNX."""
+    """Train a quantized network for few bit flips, and export it to ONNX.
+
+    Ctrl-C ends the step under way and saves a checkpoint to go on from; a second one ends it at once.
+    """
+    from fewflips.training.held_signals import HeldSignals
+
     given = {"output": output, "seed": seed, "threads": threads, "device": device}
     if with_energy and pareto is None:
         raise click.UsageError("--energy: expected with --pareto; for one model there is `fewflips energy`.")
-    config = _configuration(config_file, given)
     words = ["fewflips", "train", "--config", str(config_file)]
     for name, value in given.items():
         words += [f"--{name}", str(value)] if value is not None else []
     words += ["--pareto", pareto] if pareto is not None else []
     words += ["--energy"] if with_energy else []
-    try:
-        if pareto is None:
-            _train_one(config, resume, as_json)
-        else:
-            _train_row(config, pareto, with_energy, resume, as_json)
-    except KeyboardInterrupt:
-        say(f"stopped; to go on: {shlex.join([*words, '--resume'])}")
-        raise
+    go_on = f"to go on: {shlex.join([*words, '--resume'])}"
+    held = HeldSignals(
+        noticed=lambda: note_on_terminal("stopping after this step; Ctrl-C again ends it at once"),
+        at_once=lambda number: end_at_once(f"fewflips: ended at once; {go_on}", 128 + number),
+    )
+    with held as signals:
+        try:
+            config = _configuration(config_file, given)
+            if pareto is None:
+                _train_one(config, resume, as_json, signals)
+            else:
+                _train_row(config, pareto, with_energy, resume, as_json, signals)
+        except KeyboardInterrupt as stopped:
+            where = getattr(stopped, "where", "")
+            say(f"fewflips: stopped{where and ' '}{where}; {go_on}")
+            raise click.exceptions.Exit(128 + getattr(stopped, "number", SIGINT)) from stopped
 
 
 def _configuration(file: Path, given: dict[str, Any]) -> TrainingConfig:
@@ -94,13 +108,14 @@ def _require_torch() -> None:
         raise ToolError("training needs PyTorch, which is not installed: pip install 'fewflips[train]'")
 
 
-def _train_one(config: TrainingConfig, resume: bool, as_json: bool) -> None:
+def _train_one(config: TrainingConfig, resume: bool, as_json: bool, signals: HeldSignals) -> None:
     from fewflips.training.table import training_table
     from fewflips.training.trainer import train as run
 
     finished = resume and config.output is not None and os.path.exists(config.output / "result.json")
     with progress_bars() as progress:
-        result = run(config, resume=resume, progress=progress, on_epoch=_say_epoch)
+        result = run(config, resume=resume, progress=progress, on_epoch=_say_epoch, signals=signals)
+    signals.check()
     for warning in result.warnings:
         say(f"warning: {warning}")
     if as_json:
@@ -111,13 +126,24 @@ def _train_one(config: TrainingConfig, resume: bool, as_json: bool) -> None:
     write(rendered(training_table(result)) + files)
 
 
-def _train_row(config: TrainingConfig, strengths: str, with_energy: bool, resume: bool, as_json: bool) -> None:
+def _train_row(
+    config: TrainingConfig, strengths: str, with_energy: bool, resume: bool, as_json: bool, signals: HeldSignals
+) -> None:
     from fewflips.training.pareto import parse_strengths, trace_pareto
     from fewflips.training.table import pareto_table
 
     chosen = parse_strengths(strengths)
     with progress_bars() as progress:
-        front = trace_pareto(config, chosen, energy=with_energy, resume=resume, progress=progress, on_epoch=_say_epoch)
+        front = trace_pareto(
+            config,
+            chosen,
+            energy=with_energy,
+            resume=resume,
+            progress=progress,
+            on_epoch=_say_epoch,
+            signals=signals,
+        )
+    signals.check()
     if as_json:
         write_json(front.model_dump_json(indent=1))
         return

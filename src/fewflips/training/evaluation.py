@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ BATCH = 500
 
 
 @torch.no_grad()
-def accuracy_percent(network: nn.Module, split: Split) -> float:
+def accuracy_percent(network: nn.Module, split: Split, between: Callable[[], None] | None = None) -> float:
     """Top-1 accuracy of a network.
 
     Parameters
@@ -24,6 +25,8 @@ def accuracy_percent(network: nn.Module, split: Split) -> float:
         From images (B, channels, height, width) to logits; it is left in evaluation mode.
     split : Split
         Images and labels on the network's device.
+    between : callable, optional
+        Called before every batch; it may raise.
 
     Returns
     -------
@@ -33,11 +36,15 @@ def accuracy_percent(network: nn.Module, split: Split) -> float:
     network.eval()
     hits = 0
     for images, labels in zip(split.images.split(BATCH), split.labels.split(BATCH), strict=True):
+        if between is not None:
+            between()
         hits += int((network(to_input(images)).argmax(1) == labels).sum())
     return 100.0 * hits / len(split)
 
 
-def exported_accuracy_percent(model: bytes, split: Split, threads: int) -> float:
+def exported_accuracy_percent(
+    model: bytes, split: Split, threads: int, between: Callable[[], None] | None = None
+) -> float:
     """Top-1 accuracy of an exported model in ONNX Runtime on the CPU.
 
     Parameters
@@ -48,6 +55,8 @@ def exported_accuracy_percent(model: bytes, split: Split, threads: int) -> float
         Images and labels.
     threads : int
         Of ONNX Runtime.
+    between : callable, optional
+        Called before every batch; it may raise :class:`KeyboardInterrupt`.
 
     Returns
     -------
@@ -68,6 +77,8 @@ def exported_accuracy_percent(model: bytes, split: Split, threads: int) -> float
         session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         name = session.get_inputs()[0].name
         for images, labels in zip(split.images.split(BATCH), split.labels.split(BATCH), strict=True):
+            if between is not None:
+                between()
             pixels = to_input(images).cpu().contiguous().numpy()
             (logits,) = session.run(None, {name: pixels})
             hits += int((logits.argmax(1) == labels.cpu().numpy()).sum())

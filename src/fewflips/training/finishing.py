@@ -57,7 +57,7 @@ def finish(
     accuracies : mapping of str to float
         Those known so far, by fields of :class:`~fewflips.training.result.Accuracies`.
     around : Surroundings
-        Device and metrics of the run.
+        Device, metrics and signals of the run.
 
     Returns
     -------
@@ -68,12 +68,16 @@ def finish(
     ------
     FewflipsError
         If the network cannot be exported or a file cannot be written.
+    Stopped
+        If a signal has asked for that before the model is written.
     """
-    trained = accuracy_percent(network, around.dataset.test)
+    trained = accuracy_percent(network, around.dataset.test, around.signals.check)
     exported, digest = None, None
     if config.quantized_stage is not None:
         proto = to_onnx(network.cpu())
-        exported = exported_accuracy_percent(proto.SerializeToString(), dataset.test, config.threads or 1)
+        exported = exported_accuracy_percent(
+            proto.SerializeToString(), dataset.test, config.threads or 1, around.signals.check
+        )
         onnx.helper.set_model_props(proto, _properties(config, dataset, exported))
         model = proto.SerializeToString()
         atomic_write(folder / "model.onnx", model)

@@ -19,6 +19,7 @@ from fewflips.training.config import AugmentationOptions
 from fewflips.training.datasets import Dataset
 from fewflips.training.environment import Environment
 from fewflips.training.evaluation import accuracy_percent
+from fewflips.training.held_signals import HeldSignals
 from fewflips.training.learning_rate import Schedule
 from fewflips.training.loop_state import SavedTally, check_random, optimizer_state
 from fewflips.training.losses import DivergenceError, Objective, total
@@ -71,6 +72,8 @@ class Surroundings:
         The checkpoint's path, for messages.
     checkpoint_every : int
         Steps between checkpoints.
+    signals : HeldSignals
+        They say whether the run is asked to stop; looked at between steps.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
     """
@@ -82,6 +85,7 @@ class Surroundings:
     save: Callable[[dict[str, Any]], None]
     checkpoint: str
     checkpoint_every: int
+    signals: HeldSignals
     progress: Progress | None = None
 
 
@@ -134,6 +138,8 @@ class StageLoop:
 
         Raises
         ------
+        Stopped
+            If a signal has asked for that; the checkpoint has all steps up to there.
         DivergenceError
             If a loss or a weight becomes NaN or infinite; the last checkpoint is from before.
         OutputError
@@ -142,7 +148,9 @@ class StageLoop:
         if self.epoch == 0 and self.step == 0:
             self._save()
         while self.epoch < self.stage.schedule.epochs:
+            self.around.signals.check(self._position())
             self._train_epoch()
+        self.around.signals.check(self._position())
 
     def state_dict(self) -> dict[str, Any]:
         """All that the rest of the stage depends on, as tensors and plain values."""
@@ -189,7 +197,8 @@ class StageLoop:
         for step in range(self.step, self._steps):
             self._train_step(batches[step])
             self.step = step + 1
-            if self.step % self.around.checkpoint_every == 0 and self.step < self._steps:
+            cut = self.around.signals.asked is not None and self.step < self._steps
+            if cut or (self.step % self.around.checkpoint_every == 0 and self.step < self._steps):
                 now = time.monotonic()
                 self._tally.seconds += now - began
                 began = now
@@ -197,6 +206,8 @@ class StageLoop:
             if self.around.progress is not None:
                 done = self.epoch * self._steps + self.step
                 self.around.progress(f"{self.stage.name} stage", done, self.stage.schedule.epochs * self._steps)
+            if cut:
+                self.around.signals.check(self._position())
         self._tally.seconds += time.monotonic() - began
         self._end_epoch()
 
@@ -290,6 +301,14 @@ class StageLoop:
         if not self._finite():
             raise self._divergence("the weights became NaN or infinite")
         self.around.save(self.state_dict())
+
+    def _position(self) -> str:
+        """How far the stage has come, where that has just been saved."""
+        epochs = self.stage.schedule.epochs
+        done = f"epoch {self.epoch + 1} of {epochs}, after step {self.step} of {self._steps}"
+        if self.step == 0:
+            done = f"after {self.epoch} of {epochs} epochs"
+        return f"in the {self.stage.name} stage, {done}, saved in {self.around.checkpoint}"
 
     def _finite(self) -> bool:
         return all(bool(torch.isfinite(parameter).all()) for parameter in self.network.parameters())

@@ -22,6 +22,7 @@ from fewflips.training.config import InitialOptions, TrainingConfig
 from fewflips.training.datasets import load_dataset
 from fewflips.training.finishing import SAMPLES
 from fewflips.training.hamming_options import HammingOptions
+from fewflips.training.held_signals import HeldSignals
 from fewflips.training.metrics import Figures
 from fewflips.training.pareto_plot import pareto_plot
 from fewflips.training.pareto_points import Pair, ParetoFront, ParetoPoint
@@ -76,6 +77,7 @@ def trace_pareto(
     resume: bool = False,
     progress: Progress | None = None,
     on_epoch: Callable[[Figures], None] | None = None,
+    signals: HeldSignals | None = None,
 ) -> ParetoFront:
     """Train one quantized stage for each strength, from the same float network, and compare them.
 
@@ -93,6 +95,8 @@ def trace_pareto(
         Called as ``progress(phase, done, total)``.
     on_epoch : callable, optional
         Called with the figures of each epoch.
+    signals : HeldSignals, optional
+        As in :func:`~fewflips.training.train`; they are released while models are ordered and measured.
 
     Returns
     -------
@@ -104,8 +108,10 @@ def trace_pareto(
     ------
     FewflipsError
         If a training, an optimization or a file fails; what was finished before stays.
+    Stopped, KeyboardInterrupt
+        If a signal has come; what was done before stays, and goes on with `resume`.
     """
-    folder = config.output
+    folder, held = config.output, signals or HeldSignals()
     if folder is None:
         raise InputError("output: expected a folder for the results, got none: give --output, or output in the file")
     stage = config.quantized_stage
@@ -119,7 +125,7 @@ def trace_pareto(
 
     def run(changes: dict[str, object], name: str) -> TrainingResult:
         changed = TrainingConfig.model_validate(config.model_dump() | changes | {"output": folder / name})
-        return train(changed, resume=resume, dataset=dataset, progress=progress, on_epoch=on_epoch)
+        return train(changed, resume=resume, dataset=dataset, progress=progress, on_epoch=on_epoch, signals=held)
 
     initial = config.initial
     if initial is None:
@@ -131,9 +137,11 @@ def trace_pareto(
         hamming = options.model_copy(update={"strength": strength}).model_dump() if strength else None
         result = run({"initial": initial.model_dump(), "hamming": hamming}, name)
         known = _known_point(folder / name, result, options.accelerator, energy)
-        points.append(known or _measured(folder / name, strength, result, options.accelerator, energy, progress))
+        with held.released():
+            points.append(known or _measured(folder / name, strength, result, options.accelerator, energy, progress))
     front = ParetoFront(accelerator=options.accelerator, points=tuple(points))
-    _write(folder, front)
+    with held.released():
+        _write(folder, front)
     return front
 
 

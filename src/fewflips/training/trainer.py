@@ -25,6 +25,7 @@ from fewflips.training.datasets import Dataset, load_dataset
 from fewflips.training.environment import environment, resolved, threads
 from fewflips.training.evaluation import accuracy_percent
 from fewflips.training.finishing import finish
+from fewflips.training.held_signals import HeldSignals
 from fewflips.training.learning_rate import Schedule
 from fewflips.training.loop import Stage, StageLoop, Surroundings
 from fewflips.training.losses import Distillation, HammingTerm, Objective
@@ -58,8 +59,11 @@ def train(
     dataset: Dataset | None = None,
     progress: Progress | None = None,
     on_epoch: Callable[[Figures], None] | None = None,
+    signals: HeldSignals | None = None,
 ) -> TrainingResult:
     """Train a network and export it.
+
+    SIGINT and SIGTERM are held back: the step under way is ended and a checkpoint written.
 
     Parameters
     ----------
@@ -76,6 +80,8 @@ def train(
         Called as ``progress(phase, done, total)`` after each step.
     on_epoch : callable, optional
         Called with the figures of each epoch.
+    signals : HeldSignals, optional
+        Where they are held already, or a second one is to do something else than without it.
 
     Returns
     -------
@@ -89,7 +95,22 @@ def train(
     FewflipsError
         If the configuration, the dataset or a checkpoint cannot be used, the loss becomes NaN or infinite, or a
         file cannot be written.
+    Stopped
+        If a signal has come, a kind of KeyboardInterrupt; what was done before is saved, and goes on with `resume`.
     """
+    with signals or HeldSignals() as held:
+        return _train(config, output, resume, dataset, progress, on_epoch, held)
+
+
+def _train(
+    config: TrainingConfig | str | Path,
+    output: str | Path | None,
+    resume: bool,
+    dataset: Dataset | None,
+    progress: Progress | None,
+    on_epoch: Callable[[Figures], None] | None,
+    signals: HeldSignals,
+) -> TrainingResult:
     config = config if isinstance(config, TrainingConfig) else load_config(config)
     folder = _folder(config, output)
     saved, finished = saved_run(folder, resume=resume), finished_run(folder, resume=resume)
@@ -101,7 +122,9 @@ def train(
     config = resolved(config)
     with threads(config.threads or 1):
         try:
-            return _Run(config, folder, dataset or load_dataset(config.dataset), saved, progress, on_epoch).run()
+            images = dataset or load_dataset(config.dataset)
+            signals.check()
+            return _Run(config, folder, images, saved, signals, progress, on_epoch).run()
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
                 raise RuntimeFailure("out of memory: choose a smaller batch, network or image_size") from error
@@ -133,6 +156,7 @@ class _Run:
     folder: Path
     dataset: Dataset
     saved: dict[str, Any] | None
+    signals: HeldSignals
     progress: Progress | None
     on_epoch: Callable[[Figures], None] | None
     accuracies: dict[str, float | None] = field(default_factory=dict)
@@ -175,6 +199,7 @@ class _Run:
             save=self._save,
             checkpoint=str(self.folder / CHECKPOINT),
             checkpoint_every=self.config.checkpoint_every,
+            signals=self.signals,
             progress=self.progress,
         )
 
@@ -201,7 +226,7 @@ class _Run:
             self._train_float(network)
             content = {"stage": "float", "finished": True, "network": network.state_dict()}
             save_checkpoint(self.folder / FLOAT_CHECKPOINT, content | {"config": _plain(self.config)})
-        self.accuracies["float_percent"] = accuracy_percent(network, self.around.dataset.test)
+        self.accuracies["float_percent"] = accuracy_percent(network, self.around.dataset.test, self.signals.check)
         return network
 
     def _train_float(self, network: ImageClassifier) -> None:
@@ -253,7 +278,7 @@ class _Run:
             calibrate(network, self._calibration_images(options.batch))
         prune(network, options.pruning)
         widen_ranges(network, _headroom(self.config, options))
-        reached = accuracy_percent(network, self.around.dataset.test)
+        reached = accuracy_percent(network, self.around.dataset.test, self.signals.check)
         self.accuracies["calibrated_percent"] = reached
 
     def _calibration_images(self, batch: int) -> list[Tensor]:
