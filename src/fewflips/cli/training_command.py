@@ -76,11 +76,13 @@ def train(
     go_on = f"to go on: {shlex.join([*words, '--resume'])}"
     held = HeldSignals(
         noticed=lambda: note_on_terminal("stopping after this step; Ctrl-C again ends it at once"),
-        at_once=lambda number: end_at_once(f"fewflips: ended at once; {go_on}", 128 + number),
+        at_once=lambda number: end_at_once(f"fewflips: stopped at once; {go_on}", 128 + number),
     )
     with held as signals:
         try:
-            config = _configuration(config_file, given)
+            with signals.immediate():
+                config = _configuration(config_file, given)
+                _load("trainer" if pareto is None else "pareto", "table")
             if pareto is None:
                 _train_one(config, resume, as_json, signals)
             else:
@@ -97,6 +99,14 @@ def _configuration(file: Path, given: dict[str, Any]) -> TrainingConfig:
     from fewflips.training.config import load_config
 
     return load_config(file, {name: value for name, value in given.items() if value is not None})
+
+
+def _load(*modules: str) -> None:
+    """Import what the command is about to use, and PyTorch with it."""
+    from importlib import import_module
+
+    for module in modules:
+        import_module(f"fewflips.training.{module}")
 
 
 def _require_torch() -> None:

@@ -63,7 +63,7 @@ class HeldSignals:
     ) -> None:
         self.asked: int | None = None
         self._noticed, self._at_once = noticed, at_once
-        self._depth = 0
+        self._depth, self._immediate = 0, False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -92,6 +92,22 @@ class HeldSignals:
         """
         if self.asked is not None:
             raise Stopped(self.asked, where)
+
+    @contextmanager
+    def immediate(self) -> Iterator[None]:
+        """Treat the first signal as a second one, where a run has nothing to lose.
+
+        Raises
+        ------
+        Stopped
+            If one has come before.
+        """
+        self.check()
+        self._immediate = True
+        try:
+            yield
+        finally:
+            self._immediate = False
 
     @contextmanager
     def released(self) -> Iterator[None]:
@@ -124,7 +140,7 @@ class HeldSignals:
             signal.signal(*self._before.popitem())
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.asked is None:
+        if self.asked is None and not self._immediate:
             self.asked = number
             if self._noticed is not None:
                 self._noticed()

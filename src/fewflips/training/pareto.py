@@ -120,7 +120,8 @@ def trace_pareto(
     options = config.hamming or HammingOptions()
     if energy:
         locate_yosys()  # missing, it is told now, not hours later
-    dataset = load_dataset(config.dataset)
+    with held.immediate():
+        dataset = load_dataset(config.dataset)
     check_run(config.model_copy(update={"hamming": options if any(strengths) else None}), dataset)
 
     def run(changes: dict[str, object], name: str) -> TrainingResult:

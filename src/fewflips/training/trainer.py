@@ -122,9 +122,10 @@ def _train(
     config = resolved(config)
     with threads(config.threads or 1):
         try:
-            images = dataset or load_dataset(config.dataset)
-            signals.check()
-            return _Run(config, folder, images, saved, signals, progress, on_epoch).run()
+            if dataset is None:
+                with signals.immediate():
+                    dataset = load_dataset(config.dataset)
+            return _Run(config, folder, dataset, saved, signals, progress, on_epoch).run()
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
                 raise RuntimeFailure("out of memory: choose a smaller batch, network or image_size") from error
