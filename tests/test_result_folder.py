@@ -191,3 +191,34 @@ def test_a_damaged_manifest_is_one_line(tmp_path, text):
     save(tmp_path, OLD)
     check_belongs(tmp_path / "model.onnx")
     assert json.loads((tmp_path / MANIFEST).read_text())["format"] == "fewflips-manifest"
+
+
+def test_a_file_belongs_to_the_command_that_wrote_it_last(tmp_path):
+    """It was refused ever after, for the digest of the other command."""
+    save_together(tmp_path, "fewflips calibrate", OLD)
+    save(tmp_path, NEW)
+    for name in (*NEW, "model.onnx"):
+        check_belongs(tmp_path / name)
+    manifest = read_manifest(tmp_path)
+    assert set(manifest.results["fewflips calibrate"]) == {"model.onnx"}
+    assert set(manifest.results["fewflips optimize"]) == set(NEW)
+
+
+@pytest.mark.parametrize("name", ["notes", ".", ".."])
+@pytest.mark.parametrize("where", ["results", "outdated"])
+def test_a_manifest_that_names_a_folder(tmp_path, name, where):
+    """Nothing could be written there any more; and no folder is a result, so that it stays."""
+    output = tmp_path / "output"
+    save(output, OLD)
+    (output / "notes").mkdir()
+    (output / "notes" / "kept.txt").write_text("mine")
+    content = json.loads((output / MANIFEST).read_bytes())
+    if where == "results":
+        content["results"]["fewflips optimize"][name] = {"bytes": 1, "sha256": "0" * 64}
+    else:
+        content["outdated"] = [name]
+    (output / MANIFEST).write_text(json.dumps(content))
+    save(output, NEW)
+    assert contents(output) == NEW
+    assert (output / "notes" / "kept.txt").read_text() == "mine"
+    assert read_manifest(output).outdated == ()

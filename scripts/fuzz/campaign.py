@@ -20,8 +20,8 @@ from .findings import Finding
 from .kinds import Kind
 from .worker import ACCEPTED, BASE, INDEX, PEAK, REFUSED, SLOWEST, SLOWEST_INDEX, STARTED, Piece, work
 
-PIECE_SECONDS = 120.0
-"""Preparing a worker may take so long, kernels that are compiled included."""
+PIECE_SECONDS = 600.0
+"""Preparing a worker may take so long, where kernels and Yosys are compiled on a busy machine, too."""
 
 _CONTEXT = multiprocessing.get_context("spawn")
 

@@ -91,7 +91,7 @@ def save_together(folder: Path, command: str, contents: Mapping[str, bytes]) -> 
             entries = {name: _staged(staging / name, contents[name]) for name in names}
             former = _former(folder)
             stale = _stale(folder, former, command, entries)
-            manifest = Manifest(results={**former.results, command: entries}, outdated=stale)
+            manifest = Manifest(results={**_others(former, command, entries), command: entries}, outdated=stale)
             _stage_manifest(staging / MANIFEST, manifest)
             _stage_manifest(staging / _LAST, manifest.model_copy(update={"outdated": ()}))
             sync_folder(staging)
@@ -176,11 +176,23 @@ def _former(folder: Path) -> Manifest:
         return Manifest()
 
 
+def _others(
+    former: Manifest, command: str, entries: Mapping[str, FileEntry]
+) -> dict[str, dict[FileName, FileEntry]]:
+    """Files of other commands; one that is replaced now is no longer theirs."""
+    return {
+        other: {name: entry for name, entry in files.items() if name not in entries}
+        for other, files in former.results.items()
+        if other != command
+    }
+
+
 def _stale(folder: Path, former: Manifest, command: str, entries: Mapping[str, FileEntry]) -> tuple[str, ...]:
     """Files of the command's earlier results that it does not write any more, and no other command wrote."""
     others = {name for other, files in former.results.items() if other != command for name in files}
     before = set(former.results.get(command, {})) | set(former.outdated)
-    return tuple(name for name in sorted(before - set(entries) - others) if os.path.lexists(folder / name))
+    left = (name for name in sorted(before - set(entries) - others) if os.path.lexists(folder / name))
+    return tuple(name for name in left if not os.path.isdir(folder / name))  # no result is a folder
 
 
 def _stage_manifest(path: Path, manifest: Manifest) -> None:

@@ -12,14 +12,14 @@ import pytest
 from onnx import numpy_helper
 
 from fewflips.errors import ModelError, VerificationError
-from fewflips.network import Network, load, rewrite
-from fewflips.network.channels import ChannelGroups, tie_channels
+from fewflips.network import load, rewrite
+from fewflips.network.channels import tie_channels
 from fewflips.network.onnx_file import OnnxFile
 from fewflips.network.structure import compare_structure
-from fewflips.network.tflite_file import decode
 from fewflips.optimization import optimize
 from fewflips.verification import verify
 from tests.network import build_onnx, build_tflite
+from tests.network.tampering import flip, moved, random_orders
 
 BUNDLED = Path(__file__).parents[2] / "src/fewflips/data/mobilenet_v2_cifar10_int8.onnx"
 SMALL: dict[str, Callable[[], bytes | onnx.ModelProto]] = {
@@ -42,48 +42,6 @@ def small(name: str, folder: Path) -> Path:
     path, content = folder / name, SMALL[name]()
     path.write_bytes(content if isinstance(content, bytes) else content.SerializeToString())
     return path
-
-
-def random_orders(groups: ChannelGroups, seed: int = 0) -> dict[int, np.ndarray]:
-    generator = np.random.default_rng(seed)
-    return {group: generator.permutation(groups.sizes[group]) for group in groups.free}
-
-
-def moved(network: Network, folder: Path, seed: int = 0) -> Path:
-    """The network with all its free channels in a random order."""
-    groups = tie_channels(network)
-    path = folder / f"moved{network.path.suffix}"
-    rewrite(network, groups.permutations(random_orders(groups, seed)), path)
-    return path
-
-
-def flip_tflite(path: Path, generator: np.random.Generator) -> str:
-    """Flip a bit of a constant or of its quantization parameters; the name of the constant."""
-    data = bytearray(path.read_bytes())
-    tensors = [tensor for tensor in decode(data, path).tensors if tensor.data is not None]
-    tensor = tensors[generator.integers(len(tensors))]
-    arrays = [tensor.data, *(vector for vector in tensor.quantization.vectors if vector.size)]
-    content = arrays[generator.integers(len(arrays))].view(np.uint8)
-    content[generator.integers(content.size)] ^= np.uint8(1 << generator.integers(8))
-    path.write_bytes(data)
-    return tensor.name
-
-
-def flip_onnx(path: Path, generator: np.random.Generator) -> str:
-    model = onnx.load(path)
-    tensor = model.graph.initializer[generator.integers(len(model.graph.initializer))]
-    content = bytearray(numpy_helper.to_array(tensor).tobytes() if not tensor.raw_data else tensor.raw_data)
-    padded = tensor.data_type in (onnx.TensorProto.INT4, onnx.TensorProto.UINT4)  # its last byte may be half empty
-    content[generator.integers(len(content) - padded)] ^= 1 << generator.integers(8)
-    for field in ("float_data", "int32_data", "int64_data"):
-        tensor.ClearField(field)
-    tensor.raw_data = bytes(content)
-    onnx.save(model, path)
-    return tensor.name
-
-
-def flip(path: Path, generator: np.random.Generator) -> str:
-    return flip_tflite(path, generator) if path.suffix == ".tflite" else flip_onnx(path, generator)
 
 
 def assert_flips_are_found(original: Path, folder: Path, tries: int) -> None:
