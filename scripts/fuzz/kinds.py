@@ -104,7 +104,9 @@ KINDS: dict[str, Kind] = {
         _kind("cell-table", "cell table (JSON): `energy --cells FILE`", 4, "gates:cell_table"),
         _kind("cached-cells", "entry of the cache: `energy --cells FILE`", 0.5, "gates:cached_cells"),
         _kind("netlist-json", "netlist (JSON of Yosys)", 7, "gates:netlist_json"),
-        _kind("verilog", "netlist (Verilog, read by Yosys): `energy --netlist FILE`", 0.05, "gates:verilog", 60.0),
+        _kind("verilog", "netlist (Verilog, read by Yosys): `energy --netlist FILE`", 0.2, "gates:verilog", 60.0),
+        _kind("unit", "netlist of a unit, as Yosys hands it on: `energy --netlist FILE --spef FILE`", 1, "units:unit"),
+        _kind("cached-netlist", "entry of the cache: `energy`", 0.5, "units:cached_netlist"),
         _kind("spef", "wires (SPEF): `energy --spef FILE`", 6, "gates:spef"),
         _kind("cifar10-npz", "CIFAR-10 (.npz): `train`", 4, "datasets:cifar10_archive"),
         _kind("cifar10-batches", "CIFAR-10 (pickles, binary): `train`", 9, "datasets:cifar10_batches"),
@@ -117,6 +119,8 @@ KINDS: dict[str, Kind] = {
         _kind("checkpoint-quantized", "the same, quantized stage", 0.1, "training:quantized_checkpoint"),
         _kind("float-start", "float.pt: `train`, initial.checkpoint", 1, "training:start"),
         _kind("onnx-start", "ONNX network: `train`, initial.onnx", 2, "training:onnx_start"),
+        _kind("arguments", "words of the command line: every command", 3, "arguments:quick"),
+        _kind("commands", "the same, of commands that take seconds", 0.03, "arguments:slow", 60.0),
         _kind("paths", "FIFOs, devices, folders, links, odd names: every command", 2, "paths:paths"),
     )
 }

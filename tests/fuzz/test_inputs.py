@@ -18,8 +18,8 @@ from scripts.fuzz.worker import Piece, input_of, write_files
 from fewflips.cache import cache_folder
 from tests.test_input_files import within_seconds
 
-KEPT_FROM_ELSEWHERE = ("pareto-point",)
-"""What is damaged there is measured again."""
+KEPT_FROM_ELSEWHERE = ("pareto-point", "cached-netlist")
+"""What is damaged there is made again."""
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import io
+import struct
 import zipfile
+import zlib
 from functools import cache
 
 _BLOCK = 16 << 20
@@ -32,3 +34,20 @@ def archive(members: tuple[str, ...]) -> bytes:
             packed.writestr(zipfile.ZipInfo(name), array(), zipfile.ZIP_DEFLATED)
     array.cache_clear()
     return written.getvalue()
+
+
+@cache
+def metadata() -> bytes:
+    """Content of a PNG's packed text or profile: 64 MiB of it."""
+    return b"a\0\0" + zlib.compress(bytes(64 << 20), 9)
+
+
+@cache
+def picture(size: tuple[int, int]) -> bytes:
+    """A grey PNG of so many pixels, with 64 MiB of them at most."""
+    width, height = size
+    body = zlib.compress(bytes(min((width + 1) * height, 64 << 20)), 9)
+    chunks = ((b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)), (b"IDAT", body), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )

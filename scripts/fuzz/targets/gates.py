@@ -59,12 +59,12 @@ _LIBERTY_WORDS = (
     *('"!A"', '"A ^ B"', '"A\'"', '"(A"', '"A &"', '"1"', '""', '"A B C"', '"1pf"', '"1mV"', '"1kohm"', '"0 1 2"'),
     *("/*", "*/", "//", "\\\n", '"', "(", ")", "{", "}", ";", ":", ",", "'", "1ps", "10ff"),
 )
-_SPEF_WORDS = (
+SPEF_WORDS = (
     *("*SPEF", "*DESIGN", "*DIVIDER", "*DELIMITER", "*BUS_DELIMITER", "*T_UNIT", "*C_UNIT", "*R_UNIT", "*L_UNIT"),
     *("*NAME_MAP", "*PORTS", "*D_NET", "*R_NET", "*CONN", "*CAP", "*RES", "*INDUC", "*END", "*I", "*P", "*N", "*C"),
     *("*1", "*2", "*99999999", "1:2:3", "1:2", "::", "PF", "FF", "KOHM", "1e-3", "-1", "//", '"', "[", "]", "\\[", "/"),
 )
-_VERILOG_WORDS = (
+VERILOG_WORDS = (
     *(
         "module",
         "endmodule",
@@ -119,7 +119,7 @@ _VERILOG_STATEMENTS = (
 )
 
 
-def _uncached() -> None:
+def uncached() -> None:
     """Nothing is kept: a cache would be filled with what was refused a moment ago."""
     os.environ["FEWFLIPS_CACHE"] = "/dev/null/none"
 
@@ -145,7 +145,7 @@ def timed(netlist: Netlist, library: CellLibrary, wire_ff: np.ndarray | None = N
     register_banks(netlist, library)
 
 
-def _texts(seeds: list[bytes], words: tuple[str, ...]) -> Change:
+def text_changes(seeds: list[bytes], words: tuple[str, ...]) -> Change:
     """Changes of texts, zipped ones included: of what is in them, more often than of the zip."""
     tokens = Tokens(seeds, words)
 
@@ -163,7 +163,7 @@ def _texts(seeds: list[bytes], words: tuple[str, ...]) -> Change:
 
 
 def liberty(folder: Path) -> MutatedFiles:
-    _uncached()
+    uncached()
     text = liberty_text(LIBRARY).encode()
     bus = text.rstrip().removesuffix(b"}") + _MACRO + b"}\n"
     seeds: list[Files] = [{"cells.lib": text}, {"cells.lib": bus}, {"cells.lib.gz": gzip.compress(text, 1, mtime=0)}]
@@ -172,7 +172,7 @@ def liberty(folder: Path) -> MutatedFiles:
         path = next(path for path in (inputs / "cells.lib", inputs / "cells.lib.gz") if path.exists())
         _used(load_cells(path), reduced=one_of(16, path))
 
-    return MutatedFiles([seeds[i] for i in (0, 0, 0, 1, 2)], _texts([text, bus], _LIBERTY_WORDS), entry)
+    return MutatedFiles([seeds[i] for i in (0, 0, 0, 1, 2)], text_changes([text, bus], _LIBERTY_WORDS), entry)
 
 
 _MACRO = b"""
@@ -193,7 +193,7 @@ def cell_table(folder: Path) -> MutatedFiles:
 
 def netlist_json(folder: Path) -> MutatedFiles:
     """What Yosys writes."""
-    seeds = [json.dumps(_yosys_json(hidden)).encode() for hidden in (0, 1)]
+    seeds = [yosys_json(NETLIST, hidden) for hidden in (0, 1)]
     target = json_changes(seeds)
 
     def entry(inputs: Path) -> None:
@@ -203,14 +203,15 @@ def netlist_json(folder: Path) -> MutatedFiles:
     return target
 
 
-def _yosys_json(hidden: int) -> dict[str, object]:
-    bits = {net: number if number > 1 else str(number) for number, net in enumerate(NETLIST.nets)}
-    ports = {name: ("input", nets) for name, nets in NETLIST.inputs.items()}
-    ports |= {name: ("output", nets) for name, nets in NETLIST.outputs.items()}
+def yosys_json(netlist: Netlist, hidden: int = 0) -> bytes:
+    """What Yosys' write_json writes of a netlist; names of its own, or such as it makes."""
+    bits = {net: number if number > 1 else str(number) for number, net in enumerate(netlist.nets)}
+    ports = {name: ("input", nets) for name, nets in netlist.inputs.items()}
+    ports |= {name: ("output", nets) for name, nets in netlist.outputs.items()}
     module = {
         "attributes": {"top": "1", "hdlname": "circuit"},
         "ports": {
-            name: {"direction": direction, "bits": [bits[NETLIST.nets[net]] for net in nets]}
+            name: {"direction": direction, "bits": [bits[netlist.nets[net]] for net in nets]}
             for name, (direction, nets) in ports.items()
         },
         "cells": {
@@ -220,16 +221,16 @@ def _yosys_json(hidden: int) -> dict[str, object]:
                 "parameters": {},
                 "attributes": {"src": "netlist.v:1"},
                 "port_directions": {pin: "input" for pin in instance.pins},
-                "connections": {pin: [bits[NETLIST.nets[net]]] for pin, net in instance.pins.items()},
+                "connections": {pin: [bits[netlist.nets[net]]] for pin, net in instance.pins.items()},
             }
-            for instance in NETLIST.instances
+            for instance in netlist.instances
         },
         "netnames": {
             net: {"hide_name": hidden, "bits": [bits[net]], "offset": hidden, "upto": hidden, "attributes": {}}
-            for net in NETLIST.nets[2:]
+            for net in netlist.nets[2:]
         },
     }
-    return {"creator": "Yosys", "modules": {NETLIST.name: module}}
+    return json.dumps({"creator": "Yosys", "modules": {netlist.name: module}}).encode()
 
 
 def verilog(folder: Path) -> MutatedFiles:
@@ -241,7 +242,7 @@ def verilog(folder: Path) -> MutatedFiles:
     def entry(inputs: Path) -> None:
         timed(read_netlist(inputs / "netlist.v", LIBRARY, yosys=run_yosys), LIBRARY)
 
-    words, statements = _texts(seeds, _VERILOG_WORDS), Statements(seeds, _VERILOG_STATEMENTS)
+    words, statements = text_changes(seeds, VERILOG_WORDS), Statements(seeds, _VERILOG_STATEMENTS)
 
     def change(chance: random.Random, name: str, content: bytes) -> bytes:
         if chance.random() < 0.25:
@@ -261,7 +262,7 @@ def spef(folder: Path) -> MutatedFiles:
         path = next(path for path in (inputs / "wires.spef", inputs / "wires.gz") if path.exists())
         timed(NETLIST, LIBRARY, spef_wire_ff(NETLIST, read_spef(path)))
 
-    return MutatedFiles([seeds[i] for i in (0, 0, 0, 1, 2)], _texts([text, other], _SPEF_WORDS), entry)
+    return MutatedFiles([seeds[i] for i in (0, 0, 0, 1, 2)], text_changes([text, other], SPEF_WORDS), entry)
 
 
 def cached_cells(folder: Path) -> MutatedFiles:
