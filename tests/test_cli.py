@@ -84,7 +84,7 @@ def test_accelerators_are_listed(monkeypatch, capsys):
         (["measure", "{model}", "--inputs", "absent"], "absent"),
         (["measure", "{float}"], "quantize"),
         (["measure", "{cut}"], "cut.tflite"),
-        (["optimize", "{model}", "--output", "{model}/out"], "cannot be written"),
+        (["optimize", "{model}", "--output", "{model}/out"], "cannot be made: Not a directory"),
         (["verify", "{model}", "{cut}"], "cut.tflite"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Writing a file completely or not at all."""
+"""Writing a file completely or not at all, and making the folder that it goes to."""
 
 from __future__ import annotations
 
@@ -45,13 +45,51 @@ def atomic_write(path: Path, data: bytes) -> None:
         temporary = None
         sync_folder(path.parent)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise OutputError(
-            f"cannot write {path}: {reason}; give a path in an existing folder that can be written and has room"
+            f"cannot write {path}: {_reason(error)}; give a path in an existing folder that can be written and has room"
         ) from error
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def make_folder(folder: Path, option: str = "--output") -> None:
+    """Make a folder for results, and its parents, where it does not exist.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    option : str
+        What names it, for the message.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be made, or no folder can have such a name.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{folder}: cannot be made: {_reason(error)}; choose another {option}") from error
+
+
+def check_name(folder: Path, option: str = "--output") -> None:
+    """Raise :class:`OutputError` where nothing that lies at a path, or could, can be looked at.
+
+    Parameters
+    ----------
+    folder : Path
+        May be missing.
+    option : str
+        What names it, for the message.
+    """
+    try:
+        os.lstat(folder)
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{folder}: cannot be made: {_reason(error)}; choose another {option}") from error
 
 
 def sync_folder(folder: Path) -> None:
@@ -62,6 +100,10 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
 
 
 def _mode_for(path: Path) -> int:

@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fewflips.atomic import sync_folder
+from fewflips.atomic import make_folder, sync_folder
 from fewflips.errors import InputError, OutputError
 from fewflips.input_files import open_plain, read_plain, size_of
 from fewflips.leftovers import temporary_folder
@@ -84,8 +84,8 @@ def save_together(folder: Path, command: str, contents: Mapping[str, bytes]) -> 
         If anything cannot be written, or what was written is not read back alike; the folder is then as it was.
     """
     names = sorted(contents)
+    make_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with temporary_folder(STAGING, folder) as name:
             staging = Path(name)
             entries = {name: _staged(staging / name, contents[name]) for name in names}
@@ -176,9 +176,7 @@ def _former(folder: Path) -> Manifest:
         return Manifest()
 
 
-def _others(
-    former: Manifest, command: str, entries: Mapping[str, FileEntry]
-) -> dict[str, dict[FileName, FileEntry]]:
+def _others(former: Manifest, command: str, entries: Mapping[str, FileEntry]) -> dict[str, dict[FileName, FileEntry]]:
     """Files of other commands; one that is replaced now is no longer theirs."""
     return {
         other: {name: entry for name, entry in files.items() if name not in entries}

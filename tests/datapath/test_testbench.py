@@ -174,7 +174,7 @@ def test_written_files_run_as_their_header_says(iverilog, tmp_path):
 def test_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     unit = Datapath("mac", Word(WordFormat.UNSIGNED, 4), Word(WordFormat.UNSIGNED, 4))
-    with pytest.raises(OutputError, match=r"file/rtl: cannot be written: Not a directory; choose another --output"):
+    with pytest.raises(OutputError, match=r"file/rtl: cannot be made: Not a directory; choose another --output"):
         benches.write_rtl(unit, random_words(unit, 3, 0), tmp_path / "file" / "rtl")
 
 

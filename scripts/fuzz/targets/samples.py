@@ -32,9 +32,9 @@ def arrays(folder: Path) -> MutatedFiles:
     generator = np.random.default_rng(0)
     codes, reals = generator.integers(-9, 9, (2, 4, 4, 3)).astype(np.int8), generator.random((2, 5), np.float32)
     seeds = [
-        _npz(x=codes, y=reals),
-        _npz(x=codes.astype(np.float64), y=reals.astype(np.float16)),
-        _npz(x=codes[:1].astype(np.int64), y=reals[:1]),
+        npz_bytes(x=codes, y=reals),
+        npz_bytes(x=codes.astype(np.float64), y=reals.astype(np.float16)),
+        npz_bytes(x=codes[:1].astype(np.int64), y=reals[:1]),
     ]
     archives = Archives(seeds)
 
@@ -48,7 +48,8 @@ def arrays(folder: Path) -> MutatedFiles:
     )
 
 
-def _npz(**values: np.ndarray) -> bytes:
+def npz_bytes(**values: np.ndarray) -> bytes:
+    """An archive of arrays."""
     written = io.BytesIO()
     np.savez(written, **values)  # type: ignore[arg-type]
     return written.getvalue()

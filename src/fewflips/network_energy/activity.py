@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fewflips.atomic import atomic_write
+from fewflips.atomic import atomic_write, make_folder
 from fewflips.errors import InputError, OutputError
 from fewflips.gates.netlist_checks import clock_nets
 from fewflips.gates.operands import Toggles, Windows
@@ -58,7 +58,7 @@ def write_activity(
     OutputError
         If a file cannot be written.
     """
-    make_folder(folder)
+    make_activity_folder(folder)
     netlist, library = unit.netlist, unit.library
     files = [folder / "unit.v", folder / "unit.spef"]
     atomic_write(files[0], netlist_verilog(netlist, library).encode())
@@ -72,7 +72,7 @@ def write_activity(
     return tuple(files)
 
 
-def make_folder(folder: Path) -> None:
+def make_activity_folder(folder: Path) -> None:
     """Create a folder, and its parents, where it does not exist.
 
     Raises
@@ -80,10 +80,7 @@ def make_folder(folder: Path) -> None:
     OutputError
         If that is impossible, or nothing can be written there.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot create {folder}: {error.strerror}; give a folder that can be written") from error
+    make_folder(folder, "--activity")
     if not os.access(folder, os.W_OK):
         raise OutputError(f"cannot write into {folder}: permission denied; give a folder that can be written")
 

@@ -14,7 +14,7 @@ from fewflips.network import Network, load
 from fewflips.network.layer import Layer
 from fewflips.network.runtimes import Runtime
 from fewflips.network.samples import Samples, random_feeds
-from fewflips.network_energy.activity import make_folder, write_activity
+from fewflips.network_energy.activity import make_activity_folder, write_activity
 from fewflips.network_energy.record import cells_record, datapath_record, total_energy
 from fewflips.network_energy.run import EnergyOptions, NetworkEnergies, NetworkRun, first_part, simulate_network
 from fewflips.network_energy.unit import ArithmeticUnit, build_unit
@@ -79,7 +79,7 @@ def energy(
     layers, notes = simulated_layers(network)
     samples, sample_notes = samples_or_random(network, inputs, options.seed)
     if activity is not None:
-        make_folder(Path(activity))
+        make_activity_folder(Path(activity))
     unit = network_unit(layers, array, load_cells(cells), options, _path(netlist), _path(spef), progress)
     work = NetworkRun(network, array, layers, samples)
     run = simulate_network(work, unit, [orders], options, progress)

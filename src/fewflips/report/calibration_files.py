@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fewflips.atomic import atomic_write
+from fewflips.atomic import atomic_write, make_folder
 from fewflips.calibration.files import calibration_text
 from fewflips.calibration.model import Calibration
-from fewflips.errors import OutputError
 from fewflips.report.calibration_markdown import calibration_markdown
 from fewflips.report.calibration_plot import calibration_plot
 from fewflips.result_folder import save_together
@@ -18,10 +17,7 @@ NAMES = ("calibration.json", "calibration.md", "calibration.svg")
 
 def check_folder(folder: Path) -> None:
     """Raise :class:`OutputError` before any work is done, where a folder cannot be made or written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made: {error.strerror}; choose another --output") from error
+    make_folder(folder)
     probe = folder / ".fewflips-probe"
     atomic_write(probe, b"")
     probe.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fewflips.atomic import check_name
 from fewflips.errors import OutputError, VerificationError
 from fewflips.leftovers import temporary_folder
 from fewflips.report.html import render_html
@@ -69,13 +70,15 @@ def check_writable(folder: Path, model: Path) -> None:
         If the folder cannot be written, holds a folder where a file is to be, or the model itself would be
         replaced.
     """
+    check_name(folder)
+    place_of_model = os.path.dirname(os.path.realpath(model))
     for name in RESULT_NAMES:
         target = folder / name
-        if target.is_dir():
+        if os.path.isdir(target):
             raise OutputError(f"{target}: expected a file or nothing, got a folder; choose another --output")
-        if target.exists() and model.exists() and target.samefile(model):
+        if os.path.exists(target) and os.path.exists(model) and os.path.samefile(target, model):
             raise OutputError(f"{target}: is the model itself and would be replaced; choose another --output")
-        if name.endswith(".data") and target.exists() and folder.resolve() == model.resolve().parent:
+        if name.endswith(".data") and os.path.exists(target) and os.path.realpath(folder) == place_of_model:
             raise OutputError(f"{target}: may belong to the model and would be replaced; choose another --output")
     existing = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
     try:

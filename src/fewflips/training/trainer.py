@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from fewflips.accelerator.machine import describe_validation_error
-from fewflips.atomic import atomic_write
-from fewflips.errors import InputError, OutputError, RuntimeFailure
+from fewflips.atomic import atomic_write, make_folder
+from fewflips.errors import InputError, RuntimeFailure
 from fewflips.progress import Progress
 from fewflips.training.augmentation import augment, to_input
 from fewflips.training.checkpoints import load_weights, save_checkpoint
@@ -180,10 +180,7 @@ class _Run:
 
     def _open(self) -> None:
         """Make the folder and its first files; what was known of epochs comes from the checkpoint."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{self.folder}: cannot be made: {error.strerror}; choose another output") from error
+        make_folder(self.folder, "output")
         atomic_write(self.folder / "config.yaml", config_yaml(self.config).encode())
         self.accuracies = dict(self.saved["accuracies"]) if self.saved else {}
         chosen = environment(self.config)
