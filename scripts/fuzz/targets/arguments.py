@@ -46,7 +46,7 @@ _SLOW = (
     f"energy {TFLITE} --schedule {_SCHEDULE} --cells {_CELLS} --clock-mhz 200 --time-limit 1 --seed 3 --jobs 1 --json",
     f"energy {TFLITE} --accelerator {_MACHINE} --cells {_CELLS} --share 0.5 --step-ps 10 --time-limit 1 --jobs 1",
     f"energy {TFLITE} --accelerator {_MACHINE} --cells {_CELLS} --activity activity --time-limit 1 --jobs 1",
-    f"rtl {TFLITE} --accelerator edge4 --layer layer --cycles 64 --output rtl --seed 3",
+    f"rtl {TFLITE} --accelerator edge4 --layer y --cycles 64 --output rtl --seed 3",
     f"verify {TFLITE} {TFLITE} --seed 3",
 )
 _OPTIONS = (

@@ -85,6 +85,33 @@ checkpoint_every: 2
 tensorboard: false
 output: out
 """
+_YAML_WORDS = (
+    *("initial: {checkpoint: nowhere}\n", "initial: {onnx: nowhere.onnx}\n", "initial: {checkpoint: a, onnx: b}\n"),
+    *("activation_headroom: 2\n", "pruning: 0.5\n", "distillation: {teacher: nowhere.onnx}\n", "{teacher: float}\n"),
+    *("quantized_stage: null\n", "float_stage: null\n", "precision: bfloat16\n", "device: cuda\n", "mobilenet_v2"),
+    *(
+        "method: assignment\n",
+        "per_channel",
+        "weight_bits: {}\n",
+        "weight_bits: {'[': 4}\n",
+        "image_size: 8\n",
+        "folder",
+    ),
+)
+_TOML_WORDS = (
+    *("[initial]\ncheckpoint = 'nowhere'\n", "[initial]\nonnx = 'nowhere.onnx'\n", "pruning = 0.5\n", "[[network]]\n"),
+    *(
+        "network.name = 'resnet'\n",
+        '"""',
+        "inf",
+        "nan",
+        "0b1",
+        "1_000",
+        "07:32:00",
+        "1979-05-27T07:32:00Z",
+        "x.y.z = 1\n",
+    ),
+)
 
 
 def dataset() -> Dataset:
@@ -99,7 +126,10 @@ def configuration(folder: Path) -> MutatedFiles:
     """Configurations; a few of those that ask for the same network are checked as at the start of a run."""
     torch.set_num_threads(1)
     own = dataset()
-    texts = {"train.yaml": Tokens([_YAML], YAML_WORDS), "train.toml": Tokens([_TOML], ("[[x]]", "1979-05-27", "'''"))}
+    texts = {
+        "train.yaml": Tokens([_YAML], (*YAML_WORDS, *_YAML_WORDS)),
+        "train.toml": Tokens([_TOML], ("[[x]]", "1979-05-27", "'''", *_TOML_WORDS)),
+    }
     network = load_config(_written(folder / "train.yaml", _YAML)).network
 
     def change(chance: random.Random, name: str, content: bytes) -> bytes:
