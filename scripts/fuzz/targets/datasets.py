@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import pickle
 import random
 import struct
@@ -19,29 +18,42 @@ from ..mutation import bombs, pictures, raw
 from ..mutation.archives import Archives
 from ..mutation.pickles import Pickles
 from ..mutation.values import INTEGERS
-from .samples import image_bytes
+from .samples import image_bytes, npz_bytes
 
 _BATCHES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
 
 
 def cifar10_archive(folder: Path) -> MutatedFiles:
     """One .npz of JPEG files."""
-    values: dict[str, np.ndarray] = {}
-    for split, count in (("train", 3), ("test", 2)):
-        files = [image_bytes("JPEG", size=(32, 32), seed=i) for i in range(count)]
-        values[f"{split}_jpeg"] = np.frombuffer(b"".join(files), np.uint8)
-        values[f"{split}_offsets"] = np.cumsum([0, *map(len, files)])
-        values[f"{split}_labels"] = np.arange(count)
-    written = io.BytesIO()
-    np.savez(written, **values)  # type: ignore[arg-type]
-    archives = Archives([written.getvalue()])
+    images = {
+        split: [image_bytes("JPEG", size=(32, 32), seed=i) for i in range(count)]
+        for split, count in (("train", 3), ("test", 2))
+    }
+    seed = _packed_images(images)
+    archives = Archives([seed])
+
+    def change(chance: random.Random, name: str, content: bytes) -> bytes:
+        if chance.random() < 0.75:
+            return archives.change(chance, content)
+        split = chance.choice(list(images))
+        files = list(images[split])
+        place = chance.randrange(len(files))
+        files[place] = pictures.change(chance, files[place], tuple(files))
+        return _packed_images(images | {split: files})
 
     def entry(inputs: Path) -> None:
         load_dataset(DatasetOptions(name="cifar10", path=inputs / "cifar10.npz")).sha256  # noqa: B018  # computed
 
-    return MutatedFiles(
-        [{"cifar10.npz": written.getvalue()}], lambda chance, name, content: archives.change(chance, content), entry
-    )
+    return MutatedFiles([{"cifar10.npz": seed}], change, entry)
+
+
+def _packed_images(images: dict[str, list[bytes]]) -> bytes:
+    values: dict[str, np.ndarray] = {}
+    for split, files in images.items():
+        values[f"{split}_jpeg"] = np.frombuffer(b"".join(files), np.uint8)
+        values[f"{split}_offsets"] = np.cumsum([0, *map(len, files)])
+        values[f"{split}_labels"] = np.arange(len(files))
+    return npz_bytes(**values)
 
 
 def cifar10_batches(folder: Path) -> MutatedFiles:

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from tests.gates import small_library
 
+from fewflips.datapath.design import Datapath, Word, WordFormat
+from fewflips.datapath.verilog import verilog as unit_verilog
 from fewflips.gates.cell_table import load_cells, write_cell_table
 from fewflips.gates.cells import CellLibrary
 from fewflips.gates.distill import distill
@@ -234,7 +236,9 @@ def yosys_json(netlist: Netlist, hidden: int = 0) -> bytes:
 
 
 def verilog(folder: Path) -> MutatedFiles:
-    """Through Yosys, which is asked for its version once."""
+    """Through Yosys, which is asked for its version once; one in ten is no netlist, but a unit before synthesis."""
+    unit = Datapath("mac", Word(WordFormat.TWOS_COMPLEMENT, 2), Word(WordFormat.UNSIGNED, 2), 1, 8)
+    behaviour = unit_verilog(unit).encode()
     seeds = [netlist_verilog(NETLIST, LIBRARY).encode()]
     seeds += [seeds[0].replace(b"endmodule", b"  assign w = y;\n  wire w;\nendmodule\n/* end */")]
     run_yosys = find_yosys()
@@ -242,9 +246,11 @@ def verilog(folder: Path) -> MutatedFiles:
     def entry(inputs: Path) -> None:
         timed(read_netlist(inputs / "netlist.v", LIBRARY, yosys=run_yosys), LIBRARY)
 
-    words, statements = text_changes(seeds, VERILOG_WORDS), Statements(seeds, _VERILOG_STATEMENTS)
+    texts = [*seeds, behaviour]
+    words, statements = text_changes(texts, VERILOG_WORDS), Statements(texts, _VERILOG_STATEMENTS)
 
     def change(chance: random.Random, name: str, content: bytes) -> bytes:
+        content = behaviour if chance.random() < 0.1 else content
         if chance.random() < 0.25:
             return words(chance, name, content)
         return statements.change(chance, content)
