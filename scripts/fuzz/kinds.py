@@ -74,6 +74,8 @@ class Kind:
     """``module:function`` that prepares it; it takes an empty folder for files."""
     seconds: float = 20.0
     """An input that takes longer hangs."""
+    programs: bool = False
+    """Whether other programs are started. They inherit limits, and WebAssembly sets aside more than is asked of it."""
 
     def prepare(self, folder: Path) -> Target:
         module, _, function = self.target.partition(":")
@@ -81,8 +83,8 @@ class Kind:
         return prepared
 
 
-def _kind(name: str, what: str, share: float, target: str, seconds: float = 20.0) -> Kind:
-    return Kind(name, what, share, f"scripts.fuzz.targets.{target}", seconds)
+def _kind(name: str, what: str, share: float, target: str, programs: bool = False) -> Kind:
+    return Kind(name, what, share, f"scripts.fuzz.targets.{target}", 60.0 if programs else 20.0, programs)
 
 
 KINDS: dict[str, Kind] = {
@@ -91,20 +93,22 @@ KINDS: dict[str, Kind] = {
         _kind("tflite", "TFLite model: `measure MODEL`", 13, "models:tflite"),
         _kind("onnx", "ONNX model: `measure MODEL`", 10, "models:onnx_"),
         _kind("onnx-external", "ONNX model and its external data: `measure MODEL`", 3, "models:onnx_external"),
-        _kind("optimize", "model: `optimize MODEL`, runtimes included", 0.03, "models:optimized", 60.0),
+        _kind("optimize", "model: `optimize MODEL`, runtimes included", 0.03, "models:optimized", programs=True),
         _kind("accelerator", "accelerator (YAML): `measure --accelerator FILE`", 7, "records:accelerator"),
         _kind("calibration", "calibration (JSON): `measure --calibration FILE`", 2, "records:calibration"),
         _kind("schedule", "schedule (JSON): `verify MODEL SCHEDULE`", 4, "records:schedule"),
         _kind("manifest", "folder of results and its manifest: `verify`, `optimize`", 3, "results:manifest"),
         _kind("pair", "two models: `verify A B`, what they hold", 6, "pairs:pairs"),
-        _kind("verify", "two models: `verify A B`, runtimes included", 0.03, "pairs:verified", 60.0),
+        _kind("verify", "two models: `verify A B`, runtimes included", 0.03, "pairs:verified", programs=True),
         _kind("samples", "sample inputs (.npz): `measure --inputs FILE`", 8, "samples:arrays"),
         _kind("sample-images", "sample images: `measure --inputs DIR`", 8, "samples:images"),
         _kind("liberty", "Liberty (.lib, .lib.gz): `energy --cells FILE`", 5, "gates:liberty"),
         _kind("cell-table", "cell table (JSON): `energy --cells FILE`", 4, "gates:cell_table"),
         _kind("cached-cells", "entry of the cache: `energy --cells FILE`", 0.5, "gates:cached_cells"),
         _kind("netlist-json", "netlist (JSON of Yosys)", 7, "gates:netlist_json"),
-        _kind("verilog", "netlist (Verilog, read by Yosys): `energy --netlist FILE`", 0.2, "gates:verilog", 60.0),
+        _kind(
+            "verilog", "netlist (Verilog, read by Yosys): `energy --netlist FILE`", 0.2, "gates:verilog", programs=True
+        ),
         _kind("unit", "netlist of a unit, as Yosys hands it on: `energy --netlist FILE --spef FILE`", 1, "units:unit"),
         _kind("cached-netlist", "entry of the cache: `energy`", 0.5, "units:cached_netlist"),
         _kind("spef", "wires (SPEF): `energy --spef FILE`", 6, "gates:spef"),
@@ -120,7 +124,7 @@ KINDS: dict[str, Kind] = {
         _kind("float-start", "float.pt: `train`, initial.checkpoint", 1, "training:start"),
         _kind("onnx-start", "ONNX network: `train`, initial.onnx", 2, "training:onnx_start"),
         _kind("arguments", "words of the command line: every command", 3, "arguments:quick"),
-        _kind("commands", "the same, of commands that take seconds", 0.03, "arguments:slow", 60.0),
+        _kind("commands", "the same, of commands that take seconds", 0.03, "arguments:slow", programs=True),
         _kind("paths", "FIFOs, devices, folders, links, odd names: every command", 2, "paths:paths"),
     )
 }

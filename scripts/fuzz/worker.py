@@ -79,7 +79,8 @@ class _Work:
         """Number of the first input that was not tried."""
         base = self._base()
         self.figures[BASE] = base
-        memory.limit_address_space(SPARE_BYTES)
+        if not self.piece.kind.programs:
+            memory.limit_address_space(SPARE_BYTES)
         for index in range(self.piece.start, self.piece.stop):
             outcome, peak = self._one(index, 2 * base)
             if outcome.is_finding:

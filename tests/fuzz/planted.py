@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import sys
 import time
 import warnings
@@ -105,10 +106,21 @@ def standard_error(folder: Path) -> Planted:
     return Planted(lambda: print("planted", file=sys.stderr))
 
 
+def limited(folder: Path) -> Planted:
+    """A fault where allocations are limited, as they are but for kinds that start other programs."""
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+
+    def fault() -> None:
+        if resource.getrlimit(resource.RLIMIT_AS) != (hard, hard):
+            raise KeyError("planted")
+
+    return Planted(fault)
+
+
 def library_output(folder: Path) -> Planted:
     """What a library in C writes, past Python."""
     return Planted(lambda: os.write(2, b"planted\n") and None)
 
 
-def kind(name: str, seconds: float = 20.0) -> Kind:
-    return Kind(name, f"planted {name}", 1.0, f"tests.fuzz.planted:{name}", seconds)
+def kind(name: str, seconds: float = 20.0, programs: bool = False) -> Kind:
+    return Kind(name, f"planted {name}", 1.0, f"tests.fuzz.planted:{name}", seconds, programs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,14 @@ def test_a_hang_is_ended_and_found(tmp_path: Path) -> None:
     assert [(finding.index, finding.verdict) for finding in found] == [(first, "hang")]
     assert "planted.py:_hang" in found[0].signature
     assert tally.inputs == first + 2
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is limited on Linux alone")
+def test_programs_that_are_started_have_no_limit_of_memory(tmp_path: Path) -> None:
+    """Yosys could not start at all, and its inputs were refused one and all."""
+    faulty = sum(value % EVERY == 0 for value in bytes_of("limited"))
+    assert campaign(tmp_path, kind("limited"))[0].findings == faulty > 0
+    assert campaign(tmp_path, kind("limited", programs=True))[0].findings == 0
 
 
 def test_pieces_go_through_several_processes(tmp_path: Path) -> None:

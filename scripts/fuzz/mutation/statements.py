@@ -10,7 +10,7 @@ _KEYWORDS = frozenset(b"module endmodule input output inout wire assign".split()
 
 
 class Statements:
-    """Changes Verilog, line by line; `extra` are statements to put in."""
+    """Changes Verilog line by line, mostly behind the list of ports; `extra` are statements to put in."""
 
     def __init__(self, seeds: list[bytes], extra: tuple[str, ...]) -> None:
         found = {name for seed in seeds for name in _NAME.findall(seed)}
@@ -21,7 +21,9 @@ class Statements:
         """One to a few changes."""
         lines = content.split(b"\n")
         for _ in range(1 + int(chance.expovariate(0.9))):
-            place, way = chance.randrange(len(lines)), chance.random()
+            body = next((i + 1 for i, line in enumerate(lines) if line.rstrip().endswith(b");")), 0)
+            first = body if body < len(lines) and chance.random() < 0.85 else 0
+            place, way = chance.randrange(first, len(lines)), chance.random()
             if way < 0.6:
                 lines[place] = self._renamed(chance, lines[place])
             elif way < 0.7:
