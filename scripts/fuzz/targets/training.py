@@ -311,6 +311,8 @@ def _other_tensor(chance: random.Random, before: Tensor) -> Tensor:
         lambda: plain * (float("inf") if plain.is_floating_point() else 2**31),
         lambda: plain * -1 if plain.dtype != torch.bool else ~plain,
         lambda: torch.zeros_like(plain),
+        lambda: _with_one(chance, plain),
+        lambda: plain.flip(0) if plain.ndim else plain,
         lambda: torch.zeros((0, *plain.shape), dtype=plain.dtype),
         lambda: plain.to_sparse() if plain.ndim else plain,
         lambda: plain.float().requires_grad_(True),
@@ -322,6 +324,19 @@ def _other_tensor(chance: random.Random, before: Tensor) -> Tensor:
         warnings.simplefilter("ignore")  # on ways that PyTorch will do without
         found: Tensor = chance.choice(ways)()
     return found
+
+
+def _with_one(chance: random.Random, plain: Tensor) -> Tensor:
+    """One value among the others is another."""
+    if plain.numel():
+        odd = (float("nan"), float("inf"), -1e30, 1e-40, -1.0)
+        whole = (-1, 2**31, 2**62, 0, 1)
+        value = chance.choice(odd if plain.is_floating_point() else whole)
+        limit = torch.iinfo(plain.dtype).max if plain.dtype in (torch.int32, torch.int64, torch.uint8) else None
+        plain.view(-1)[chance.randrange(plain.numel())] = (
+            value if limit is None else min(int(value), limit) % (limit + 1)
+        )
+    return plain
 
 
 class _Stopped(Exception):
