@@ -266,6 +266,98 @@ def float_network() -> onnx.ModelProto:
     return build.model(opset=17)
 
 
+def expanded_network() -> onnx.ModelProto:
+    """A product behind an Expand whose lengths are computed as PyTorch exports them: -1 stands for what there was."""
+    build = QDQ()
+    source = build.activation(build.input("x", TensorProto.FLOAT, ["batch", 1, 8]))
+    wanted = build.constant(np.array([-1, 5, -1], np.int64))
+    ones = build.node(
+        "ConstantOfShape",
+        [build.constant(np.array([3], np.int64))],
+        value=numpy_helper.from_array(np.array([1], np.int64)),
+    )
+    minus = build.node("Mul", [ones, build.constant(np.int64(-1))])
+    lengths = build.node("Where", [build.node("Equal", [wanted, minus]), ones, wanted])
+    flat = build.node("Reshape", [build.node("Expand", [source, lengths]), build.constant(np.array([5, -1], np.int64))])
+    product = build.node(
+        "MatMul", [build.activation(flat), build.weights(build.int8(8, 6), axis=1)], name="behind the reshape"
+    )
+    build.output(build.activation(product), TensorProto.FLOAT)
+    return build.model()
+
+
+def function(name: str, nodes: Sequence[onnx.NodeProto], inputs: Sequence[str], opset: int = 21) -> onnx.FunctionProto:
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("local", 1)]
+    return helper.make_function("local", name, inputs, ["y"], nodes, opsets)
+
+
+def with_functions(build: QDQ, *functions: onnx.FunctionProto) -> onnx.ModelProto:
+    model = build.model()
+    model.functions.extend(functions)
+    model.opset_import.append(helper.make_opsetid("local", 1))
+    return model
+
+
+def block_network() -> onnx.ModelProto:
+    """Two calls of a function that quantizes, multiplies and activates; scales come from a function of its own."""
+    scale = numpy_helper.from_array(np.float32(0.05))
+    zero = numpy_helper.from_array(np.int8(3))
+    constants = [
+        helper.make_node("Constant", [], ["scale"], value=scale),
+        helper.make_node("Constant", [], ["zero"], value=zero),
+    ]
+    quantize = [
+        *constants,
+        helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["codes"]),
+        helper.make_node("DequantizeLinear", ["codes", "scale", "zero"], ["y"]),
+    ]
+    block = [
+        helper.make_node("Quantized", ["x"], ["a"], domain="local"),
+        helper.make_node("DequantizeLinear", ["w", "s", "z"], ["real"], axis=1),
+        helper.make_node("MatMul", ["a", "real"], ["b"], name="product"),
+        helper.make_node("Relu", ["b"], ["y"]),
+    ]
+    build = QDQ()
+    hidden = build.input("x", TensorProto.FLOAT, [2, 8])
+    for k, n in ((8, 12), (12, 6)):
+        weights = [build.int8(k, n), build.scales(n), np.zeros(n, np.int8)]
+        hidden = build.node("Block", [hidden, *(build.constant(values) for values in weights)], "local")
+    build.output(hidden, TensorProto.FLOAT)
+    return with_functions(build, function("Quantized", quantize, ["x"]), function("Block", block, list("xwsz")))
+
+
+def control_flow(operator: str, quantized: bool = True) -> QOperators:
+    """A body with a product and, in a body inside of it, another one."""
+    build = QOperators()
+    image, choice = build.input("image", TensorProto.UINT8, [1, 3, 6, 6]), build.input("choice", TensorProto.BOOL, [])
+    count = build.constant(np.int64(2))
+    body = QOperators(1)
+    if quantized:
+        body.conv(image, 4, 3, 1, name="inner")
+    else:
+        real = body.node("Cast", [image], to=TensorProto.FLOAT)
+        body.node("Conv", [real, body.constant(np.ones((4, 3, 1, 1), np.float32))], name="inner")
+    deepest = helper.make_graph(list(body.nodes), "deepest", [], [helper.make_empty_tensor_value_info("conv")])
+    deepest.initializer.extend(body.initializers)
+    body.nodes.append(helper.make_node("If", [choice], ["b"], then_branch=deepest, else_branch=deepest))
+    graph = helper.make_graph(body.nodes, "body", [], [helper.make_empty_tensor_value_info("b")])
+    graph.initializer.extend(body.initializers)
+    if operator == "If":
+        result = build.node("If", [choice], then_branch=graph, else_branch=graph, name="flow")
+    elif operator == "Loop":
+        result = build.node("Loop", [count, choice], body=graph, name="flow")
+    else:
+        result = build.node("Scan", [image], body=graph, num_scan_inputs=1, name="flow")
+    build.outputs.append(helper.make_empty_tensor_value_info(result))
+    return build
+
+
+def with_a_layer(build: QOperators) -> onnx.ModelProto:
+    """A network of which something is in a body, with one layer outside of it."""
+    build.output(build.conv("image", 4, 3, 1, name="outer"), TensorProto.UINT8)
+    return build.model()
+
+
 def save(model: onnx.ModelProto, path: Path, external: bool = False) -> Path:
     """Write a model, its tensors into a file beside it if `external`."""
     if external:

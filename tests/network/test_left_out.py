@@ -12,7 +12,7 @@ from fewflips.errors import FloatModelError, ModelError
 from fewflips.network import load
 from fewflips.network.graph import LeftOut, Network
 from tests.network import build_tflite as small
-from tests.network.build_onnx import CONTRIB, QDQ, QOperators, save
+from tests.network.build_onnx import CONTRIB, QDQ, control_flow, save, with_a_layer
 
 FLOAT = TensorProto.FLOAT
 FLOATS = "its weights are floats, not integers of at most 8 bits"
@@ -133,37 +133,9 @@ def test_like_notes_are_one(tmp_path: Path) -> None:
     assert network.notes[-1].startswith("18 operators MatMul: channels are not followed through")
 
 
-def control_flow(operator: str, quantized: bool = True) -> QOperators:
-    """A body with a product and, in a body inside of it, another one."""
-    build = QOperators()
-    image, choice = build.input("image", TensorProto.UINT8, [1, 3, 6, 6]), build.input("choice", TensorProto.BOOL, [])
-    count = build.constant(np.int64(2))
-    body = QOperators(1)
-    if quantized:
-        body.conv(image, 4, 3, 1, name="inner")
-    else:
-        real = body.node("Cast", [image], to=FLOAT)
-        body.node("Conv", [real, body.constant(np.ones((4, 3, 1, 1), np.float32))], name="inner")
-    deepest = helper.make_graph(list(body.nodes), "deepest", [], [helper.make_empty_tensor_value_info("conv")])
-    deepest.initializer.extend(body.initializers)
-    body.nodes.append(helper.make_node("If", [choice], ["b"], then_branch=deepest, else_branch=deepest))
-    graph = helper.make_graph(body.nodes, "body", [], [helper.make_empty_tensor_value_info("b")])
-    graph.initializer.extend(body.initializers)
-    if operator == "If":
-        result = build.node("If", [choice], then_branch=graph, else_branch=graph, name="flow")
-    elif operator == "Loop":
-        result = build.node("Loop", [count, choice], body=graph, name="flow")
-    else:
-        result = build.node("Scan", [image], body=graph, num_scan_inputs=1, name="flow")
-    build.outputs.append(helper.make_empty_tensor_value_info(result))
-    return build
-
-
 @pytest.mark.parametrize(("operator", "graphs"), [("If", 2), ("Loop", 1), ("Scan", 1)])
 def test_products_in_bodies_are_named(operator: str, graphs: int, tmp_path: Path) -> None:
-    build = control_flow(operator)
-    build.output(build.conv("image", 4, 3, 1, name="outer"), TensorProto.UINT8)
-    network = load(save(build.model(), tmp_path / "m.onnx"))
+    network = load(save(with_a_layer(control_flow(operator)), tmp_path / "m.onnx"))
     reason = f"it is inside the body of an operator {operator}, which is not read"
     assert [layer.name for layer in network.layers] == ["outer"]
     assert network.left_out == (LeftOut("inner", "QLinearConv", reason, None),) * (3 * graphs)

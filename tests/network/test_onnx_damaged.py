@@ -38,6 +38,9 @@ MODELS = {
     "dynamic": models.dynamic_matmul,
     "qdq": models.qdq,
     "int4": models.int4,
+    "functions": models.block_network,
+    "computed-shape": models.expanded_network,
+    "control-flow": lambda: models.with_a_layer(models.control_flow("If")),
 }
 
 

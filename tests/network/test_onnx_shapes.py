@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
@@ -16,30 +15,10 @@ from fewflips.network.onnx_file import OnnxFile
 from fewflips.network.onnx_shape_values import computed_values
 from fewflips.network.onnx_shapes import infer
 from fewflips.network.ort import Session
-from tests.network.build_onnx import QDQ, Builder, save
+from tests.network.build_onnx import QDQ, Builder, expanded_network, save
 
 INT64 = TensorProto.INT64
 INPUT_LENGTHS = (2, 6, 4)
-
-
-def expanded_network() -> onnx.ModelProto:
-    """A product behind an Expand whose lengths are computed as PyTorch exports them: -1 stands for what there was."""
-    build = QDQ()
-    source = build.activation(build.input("x", TensorProto.FLOAT, ["batch", 1, 8]))
-    wanted = build.constant(np.array([-1, 5, -1], np.int64))
-    ones = build.node(
-        "ConstantOfShape",
-        [build.constant(np.array([3], np.int64))],
-        value=numpy_helper.from_array(np.array([1], np.int64)),
-    )
-    minus = build.node("Mul", [ones, build.constant(np.int64(-1))])
-    lengths = build.node("Where", [build.node("Equal", [wanted, minus]), ones, wanted])
-    flat = build.node("Reshape", [build.node("Expand", [source, lengths]), build.constant(np.array([5, -1], np.int64))])
-    product = build.node(
-        "MatMul", [build.activation(flat), build.weights(build.int8(8, 6), axis=1)], name="behind the reshape"
-    )
-    build.output(build.activation(product), TensorProto.FLOAT)
-    return build.model()
 
 
 def test_a_product_behind_a_computed_shape_is_a_layer(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def read(path: Path) -> Network:
 
     QLinearConv, ConvInteger, QLinearMatMul, MatMulInteger, QGemm, and Conv, Gemm and MatMul whose weights come from
     integers by DequantizeLinear, become layers; other operators are kept as what they do to channels. Only the main
-    graph is read: what the bodies of If, Loop and Scan multiply is named in a note.
+    graph is read, functions of the model inlined: what the bodies of If, Loop and Scan multiply is named in a note.
 
     Parameters
     ----------
@@ -69,9 +69,19 @@ def _read(path: Path) -> Network:
         operations=operations,
         inputs=file.inputs,
         outputs=file.outputs,
-        notes=(*reader.notes, *notes),
+        notes=(*_notes_on_functions(file), *reader.notes, *notes),
         left_out=tuple(reader.left_out),
     )
+
+
+def _notes_on_functions(file: OnnxFile) -> tuple[str, ...]:
+    count = file.inlined_functions
+    if not count:
+        return ()
+    what = (
+        "the body of 1 function of the model is" if count == 1 else f"the bodies of {count} functions of the model are"
+    )
+    return (f"{what} read in place of each call, and a drop-in file has them there",)
 
 
 def _no_layers(file: OnnxFile, reader: LayerReader) -> ModelError:

@@ -19,6 +19,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
 from fewflips.errors import ModelError
 from fewflips.formats import INT4, INT8, UINT4, UINT8, StorageType
 from fewflips.input_files import open_plain, read_plain, size_of
+from fewflips.network.onnx_functions import inlined
 
 MAX_FILE_BYTES = 2**31 - 1
 """What protobuf can hold."""
@@ -206,7 +207,9 @@ class OnnxFile:
     path : Path
         The file.
     model : ModelProto
-        What it holds; external data are not loaded.
+        What it holds, functions inlined; external data are not loaded.
+    inlined_functions : int
+        How many functions it defines whose bodies stand in place of their calls.
     sha256 : str
         Hexadecimal digest of the file.
     opset : int
@@ -228,7 +231,9 @@ class OnnxFile:
         self.path = Path(path)
         data = _bytes_of(self.path)
         self.sha256 = hashlib.sha256(data).hexdigest()
-        self.model = self._decoded(data)
+        decoded = self._decoded(data)
+        self.model = inlined(decoded)
+        self.inlined_functions = 0 if self.model is decoded else len(decoded.functions) - len(self.model.functions)
         self._folder = self.path.resolve().parent
         self._check_tensors()
         graph = self.model.graph
@@ -513,10 +518,15 @@ def inner_nodes(node: Node) -> Iterator[Node]:
     """
     for attribute in node.proto.attribute:
         for graph in _graphs(attribute):
-            for proto in graph.node:
-                inner = _node(node.index, proto)
-                yield inner
-                yield from inner_nodes(inner)
+            yield from nodes_of(node.index, graph.node)
+
+
+def nodes_of(index: int, protos: Iterable[NodeProto]) -> Iterator[Node]:
+    """Nodes of the body of the operator at `index`, each followed by those of the graphs that it holds."""
+    for proto in protos:
+        inner = _node(index, proto)
+        yield inner
+        yield from inner_nodes(inner)
 
 
 def element_count(dims: Iterable[SupportsInt]) -> int | None:

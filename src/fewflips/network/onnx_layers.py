@@ -17,7 +17,7 @@ from fewflips.network.graph import ConstantAxis, LeftOut, OperationKind
 from fewflips.network.layer import Layer
 from fewflips.network.lowering import Convolution2D, Lowering, MatrixProduct
 from fewflips.network.notes import Remarks, left_out_notes
-from fewflips.network.onnx_bodies import products_in_bodies
+from fewflips.network.onnx_bodies import is_function, products_in_bodies, products_in_function
 from fewflips.network.onnx_constants import Constants, IntegerWeights, is_dequantize
 from fewflips.network.onnx_file import FLOAT_TYPES, MAX_ELEMENTS, STORAGE_TYPES, Node, OnnxFile
 from fewflips.network.onnx_macs import is_foreign, macs, multiplies, weights_of
@@ -140,6 +140,8 @@ class LayerReader:
             try:
                 if form is not None:
                     result[node.index] = self._product(node, form)
+                elif is_function(node, self._file.model):
+                    self.left_out += products_in_function(node, self._file.model)
                 elif multiplies(node):
                     self._pass_over(node)
             except _PassedOver as reason:

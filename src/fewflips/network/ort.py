@@ -19,6 +19,7 @@ from onnx import GraphProto, NodeProto
 from fewflips.errors import InputError, ModelError
 from fewflips.input_files import read_plain
 from fewflips.leftovers import temporary_folder
+from fewflips.network.onnx_functions import inlined
 from fewflips.network.runtimes import InputSpec, check_feeds
 from fewflips.processors import processors
 
@@ -227,7 +228,7 @@ def _options(path: Path) -> Any:
 
 def _load(path: Path) -> onnx.ModelProto:
     try:
-        return onnx.load_model_from_string(read_plain(path))
+        return inlined(onnx.load_model_from_string(read_plain(path)))
     except (DecodeError, ValueError, RuntimeError) as error:
         raise ModelError(f"{path}: cannot be decoded: intermediate tensors need an ONNX file below 2 GiB") from error
 
