@@ -27,13 +27,16 @@ MAX_FILE_BYTES = 2**31 - 1
 MAX_ELEMENTS = 2**31
 """Tensors with more elements are refused."""
 
+_FLOAT4E2M1, _FLOAT8E8M0, _UINT2, _INT2 = 23, 24, 25, 26
+"""Element types of onnx.proto that releases of onnx before 1.20 have no name for."""
+
 STORAGE_TYPES: Mapping[int, StorageType] = {
     TensorProto.INT8: INT8,
     TensorProto.UINT8: UINT8,
     TensorProto.INT4: INT4,
     TensorProto.UINT4: UINT4,
-    TensorProto.INT2: StorageType(2, signed=True),
-    TensorProto.UINT2: StorageType(2, signed=False),
+    _INT2: StorageType(2, signed=True),
+    _UINT2: StorageType(2, signed=False),
 }
 """Element types of quantized operands."""
 
@@ -57,23 +60,23 @@ _ITEMS: Mapping[int, tuple[str, str]] = {
     TensorProto.FLOAT8E4M3FNUZ: ("u1", "int32_data"),
     TensorProto.FLOAT8E5M2: ("u1", "int32_data"),
     TensorProto.FLOAT8E5M2FNUZ: ("u1", "int32_data"),
-    TensorProto.FLOAT8E8M0: ("u1", "int32_data"),
+    _FLOAT8E8M0: ("u1", "int32_data"),
     TensorProto.COMPLEX64: ("<c8", "float_data"),
     TensorProto.COMPLEX128: ("<c16", "double_data"),
     TensorProto.INT4: ("u1", "int32_data"),
     TensorProto.UINT4: ("u1", "int32_data"),
-    TensorProto.FLOAT4E2M1: ("u1", "int32_data"),
-    TensorProto.INT2: ("u1", "int32_data"),
-    TensorProto.UINT2: ("u1", "int32_data"),
+    _FLOAT4E2M1: ("u1", "int32_data"),
+    _INT2: ("u1", "int32_data"),
+    _UINT2: ("u1", "int32_data"),
 }
 """Element type -> (type of an item as numpy knows it, field that holds items one by one)."""
 
 _PACKED_BITS: Mapping[int, int] = {
     TensorProto.INT4: 4,
     TensorProto.UINT4: 4,
-    TensorProto.FLOAT4E2M1: 4,
-    TensorProto.INT2: 2,
-    TensorProto.UINT2: 2,
+    _FLOAT4E2M1: 4,
+    _INT2: 2,
+    _UINT2: 2,
 }
 """Element types of which several share a byte, the first one in its lowest bits."""
 
