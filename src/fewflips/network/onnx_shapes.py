@@ -160,6 +160,9 @@ _STANDARD_FORM: Mapping[str, tuple[str, tuple[int, ...]]] = {
 }
 """Contrib operator -> standard operator of the same shape, and which inputs it reads."""
 
+_DIVISORS = ("strides", "blocksize", "num_outputs")
+"""Attributes that the inference divides by: before onnx 1.22 a zero there ends the process."""
+
 _INFERENCE_ERRORS = (
     onnx.checker.ValidationError,
     onnx.shape_inference.InferenceError,
@@ -207,6 +210,7 @@ def infer(file: OnnxFile) -> dict[str, Value]:
         If an axis other than the batch is symbolic, the onnx package refuses the graph, or a tensor is larger
         than :data:`fewflips.network.onnx_file.MAX_ELEMENTS`.
     """
+    _check_divisors(file)
     symbols = _batch_symbols(file)
     fixed = {name: Value(constant.shape, constant.element_type) for name, constant in file.constants.items()}
     fixed |= {name: Value(constant.shape, constant.element_type) for name, constant in file.overridable.items()}
@@ -229,6 +233,18 @@ def infer(file: OnnxFile) -> dict[str, Value]:
         computed = found
         result = _merged(file, fixed, stated, _inferred(file, fixed, stated, computed))
     return result
+
+
+def _check_divisors(file: OnnxFile) -> None:
+    for node in file.nodes:
+        for name in _DIVISORS:
+            attribute = node.attributes.get(name)
+            given = () if attribute is None else (*attribute.ints, attribute.i)[: len(attribute.ints) or 1]
+            if 0 in given:
+                raise ModelError(
+                    f"{file.path}: damaged ONNX file: node '{node.name}' ({node.operator}): expected {name} to be "
+                    f"{len(given)} positive integers, got {list(given)[:8]}"
+                )
 
 
 def _merged(
