@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := $(if $(filter python3,$(PYTHON)),.venv,build/venv-$(subst /,-,$(PYTHON)))
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-random lint types setup setup-test bench post-layout fuzz mutation reproduce clean
+.PHONY: demo test test-random test-lowest lint types setup setup-test bench post-layout fuzz mutation reproduce clean
 
 # the default installation: all that the bundled pair needs, its energy at gate level included
 demo: setup
@@ -18,6 +18,12 @@ SEED ?= $(shell $(PYTHON) -c 'import secrets; print(secrets.randbelow(2**32))')
 test-random: SEED := $(SEED)
 test-random: setup-test
 	$(BIN)/python -m pytest -n 2 -m hypothesis --hypothesis-profile=fresh --hypothesis-seed=$(SEED)
+
+# with the lowest releases that pyproject.toml allows; TESTS picks some
+LOWEST := build/venv-lowest
+TESTS ?= tests
+test-lowest: $(LOWEST)/installed-dev
+	$(LOWEST)/bin/python -m pytest -n 2 $(TESTS)
 
 lint: setup-test
 	$(BIN)/ruff check .
@@ -62,6 +68,16 @@ $(VENV)/installed-dev: pyproject.toml scripts/install_test_tools.sh
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	sh scripts/install_test_tools.sh
 	touch $(VENV)/installed $@
+
+$(LOWEST)/installed-dev: pyproject.toml scripts/install_test_tools.sh
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(LOWEST)/bin/uv pip compile --quiet --resolution lowest-direct --extra gates --python $(LOWEST)/bin/python \
+		--output-file $(LOWEST)/constraints.txt pyproject.toml
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' \
+		--constraint $(LOWEST)/constraints.txt
+	sh scripts/install_test_tools.sh
+	touch $@
 
 clean:
 	rm -rf $(VENV) demo-out out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from hypothesis import given
 from hypothesis import strategies as st
+from packaging.version import Version
 
 from fewflips.errors import FloatModelError, ModelError
 from fewflips.formats import INT4, INT8, INT16, UINT8
@@ -155,7 +157,13 @@ def test_built_network_is_the_products_that_litert_computes(
         (small.DEPTHWISE, ((1, 6, 5, 4), (1, 6, 5, 8), (1, 3, 3, 8)), {"weight_type": "INT4"}),
         (small.DENSE, ((2, 15), (2, 3), (3, 15)), {"weight_type": "INT2"}),
         (small.CONV, ((2, 9, 8, 2), (2, 9, 8, 3), (3, 3, 3, 2)), {"dilation": 2, "activation_type": "INT16"}),
-        (small.DEPTHWISE, ((1, 6, 5, 4), (1, 6, 5, 8), (1, 3, 3, 8)), {"activation_type": "INT16"}),
+        pytest.param(
+            small.DEPTHWISE, ((1, 6, 5, 4), (1, 6, 5, 8), (1, 3, 3, 8)), {"activation_type": "INT16"},
+            marks=pytest.mark.skipif(
+                Version(version("ai-edge-litert")) < Version("2.3"),
+                reason="LiteRT before 2.3 mixes up several outputs a channel where activations have 16 bits",
+            ),
+        ),
         (small.DENSE, ((3, 16), (3, 5), (5, 16)), {"per_channel": False, "activation_type": "INT16"}),
     ],
     ids=[
