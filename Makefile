@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := $(if $(filter python3,$(PYTHON)),.venv,build/venv-$(subst /,-,$(PYTHON)))
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-random test-lowest lint types setup setup-test bench post-layout fuzz mutation reproduce clean
+.PHONY: demo test test-random test-settings test-lowest lint types setup setup-test bench post-layout fuzz mutation reproduce clean
 
 # the default installation: all that the bundled pair needs, its energy at gate level included
 demo: setup
@@ -18,6 +18,14 @@ SEED ?= $(shell $(PYTHON) -c 'import secrets; print(secrets.randbelow(2**32))')
 test-random: SEED := $(SEED)
 test-random: setup-test
 	$(BIN)/python -m pytest -n 2 -m hypothesis --hypothesis-profile=fresh --hypothesis-seed=$(SEED)
+
+# on other processors, as far as one can stand for them: other vector instructions (of PyTorch, and of compiled kernels),
+# one thread, tests in random order, four workers and one
+test-settings: SEED := $(SEED)
+test-settings: setup-test
+	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=1 NUMBA_CPU_NAME=generic \
+		$(BIN)/python -m pytest -n 4 --random-order --random-order-seed=$(SEED)
+	ATEN_CPU_CAPABILITY=avx2 $(BIN)/python -m pytest -n 1 --random-order --random-order-seed=$(SEED)
 
 # with the lowest releases that pyproject.toml allows; TESTS picks some
 LOWEST := build/venv-lowest
