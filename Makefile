@@ -80,7 +80,7 @@ $(VENV)/installed-dev: pyproject.toml scripts/install_test_tools.sh
 $(LOWEST)/installed-dev: pyproject.toml scripts/install_test_tools.sh
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
-	$(LOWEST)/bin/uv pip compile --quiet --resolution lowest-direct --extra gates --python $(LOWEST)/bin/python \
+	$(LOWEST)/bin/uv pip compile --quiet --no-deps --resolution lowest-direct --extra gates --python $(LOWEST)/bin/python \
 		--output-file $(LOWEST)/constraints.txt pyproject.toml
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' \
 		--constraint $(LOWEST)/constraints.txt
