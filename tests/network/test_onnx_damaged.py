@@ -304,6 +304,25 @@ def test_operators_whose_inference_may_never_end_are_not_asked_for(tmp_path: Pat
     assert "1 operator Einsum: channels are not followed through" in network.notes[-1]
 
 
+@pytest.mark.parametrize("lengths", ["input", "computed"])
+@pytest.mark.parametrize("operator", ["Expand", "Reshape", "ConstantOfShape"])
+def test_lists_of_lengths_without_end_take_no_memory(operator: str, lengths: str, tmp_path: Path) -> None:
+    """An axis for each of 2 ** 29 lengths would take gigabytes."""
+    build = QOperators(42)
+    image = build.input("image", TensorProto.UINT8, [1, 3, 6, 6])
+    stem = build.conv(image, 4, 3, 1)
+    if lengths == "input":
+        shape = build.input("lengths", TensorProto.INT64, [2**29])
+    else:
+        shape = build.node("ConstantOfShape", [build.constant(np.array([2**29], np.int64))])
+        shape = build.node("Cast", [shape], to=TensorProto.INT64)
+    build.output(build.node(operator, [shape] if operator == "ConstantOfShape" else [stem, shape]), TensorProto.UINT8)
+    path = save(build.model(), tmp_path / "m.onnx")
+    before = peak_megabytes()
+    assert read_or_refuse(path) is not None
+    assert peak_megabytes() - before < 100
+
+
 def test_functions_that_call_themselves_are_passed_over(tmp_path: Path) -> None:
     build = QOperators(41)
     image = build.input("image", TensorProto.UINT8, [1, 3, 6, 6])

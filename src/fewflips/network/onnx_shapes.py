@@ -18,6 +18,7 @@ from onnx.numpy_helper import from_array
 
 from fewflips.errors import ModelError
 from fewflips.network.onnx_file import Constant, Node, OnnxFile, element_count
+from fewflips.network.onnx_length_bounds import unbounded_lengths
 from fewflips.network.onnx_shape_values import computed_values
 
 CONTRIB = "com.microsoft"
@@ -27,7 +28,7 @@ _UNKNOWN_DOMAIN = "fewflips.unknown"
 _SMALL = 1024
 """Constants up to this many elements are kept: shapes, axes, pads."""
 
-_MOST_ROUNDS = 16
+_MOST_ROUNDS = 128
 """Shapes give values, and values give shapes: how often, at most, one follows the other."""
 
 _INFERRED = frozenset(
@@ -222,8 +223,8 @@ def infer(file: OnnxFile) -> dict[str, Value]:
         for proto in (*file.model.graph.value_info, *file.model.graph.output)
         if isinstance(proto.name, str)
     }
-    result = _merged(file, fixed, stated, _inferred(file, fixed, stated, {}))
-    computed: dict[str, NDArray[Any]] = {}
+    computed = computed_values(file, {name: value.shape for name, value in (stated | fixed).items()})
+    result = _merged(file, fixed, stated, _inferred(file, fixed, stated, computed))
     for _ in range(_MOST_ROUNDS):
         if all(value.shape is not None for value in result.values()):
             break
@@ -323,7 +324,7 @@ def _inferred(
     skeleton = _skeleton(file, fixed, stated, computed)
     try:
         onnx.checker.check_model(skeleton.SerializeToString())
-        done = onnx.shape_inference.infer_shapes(skeleton, check_type=False, strict_mode=False, data_prop=True)
+        done = onnx.shape_inference.infer_shapes(skeleton, check_type=False, strict_mode=False)
     except _INFERENCE_ERRORS as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = lines[0] if lines else type(error).__name__
@@ -344,11 +345,11 @@ def _skeleton(
             initializers.append(_small_tensor(file, constant))
         else:
             inputs.append(_typed(name, value))
-    nodes, trusted = [], []
+    nodes, trusted, unbounded = [], [], unbounded_lengths(file, computed)
     for node in file.nodes:
         if node.outputs and computed.keys() >= set(node.outputs):
             continue
-        replaced = _standard_node(node)
+        replaced = None if node.index in unbounded else _standard_node(node)
         if replaced is None:
             known = [name for name in node.outputs if name]
             present = [name for name in node.inputs if name]
