@@ -20,11 +20,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from .targets import TARGETS, Mutant, mutants_of, sample, source_of
+from fewflips.atomic import atomic_write
+
+from .targets import TARGETS, Mutant, draw, mutants_of, source_of
 
 ROOT = Path(__file__).parents[2]
 TIME_LIMIT_S = 30
-"""A mutant whose tests take longer is killed: the tests of no module take a sixth of it."""
+"""A mutant whose tests take longer on a processor is killed: the tests of no module take a sixth of it."""
+LONGEST_WAIT_S = 20 * TIME_LIMIT_S
+"""The same by the clock, for a mutant that waits; a busy machine does not get there."""
 LIBRARIES = ("numpy", "numba", "llvmlite.ir", "pydantic", "pytest", "hypothesis.extra.numpy", "scipy.sparse.csgraph")
 
 
@@ -36,7 +40,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, help="a folder for one JSON file a module")
     parser.add_argument("--again", action="store_true", help="only those that survived, by the files in --output")
+    parser.add_argument("--further", type=int, help="so many more of the draw that the files in --output are of")
     arguments = parser.parse_args()
+    if (arguments.again or arguments.further is not None) and arguments.output is None:
+        parser.error("--again and --further: expected --output, the folder with the records of an earlier run")
     os.environ["NUMBA_DISABLE_JIT"] = "1"
     sys.dont_write_bytecode = True
     for library in LIBRARIES:
@@ -48,14 +55,18 @@ def main() -> int:
                 print(f"{module}: its tests fail without any mutation", file=sys.stderr)
                 return 1
             file = arguments.output / f"{module.replace('/', '_')}.json" if arguments.output else None
-            before = json.loads(file.read_text()) if file and arguments.again else None
-            mutants = mutants_of(module, tree)
-            record = _run(module, sample(mutants, arguments.most, arguments.seed), tree, before)
-            record["possible"] = len(mutants)
-            if file:
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(json.dumps(record, indent=1) + "\n")
+            goes_on = file is not None and (arguments.again or arguments.further is not None)
+            before = json.loads(file.read_text()) if file and goes_on else None
+            mutants = draw(mutants_of(module, tree), arguments.seed)
+            drawn = mutants[: arguments.most]
+            if before and arguments.further is not None:
+                drawn = mutants[_tested(before) : _tested(before) + arguments.further]
+            _run(module, drawn, len(mutants), tree, before, arguments.again, file)
     return 0
+
+
+def _tested(record: dict[str, Any]) -> int:
+    return sum(record["outcomes"].values()) + record.get("unchanged", 0)
 
 
 def _copy(folder: Path) -> Path:
@@ -65,45 +76,97 @@ def _copy(folder: Path) -> Path:
     return folder
 
 
-def _run(module: str, mutants: list[Mutant], tree: Path, before: dict[str, Any] | None) -> dict[str, Any]:
-    """Test the mutants of a module; with a record of an earlier run of the same module, those that survived in it."""
+def _run(
+    module: str,
+    mutants: list[Mutant],
+    possible: int,
+    tree: Path,
+    before: dict[str, Any] | None,
+    again: bool,
+    file: Path | None,
+) -> None:
+    """Test mutants of a module and write the record after each; with one of before, add to it.
+
+    Parameters
+    ----------
+    module : str
+        A key of TARGETS.
+    mutants : list of Mutant
+        In the order of the draw.
+    possible : int
+        Mutants that the module has.
+    tree : Path
+        The copy that is changed.
+    before : dict, optional
+        Record of an earlier run of the same draw.
+    again : bool
+        Test only those that survived then.
+    file : Path, optional
+        Where the record goes.
+    """
     path = source_of(module, tree)
     original = path.read_text()
     outcomes: Counter[str] = Counter(before["outcomes"] if before else {})
-    again = [(entry["line"], entry["change"]) for entry in before["survivors"]] if before else None
-    outcomes["survived"] = 0
-    survivors = []
+    survivors = list(before["survivors"]) if before else []
+    unchanged = before.get("unchanged", 0) if before else 0
+    known = [(entry["line"], entry["change"]) for entry in survivors]
     for mutant in mutants:
-        changed = mutant.code(original)
-        if changed is None or changed == original:
+        change = _change(original, mutant.code(original))
+        if not change:
+            unchanged += not again
             continue
-        lines = list(difflib.unified_diff(original.splitlines(), changed.splitlines(), n=0, lineterm=""))[2:]
-        change = [line.strip() for line in lines if line[0] in "+-"]
-        if again is not None and (mutant.line, change) not in again:
-            continue
-        path.write_text(changed)
+        if again:
+            if (mutant.line, change) not in known:
+                continue
+            del survivors[[(entry["line"], entry["change"]) for entry in survivors].index((mutant.line, change))]
+            outcomes["survived"] -= 1
+        path.write_text(mutant.code(original) or "")
         outcome = _outcome(TARGETS[module], tree)
         outcomes[outcome] += 1
         if outcome == "survived":
             survivors.append({"line": mutant.line, "function": mutant.definition, "change": change})
             print(f"{module}:{mutant.line} {mutant.definition}", *change, sep="\n    ", flush=True)
+        if file:
+            _write(file, module, possible, outcomes, unchanged, survivors)
     path.write_text(original)
     total = sum(outcomes.values())
     print(f"{module}: {total - outcomes['survived']} of {total} mutants killed", flush=True)
-    return {
+
+
+def _change(original: str, changed: str | None) -> list[str]:
+    """The lines that a mutant takes away and puts in; none where it is the module itself."""
+    lines = list(difflib.unified_diff(original.splitlines(), (changed or original).splitlines(), n=0, lineterm=""))[2:]
+    return [line.strip() for line in lines if line[0] in "+-"]
+
+
+def _write(
+    file: Path,
+    module: str,
+    possible: int,
+    outcomes: Counter[str],
+    unchanged: int,
+    survivors: list[dict[str, Any]],
+) -> None:
+    record = {
         "module": module,
         "tests": TARGETS[module],
         "cosmic_ray": version("cosmic-ray"),
-        "outcomes": dict(sorted(outcomes.items())),
-        "survivors": survivors,
+        "possible": possible,
+        "outcomes": {name: outcomes[name] for name in sorted({*outcomes, "survived"})},
+        "survivors": sorted(survivors, key=lambda entry: entry["line"]),
     }
+    if unchanged:
+        record["unchanged"] = unchanged
+    file.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(file, (json.dumps(record, indent=1) + "\n").encode())
 
 
 def _outcome(tests: tuple[str, ...], tree: Path) -> str:
     """Run tests in a fork: "survived" where they pass, "killed" where one fails, "timeout"."""
     child = os.fork()
     if child == 0:
-        signal.alarm(TIME_LIMIT_S)
+        signal.setitimer(signal.ITIMER_PROF, TIME_LIMIT_S)
+        signal.alarm(LONGEST_WAIT_S)
         silent = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silent, 1)
         os.dup2(silent, 2)
@@ -121,7 +184,7 @@ def _outcome(tests: tuple[str, ...], tree: Path) -> str:
         os._exit(code)
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status):
-        return "timeout" if os.WTERMSIG(status) == signal.SIGALRM else "killed"
+        return "timeout" if os.WTERMSIG(status) in (signal.SIGPROF, signal.SIGALRM) else "killed"
     return "survived" if os.WEXITSTATUS(status) == 0 else "killed"
 
 

@@ -20,8 +20,11 @@ TARGETS = {
     "schedule": ("tests/test_schedule.py",),
     "network/equivalence": ("tests/network/test_equivalence.py",),
     "ordering/bound": ("tests/ordering/test_bound_steps.py",),
+    "optimization": ("tests/test_schedule_check.py",),
 }
 """Tests of each module below src/fewflips."""
+DEFINITIONS = {"optimization": ("check_schedule", "_random_rows")}
+"""Modules of which only some functions are mutated: the rest is put together from what the other modules check."""
 
 OPERATORS = re.compile(
     r"core/(ReplaceBinaryOperator_(Add_Sub|Sub_Add|Mul_Add|Div_Mul|FloorDiv_Mul|Mod_FloorDiv|Pow_Mul|RShift_LShift"
@@ -72,15 +75,17 @@ def mutants_of(module: str, root: Path) -> list[Mutant]:
         operator = get_operator(name)()
         places = [(node, start) for node in nodes for start, _ in operator.mutation_positions(node)]
         for occurrence, (node, start) in enumerate(places):
+            definition = ASTQuery(node).get_definition_name() or ""
+            if definition not in DEFINITIONS.get(module, (definition,)):
+                continue
             if not any(first <= start < last for first, last in left_out):
-                found.append(Mutant(module, name, occurrence, start[0], ASTQuery(node).get_definition_name() or ""))
+                found.append(Mutant(module, name, occurrence, start[0], definition))
     return found
 
 
-def sample(mutants: list[Mutant], most: int, seed: int) -> list[Mutant]:
-    """At most so many, drawn without replacement, in the order of their lines."""
-    drawn = mutants if len(mutants) <= most else random.Random(seed).sample(mutants, most)
-    return sorted(drawn, key=lambda mutant: (mutant.line, mutant.operator, mutant.occurrence))
+def draw(mutants: list[Mutant], seed: int) -> list[Mutant]:
+    """All of them in a random order, of which any beginning is a sample without replacement."""
+    return random.Random(seed).sample(mutants, len(mutants))
 
 
 def _annotations_and_records(tree: ast.AST) -> list[tuple[tuple[int, int], tuple[int, int]]]:

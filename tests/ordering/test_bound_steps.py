@@ -185,8 +185,11 @@ def alpha(table: np.ndarray, potentials: np.ndarray, i: int, j: int) -> int:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_path_maxima_are_the_costliest_edges_between(seed: int) -> None:
+@pytest.mark.parametrize("lowered", [0, 10 * UNIT])
+def test_path_maxima_are_the_costliest_edges_between(seed: int, lowered: int) -> None:
+    """Also where every edge costs less than nothing."""
     table, potentials = instance(seed)
+    potentials = potentials - lowered
     tree = spanning_tree(source_of_distances(table), potentials)
     cost = costs(table, potentials)
     mark, largest = np.full(7, -1, np.int32), np.zeros(7, np.int64)
