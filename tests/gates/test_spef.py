@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import gzip
+import io
+import random
 import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from fewflips.errors import ParasiticsError
+from fewflips.gates import spef
 from fewflips.gates.spef import read_spef
 
 HEADER = """\
@@ -212,3 +215,16 @@ def test_every_truncation_is_noticed_or_loses_whole_nets_alone(tmp_path: Path) -
         except ParasiticsError:
             continue
         assert cut.items() <= whole.items()
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 7, 1 << 16])
+def test_lines_are_numbered_whatever_lies_between_them(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    """Runs of empty lines are passed over at once; the numbers are those that an editor shows."""
+    monkeypatch.setattr(spef, "_CHUNK", chunk)
+    generator = random.Random(0)
+    pieces = (b"\n", b"\n\n\n", b" \t\n", b"*END\n", b"  a b ", b"\r\n", b"x", b"  ")
+    for _ in range(60):
+        text = b"".join(generator.choice(pieces) for _ in range(40))
+        found = list(spef._statements(io.BytesIO(text), Path("wires.spef"), 1 << 20))
+        lines = text.decode().split("\n")
+        assert found == [(i + 1, line) for i, line in enumerate(lines) if line.strip()]

@@ -93,7 +93,13 @@ def _statements(stream: IO[bytes] | gzip.GzipFile, path: Path, most: int) -> Ite
         size += len(chunk)
         if size > most:
             raise ParasiticsError(f"{path}: expected at most {most >> 20} MiB of SPEF, got more; unpack it first")
-        *lines, rest = (rest + chunk).split(b"\n")
+        chunk = rest + chunk
+        if chunk.isspace():  # of a small file that unpacks to nothing but empty lines
+            number += chunk.count(b"\n")
+            rest = chunk[chunk.rfind(b"\n") + 1 :]
+            _check_length(rest, path)
+            continue
+        *lines, rest = chunk.split(b"\n")
         for line in lines:
             number += 1
             if line.strip():
