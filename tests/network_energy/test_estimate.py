@@ -47,6 +47,8 @@ def test_every_layer_and_their_sum(branching):
     assert not report.total.sampled
     assert report.total.ci95_percent == 0
     assert any("one random input" in note for note in report.notes)
+    assert report.coverage is not None
+    assert (report.coverage.products, report.coverage.left_out_products) == (len(report.layers), 0)
 
 
 def test_same_seed_same_energy_whatever_the_threads(branching):

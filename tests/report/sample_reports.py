@@ -380,6 +380,7 @@ def energy_report(
         model=shapes.model,
         accelerator=shapes.accelerator,
         settings=energy_settings(sampled_share=1.0 if ci95_percent is None else 0.05),
+        coverage=shapes.coverage,
         layers=energies,
         total=total_energy(energies),
         datapath=DATAPATH,

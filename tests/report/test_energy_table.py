@@ -54,6 +54,10 @@ def test_energies_fit_the_terminal(width, ci95_percent, layers):
     assert not_cut(text)
 
 
+def test_the_share_that_is_counted_is_said_first():
+    assert printed(energy_table(energy_report())).splitlines()[1].startswith("Counted: 90.0 % of the network's MACs")
+
+
 def test_a_layer_s_energies():
     """2000 MACs: zero delay 500 pJ data and 750 pJ with clock; inertial 1000 and 1250."""
     lines = printed(energy_table(report_on(layer_energy("conv", 2000)))).splitlines()

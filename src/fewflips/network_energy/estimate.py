@@ -20,6 +20,7 @@ from fewflips.network_energy.run import EnergyOptions, NetworkEnergies, NetworkR
 from fewflips.network_energy.unit import ArithmeticUnit, build_unit
 from fewflips.network_energy.words import network_datapath
 from fewflips.progress import Progress
+from fewflips.report.coverage import coverage_of
 from fewflips.report.energy_model import EnergyReport, EnergySettings
 from fewflips.schedule import LayerOrders, read_schedule, schedule_orders
 from fewflips.version import __version__
@@ -92,6 +93,7 @@ def energy(
         model=model_file(network),
         accelerator=array,
         settings=energy_settings(options, samples, inputs, schedule, run),
+        coverage=coverage_of(network, layers, "its activations are not integers in the file"),
         layers=results,
         total=total_energy(results),
         datapath=datapath_record(unit, array),

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fewflips.accelerator import Accelerator
+from fewflips.report.coverage import Coverage
 from fewflips.report.record import Count, ModelFile, Record
 
 Picojoules = Annotated[float, Field(ge=0, description="in pJ")]
@@ -99,6 +100,9 @@ class EnergyReport(Record):
     model: ModelFile
     accelerator: Accelerator
     settings: EnergySettings
+    coverage: Annotated[
+        Coverage | None, Field(description="how much of the network the layers are; null in reports before this field")
+    ] = None
     layers: tuple[LayerEnergy, ...]
     total: LayerEnergy
     datapath: DatapathRecord

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fewflips.report.coverage_words import coverage_lines
 from fewflips.report.energy_model import EnergyReport, LayerEnergy
 from fewflips.report.energy_words import (
     MEANING,
@@ -51,6 +52,7 @@ def energy_table(report: EnergyReport) -> Group:
     """
     return page(
         f"{printable(report.model.file)} on {printable(report.accelerator.name)}: energy of one inference",
+        *coverage_lines(report.coverage),
         Fitting(partial(_layers_table, report)),
         f"{MEANING} fJ/MAC is inertial.",
         "",
