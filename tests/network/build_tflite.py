@@ -217,13 +217,13 @@ def branching(weight_type: str = "INT8", activation_type: str = "INT8", seed: in
     return build.build([image], [scores, logits])
 
 
-def keyword(past_type: str = "INT16", rank: int = 1, memory: int = 6) -> bytes:
+def keyword(past_type: str = "INT16", rank: int = 1, batch: int = 1) -> bytes:
     """A keyword network: a fully connected layer, an SVDF operator, and another fully connected layer."""
     build = TFLiteBuilder()
-    source = build.tensor("x", (1, 12), "INT8", None, *STEPS["INT8"])
-    hidden = build.weighted(DENSE, source, "hidden", (1, 10), (10, 12), per_channel=False)
-    units = build.svdf(hidden, "units", 8, 10, memory, rank, past_type)
-    words = build.weighted(DENSE, units, "words", (1, 4), (4, 8), per_channel=False)
+    source = build.tensor("x", (batch, 12), "INT8", None, *STEPS["INT8"])
+    hidden = build.weighted(DENSE, source, "hidden", (batch, 10), (10, 12), per_channel=False)
+    units = build.svdf(hidden, "units", 8, 10, 6, rank, past_type, batch)
+    words = build.weighted(DENSE, units, "words", (batch, 4), (4, 8), per_channel=False)
     return build.build([source], [words])
 
 

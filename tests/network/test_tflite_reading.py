@@ -353,14 +353,14 @@ def test_activations_of_another_width(tmp_path: Path, dtype: str) -> None:
     )
 
 
-@pytest.mark.parametrize("rank", [1, 2])
-def test_an_svdf_operator_is_the_two_products_that_litert_computes(tmp_path: Path, rank: int) -> None:
-    path = write(tmp_path, small.keyword(rank=rank))
+@pytest.mark.parametrize(("rank", "batch"), [(1, 1), (2, 1), (2, 3)])
+def test_an_svdf_operator_is_the_two_products_that_litert_computes(tmp_path: Path, rank: int, batch: int) -> None:
+    path = write(tmp_path, small.keyword(rank=rank, batch=batch))
     network = tflite.read(path)
     features, times = network.layers[1:3]
     assert [(layer.m, layer.n, layer.k, layer.groups) for layer in (features, times)] == [
-        (1, 8 * rank, 10, 1),
-        (1, 8 * rank, 6, 8 * rank),
+        (batch, 8 * rank, 10, 1),
+        (batch, 8 * rank, 6, 8 * rank),
     ]
     assert (features.name, features.input_tensor, features.weight_type) == ("units (features)", "hidden", INT8)
     assert (times.name, times.input_tensor, times.weight_type) == ("units (time)", "units/state", INT16)
@@ -376,15 +376,15 @@ def test_an_svdf_operator_is_the_two_products_that_litert_computes(tmp_path: Pat
     for feeds in random_feeds(session.inputs, 8, seed=rank):
         values = session.run(feeds, ["hidden", "units", "units/state"])
         x = features.lowering.rows(values["hidden"], 1, 0)[0].astype(np.int64) - features.activation_zero_point
-        product = (x @ features.weights.astype(np.int64).T)[0]
+        product = x @ features.weights.astype(np.int64).T
         rescaled = np.full(product.shape, scale["hidden"] * scale["units/features"] / scale["units/state"])
-        state = times.lowering.rows(values["units/state"], times.groups, 0)[:, 0].astype(np.int64)
+        state = times.lowering.rows(values["units/state"], times.groups, 0).swapaxes(0, 1).astype(np.int64)
         expected = np.clip(requantized(product, rescaled), -32768, 32767)
-        assert np.abs(state[:, newest] - expected).max() <= 1
-        sums = (state * times.weights).sum(axis=1).reshape(8, rank).sum(axis=1) + tensors["units/bias"].codes()
+        assert np.abs(state[:, :, newest] - expected).max() <= 1
+        sums = (state * times.weights).sum(axis=2).reshape(batch, 8, rank).sum(axis=2) + tensors["units/bias"].codes()
         rescaled = np.full(sums.shape, scale["units/state"] * scale["units/times"] / scale["units"])
         expected = np.clip(requantized(sums, rescaled) - 5, -128, 127)
-        assert np.abs(values["units"][0] - expected).max() <= 1
+        assert np.abs(values["units"] - expected).max() <= 1
 
 
 def test_an_svdf_operator_with_float_inputs(tmp_path: Path) -> None:
