@@ -106,6 +106,14 @@ def test_functions_nested_too_deep_stay() -> None:
     assert inlined(model) is model
 
 
+def test_functions_of_the_same_name_stay() -> None:
+    build = QDQ(6)
+    build.output(build.node("F", [build.input("x", FLOAT, [2])], "local"), FLOAT)
+    same = function("F", [helper.make_node("Relu", ["x"], ["y"])], ["x"])
+    model = with_functions(build, same, same)
+    assert inlined(model) is model
+
+
 def test_a_model_without_functions_is_itself(tmp_path: Path) -> None:
     model = QDQ(5).model()
     assert inlined(model) is model

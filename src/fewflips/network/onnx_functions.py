@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from onnx import ModelProto, NodeProto
 from onnx.inliner import inline_local_functions
 
+from fewflips.network.onnx_errors import REFUSED
+
 _DEEPEST = 64
 """Functions that call functions: how deep, at most."""
 
@@ -40,7 +42,9 @@ def inlined(model: ModelProto) -> ModelProto:
     try:
         _check_size(model)
         return inline_local_functions(model)
-    except (_TooLarge, RuntimeError, ValueError, IndexError, MemoryError):
+    except _TooLarge:
+        return model
+    except REFUSED:
         return model
 
 

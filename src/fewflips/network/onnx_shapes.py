@@ -17,6 +17,7 @@ from onnx import NodeProto, TensorProto, ValueInfoProto, helper
 from onnx.numpy_helper import from_array
 
 from fewflips.errors import ModelError
+from fewflips.network.onnx_errors import REFUSED
 from fewflips.network.onnx_file import Constant, Node, OnnxFile, element_count
 from fewflips.network.onnx_length_bounds import unbounded_lengths
 from fewflips.network.onnx_shape_values import computed_values
@@ -163,17 +164,6 @@ _STANDARD_FORM: Mapping[str, tuple[str, tuple[int, ...]]] = {
 
 _DIVISORS = ("strides", "blocksize", "num_outputs")
 """Attributes that the inference divides by: before onnx 1.22 a zero there ends the process."""
-
-_INFERENCE_ERRORS = (
-    onnx.checker.ValidationError,
-    onnx.shape_inference.InferenceError,
-    RuntimeError,
-    ValueError,
-    IndexError,
-    OverflowError,
-    MemoryError,
-)
-"""What the C++ code of the onnx package raises on models that it does not accept."""
 
 
 @dataclass(frozen=True)
@@ -325,7 +315,7 @@ def _inferred(
     try:
         onnx.checker.check_model(skeleton.SerializeToString())
         done = onnx.shape_inference.infer_shapes(skeleton, check_type=False, strict_mode=False)
-    except _INFERENCE_ERRORS as error:
+    except REFUSED as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = lines[0] if lines else type(error).__name__
         raise ModelError(f"{file.path}: damaged ONNX file, or an operator that is not known: {reason}") from error
