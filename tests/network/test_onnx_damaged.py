@@ -159,6 +159,10 @@ def bad_text(model: onnx.ModelProto) -> None:
     model.ParseFromString(data)
 
 
+def segment(model: onnx.ModelProto) -> None:
+    model.graph.initializer[0].segment.end = 4
+
+
 def no_opset(model: onnx.ModelProto) -> None:
     del model.opset_import[:]
 
@@ -196,6 +200,7 @@ def zero_points(model: onnx.ModelProto) -> None:
         (same_initializer, "expected initializers with names of their own"),
         (missing_output, "output 'nowhere' is not computed"),
         (bad_text, "expected text in UTF-8"),
+        (segment, "expected its data in one piece, got a segment"),
         (no_opset, r"expected one version of the operator set, 1 to \d+, got \[\]"),
         (new_opset, r"got \[999\]; a file of a newer version needs a newer onnx package"),
         (no_inputs, "damaged ONNX file"),

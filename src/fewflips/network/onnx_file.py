@@ -363,6 +363,10 @@ class OnnxFile:
                 )
             if tensor.data_type != TensorProto.STRING and tensor.data_type not in _ITEMS:
                 raise self._damaged(f"tensor '{name}': element type {tensor.data_type} is not known")
+            if tensor.HasField("segment"):
+                raise self._damaged(
+                    f"tensor '{name}': expected its data in one piece, got a segment; no runtime reads it"
+                )
             if self.external(tensor) is None:
                 self._check_held(tensor, name, size)
 
