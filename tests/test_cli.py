@@ -14,6 +14,7 @@ import pytest
 
 from fewflips.cli import main
 from tests.network import build_tflite as small
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -163,7 +164,7 @@ def test_ctrl_c_exits_with_130_and_leaves_nothing(shared: Path, tmp_path: Path):
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     time.sleep(8)  # into the solver
     process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert errors.strip() == "fewflips: interrupted"  # click begins a new line after ^C
     assert output == ""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fewflips.bundled import bundled_model
+from tests.patience import PATIENCE_S
 
 WITHOUT_LINUX = """
 import builtins, io, os, sys
@@ -46,7 +47,9 @@ def run(tmp_path):
 
     def call(*arguments: object) -> str:
         command = [sys.executable, *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=600)
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=PATIENCE_S
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -14,6 +14,7 @@ import pytest
 
 from fewflips.errors import InputError, OutputError
 from fewflips.result_folder import MANIFEST, check_belongs, read_manifest, save_together
+from tests.patience import PATIENCE_S
 
 OLD = {"model.onnx": b"old model", "report.json": b"old report", "schedule.json": b"old schedule"}
 NEW = {"report.json": b"new report", "schedule.json": b"new schedule", "table.md": b"new table"}
@@ -55,7 +56,7 @@ def test_a_killed_writer_leaves_the_old_the_new_or_what_is_refused(tmp_path, mov
     save(tmp_path, OLD)
     (tmp_path / "notes.txt").write_bytes(b"mine")
     script = KILLED.replace("{contents}", repr(NEW))
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path), str(moves)], check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path), str(moves)], check=False, timeout=PATIENCE_S)
     assert done.returncode == (0 if moves == 1000 else -signal.SIGKILL)
     found = contents(tmp_path)
     mine = {"notes.txt": b"mine"}

@@ -134,6 +134,7 @@ def counts(kinds: list[str], inputs: int) -> dict[str, int]:
     """How many inputs each kind gets: its share of all, one at least."""
     total = sum(KINDS[name].share for name in kinds)
     most = max(kinds, key=lambda name: KINDS[name].share)
-    found = {name: max(1, int(inputs * KINDS[name].share / total)) for name in kinds}
-    found[most] = max(1, found[most] + inputs - sum(found.values()))
+    spare = max(0, inputs - len(kinds))
+    found = {name: 1 + int(spare * KINDS[name].share / total) for name in kinds}
+    found[most] += spare + len(kinds) - sum(found.values())
     return found

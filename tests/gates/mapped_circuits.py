@@ -10,6 +10,7 @@ from fewflips.gates.cell_table import load_cells
 from fewflips.gates.cells import Cell, CellLibrary
 from fewflips.gates.functions import truth_table
 from fewflips.gates.netlist import Instance, Netlist
+from tests.patience import PATIENCE_S
 
 LIBRARY = load_cells("nangate45")
 
@@ -83,6 +84,6 @@ def run_icarus(iverilog: str, folder: Path, *texts: str) -> str:
         source.write_text(text)
         sources.append(str(source))
     program = folder / "bench.vvp"
-    subprocess.run([iverilog, "-g2005", "-s", "bench", "-o", str(program), *sources], check=True, timeout=60)
-    shown = subprocess.run(["vvp", "-n", str(program)], check=True, capture_output=True, text=True, timeout=60)
+    subprocess.run([iverilog, "-g2005", "-s", "bench", "-o", str(program), *sources], check=True, timeout=PATIENCE_S)
+    shown = subprocess.run(["vvp", "-n", str(program)], check=True, capture_output=True, text=True, timeout=PATIENCE_S)
     return shown.stdout

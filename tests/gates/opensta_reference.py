@@ -24,6 +24,7 @@ from fewflips.gates.cells import Cell, CellLibrary, Pin
 from fewflips.gates.functions import names_in, truth_table
 from fewflips.gates.netlist import ONE_NET, Instance, Netlist
 from fewflips.gates.operands import Toggles
+from tests.patience import PATIENCE_S
 
 PERIOD_NS = 1000.0  # as long as no path is cut off
 _FJ_PER_WATT = PERIOD_NS * 1e6  # energy in a period
@@ -165,7 +166,7 @@ def _slews_and_arrival(block: str) -> tuple[float, float, float, float]:
 def run(sta: str, folder: Path, lines: list[str]) -> str:
     """What OpenSTA prints for a script that it runs in a folder."""
     (folder / "run.tcl").write_text("\n".join(lines) + "\n")
-    done = subprocess.run([sta, "-exit", "run.tcl"], cwd=folder, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sta, "-exit", "run.tcl"], cwd=folder, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert "Error" not in done.stdout, done.stdout[-2000:]
     assert "Error" not in done.stderr, done.stderr[-2000:]

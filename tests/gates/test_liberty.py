@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from fewflips.gates.cells_from_liberty import library_from_groups
 from fewflips.gates.liberty import read_liberty
 from fewflips.gates.liberty_syntax import parse_groups, split_arguments
 from fewflips.gates.liberty_writer import liberty_text
+from tests.patience import PATIENCE_S
 
 _OSU = Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib")
 
@@ -240,12 +240,10 @@ def test_osu018() -> None:
     assert library.cells["LATCH"].is_latch
 
 
-def test_reading_is_fast_and_kept(shared: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_what_was_read_is_kept(shared: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FEWFLIPS_CACHE", str(tmp_path))
     path = shared / "pdk" / "sky130hd_tt.lib.gz"
-    started = time.perf_counter()
     first = read_liberty(path)
-    assert time.perf_counter() - started < 10
 
     def refuse(text: str, source: str) -> None:
         raise AssertionError("parsed again")
@@ -442,13 +440,11 @@ def test_damaged_text_is_read_or_refused_in_one_line(start: int, length: int, in
         (b"library(x){ y : " + b"\\ " * 500_000, "ends within 'library'"),
     ],
 )
-def test_junk_and_bombs_are_refused_quickly(tmp_path: Path, content: bytes, complaint: str) -> None:
-    started = time.perf_counter()
+def test_junk_and_bombs_are_refused(tmp_path: Path, content: bytes, complaint: str) -> None:
     with pytest.raises(CellLibraryError) as caught:
         _read(tmp_path, content)
     assert complaint in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert time.perf_counter() - started < 5
 
 
 def test_files_that_grow_too_large_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -534,7 +530,7 @@ def _opensta(opensta: str, folder: Path, library: Path, cells: str, commands: st
         [opensta, "-exit", "-no_splash", str(folder / "run.tcl")],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert "Error" not in done.stdout + done.stderr
@@ -625,7 +621,12 @@ def test_yosys_maps_to_what_is_written(tmp_path: Path, name: str) -> None:
     ]
     for program in programs:
         done = subprocess.run(
-            [*program, "-q", "-p", script], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+            [*program, "-q", "-p", script],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         assert "Warning" not in done.stdout + done.stderr

@@ -20,6 +20,7 @@ from fewflips.gates.spef import read_spef
 from fewflips.gates.spef_writer import spef_text
 from fewflips.gates.verilog import netlist_verilog
 from fewflips.report.energy_model import EnergyParts, EnergyReport, LayerEnergy
+from tests.patience import PATIENCE_S
 
 # y = !(a & b), stored in a flip-flop whose output is q
 NETLIST = Netlist(
@@ -262,7 +263,7 @@ def test_opensta_finds_the_wires_of_a_spef(tmp_path: Path, opensta: str, osu_cel
         "report_checks -fields capacitance -digits 6\n"
     )
     command = [opensta, "-no_splash", "-exit", "load.tcl"]
-    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S)
     assert "Warning" not in said.stdout + said.stderr
     load_ff = 12.345678 + osu_cells.cells["DFFPOSX1"].pins["D"].capacitance_ff
     found = re.search(r"^ +(\S+) .* u1/Y ", said.stdout, re.MULTILINE)

@@ -10,6 +10,7 @@ from fewflips.gates.liberty_writer import liberty_text
 from fewflips.gates.netlist_reader import read_netlist
 from fewflips.gates.verilog import identifier, netlist_verilog
 from tests.gates.mapped_circuits import LIBRARY, by_names, cell_models, circuit, run_icarus
+from tests.patience import PATIENCE_S
 
 # Buses, an escaped name, a keyword, a net on two output bits, a constant output, an input that is an output.
 NETLIST = circuit(
@@ -98,7 +99,7 @@ def test_opensta_reads_it(tmp_path: Path, opensta: str) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=PATIENCE_S,
     ).stdout
     # 3 + 3 + 2 + 3 pins of the gates, and 3 or 4 of the flip-flop, whose QN is open.
     assert "cells 5" in shown

@@ -10,6 +10,7 @@ import pytest
 
 from fewflips.errors import ToolError
 from fewflips.gates.yosys import Yosys, find_yosys
+from tests.patience import PATIENCE_S
 
 
 def fake_yosys(folder: Path, body: str) -> str:
@@ -116,7 +117,7 @@ def test_a_run_that_takes_too_long_is_ended_with_what_it_started(
     child = int((tmp_path / "child").read_text())
     state = Path(f"/proc/{child}/stat")
     if sys.platform == "linux":
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_S
         while state.exists() and state.read_text().split()[2] not in "ZX":  # killed, but not yet gone
             assert time.monotonic() < deadline
             time.sleep(0.05)

@@ -22,6 +22,7 @@ from fewflips.network.runtimes import InputSpec, Runtime
 from fewflips.network.samples import random_feeds
 from tests.network import build_tflite as small
 from tests.network.test_tflite_damaged import mutations
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -249,7 +250,7 @@ def test_close_ends_a_run(path: Path) -> None:
 
 @pytest.mark.usefixtures("hanging")
 def test_a_run_that_takes_too_long_is_an_error(path: Path) -> None:
-    with Runtime(path, "tflite", time_limit_s=20.0) as runtime:
+    with Runtime(path, "tflite", time_limit_s=PATIENCE_S) as runtime:
         worker = worker_of(runtime)
         runtime._worker._time_limit_s = 0.3  # the session opens in more than that on some machines
         with pytest.raises(RuntimeFailure, match=r"LiteRT gave no answer within 0\.3 s on .*model\.tflite: the file"):
@@ -346,7 +347,7 @@ def is_running(process: int) -> bool:
 
 def test_a_script_without_a_guard_prints_nothing_of_the_runtimes(path: Path) -> None:
     process = start(path, 0)
-    assert process.communicate(timeout=60) == ("ready\n", "")
+    assert process.communicate(timeout=PATIENCE_S) == ("ready\n", "")
     assert process.returncode == 0
 
 
@@ -359,8 +360,8 @@ def test_no_worker_outlives_its_process(path: Path, ending: signal.Signals) -> N
     workers = children(process)
     assert workers
     process.send_signal(ending)
-    process.communicate(timeout=30)
-    deadline = time.monotonic() + 20
+    process.communicate(timeout=PATIENCE_S)
+    deadline = time.monotonic() + PATIENCE_S
     while any(is_running(worker) for worker in workers) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(is_running(worker) for worker in workers)
@@ -404,7 +405,7 @@ def start_hanging(path: Path, folder: Path, end: str) -> subprocess.Popen[str]:
 
 def test_exit_does_not_wait_for_a_run(path: Path, hanging: Path) -> None:
     process = start_hanging(path, hanging, "exit")
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, errors) == (0, "")
     ready, worker = output.split()
     assert ready == "ready"
@@ -421,5 +422,5 @@ def test_ctrl_c_in_a_terminal(path: Path, hanging: Path) -> None:
     assert len(workers) == 1
     time.sleep(0.3)
     os.killpg(process.pid, signal.SIGINT)
-    assert process.communicate(timeout=30) == ("interrupted\n", "")
+    assert process.communicate(timeout=PATIENCE_S) == ("interrupted\n", "")
     assert not is_there(workers[0])

@@ -13,6 +13,7 @@ import pytest
 from fewflips.errors import InputError
 from fewflips.ordering import Effort, order_distances, order_segments, shortest_word_path
 from tests.ordering import reference
+from tests.patience import PATIENCE_S
 
 
 def segments() -> list[np.ndarray]:
@@ -68,9 +69,9 @@ def test_an_interrupt_stops_all_threads(jobs: int) -> None:
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         order_segments(hard, effort=endless, jobs=jobs)
-    while threading.active_count() > idle and time.perf_counter() - start < 20:
+    while threading.active_count() > idle and time.perf_counter() - start < PATIENCE_S:
         time.sleep(0.05)
-    assert time.perf_counter() - start < 20
+    assert time.perf_counter() - start < PATIENCE_S
 
 
 @pytest.mark.filterwarnings("ignore:1 tasks which were still being processed")
@@ -84,9 +85,9 @@ def test_an_error_of_the_callback_stops_all_threads() -> None:
     start = time.perf_counter()
     with pytest.raises(RuntimeError, match="no more"):
         order_segments([hard, segments()[1]], effort=Effort(10**6, 50, 100, 0, 8, 0, 0), jobs=2, progress=fail)
-    while threading.active_count() > idle and time.perf_counter() - start < 20:
+    while threading.active_count() > idle and time.perf_counter() - start < PATIENCE_S:
         time.sleep(0.05)
-    assert time.perf_counter() - start < 20
+    assert time.perf_counter() - start < PATIENCE_S
 
 
 def test_unusable_arguments() -> None:

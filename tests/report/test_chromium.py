@@ -16,6 +16,7 @@ import pytest
 
 from fewflips.report.html import render_html
 from fewflips.report.model import OptimizeReport
+from tests.patience import PATIENCE_S
 from tests.report.sample_reports import optimize_report, stream_picture, with_energy
 
 pytestmark = pytest.mark.chromium
@@ -44,7 +45,7 @@ def browse(chromium: str, tmp_path: Path) -> Browse:
         command = [chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         command += [f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--virtual-time-budget=2000"]
         command += [*(options or ("--dump-dom",)), file.as_uri() + fragment]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
         return done.stdout, "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
 
     return run

@@ -18,6 +18,7 @@ from fewflips.training import finishing
 from fewflips.training.config import TrainingConfig, load_config
 from fewflips.training.loop import StageLoop
 from fewflips.training.trainer import train
+from tests.patience import PATIENCE_S
 from tests.training.small_datasets import fashion, settings
 
 KILLING = """
@@ -95,7 +96,7 @@ def arguments(config_file: Path, output: Path) -> list[str]:
 
 def killed(config_file: Path, output: Path, where: str, count: int) -> None:
     command = [sys.executable, "-c", KILLING, where, str(count), *arguments(config_file, output)]
-    process = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    process = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert process.returncode == -signal.SIGKILL, process.stderr
 
 

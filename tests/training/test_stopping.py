@@ -20,6 +20,7 @@ from fewflips.training.config import TrainingConfig, load_config
 from fewflips.training.held_signals import HeldSignals, Stopped
 from fewflips.training.loop import StageLoop
 from fewflips.training.trainer import train
+from tests.patience import PATIENCE_S
 from tests.training.small_datasets import fashion, settings
 from tests.training.test_resume import assert_same_results
 
@@ -134,7 +135,7 @@ def position(folder: Path) -> tuple[str, int, int]:
 def test_ctrl_c_is_one_line_and_the_run_goes_on(config_file, undisturbed, tmp_path, moment, count, where):
     output = tmp_path / "out"
     process = sent(config_file, output, moment, count, "SIGINT")
-    printed, errors = process.communicate(timeout=600)
+    printed, errors = process.communicate(timeout=PATIENCE_S)
     (line,) = [line for line in errors.splitlines() if line and " epoch " not in line[:20]]
     assert (process.returncode, printed) == (130, ""), errors
     assert line.startswith("fewflips: stopped" if where == "stage, " else f"fewflips: stopped{where and ' '}{where}")
@@ -147,7 +148,7 @@ def test_ctrl_c_is_one_line_and_the_run_goes_on(config_file, undisturbed, tmp_pa
 
 def test_sigterm_stops_in_order_too(config_file, undisturbed, tmp_path):
     process = sent(config_file, tmp_path / "out", "step", 4, "SIGTERM")
-    _, errors = process.communicate(timeout=600)
+    _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 143
     assert errors.startswith("fewflips: stopped in the float stage, epoch 1 of 3, after step 4 of 6, saved in ")
     assert position(tmp_path / "out") == ("float", 0, 4)
@@ -157,7 +158,7 @@ def test_sigterm_stops_in_order_too(config_file, undisturbed, tmp_path):
 
 def test_a_second_ctrl_c_ends_at_once(config_file, undisturbed, tmp_path):
     process = sent(config_file, tmp_path / "out", "step", STEPS + 4, "SIGINT,SIGINT")
-    _, errors = process.communicate(timeout=600)
+    _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     line = errors.splitlines()[-1]
     assert line.startswith("fewflips: stopped at once; to go on: fewflips train ")
@@ -180,7 +181,7 @@ def test_a_second_ctrl_c_leaves_a_terminal_with_a_cursor(config_file, tmp_path):
     except OSError:  # Linux's way to say that the other end is closed
         pass
     os.close(ours)
-    process.communicate(timeout=600)
+    process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert b"stopping after this step; Ctrl-C again ends it at once" in shown
     assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")

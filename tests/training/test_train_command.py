@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from fewflips.cli import main
+from tests.patience import PATIENCE_S
 from tests.training.small_datasets import fashion, settings
 
 
@@ -78,7 +79,7 @@ def test_what_it_exports_can_be_optimized(monkeypatch, capsys, config_file, tmp_
 def test_help_does_not_load_torch():
     code = "import sys; from fewflips.cli import cli; cli(['train', '--help'], standalone_mode=False)\n"
     code += "assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     assert "--resume" in shown.stdout
 
 

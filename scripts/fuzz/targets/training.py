@@ -299,7 +299,8 @@ def _other_value(chance: random.Random, before: Any) -> Any:
 
 def _other_tensor(chance: random.Random, before: Tensor) -> Tensor:
     """A tensor that differs in shape, type, values or layout."""
-    plain, types = before.detach().clone(), (torch.float64, torch.float16, torch.int64, torch.uint8, torch.bool)
+    plain = before.detach().clone(memory_format=torch.contiguous_format)
+    types = (torch.float64, torch.float16, torch.int64, torch.uint8, torch.bool)
     ways: tuple[Any, ...] = (
         lambda: plain.unsqueeze(0),
         lambda: plain.reshape(-1),
