@@ -107,7 +107,7 @@ KINDS: dict[str, Kind] = {
         _kind("cached-cells", "entry of the cache: `energy --cells FILE`", 0.5, "gates:cached_cells"),
         _kind("netlist-json", "netlist (JSON of Yosys)", 7, "gates:netlist_json"),
         _kind(
-            "verilog", "netlist (Verilog, read by Yosys): `energy --netlist FILE`", 0.2, "gates:verilog", programs=True
+            "verilog", "netlist (Verilog, read by Yosys): `energy --netlist FILE`", 0.05, "gates:verilog", programs=True
         ),
         _kind("unit", "netlist of a unit, as Yosys hands it on: `energy --netlist FILE --spef FILE`", 1, "units:unit"),
         _kind("cached-netlist", "entry of the cache: `energy`", 0.5, "units:cached_netlist"),
