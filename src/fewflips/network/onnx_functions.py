@@ -19,8 +19,8 @@ _SPARE_BYTES = 1 << 20
 _Key = tuple[str, str]
 
 
-class _TooLarge(Exception):
-    """Functions that call themselves, or are called too often."""
+class _Stay(Exception):
+    """Functions that call themselves, are called too often, or share their name."""
 
 
 def inlined(model: ModelProto) -> ModelProto:
@@ -35,14 +35,14 @@ def inlined(model: ModelProto) -> ModelProto:
     -------
     ModelProto
         The model itself where it has no functions, or they cannot be inlined: those that call themselves, become
-        too large, or are damaged. Functions that ask for another version of the operator set than the model stay.
+        too large, share a name, or are damaged. Functions that ask for another version of the operator set than the model stay.
     """
     if not model.functions:
         return model
     try:
         _check_size(model)
         return inline_local_functions(model)
-    except _TooLarge:
+    except _Stay:
         return model
     except REFUSED:
         return model
@@ -52,13 +52,15 @@ def _check_size(model: ModelProto) -> None:
     """Bound what the model becomes, before it becomes so large."""
     bodies: dict[_Key, list[NodeProto]] = {}
     for function in model.functions:
-        bodies.setdefault((function.domain, function.name), []).extend(function.node)
+        if (function.domain, function.name) in bodies:  # before onnx 1.22 the inliner takes either
+            raise _Stay
+        bodies[function.domain, function.name] = list(function.node)
     sizes: dict[_Key, int] = {}
     most = _MOST_TIMES * model.ByteSize() + _SPARE_BYTES
 
     def size_of(nodes: Iterable[NodeProto], depth: int) -> int:
         if depth > _DEEPEST:
-            raise _TooLarge
+            raise _Stay
         total = 0
         for node in _with_inner(nodes):
             key = (node.domain, node.op_type)
@@ -66,7 +68,7 @@ def _check_size(model: ModelProto) -> None:
                 sizes[key] = size_of(bodies[key], depth + 1)
             total += node.ByteSize() + sizes.get(key, 0)
         if total > most:
-            raise _TooLarge
+            raise _Stay
         return total
 
     size_of(model.graph.node, 0)
