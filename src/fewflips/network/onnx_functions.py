@@ -16,7 +16,7 @@ _MOST_TIMES = 16
 _SPARE_BYTES = 1 << 20
 """A model may become so many times as large, and so much larger."""
 
-_Key = tuple[str, str]
+_Key = tuple[str, str, str]
 
 
 class _Stay(Exception):
@@ -35,7 +35,8 @@ def inlined(model: ModelProto) -> ModelProto:
     -------
     ModelProto
         The model itself where it has no functions, or they cannot be inlined: those that call themselves, become
-        too large, share a name, or are damaged. Functions that ask for another version of the operator set than the model stay.
+        too large, share a name, or are damaged. Functions that ask for another version of the operator set than the
+        model stay.
     """
     if not model.functions:
         return model
@@ -52,9 +53,10 @@ def _check_size(model: ModelProto) -> None:
     """Bound what the model becomes, before it becomes so large."""
     bodies: dict[_Key, list[NodeProto]] = {}
     for function in model.functions:
-        if (function.domain, function.name) in bodies:  # before onnx 1.22 the inliner takes either
+        key = (function.domain, function.name, function.overload)
+        if key in bodies:  # before onnx 1.22 the inliner takes either
             raise _Stay
-        bodies[function.domain, function.name] = list(function.node)
+        bodies[key] = list(function.node)
     sizes: dict[_Key, int] = {}
     most = _MOST_TIMES * model.ByteSize() + _SPARE_BYTES
 
@@ -63,7 +65,7 @@ def _check_size(model: ModelProto) -> None:
             raise _Stay
         total = 0
         for node in _with_inner(nodes):
-            key = (node.domain, node.op_type)
+            key = (node.domain, node.op_type, node.overload)
             if key in bodies and key not in sizes:
                 sizes[key] = size_of(bodies[key], depth + 1)
             total += node.ByteSize() + sizes.get(key, 0)
