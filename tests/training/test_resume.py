@@ -148,7 +148,7 @@ def test_a_process_killed_from_outside_goes_on(config_file, undisturbed, tmp_pat
         [sys.executable, "-c", slow, *arguments(config_file, output)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while not (output / "checkpoint.pt").exists() and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(0.4)
