@@ -14,11 +14,14 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from scripts.figures.__main__ import main as write_figures
 
 from benchmarks.record import RESULTS
+
+ROOT = Path(__file__).parents[1]
 
 Kind = Literal["speed", "exact", "long"]
 
@@ -33,8 +36,8 @@ class Run:
     threads: int | None = None
 
     def command(self, name: str) -> list[str]:
-        """The command line."""
-        destination = RESULTS / f"{name}.json"
+        """The command line, to be run in the root of the tree; records keep it, so that it names no other folder."""
+        destination = RESULTS.relative_to(ROOT) / f"{name}.json"
         return [sys.executable, "-m", f"benchmarks.{self.benchmark}", *self.options, "--json", str(destination)]
 
 
@@ -66,7 +69,7 @@ def make(name: str) -> None:
     limits = {"OMP_NUM_THREADS": str(run.threads)} if run.threads else {}
     start = time.perf_counter()
     print(f"{name}: {' '.join(run.command(name)[1:])}", file=sys.stderr, flush=True)
-    subprocess.run(run.command(name), check=True, env={**os.environ, **limits})
+    subprocess.run(run.command(name), check=True, cwd=ROOT, env={**os.environ, **limits})
     print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+from pathlib import Path
 
 import pytest
 from benchmarks.__main__ import RUNS
@@ -23,6 +25,8 @@ def test_a_record_says_how_it_was_made(name: str) -> None:
     assert record.benchmark == run.benchmark
     assert f"python -m benchmarks.{run.benchmark}" in record.command
     assert all(option in record.command for option in run.options)
+    assert not any(Path(word).is_absolute() for word in shlex.split(record.command))
+    assert not any(Path(word).is_absolute() for word in run.command(name)[1:])
     assert record.rows
 
 
