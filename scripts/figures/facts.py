@@ -12,6 +12,8 @@ from benchmarks.record import read_record
 from scripts.audit.figures import Audit, read_audit
 from scripts.audit.setups import OTHER_MACHINES, UNITS_AND_CELLS, Question, questions
 from scripts.audit.tables import answer
+from scripts.post_layout.record import read_record as read_post_layout
+from scripts.post_layout.table import widest_change
 from scripts.reproduction.targets import ACCURACY_POINTS
 
 from .calibration import calibration_facts
@@ -26,7 +28,7 @@ def facts() -> dict[str, Fact]:
     A benchmark's record gives ``networks/MODEL/schedule_reduction``, the pairs of the result
     ``reproduction/8 bits, seed 0, both/network_ratio``, the audit ``audit/edge8/network``.
     """
-    found = dict(_benchmarks()) | dict(_reproduction()) | dict(calibration_facts())
+    found = dict(_benchmarks()) | dict(_reproduction()) | dict(calibration_facts()) | dict(_post_layout())
     audit = read_audit(RESULTS / "audit.json")
     if audit is not None:
         found |= dict(_audit(audit))
@@ -59,6 +61,12 @@ def _reproduction() -> Iterator[tuple[str, Fact]]:
         lost = baselines[row["bits"], row["seed"]] - row["accuracy_percent"]
         yield f"{name}/points", -lost
         yield f"{name}/margin_points", ACCURACY_POINTS - lost
+
+
+def _post_layout() -> Iterator[tuple[str, Fact]]:
+    record = read_post_layout()
+    yield "post_layout/wires_mm", sum(record.layout.length_um.values()) / 1000
+    yield "post_layout/widest change_percent", 100 * widest_change(record.comparisons())
 
 
 def _audit(audit: Audit) -> Iterator[tuple[str, Fact]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benchmarks.record import Row, markdown_table, read_record
+from scripts.post_layout.record import read_record as read_post_layout
+from scripts.post_layout.table import figures_text
 
 from .calibration import built_in_table, commands_text, shown_text
 from .facts import reproduction_rows
@@ -257,6 +259,12 @@ def calibration_transfer() -> str:
     return markdown_table(["network", "median error of a layer, %", "worst, %", "total, %"], rows)
 
 
+def post_layout() -> str:
+    """Energies before and after layout."""
+    record = read_post_layout()
+    return figures_text(record.layout, record.comparisons())
+
+
 def microjoules(energy_pj: float) -> str:
     """An energy as the README's tables have it."""
     return f"{energy_pj / PJ_PER_UJ:.0f} µJ"
@@ -296,5 +304,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "built-in calibrations": built_in_table,
     "calibration transfer": calibration_transfer,
     "mutation scores": score_table,
+    "post-layout": post_layout,
 }
 """By the name in a page's marks."""
