@@ -24,6 +24,7 @@ from fewflips.result_folder import MANIFEST
 from fewflips.schedule import read_schedule
 from fewflips.verification import verify
 from tests.network import build_tflite as small
+from tests.patience import PATIENCE_S
 
 KWS = "mlperf_tiny_kws_dscnn_int8.tflite"
 MACHINES = ["edge16", "edge4", "tpu16", "os16"]
@@ -231,7 +232,7 @@ def failing(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "failing_session.py").write_text(f"import os, time\ndef Session(path, fetch):\n    {code}\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("fewflips.network.runtimes._SESSIONS", {"tflite": ("failing_session", "LiteRT")})
-    monkeypatch.setattr("fewflips.optimization.LONGEST_RUN_S", 3.0)
+    monkeypatch.setattr("fewflips.optimization.LONGEST_RUN_S", 3.0 if request.param == "hangs" else PATIENCE_S)
     return words
 
 
