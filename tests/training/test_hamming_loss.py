@@ -255,6 +255,26 @@ def test_a_model_that_is_gone_takes_its_term_along(root: str) -> None:
     assert [reference() for reference in gone] == [None, None, None]
 
 
+def test_a_term_made_again_is_the_same_object() -> None:
+    model = network()
+    term = HammingLoss(model, seed=1)
+    assert HammingLoss(model, seed=1) is term
+    assert HammingLoss(model, seed=2) is not term
+    term.finish()
+    assert HammingLoss(model, seed=1) is not term
+
+
+def test_collecting_garbage_between_steps_takes_nothing_from_a_term() -> None:
+    model = network()
+    ring: list[Any] = [HammingLoss(model, method="envelope")]
+    ring.append(ring)  # garbage that only the collector finds, and the first maker of the term with it
+    HammingLoss(model, method="envelope")()
+    del ring
+    gc.collect()
+    (HammingLoss(model, method="envelope") * 1.0).backward()
+    assert HammingLoss(model, method="envelope").state_dict()["step"] == 2
+
+
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
 def test_a_copy_of_a_model_has_a_term_of_its_own(copied: Any) -> None:
     model = network()

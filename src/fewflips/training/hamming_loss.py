@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -39,11 +39,48 @@ _TERMS = "_fewflips_hamming_terms"
 """Attribute of a model that keeps its terms, so that they are freed with it."""
 
 
-class _Terms(dict[Any, dict[str, Any]]):
-    """States of a model's terms, by their arguments; copies of the model and its pickles begin without any."""
+class _Terms(dict[Any, "HammingLoss"]):
+    """A model's terms, by their arguments; copies of the model and its pickles begin without any."""
 
     def __reduce__(self) -> Any:
         return dict, ()
+
+
+class _Request(NamedTuple):
+    """Which term is asked for."""
+
+    key: Any
+    known: _Terms
+    options: HammingOptions
+
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module,
+        accelerator: str | Accelerator = "edge16",
+        *,
+        bits: int = 8,
+        transition_costs: NDArray[np.floating] | None = None,
+        steps: int = STEPS,
+        seed: int = 0,
+        **options: Any,
+    ) -> _Request:
+        """Check the arguments of `HammingLoss`."""
+        try:
+            chosen = HammingOptions.model_validate(options)
+        except ValidationError as error:
+            raise InputError(f"HammingLoss: {describe_validation_error(error)}") from error
+        if chosen.activation_headroom != 1:
+            raise InputError(
+                "HammingLoss: activation_headroom is not the term's; give it to fewflips.training.quantize.widen_ranges"
+            )
+        for name, number, least in (("steps", steps, 1), ("seed", seed, 0)):
+            if isinstance(number, bool) or not isinstance(number, int) or number < least:
+                raise InputError(f"HammingLoss: {name}: expected a whole number, {least} or more, got {number!r}")
+        known = model.__dict__.get(_TERMS)
+        if not isinstance(known, _Terms):
+            known = model.__dict__[_TERMS] = _Terms()
+        return cls((accelerator, bits, id(transition_costs), steps, seed, chosen), known, chosen)
 
 
 class HammingLoss:
@@ -95,6 +132,14 @@ class HammingLoss:
         If weights do not stream on that accelerator.
     """
 
+    def __new__(cls, *arguments: Any, **options: Any) -> HammingLoss:
+        """The term that was made before for the same model and options, or a new one."""
+        if arguments or options:  # copies and pickles are made without any
+            request = _Request.of(*arguments, **options)
+            if request.key in request.known:
+                return request.known[request.key]
+        return super().__new__(cls)
+
     def __init__(
         self,
         model: nn.Module,
@@ -106,23 +151,10 @@ class HammingLoss:
         seed: int = 0,
         **options: Any,
     ) -> None:
-        try:
-            chosen = HammingOptions.model_validate(options)
-        except ValidationError as error:
-            raise InputError(f"HammingLoss: {describe_validation_error(error)}") from error
-        if chosen.activation_headroom != 1:
-            raise InputError(
-                "HammingLoss: activation_headroom is not the term's; give it to fewflips.training.quantize.widen_ranges"
-            )
-        for name, number, least in (("steps", steps, 1), ("seed", seed, 0)):
-            if isinstance(number, bool) or not isinstance(number, int) or number < least:
-                raise InputError(f"HammingLoss: {name}: expected a whole number, {least} or more, got {number!r}")
-        key = (accelerator, bits, id(transition_costs), steps, seed, chosen)
-        known = model.__dict__.get(_TERMS)
-        if not isinstance(known, _Terms):
-            known = model.__dict__[_TERMS] = _Terms()
-        if key in known:
-            self.__dict__ = known[key]
+        key, known, chosen = _Request.of(
+            model, accelerator, bits=bits, transition_costs=transition_costs, steps=steps, seed=seed, **options
+        )
+        if known.get(key) is self:
             return
         self._kept = transition_costs  # so that no other object gets its id
         self.options, self.steps, self.seed = chosen, steps, seed
@@ -138,7 +170,7 @@ class HammingLoss:
         self._tables: tuple[float, dict[Any, Tensor]] = (0.0, {})
         self._squares = [max(float(codes.square().mean()), 1e-3) for codes in self._latent()]
         self._reorder()
-        known[key] = self.__dict__
+        known[key] = self
         self._forget = lambda: known.pop(key, None)
 
     # ------------------------------------------------------------------------------- as a number
