@@ -43,7 +43,8 @@ def test_names_and_places_that_cannot_be(tmp_path: Path, writer: str, name: str,
 
 @pytest.mark.parametrize("writer", WRITERS)
 def test_a_null_character_in_a_name(tmp_path: Path, writer: str) -> None:
-    with pytest.raises(OutputError, match="cannot be made: embedded null byte; choose another"):
+    # in the words of this Python's own error
+    with pytest.raises(OutputError, match=r"cannot be made: (\w+: )?embedded null \w+( in path)?; choose another"):
         WRITERS[writer](tmp_path / "a\0b")
 
 
