@@ -260,6 +260,7 @@ def test_a_term_made_again_is_the_same_object() -> None:
     term = HammingLoss(model, seed=1)
     assert HammingLoss(model, seed=1) is term
     assert HammingLoss(model, seed=2) is not term
+    assert copy.deepcopy(term) is not term
     term.finish()
     assert HammingLoss(model, seed=1) is not term
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -39,48 +39,11 @@ _TERMS = "_fewflips_hamming_terms"
 """Attribute of a model that keeps its terms, so that they are freed with it."""
 
 
-class _Terms(dict[Any, "HammingLoss"]):
+class _Terms(dict[Any, Any]):
     """A model's terms, by their arguments; copies of the model and its pickles begin without any."""
 
     def __reduce__(self) -> Any:
         return dict, ()
-
-
-class _Request(NamedTuple):
-    """Which term is asked for."""
-
-    key: Any
-    known: _Terms
-    options: HammingOptions
-
-    @classmethod
-    def of(
-        cls,
-        model: nn.Module,
-        accelerator: str | Accelerator = "edge16",
-        *,
-        bits: int = 8,
-        transition_costs: NDArray[np.floating] | None = None,
-        steps: int = STEPS,
-        seed: int = 0,
-        **options: Any,
-    ) -> _Request:
-        """Check the arguments of `HammingLoss`."""
-        try:
-            chosen = HammingOptions.model_validate(options)
-        except ValidationError as error:
-            raise InputError(f"HammingLoss: {describe_validation_error(error)}") from error
-        if chosen.activation_headroom != 1:
-            raise InputError(
-                "HammingLoss: activation_headroom is not the term's; give it to fewflips.training.quantize.widen_ranges"
-            )
-        for name, number, least in (("steps", steps, 1), ("seed", seed, 0)):
-            if isinstance(number, bool) or not isinstance(number, int) or number < least:
-                raise InputError(f"HammingLoss: {name}: expected a whole number, {least} or more, got {number!r}")
-        known = model.__dict__.get(_TERMS)
-        if not isinstance(known, _Terms):
-            known = model.__dict__[_TERMS] = _Terms()
-        return cls((accelerator, bits, id(transition_costs), steps, seed, chosen), known, chosen)
 
 
 class HammingLoss:
@@ -132,16 +95,13 @@ class HammingLoss:
         If weights do not stream on that accelerator.
     """
 
-    def __new__(cls, *arguments: Any, **options: Any) -> HammingLoss:
-        """The term that was made before for the same model and options, or a new one."""
-        if arguments or options:  # copies and pickles are made without any
-            request = _Request.of(*arguments, **options)
-            if request.key in request.known:
-                return request.known[request.key]
-        return super().__new__(cls)
+    options: HammingOptions
+    steps: int
+    seed: int
+    _forget: Callable[[], Any]
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         model: nn.Module,
         accelerator: str | Accelerator = "edge16",
         *,
@@ -150,16 +110,39 @@ class HammingLoss:
         steps: int = STEPS,
         seed: int = 0,
         **options: Any,
+    ) -> Self:
+        """The term that was made before for the same model and options, or a new one."""
+        try:
+            chosen = HammingOptions.model_validate(options)
+        except ValidationError as error:
+            raise InputError(f"HammingLoss: {describe_validation_error(error)}") from error
+        if chosen.activation_headroom != 1:
+            raise InputError(
+                "HammingLoss: activation_headroom is not the term's; give it to fewflips.training.quantize.widen_ranges"
+            )
+        for name, number, least in (("steps", steps, 1), ("seed", seed, 0)):
+            if isinstance(number, bool) or not isinstance(number, int) or number < least:
+                raise InputError(f"HammingLoss: {name}: expected a whole number, {least} or more, got {number!r}")
+        key = (cls, accelerator, bits, id(transition_costs), steps, seed, chosen)
+        known = model.__dict__.get(_TERMS)
+        if not isinstance(known, _Terms):
+            known = model.__dict__[_TERMS] = _Terms()
+        term: Self | None = known.get(key)
+        if term is None:
+            term = super().__new__(cls)
+            term.options, term.steps, term.seed = chosen, steps, seed
+            term._begin(model, accelerator, bits, transition_costs)
+            term._forget = lambda: known.pop(key, None)
+            known[key] = term
+        return term
+
+    def _begin(
+        self, model: nn.Module, accelerator: str | Accelerator, bits: int, costs: NDArray[np.floating] | None
     ) -> None:
-        key, known, chosen = _Request.of(
-            model, accelerator, bits=bits, transition_costs=transition_costs, steps=steps, seed=seed, **options
-        )
-        if known.get(key) is self:
-            return
-        self._kept = transition_costs  # so that no other object gets its id
-        self.options, self.steps, self.seed = chosen, steps, seed
-        self.streams, self.method = trained_streams(model, accelerator, chosen, bits)
-        self._costs = [layer_costs(stream, chosen, transition_costs) for stream in self.streams]
+        """Find the layers, and solve their first orders."""
+        self._kept = costs  # so that no other object gets its id
+        self.streams, self.method = trained_streams(model, accelerator, self.options, bits)
+        self._costs = [layer_costs(stream, self.options, costs) for stream in self.streams]
         self._sensitivity = Sensitivity([stream.view for stream in self.streams])
         self._progress, self._step, self._led = 0.0, 0, False
         self._frozen = False
@@ -170,8 +153,9 @@ class HammingLoss:
         self._tables: tuple[float, dict[Any, Tensor]] = (0.0, {})
         self._squares = [max(float(codes.square().mean()), 1e-3) for codes in self._latent()]
         self._reorder()
-        known[key] = self
-        self._forget = lambda: known.pop(key, None)
+
+    def __reduce__(self) -> Any:
+        return object.__new__, (type(self),), self.__dict__  # a copy is an object of its own
 
     # ------------------------------------------------------------------------------- as a number
 
