@@ -213,7 +213,7 @@ def test_weights_and_activations_are_counted_from_their_zero_points():
     assert check_segments(at_zero, rows, segments, axes) == 6
 
 
-@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "null", "\x00"])
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "null", "\x00", r'{"model": "\ud800"}'])
 def test_a_file_that_is_no_schedule_is_refused(tmp_path, text):
     path = tmp_path / "schedule.json"
     path.write_text(text)

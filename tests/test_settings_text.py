@@ -78,3 +78,9 @@ def test_aliases_and_merges_of_people_are_read() -> None:
     common = {"lanes": 4, "columns": 4}
     assert parse_settings(text, "YAML") == {"common": common, "first": {"lanes": 4, "columns": 8}, "second": common}
     assert parse_settings('a.b = [1, 2]\n[c]\nd = "x"\n', "TOML") == {"a": {"b": [1, 2]}, "c": {"d": "x"}}
+
+
+@pytest.mark.parametrize("text", ['a: "\\ud800"', '"\\udfff": 1', 'a: ["\\ud83d"]'])
+def test_half_a_surrogate_pair_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="surrogates"):
+        parse_settings(text, "YAML")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,6 +15,7 @@ from fewflips.accelerator.machine import describe_validation_error
 from fewflips.compiled import compiled
 from fewflips.errors import InputError, VerificationError
 from fewflips.input_files import read_plain, size_of
+from fewflips.json_text import parse_json
 from fewflips.network.graph import Network
 from fewflips.network.layer import Layer
 from fewflips.result_folder import check_belongs
@@ -147,8 +147,8 @@ def parse_schedule(text: bytes, source: str) -> Schedule:
         If it is not a schedule.
     """
     try:
-        return Schedule.model_validate(json.loads(text))
-    except (ValueError, RecursionError) as error:
+        return Schedule.model_validate(parse_json(text))
+    except ValueError as error:
         reason = describe_validation_error(error) if isinstance(error, ValidationError) else str(error)
         raise InputError(f"{source}: expected a fewflips schedule: {reason:.400}") from error
 

@@ -82,6 +82,11 @@ class _BoundedLoader(yaml.SafeLoader):
         self._depth -= 1
         return node
 
+    def construct_scalar(self, node: yaml.ScalarNode) -> str:
+        text: str = super().construct_scalar(node)
+        text.encode()  # an escape may stand for half of a surrogate pair, which no report can be written with
+        return text
+
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         super().flatten_mapping(node)
         if len(node.value) > _MOST_KEYS:

@@ -47,8 +47,8 @@ def damaged(**changes: object) -> bytes:
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "Expecting value"),
-        (b"\x00\xff", "Expecting value"),
+        (b"", "EOF while parsing a value"),
+        (b"\x00\xff", "expected value"),
         (b"{" * 100_000, "expected a fewflips calibration"),
         (b"[]", "valid dictionary"),
         (damaged()[:-200], "expected a fewflips calibration"),
@@ -69,6 +69,7 @@ def damaged(**changes: object) -> bytes:
         (damaged(registers__weights_fj=1e300), "registers.weights_fj: Input should be less than or equal to"),
         (damaged(inertial__factors=[1.0, 1e300]), "factors.1: Input should be less than or equal to"),
         (damaged(settings__seed=-1), "settings.seed"),
+        (damaged(cells__corner="\ud800"), "hex escape"),
     ],
 )
 def test_damaged_files(tmp_path: Path, content: bytes, reason: str):

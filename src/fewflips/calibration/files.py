@@ -15,6 +15,7 @@ from fewflips.calibration.model import Calibration
 from fewflips.datapath.design import Datapath, Word, WordFormat
 from fewflips.errors import InputError
 from fewflips.input_files import read_plain, size_of
+from fewflips.json_text import parse_json
 from fewflips.report.energy_model import DatapathRecord, WordRecord
 from fewflips.result_folder import check_belongs
 
@@ -152,8 +153,8 @@ def check_fits(calibration: Calibration, datapath: Datapath, source: str) -> Non
 
 def _parse(content: bytes, source: str) -> Calibration:
     try:
-        return Calibration.model_validate(json.loads(content))
-    except (ValueError, RecursionError) as error:
+        return Calibration.model_validate(parse_json(content))
+    except ValueError as error:
         reason = describe_validation_error(error) if isinstance(error, ValidationError) else str(error)
         reason = " ".join(reason.split())
         raise InputError(f"{source}: expected a fewflips calibration: {reason:.400}; {_REMEDY}") from error
