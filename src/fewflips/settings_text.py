@@ -82,7 +82,7 @@ class _BoundedLoader(yaml.SafeLoader):
         self._depth -= 1
         return node
 
-    def construct_scalar(self, node: yaml.ScalarNode) -> str:
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
         text: str = super().construct_scalar(node)
         text.encode()  # an escape may stand for half of a surrogate pair, which no report can be written with
         return text
