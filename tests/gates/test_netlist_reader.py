@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -321,6 +322,31 @@ def test_harmless_directives_and_names_are_read(tmp_path: Path) -> None:
     )
     gates = [("u$readmemh", "INV_X1", "A=a ZN=w$readmemh"), ("u1", "INV_X1", "A=w$readmemh ZN=y")]
     assert by_names(read_netlist(path, LIBRARY)) == by_names(circuit({"a": "a"}, {"y": "y"}, gates, name="t"))
+
+
+@pytest.mark.parametrize("bus", ["10000000:1", "0 : 9_999_999", "-1:9999998"])
+def test_a_few_bytes_that_stand_for_millions_of_nets_are_refused_before_yosys(tmp_path: Path, bus: str) -> None:
+    path = tmp_path / "t.v"
+    path.write_text(f"module t(input a, output y);\nwire [{bus}] w;\nINV_X1 u1 (.A(a), .ZN(y)); endmodule\n")
+    with pytest.raises(NetlistError) as caught:
+        read_netlist(path, LIBRARY)
+    assert str(caught.value) == (
+        f"{path}: expected the buses of a mapped netlist, got 10000000 bits of them in {path.stat().st_size} bytes; "
+        "give a netlist without unused buses"
+    )
+
+
+def test_an_unused_bus_takes_little_memory() -> None:
+    bits = 200_000
+    inverter = {"type": "INV_X1", "connections": {"A": [2], "ZN": [3]}}
+    ports = {"a": {"direction": "input", "bits": [2]}, "y": {"direction": "output", "bits": [3]}}
+    text = module_json(ports=ports, cells={"u1": inverter}, netnames={"w": {"bits": [*range(4, bits + 4)]}})
+    tracemalloc.start()
+    netlist = netlist_from_json(text, LIBRARY)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(netlist.nets) == 4
+    assert peak < 100 * bits  # the integers and their list take 40 bytes each
 
 
 def test_behaviour_is_not_a_netlist(tmp_path: Path) -> None:

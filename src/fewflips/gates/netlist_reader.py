@@ -23,6 +23,9 @@ from fewflips.input_files import most_unpacked, read_plain, size_of
 MOST_BYTES = 1 << 30
 """Largest netlist file that is read."""
 
+_MOST_BITS, _MOST_BITS_A_BYTE = 1 << 17, 256
+"""Of the buses that a file names: so many in all, and so many more for each byte of it."""
+
 _POWER = re.compile(r"(vdd|vcc|vpwr|vpb|vpp|vnw|pwr)[a-z]?\d*!?", re.IGNORECASE)
 _GROUND = re.compile(r"(vss|vee|vgnd|vnb|vbb|vpw|vsubs?|gnd)[a-z]?\d*!?", re.IGNORECASE)
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
@@ -30,6 +33,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
 _READS_FILES = re.compile(
     rb"`\r*(?:i\r*n\r*c\r*l\r*u\r*d\r*e|d\r*e\r*f\r*i\r*n\r*e)(?![\w$])|(?<![\w$\\])\$readmem[bh](?![\w$])"
 )
+_RANGE = re.compile(rb"\[\s*(-?\d[\d_]{0,17})\s*:\s*(-?\d[\d_]{0,17})\s*\]")
 _MODULE = re.compile(rb"(?m)^\s*module\s+(\\\S+|[A-Za-z_][\w$]*)")
 
 
@@ -97,6 +101,7 @@ def read_netlist(path: str | Path, library: CellLibrary, top: str | None = None,
     path = Path(path)
     text = _file_content(path)
     _check_stands_alone(path, text)
+    _check_widths(path, text)
     modules = {_unescaped(name.decode("utf-8", "replace")) for name in _MODULE.findall(text)}
     known = {*library.cells, *library.left_out}
     if not modules - known:
@@ -252,6 +257,8 @@ class _Reading:
             port = self.module.ports.get(name)
             rank = 2 if port is None else 0 if port.direction == "input" else 1
             for bit, bit_name in zip(net.bits, _bit_names(name, net), strict=True):
+                if bit not in self.numbers:  # nothing is connected to it
+                    continue
                 candidate = (rank, len(bit_name), bit_name)
                 if bit not in best or candidate < best[bit]:
                     best[bit] = candidate
@@ -342,6 +349,16 @@ def _check_stands_alone(path: Path, text: bytes) -> None:
         raise NetlistError(
             f"{path}: line {line}: expected a netlist without macros and other files, got {shown}; write it out by a "
             "preprocessor, and remove such words from comments too"
+        )
+
+
+def _check_widths(path: Path, text: bytes) -> None:
+    """Refuse a few bytes that stand for millions of nets, which Yosys would write out one by one."""
+    bits = sum(abs(int(left) - int(right)) + 1 for left, right in _RANGE.findall(text))
+    if bits > _MOST_BITS + _MOST_BITS_A_BYTE * len(text):
+        raise NetlistError(
+            f"{path}: expected the buses of a mapped netlist, got {bits} bits of them in {len(text)} bytes; give "
+            "a netlist without unused buses"
         )
 
 
