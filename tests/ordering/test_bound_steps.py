@@ -201,9 +201,12 @@ def test_path_maxima_are_the_costliest_edges_between(seed: int, lowered: int) ->
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("k", [1, 3, 7, 20])
-def test_neighbours_are_those_of_least_alpha(seed: int, k: int) -> None:
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 7, 20])
+@pytest.mark.parametrize("unit", [1, UNIT])
+def test_neighbours_are_those_of_least_alpha(seed: int, k: int, unit: int) -> None:
+    """Where potentials are whole flips, many partners have the same alpha, and some of these the same cost."""
     table, potentials = instance(seed)
+    potentials -= potentials % unit
     source = source_of_distances(table)
     found = nearest_neighbours(source, potentials, spanning_tree(source, potentials), k)
     cost = np.vstack([np.hstack([costs(table, potentials), potentials[:, None]]), [*potentials, 0]])
@@ -300,6 +303,23 @@ def test_the_heap_keeps_the_cheapest_on_top() -> None:
     assert taken == sorted(one.cost)
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_heap_keeps_the_cheapest_on_top_while_nodes_come_and_go(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    one = new_one_tree(60)
+    one.cost[:] = generator.integers(0, 25, size=60)
+    size, waiting = 0, list(generator.permutation(60))
+    while waiting:
+        if size and generator.random() < 0.4:
+            size -= 1
+            if size:
+                sift_down(one, size, one.heap[size])
+        else:
+            size += 1
+            sift_up(one, size - 1, waiting.pop())
+        assert all(one.cost[one.heap[(slot - 1) // 2]] <= one.cost[one.heap[slot]] for slot in range(1, size))
+
+
 def distinct_instance(seed: int, nodes: int) -> tuple[np.ndarray, np.ndarray]:
     """Distances and potentials without ties, so that there is one minimum only."""
     generator = np.random.default_rng(seed)
@@ -321,7 +341,7 @@ def test_chains_relax_as_a_forest_and_the_dummys_edges(seed: int, chains: int) -
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("chains", [1, 3])
+@pytest.mark.parametrize("chains", [1, 2, 3])
 @pytest.mark.parametrize("iterations", [1, 2, 40, 130])
 def test_ascent_takes_the_steps_of_its_description(seed: int, chains: int, iterations: int) -> None:
     table, potentials = distinct_instance(seed, 8)
@@ -358,3 +378,12 @@ def test_ascent_stops_at_a_path() -> None:
     potentials = np.array([-2, -1, 0, 0, -2])
     found = ascend(complete_graph(line), potentials, 100, 50)
     assert found.tolist() == potentials.tolist()
+
+
+def test_ascent_ends_where_the_one_tree_is_a_path() -> None:
+    """No direction is left to go, however far the target is: the bound is the optimum."""
+    places = np.array([0, 9, 2, 5, 7])  # the dummy joins the first two, the ends of the line
+    table = np.abs(places[:, None] - places)
+    with np.errstate(all="raise"):
+        found = ascend(complete_graph(table), np.zeros(5, np.int64), 100, 30)
+    assert found.tolist() == [0] * 5
