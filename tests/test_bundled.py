@@ -13,8 +13,11 @@ from types import ModuleType
 import numpy as np
 import onnx
 import pytest
+from scripts.audit.figures import read_audit
+from scripts.figures.facts import facts
+from scripts.figures.prose import PageRegistry, renewed, unregistered
 
-from fewflips.bundled import ACCURACY_PROPERTY, bundled_model, bundled_pair, stated_accuracy_percent
+from fewflips.bundled import ACCURACY_PROPERTY, PAIR_REMARK, bundled_model, bundled_pair, stated_accuracy_percent
 from fewflips.errors import ModelError
 from fewflips.formats import INT8
 from fewflips.measurement import measure
@@ -116,3 +119,57 @@ def test_the_script_states_an_accuracy_and_leaves_the_rest(tmp_path, script):
         kept = {entry.key: entry.value for entry in proto.metadata_props if entry.key != ACCURACY_PROPERTY}
         onnx.helper.set_model_props(proto, kept)
     assert after == before
+
+
+HELD = (
+    """both together take {audit/headroom given to both, 8 bits, seed 0, natural/network:.2f}x less energy, not
+        {audit/edge4/network:.2f}x (mean of the layers:
+        {audit/headroom given to both, 8 bits, seed 0, natural/mean:.2f}x, not {audit/edge4/mean:.2f}x)""",
+    """wider arrays reach {audit/wider arrays/smallest network:.2f}x to {audit/wider arrays/largest network:.2f}x, and with
+        8 KB buffers on the bill edge4 reaches {audit/edge4/with_buffers:.2f}x""",
+    "with those between passes {pair/all flips:.2f}x, not {pair/flips:.2f}x",
+    "an index table of {pair/index table_kib:.0f} KiB",
+)
+
+
+def test_the_remark_on_the_pair_has_the_figures_of_the_records():
+    known = dict(facts())
+    rows = [f"reproduction/8 bits, seed 0, {variant}" for variant in ("baseline", "both")]
+    flips, seams = ([known[f"{row}/{what}"] for row in rows] for what in ("flips", "seam_flips"))
+    known["pair/flips"] = flips[0] / flips[1]
+    known["pair/all flips"] = (flips[0] + seams[0]) / (flips[1] + seams[1])
+    run = next(
+        run
+        for run in read_audit(ROOT / "docs" / "results" / "audit.json").runs
+        if (run.network, run.machine, run.weight_bits) == ("hamming_8bit_seed0", "edge4", None)
+    )
+    known["pair/index table_kib"] = run.index_table_bits / 8 / 1024
+    assert renewed(PAIR_REMARK, HELD, known) == PAIR_REMARK
+    buffers = ("8 KB buffers",)
+    left = unregistered(PAIR_REMARK, PageRegistry(HELD), PageRegistry())
+    assert [one for one in left if not any(text in one for text in buffers)] == []
+    weights = sum(layer.weights.size for layer in load(bundled_model_path()).layers)
+    assert run.index_table_bits / 8 == pytest.approx(weights / 4, rel=0.05)
+
+
+def bundled_model_path() -> Path:
+    with bundled_model() as (model, _):
+        return model
+
+
+def test_the_readme_says_how_far_the_ranges_go():
+    """Quantizers behind ReLU6 begin at 0; what the data's README says of their ends is what the files hold."""
+    text = " ".join((ROOT / "src" / "fewflips" / "data" / "README.md").read_text().split())
+    said = re.search(r"ends at (\d+) or below in the baseline, at up to (\d+) in the HD-trained network", text)
+    with bundled_pair() as pair:
+        found = [max(ends_from_zero(model)) for model in (pair.baseline, pair.hd_trained)]
+    assert found == pytest.approx([float(end) for end in said.groups()], rel=1e-5)
+
+
+def ends_from_zero(model: Path) -> list[float]:
+    """Upper ends of the ranges of quantizers behind convolutions, those that begin at 0."""
+    graph = onnx.load(model).graph
+    values = {constant.name: onnx.numpy_helper.to_array(constant) for constant in graph.initializer}
+    convolved = {node.output[0] for node in graph.node if node.op_type == "Conv"}
+    quantizers = [node for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] in convolved]
+    return [255 * float(values[node.input[1]]) for node in quantizers if not values[node.input[2]]]

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -102,6 +103,33 @@ def test_a_full_disk_leaves_the_folder_as_it_was(tmp_path, monkeypatch, call):
     else:  # where a folder cannot be synchronized its files are complete all the same
         save(tmp_path, NEW)
         assert contents(tmp_path) == NEW
+
+
+def test_names_are_on_the_disk_before_the_next_step(tmp_path, monkeypatch):
+    """Staged names before the first move, moved ones before the command says that it is done."""
+    folder, steps = tmp_path / "out", []
+    fsync, replace = os.fsync, os.replace
+    kinds = {True: "folder", False: "file"}
+
+    def noted_sync(descriptor):
+        found = os.fstat(descriptor)
+        places = {"out": folder, "staging": next(iter(folder.glob(".fewflips-*")), folder)}
+        names = [name for name, place in places.items() if os.path.samestat(found, place.stat())]
+        steps.append(f"sync {names[0]}" if names else f"sync {kinds[stat.S_ISDIR(found.st_mode)]}")
+        fsync(descriptor)
+
+    def noted_move(source, target):
+        steps.append("move")
+        replace(source, target)
+
+    folder.mkdir()
+    monkeypatch.setattr(os, "fsync", noted_sync)
+    monkeypatch.setattr(os, "replace", noted_move)
+    save_together(folder, "fewflips test", {"a": b"1", "b": b"2"})
+    first, last = steps.index("move"), len(steps) - 1 - steps[::-1].index("move")
+    assert steps[:first] == ["sync file"] * 4 + ["sync staging"]
+    assert set(steps[first : last + 1]) == {"move"}
+    assert steps[last + 1 :] == ["sync out"]
 
 
 def test_a_file_that_cannot_be_removed_is_no_reason_to_lose_it(tmp_path, monkeypatch):

@@ -158,7 +158,11 @@ def demonstrate(
         variants=tuple(variants),
         calibration=known.calibration if known else None,
         simulation=simulation,
-        notes=tuple(dict.fromkeys([note for study in studies for note in study.notes] + gate_notes)),
+        notes=tuple(
+            dict.fromkeys(
+                [note for study in studies for note in study.notes] + gate_notes + [pair.remark] * bool(pair.remark)
+            )
+        ),
     )
     return Demonstration(studies[0].result, studies[1].result, report)
 

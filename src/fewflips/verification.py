@@ -97,7 +97,7 @@ def verify(
             network, other, structure, samples, random_inputs=random_inputs, seed=seed, progress=progress
         )
     except RuntimeFailure as failure:
-        if structure is None or structure.equal:
+        if structure is None:
             raise
-        raise VerificationError(f"{structure.describe()}; and {failure}") from failure
+        raise VerificationError(f"{structure.describe()}; but outputs were not compared: {failure}") from failure
     return Verification(first=names[0], second=names[1], check=comparison_check(comparison, structure))

@@ -244,6 +244,7 @@ def test_nothing_to_compare(run):
         ([np.nan, 1.0, -1.0, np.inf], 3, 2.0),
         ([2.0, 1.0, -3.0, np.inf], 3, np.inf),
         ([np.nan, np.nan, -3.0, np.inf], 3, np.inf),
+        ([-np.nan, 1.0, -3.0, np.inf], 4, 0.0),
         ([np.nan, 1.0, -3.0, -np.inf], 3, np.inf),
     ],
 )
@@ -253,6 +254,15 @@ def test_nan_equals_nan_and_infinity_itself(run, others: list[float], equal: int
     second = replace(SECOND, tensors={"z": lambda _: np.array(others, np.float32)})
     found = run(first, second, random_inputs=1)
     assert (found.equal, found.largest_difference) == (equal, difference)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_zeros_of_both_signs_are_not_equal_bit_for_bit(run, dtype: type):
+    first = replace(FIRST, tensors={"y": lambda _: np.array([0.0, -0.0, 1.0], dtype)})
+    second = replace(SECOND, tensors={"z": lambda _: np.array([-0.0, -0.0, 1.0], dtype)})
+    found = run(first, second, random_inputs=1)
+    assert (found.values, found.equal, found.largest_difference) == (3, 2, 0.0)
+    assert not found.bit_exact
 
 
 def test_a_number_is_not_equal_to_a_missing_one_of_another_type(run):

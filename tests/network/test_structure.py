@@ -180,7 +180,9 @@ def test_a_difference_is_named_by_layer_and_index(tmp_path: Path) -> None:
     assert result.structure.differing == 1
     expected = f"{layer.name}, weights[7, 0, 1, 2]: expected {before}, got {before ^ 1}"
     assert result.structure.differences == (expected,)
-    assert result.method.startswith(f"structure: 1 differences in the same order of channels: {expected}; ONNX Runtime")
+    assert result.method.startswith(
+        f"structure: one difference in the same order of channels: {expected}; ONNX Runtime"
+    )
 
 
 def test_the_message_says_which_checks_were_made(tmp_path: Path) -> None:

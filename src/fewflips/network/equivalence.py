@@ -256,9 +256,10 @@ def _equal_values(output: NDArray[np.generic], other: NDArray[np.generic]) -> in
 
 
 def _same(output: NDArray[np.generic], other: NDArray[np.generic]) -> NDArray[np.bool_]:
-    """Where two outputs are equal; NaN equals NaN."""
+    """Where two outputs are equal, bit for bit: 0.0 is not -0.0; any NaN equals any NaN."""
     same = output == other
     if output.dtype.kind == "f" and other.dtype.kind == "f":
+        same &= np.signbit(output) == np.signbit(other)
         same |= np.isnan(output) & np.isnan(other)
     return np.asarray(same)
 

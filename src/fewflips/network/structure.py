@@ -68,7 +68,8 @@ class StructureComparison:
             return f"structure: all {self.constants} constants and everything else in the files are equal {undone}"
         named = "; ".join(self.differences)
         more = self.differing - len(self.differences)
-        return f"structure: {self.differing} differences {undone}: {named}" + (f"; and {more} more" if more else "")
+        counted = "one difference" if self.differing == 1 else f"{self.differing} differences"
+        return f"structure: {counted} {undone}: {named}" + (f"; and {more} more" if more else "")
 
 
 def compare_structure(original: Network, other: Network, orders: Orders | None = None) -> StructureComparison:
