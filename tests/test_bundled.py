@@ -125,8 +125,8 @@ HELD = (
     """both together take {audit/headroom given to both, 8 bits, seed 0, natural/network:.2f}x less energy, not
         {audit/edge4/network:.2f}x (mean of the layers:
         {audit/headroom given to both, 8 bits, seed 0, natural/mean:.2f}x, not {audit/edge4/mean:.2f}x)""",
-    """wider arrays reach {audit/wider arrays/smallest network:.2f}x to {audit/wider arrays/largest network:.2f}x, and with
-        8 KB buffers on the bill edge4 reaches {audit/edge4/with_buffers:.2f}x""",
+    """wider arrays reach {audit/wider arrays/smallest network:.2f}x to {audit/wider arrays/largest network:.2f}x, and
+        with 8 KB buffers on the bill edge4 reaches {audit/edge4/with_buffers:.2f}x""",
     "with those between passes {pair/all flips:.2f}x, not {pair/flips:.2f}x",
     "an index table of {pair/index table_kib:.0f} KiB",
 )

@@ -94,8 +94,9 @@ buffers together. Main memory, control and wires between buffer and array are le
 
 def _entropy_words() -> str:
     return """\
-Zeros and entropy of the weight codes (of all codes of a network together, whatever their order). HD training leaves fewer distinct weights: a part of what
-it saves could be had, and stored, by other means of compression."""
+Zeros and entropy of the weight codes (all codes of a network together, whatever their order; layer by layer their
+entropy is lower). HD training leaves fewer distinct weights: a part of what it saves could be had, and stored, by other
+means of compression."""
 
 
 def _prediction_words() -> str:
