@@ -23,11 +23,11 @@ ACCURACY_PROPERTY = "test_accuracy_onnxruntime_percent"
 
 PAIR_REMARK = (
     "The pair does not differ in the HD term alone: the HD-trained network also has an activation headroom of 2. "
-    "Against a baseline with the same headroom, both together take 3.36x less energy, not 3.56x (mean of the layers: "
-    "2.71x, not 2.87x). 4 lanes flatter: wider arrays reach 1.99x to 2.70x, and with 8 KB buffers on the bill edge4 "
-    "reaches 1.39x. Flips are those within passes: with those between passes 8.04x, not 8.46x. A schedule needs an index table "
-    "of 145 KiB, a quarter of the weights. Strength and epochs were chosen by accuracy on the same test images. More: "
-    "docs/results/reproduction.md."
+    "Against a baseline with the same headroom, both together take 3.36x less energy, not 3.56x (mean of the "
+    "layers: 2.71x, not 2.87x). 4 lanes flatter: wider arrays reach 1.99x to 2.70x, and with 8 KB buffers on the "
+    "bill edge4 reaches 1.39x. Flips are those within passes: with those between passes 8.04x, not 8.46x. A "
+    "schedule needs an index table of 145 KiB, a quarter of the weights. Strength and epochs were chosen by "
+    "accuracy on the same test images. More: docs/results/reproduction.md."
 )
 """What a reader of the pair's figures has to know; tests hold its figures against their records."""
 
