@@ -61,6 +61,7 @@ def damaged(**changes: object) -> bytes:
         (damaged(inertial__first__curve_fj=[[-1.0, 0.0], [0.0, 0.0]]), "greater than or equal to 0"),
         (damaged(zero_delay__ones_costs=[1.0, 1.0, 1.0]), "ones_costs: expected 9"),
         (damaged(zero_delay__weights__bit_costs=[1.0, 1.0, 1.0]), "bit_costs: expected 8 of weights"),
+        (damaged(zero_delay__lanes=[1, 10**30]), "lanes.1: Input should be less than or equal to 4096"),
         (damaged(zero_delay__lanes=[1, 2, 3]), "lanes and lane_shares: expected as many values"),
         (damaged(inertial__factors=[1.0, 1.0, 1.0]), "mean_costs and factors: expected as many values"),
         (damaged(means__dense_rates=[0.5, 0.5]), "means: expected rates of 8 bits"),

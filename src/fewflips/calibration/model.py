@@ -63,7 +63,9 @@ class DelayCurves(Record):
     sum_shares: Annotated[
         tuple[NotNegative, ...], Field(min_length=2, description="of what partial sums cost in `later`, then")
     ]
-    lanes: Annotated[tuple[Count, ...], Field(min_length=1, description="lanes that have operands")]
+    lanes: Annotated[
+        tuple[Annotated[int, Field(ge=0, le=4096)], ...], Field(min_length=1, description="lanes that have operands")
+    ]
     lane_shares: Annotated[
         tuple[NotNegative, ...], Field(min_length=1, description="energy with as many lanes over that with all")
     ]
