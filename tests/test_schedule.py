@@ -19,6 +19,7 @@ from fewflips.schedule import (
     execute_segments,
     read_schedule,
     reference_product,
+    same_orders,
     schedule_orders,
 )
 from tests.layers import dense_layer, depthwise_layer, random_rows
@@ -98,6 +99,37 @@ def test_a_schedule_survives_its_file(tmp_path, machine):
         for segment, expected in zip(segments, orders[name], strict=True):
             assert segment.lanes.tolist() == expected.lanes.tolist()
             assert segment.order.tolist() == expected.order.tolist()
+
+
+def segment(lanes, order):
+    return Segment(np.array(lanes), np.array(order))
+
+
+ORDERS = {"a": (segment([0, 1], [2, 0, 1]), segment([2], [0, 1, 2])), "b": (segment([0], [1, 0]),)}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"a": ORDERS["a"]},
+        {**ORDERS, "c": ORDERS["b"]},
+        {"a": ORDERS["a"], "c": ORDERS["b"]},
+        {**ORDERS, "a": ORDERS["a"][:1]},
+        {**ORDERS, "a": (*ORDERS["a"], segment([3], [0, 1, 2]))},
+        {**ORDERS, "a": ORDERS["a"][::-1]},
+        {**ORDERS, "a": (segment([0, 2], [2, 0, 1]), ORDERS["a"][1])},
+        {**ORDERS, "a": (segment([0, 1], [2, 1, 0]), ORDERS["a"][1])},
+        {**ORDERS, "b": (segment([0], [0, 1]),)},
+        {**ORDERS, "b": (segment([1], [1, 0]),)},
+        {**ORDERS, "b": ()},
+    ],
+)
+def test_orders_are_the_same_only_where_every_index_is(other):
+    alike = {name: tuple(segment(one.lanes, one.order) for one in ORDERS[name]) for name in reversed(ORDERS)}
+    assert same_orders(ORDERS, alike)
+    assert same_orders(alike, ORDERS)
+    assert not same_orders(ORDERS, other)
+    assert not same_orders(other, ORDERS)
 
 
 def test_size_of_the_index_table():

@@ -186,6 +186,11 @@ def test_sixteen_bit_activations_take_sixteen_wires():
     [
         (Operand(bits=8), "stored as int16, the accelerator has 8 bits: give it more"),
         (
+            Operand(format=NumberFormat.TWOS_COMPLEMENT, bits=15),
+            r"values from -32768 to 7 do not fit twos-complement with 15 bits \(-16384 to 16383\); "
+            "set bits to 16 or leave it out",
+        ),
+        (
             Operand(format=NumberFormat.SIGN_MAGNITUDE),
             "values from -32768 to 7 take 17 bits as sign-magnitude, words have at most 16: use as-stored",
         ),

@@ -97,6 +97,12 @@ def _audit(audit: Audit) -> Iterator[tuple[str, Fact]]:
     errors = [points[question.before.network, question.after.network].standard_error for question in questions()]
     yield "audit/smallest standard_error", min(errors)
     yield "audit/largest standard_error", max(errors)
+    whole, built_in = (
+        answer(audit, next(one for one in questions() if one.label == label)) for label in ("nangate45, whole", "edge4")
+    )
+    for name, order in (("baseline", "first"), ("hd_trained", "second")):
+        share = getattr(built_in, order).data_pj / getattr(whole, order).data_pj
+        yield f"audit/built-in below the whole library/{name}_percent", 100 * (1 - share)
     yield "audit/sram_pj_per_bit", audit.sram_pj_per_bit
 
 

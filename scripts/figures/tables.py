@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from benchmarks.record import Row, markdown_table, read_record
 from scripts.post_layout.record import read_record as read_post_layout
@@ -10,7 +11,7 @@ from scripts.post_layout.table import figures_text
 
 from .calibration import built_in_table, commands_text, shown_text
 from .facts import reproduction_rows
-from .mutation import score_table
+from .mutation import MODULES, score_table, survivors_table
 from .origin import DELAYS, PJ_PER_UJ
 
 
@@ -304,6 +305,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "built-in calibrations": built_in_table,
     "calibration transfer": calibration_transfer,
     "mutation scores": score_table,
+    **{f"survivors {module.replace('/', ' ')}": partial(survivors_table, module) for module in MODULES},
     "post-layout": post_layout,
 }
 """By the name in a page's marks."""

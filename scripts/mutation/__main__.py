@@ -22,6 +22,7 @@ from typing import Any
 
 from fewflips.atomic import atomic_write
 
+from .code_digest import code_digest
 from .targets import TARGETS, Mutant, draw, mutants_of, source_of
 
 ROOT = Path(__file__).parents[2]
@@ -127,7 +128,7 @@ def _run(
             survivors.append({"line": mutant.line, "function": mutant.definition, "change": change})
             print(f"{module}:{mutant.line} {mutant.definition}", *change, sep="\n    ", flush=True)
         if file:
-            _write(file, module, possible, outcomes, unchanged, survivors)
+            _write(file, module, possible, code_digest(original), outcomes, unchanged, survivors)
     path.write_text(original)
     total = sum(outcomes.values())
     print(f"{module}: {total - outcomes['survived']} of {total} mutants killed", flush=True)
@@ -143,6 +144,7 @@ def _write(
     file: Path,
     module: str,
     possible: int,
+    digest: str,
     outcomes: Counter[str],
     unchanged: int,
     survivors: list[dict[str, Any]],
@@ -152,6 +154,7 @@ def _write(
         "tests": TARGETS[module],
         "cosmic_ray": version("cosmic-ray"),
         "possible": possible,
+        "code_sha256": digest,
         "outcomes": {name: outcomes[name] for name in sorted({*outcomes, "survived"})},
         "survivors": sorted(survivors, key=lambda entry: entry["line"]),
     }

@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 from benchmarks.__main__ import RUNS
 from benchmarks.record import RESULTS, add_json_option, read_record, write_record
+from scripts.figures.mutation import MODULES, record_of
+from scripts.mutation.code_digest import code_digest
 
 from fewflips.errors import InputError
 
+SOURCES = RESULTS.parents[1] / "src" / "fewflips"
 NAMES = sorted(path.stem for path in RESULTS.glob("*.json"))
 
 
@@ -64,3 +67,17 @@ def test_damaged_records_are_one_line(tmp_path) -> None:
     with pytest.raises(InputError, match=r"some.json: .*run `python -m benchmarks` again") as caught:
         read_record("some", tmp_path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_record_of_mutants_is_of_the_code_as_it_is(module: str) -> None:
+    source = (SOURCES / f"{module}.py").read_text(encoding="utf-8")
+    found = record_of(module)["code_sha256"]
+    assert found == code_digest(source), f'run `make mutation MUTATION="{module} --output docs/results/mutation"`'
+
+
+def test_the_digest_of_code_leaves_out_what_no_mutant_changes() -> None:
+    code = "import a\n\ndef f(x: int) -> int:\n    return x + 1\n"
+    same = '"""Words."""\n\nfrom b import c\n\ndef f(x: str) -> str:\n    """More."""  # and more\n    return x + 1\n'
+    assert code_digest(code) == code_digest(same)
+    assert code_digest(code) != code_digest(code.replace("+ 1", "+ 2"))

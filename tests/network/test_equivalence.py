@@ -258,11 +258,13 @@ def test_nan_equals_nan_and_infinity_itself(run, others: list[float], equal: int
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_zeros_of_both_signs_are_not_equal_bit_for_bit(run, dtype: type):
-    first = replace(FIRST, tensors={"y": lambda _: np.array([0.0, -0.0, 1.0], dtype)})
-    second = replace(SECOND, tensors={"z": lambda _: np.array([-0.0, -0.0, 1.0], dtype)})
-    found = run(first, second, random_inputs=1)
-    assert (found.values, found.equal, found.largest_difference) == (3, 2, 0.0)
-    assert not found.bit_exact
+    values = [np.array([zero, -0.0, 1.0], dtype) for zero in (0.0, -0.0)]
+    for left, right in (values, values[::-1]):
+        first = replace(FIRST, tensors={"y": lambda _, values=left: values})
+        second = replace(SECOND, tensors={"z": lambda _, values=right: values})
+        found = run(first, second, random_inputs=1)
+        assert (found.values, found.equal, found.largest_difference) == (3, 2, 0.0)
+        assert not found.bit_exact
 
 
 def test_a_number_is_not_equal_to_a_missing_one_of_another_type(run):
