@@ -2,7 +2,7 @@
 
     python -m benchmarks.word_costs
 
-The bundled baseline's codes are moved to cheaper ones (`fewflips.training.assignment`), for several costs of a bit
+The bundled baseline's codes are moved to cheaper ones (`fewflips.assignment.nearest_codes`), for several costs of a bit
 that is 1; the price of a flip is set, layer by layer, so that each layer's codes move by the same relative distance
 (root mean square). Such networks classify nothing; they show which codes a datapath likes. Each is ordered, and its
 energy simulated with glitches, in the machine `edge16`, built-in Nangate45 figures.
@@ -23,17 +23,17 @@ from rich.table import Table
 
 import fewflips
 from benchmarks.record import Row, add_json_option, write_record
+from fewflips.assignment.nearest_codes import nearest_codes
 from fewflips.bundled import BundledPair, bundled_pair
-from fewflips.report.energy_model import EnergyReport
-from fewflips.training.assignment import nearest_codes
-from fewflips.training.export import to_onnx, write_onnx
-from fewflips.training.hamming_options import HammingOptions
-from fewflips.training.initial_weights import load_onnx_weights
-from fewflips.training.layer_costs import layer_costs
+from fewflips.records.energy import EnergyReport
+from fewflips.training.export.onnx_export import to_onnx, write_onnx
+from fewflips.training.hamming.layer_costs import layer_costs
+from fewflips.training.hamming.options import HammingOptions
+from fewflips.training.hamming.weight_streams import WeightStream, solve_orders, weight_streams
 from fewflips.training.networks import build_network
 from fewflips.training.networks.blocks import ImageClassifier
-from fewflips.training.quantize import quantize
-from fewflips.training.streaming import WeightStream, solve_orders, weight_streams
+from fewflips.training.quantization.initial_weights import load_onnx_weights
+from fewflips.training.quantization.quantize import quantize
 from fewflips.training.weight_views import weight_views
 
 COSTS = (0.0, 0.1, 0.25, 0.5, 0.8, 1.2, 3.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fewflips.formats import INT8, UINT8, StorageType
+from fewflips.formats.number_formats import INT8, UINT8, StorageType
 from fewflips.network.layer import Layer
 from fewflips.network.lowering import Convolution2D, MatrixProduct
 

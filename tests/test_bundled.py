@@ -17,10 +17,10 @@ from scripts.audit.figures import read_audit
 from scripts.figures.facts import facts
 from scripts.figures.prose import PageRegistry, renewed, unregistered
 
+from fewflips.api.measure import measure
 from fewflips.bundled import ACCURACY_PROPERTY, PAIR_REMARK, bundled_model, bundled_pair, stated_accuracy_percent
 from fewflips.errors import ModelError
-from fewflips.formats import INT8
-from fewflips.measurement import measure
+from fewflips.formats.number_formats import INT8
 from fewflips.network import load
 from tests.network import build_onnx as small
 

@@ -227,7 +227,7 @@ def test_memory_that_runs_out_is_one_line(monkeypatch, capsys, branching):
     def exhausted(*arguments, **options):
         raise MemoryError
 
-    monkeypatch.setattr("fewflips.network.tflite.read_plain", exhausted)
+    monkeypatch.setattr("fewflips.network.tflite.reader.read_plain", exhausted)
     assert run(monkeypatch, "measure", branching) == 2
     expected = "fewflips: out of memory: give smaller files or fewer samples, or use a machine with more of it\n"
     assert capsys.readouterr().err == expected

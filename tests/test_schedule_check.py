@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fewflips import optimization
-from fewflips.accelerator import Segment, load_accelerator
+from fewflips.dataflows import Segment
 from fewflips.errors import VerificationError
-from fewflips.formats import UINT8
+from fewflips.execution.samples import Samples
+from fewflips.formats.number_formats import UINT8
+from fewflips.machine import load_accelerator
 from fewflips.network.graph import Network
-from fewflips.network.samples import Samples
-from fewflips.optimization import RANDOM_ROWS, check_schedule
+from fewflips.verification import schedule_check
+from fewflips.verification.schedule_check import RANDOM_ROWS, check_schedule
 from tests.layers import dense_layer
 from tests.test_schedule import network_of, shuffled_orders
 
@@ -33,7 +34,7 @@ def seen(monkeypatch) -> list[tuple[str, np.ndarray]]:
         rows.append((layer.name, activations))
         return activations.shape[1] * layer.n
 
-    monkeypatch.setattr(optimization, "check_segments", note)
+    monkeypatch.setattr(schedule_check, "check_segments", note)
     return rows
 
 
@@ -52,7 +53,7 @@ def samples_of(monkeypatch, count: int, tensors: tuple[str, ...] = ("x", "y")) -
         assert len(samples.feeds) == 1
         yield {name: samples.feeds[0][name] for name in tensors}
 
-    monkeypatch.setattr(optimization, "run_samples", run)
+    monkeypatch.setattr(schedule_check, "run_samples", run)
     return Samples(tuple(feeds(number) for number in range(count)), "here", "as they are")
 
 
@@ -116,7 +117,7 @@ def test_a_difference_on_real_activations_alone_is_refused(monkeypatch, place: i
     orders = dict(shuffled_orders(network, ARRAY))
     first, *others = orders[f"layer{place}"]
     orders[f"layer{place}"] = (Segment(first.lanes, np.repeat(first.order[:1], len(first.order))), *others)
-    monkeypatch.setattr(optimization, "_random_rows", lambda layer, _: np.zeros((1, RANDOM_ROWS, layer.k), np.int16))
+    monkeypatch.setattr(schedule_check, "_random_rows", lambda layer, _: np.zeros((1, RANDOM_ROWS, layer.k), np.int16))
     check_schedule(network, ARRAY, orders, None, seed=0)
     with pytest.raises(VerificationError, match=f"layer{place}"):
         check_schedule(network, ARRAY, orders, samples_of(monkeypatch, 1), seed=0)

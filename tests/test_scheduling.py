@@ -8,11 +8,12 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from fewflips.accelerator import Accelerator, Segment
+from fewflips.dataflows import Segment, dataflow_of
+from fewflips.machine import Accelerator
 from fewflips.network.graph import Network
+from fewflips.optimization.segment_orders import Certificate, plan_schedule
 from fewflips.ordering import Effort
 from fewflips.ordering.path import PathResult
-from fewflips.scheduling import Certificate, plan_schedule
 from tests.layers import dense_layer
 from tests.network_building import GraphBuilder
 
@@ -53,8 +54,8 @@ def test_an_order_is_proven_only_where_it_meets_its_bound(below: int, proven: in
         order = min(permutations(range(5)), key=lambda order: segment_flips(network.layers[0].weights, lanes, order))
         return [PathResult(np.array(order), best.lower_bound, best.lower_bound - below, 0) for _ in words]
 
-    (lanes,) = STREAMING.flow.segments(network.layers[0], STREAMING)
-    monkeypatch.setattr("fewflips.scheduling.order_segments", weaker)
+    (lanes,) = dataflow_of(STREAMING).segments(network.layers[0], STREAMING)
+    monkeypatch.setattr("fewflips.optimization.segment_orders.order_segments", weaker)
     (found,) = plan_schedule(network, STREAMING, effort=Effort.quick(), seed=0, jobs=1).certificates.values()
     assert found == Certificate(1, proven, best.lower_bound - below)
 

@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fewflips.accelerator import Operand
 from fewflips.errors import AcceleratorError
-from fewflips.formats import INT4, INT16, UINT8, NumberFormat
-from fewflips.streams import FlipCount, Stream, activation_codes, add_counts, count_flips, weight_codes
+from fewflips.formats.number_formats import INT4, INT16, UINT8, NumberFormat
+from fewflips.machine import Operand
+from fewflips.streams.codes import activation_codes, weight_codes
+from fewflips.streams.counting import FlipCount, add_counts, count_flips
+from fewflips.streams.stream import Stream
 from tests.layers import dense_layer, random_rows
 
 

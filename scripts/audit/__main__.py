@@ -14,8 +14,8 @@ from pathlib import Path
 
 from scripts.reproduction.progress import say
 
-from fewflips.atomic import atomic_write
 from fewflips.errors import FewflipsError, InputError
+from fewflips.files.atomic import atomic_write
 
 from .accuracy import accuracies, hits_of, paired
 from .figures import Audit, Run

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from fewflips.atomic import atomic_write
 from fewflips.errors import InputError
+from fewflips.files.atomic import atomic_write
 
 from .record import ROOT, Record, table
 

@@ -9,11 +9,11 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from fewflips.accelerator.machine import describe_validation_error
-from fewflips.atomic import atomic_write
 from fewflips.errors import InputError
-from fewflips.report.energy_model import EnergyReport
-from fewflips.report.record import Record
+from fewflips.files.atomic import atomic_write
+from fewflips.files.validation import describe_validation_error
+from fewflips.records.energy import EnergyReport
+from fewflips.records.record import Record
 
 from .comparison import Comparison
 from .layout import LayoutFigures

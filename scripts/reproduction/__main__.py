@@ -15,10 +15,10 @@ from pathlib import Path
 from scripts.audit.figures import read_audit
 from scripts.audit.page import audit_sections
 
-from fewflips.accelerator import load_accelerator
-from fewflips.atomic import atomic_write
 from fewflips.errors import FewflipsError, InputError
-from fewflips.network_energy.run import EnergyOptions
+from fewflips.files.atomic import atomic_write
+from fewflips.machine import load_accelerator
+from fewflips.simulation.run import EnergyOptions
 
 from .collect import collect, read_before, summary
 from .energies import Setting

@@ -7,6 +7,7 @@ these functions.
 
 from __future__ import annotations
 
+import os
 from unicodedata import category
 
 LONGEST_LINE = 1000
@@ -71,3 +72,8 @@ def shorten_middle(text: str, width: int) -> str:
     head = (width - 1) // 4
     tail = width - 1 - head
     return f"{text[:head]}…{text[len(text) - tail :]}"
+
+
+def printable_name(name: str) -> str:
+    """A file name as text that can be written as UTF-8, whatever bytes the file system has it in."""
+    return os.fsencode(name).decode("utf-8", "replace")

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewflips.errors import FewflipsError, ModelError
-from fewflips.network import tflite
 from fewflips.network.channels import tie_channels
 from fewflips.network.graph import Network, OperationKind
+from fewflips.network.tflite import reader as tflite
 from tests.network import build_tflite as small
 from tests.property_settings import examples
 

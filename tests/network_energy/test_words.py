@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fewflips.accelerator import Accelerator, load_accelerator
-from fewflips.accelerator.machine import DatapathOptions, Operand
+from fewflips.dataflows.unit_datapath import network_datapath, unit_datapath
+from fewflips.dataflows.unit_words import common_word, stored_word, sum_bits, widen
 from fewflips.datapath.design import Word, WordFormat
 from fewflips.errors import AcceleratorError
-from fewflips.formats import INT8, INT16, UINT8, NumberFormat, decode, encode, value_range
-from fewflips.network_energy.words import common_word, network_datapath, stored_word, sum_bits, unit_datapath, widen
+from fewflips.formats.number_formats import INT8, INT16, UINT8, NumberFormat, decode, encode, value_range
+from fewflips.machine import Accelerator, load_accelerator
+from fewflips.machine.accelerator import DatapathOptions, Operand
 from tests.layers import dense_layer
 
 BYTE = Word(WordFormat.UNSIGNED, 8)

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from fewflips.accelerator import load_accelerator
-from fewflips.measurement import LayerCount, count_network, natural_orders
+from fewflips.dataflows.orders import natural_orders
+from fewflips.machine import load_accelerator
+from fewflips.measurement.counting import LayerCount, count_network
 from fewflips.network import Network, load
-from fewflips.network_energy.comparison import NetworkComparison
-from fewflips.optimization import Request
+from fewflips.optimization.report import optimize_report
+from fewflips.optimization.request import Request
+from fewflips.optimization.segment_orders import SchedulePlan, plan_schedule
 from fewflips.ordering import Effort
-from fewflips.report.build import optimize_report
-from fewflips.report.model import EnergyComparison, OptimizeReport
-from fewflips.scheduling import SchedulePlan, plan_schedule
+from fewflips.records.optimization import EnergyComparison, OptimizeReport
+from fewflips.simulation.comparison import NetworkComparison
 from tests.network import build_tflite
 from tests.report import sample_reports
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from scripts.reproduction.networks import ACCELERATOR, PAIRS, TRAININGS, Pair
 
-from fewflips.accelerator import load_accelerator
+from fewflips.machine import load_accelerator
 from fewflips.training.config import TrainingConfig, load_config
 from fewflips.training.result import TrainingResult
 

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 pytest.importorskip("torch", reason="needs the extra `train`")
 
+from fewflips.assignment.nearest_codes import WordCosts, nearest_codes
 from fewflips.errors import InputError
-from fewflips.formats import NumberFormat, encode
-from fewflips.training.assignment import WordCosts, nearest_codes
+from fewflips.formats.number_formats import NumberFormat, encode
 
 FORMATS = (NumberFormat.TWOS_COMPLEMENT, NumberFormat.SIGN_MAGNITUDE)
 

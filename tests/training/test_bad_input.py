@@ -12,14 +12,15 @@ import pytest
 import torch
 import yaml
 
-from fewflips.accelerator import load_accelerator
 from fewflips.cli import main
 from fewflips.errors import AcceleratorError, InputError, OutputError
-from fewflips.training import loop, trainer
+from fewflips.machine import load_accelerator
+from fewflips.training import trainer
 from fewflips.training.checkpoints import load_checkpoint, save_checkpoint
 from fewflips.training.config import TrainingConfig
-from fewflips.training.losses import DivergenceError
 from fewflips.training.resuming import float_weights
+from fewflips.training.stages import loop
+from fewflips.training.stages.losses import DivergenceError
 from fewflips.training.trainer import train
 from tests.training.small_datasets import fashion, settings
 

@@ -7,7 +7,7 @@ import yaml
 
 from fewflips.errors import InputError
 from fewflips.training.config import TrainingConfig, config_yaml, load_config
-from fewflips.training.learning_rate import Schedule
+from fewflips.training.stages.learning_rate import Schedule
 
 MINIMAL = {"dataset": {"path": "data.npz"}}
 EXAMPLES = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))

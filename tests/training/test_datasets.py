@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 from fewflips.errors import InputError
-from fewflips.training.augmentation import augment, to_input
 from fewflips.training.config import AugmentationOptions, DatasetOptions
 from fewflips.training.datasets import dataset, load_dataset
+from fewflips.training.stages.augmentation import augment, to_input
 from tests.training.small_datasets import fashion, write_idx
 
 CIFAR_LABELS = np.arange(12) % 10

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 nn = torch.nn
 
-from fewflips.flips import stream_flips  # noqa: E402
 from fewflips.ordering import order_segments  # noqa: E402
+from fewflips.streams.flips import stream_flips  # noqa: E402
 from fewflips.training import HammingLoss  # noqa: E402
 
 STEPS = 60

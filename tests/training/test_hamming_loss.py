@@ -14,11 +14,11 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 nn = torch.nn
 
-from fewflips.accelerator import load_accelerator  # noqa: E402
 from fewflips.errors import AcceleratorError, InputError  # noqa: E402
+from fewflips.machine import load_accelerator  # noqa: E402
 from fewflips.ordering import order_segments  # noqa: E402
 from fewflips.training import HammingLoss  # noqa: E402
-from fewflips.training.quantized_layers import QuantizedLinear  # noqa: E402
+from fewflips.training.quantization.quantized_layers import QuantizedLinear  # noqa: E402
 
 STEPS = 40
 METHODS = ("assignment", "envelope", "smoothed", "bilinear")

@@ -13,8 +13,8 @@ from torch.nn import functional  # noqa: E402
 from fewflips.errors import InputError  # noqa: E402
 from fewflips.training.networks import build_network  # noqa: E402
 from fewflips.training.networks.blocks import Activation, Block, ConvUnit  # noqa: E402
-from fewflips.training.quantize import calibrate, freeze_ranges, quantize  # noqa: E402
-from fewflips.training.quantized_layers import (  # noqa: E402
+from fewflips.training.quantization.quantize import calibrate, freeze_ranges, quantize  # noqa: E402
+from fewflips.training.quantization.quantized_layers import (  # noqa: E402
     ActivationQuantizer,
     QuantizedConv,
     QuantizedLinear,
@@ -22,7 +22,7 @@ from fewflips.training.quantized_layers import (  # noqa: E402
     quantized_weights,
     sparse_zero_point,
 )
-from fewflips.training.weight_scales import weight_scale  # noqa: E402
+from fewflips.training.quantization.weight_scales import weight_scale  # noqa: E402
 from tests.training.trained_networks import float_network, images, quantized_network  # noqa: E402
 
 

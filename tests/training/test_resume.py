@@ -16,7 +16,7 @@ import yaml
 from fewflips.errors import InputError
 from fewflips.training import finishing
 from fewflips.training.config import TrainingConfig, load_config
-from fewflips.training.loop import StageLoop
+from fewflips.training.stages.loop import StageLoop
 from fewflips.training.trainer import train
 from tests.patience import PATIENCE_S
 from tests.training.small_datasets import fashion, settings
@@ -280,7 +280,7 @@ class PushingTerm:
     """An HD term with a state: it pulls codes together ever more strongly, and moves a latent shift."""
 
     def __init__(self, network, accelerator, **options):
-        from fewflips.training.quantized_layers import quantized_weights
+        from fewflips.training.quantization.quantized_layers import quantized_weights
 
         assert accelerator == "edge8"
         assert options["method"] == "smoothed"
@@ -314,9 +314,9 @@ class PushingTerm:
 
 
 def test_the_state_of_the_hd_term_is_resumed(config_file, tmp_path, monkeypatch):
-    module = type(sys)("fewflips.training.hamming_loss")
+    module = type(sys)("fewflips.training.hamming.hamming_loss")
     module.HammingLoss = PushingTerm
-    monkeypatch.setitem(sys.modules, "fewflips.training.hamming_loss", module)
+    monkeypatch.setitem(sys.modules, "fewflips.training.hamming.hamming_loss", module)
     hamming = {"accelerator": "edge8", "strength": 0.5, "method": "smoothed"}
     config = TrainingConfig.model_validate(load_config(config_file).model_dump() | {"hamming": hamming})
     expected = train(config, output=tmp_path / "whole")

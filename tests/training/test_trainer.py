@@ -15,8 +15,8 @@ import fewflips
 from fewflips.errors import InputError
 from fewflips.training.config import TrainingConfig, load_config
 from fewflips.training.datasets import Dataset, Split
-from fewflips.training.evaluation import accuracy_percent, exported_accuracy_percent
 from fewflips.training.result import TrainingResult, export_warnings
+from fewflips.training.stages.evaluation import accuracy_percent, exported_accuracy_percent
 from fewflips.training.trainer import train
 from tests.training.small_datasets import fashion, settings
 

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", reason="needs the extra `train`")
 nn = torch.nn
 
 from fewflips.errors import InputError  # noqa: E402
-from fewflips.training.quantized_layers import QuantizedConv, QuantizedLinear  # noqa: E402
+from fewflips.training.quantization.quantized_layers import QuantizedConv, QuantizedLinear  # noqa: E402
 from fewflips.training.weight_views import WeightView, layers_passed_over, weight_views  # noqa: E402
 
 

@@ -14,10 +14,10 @@ from importlib import import_module
 from pathlib import Path
 from unittest.mock import patch
 
+from fewflips.api.optimize import optimize
 from fewflips.cli import main
 from fewflips.errors import InputError
-from fewflips.gates.cell_table import write_cell_table
-from fewflips.optimization import optimize
+from fewflips.gates.liberty.cell_table import write_cell_table
 from fewflips.visible import LONGEST_LINE, visible
 
 from ..kinds import Files

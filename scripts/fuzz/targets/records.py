@@ -9,10 +9,10 @@ from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
+from fewflips.api.energy import _orders as scheduled
+from fewflips.api.optimize import optimize
 from fewflips.errors import FewflipsError
 from fewflips.network import load
-from fewflips.network_energy.estimate import _orders as scheduled
-from fewflips.optimization import optimize
 
 from ..kinds import Files, MutatedFiles
 from ..mutation import raw
@@ -40,7 +40,7 @@ def model_in(folder: Path) -> Path:
 
 def accelerator(folder: Path) -> MutatedFiles:
     model, own = model_in(folder), b"weights: {format: sign-magnitude, bits: 9}\nactivations: {format: as-stored}\n"
-    builtin = files("fewflips.accelerator") / "builtin"
+    builtin = files("fewflips.machine") / "builtin"
     seeds = [entry.read_bytes() for entry in sorted(builtin.iterdir(), key=lambda entry: entry.name)]
     seeds = [seed for seed in seeds if b"lanes" in seed]
     seeds += [b"name: npu\ndataflow: weight-stationary\nlanes: 32\ncolumns: 32\nforwarding: systolic\n" + own]
@@ -73,7 +73,7 @@ def calibration(folder: Path) -> MutatedFiles:
     """Calibrations; the model is one that they fit."""
     model = model_in(folder)
     name = "column16-twos-complement8-twos-complement8-partial-sum.json"
-    seed = (files("fewflips.calibration") / "tables" / name).read_bytes()
+    seed = (files("fewflips.estimation") / "tables" / name).read_bytes()
     target = json_changes([seed])
     target.entry = lambda inputs: measure(model, "--calibration", inputs / "record.json")
     return target

@@ -13,7 +13,7 @@ from fewflips.cli import options
 from fewflips.cli.console import progress_bars, rendered, show, write, write_json, wrote
 
 if TYPE_CHECKING:
-    from fewflips.optimization import Optimization
+    from fewflips.api.optimized import Optimization
 
 # Everything heavy is imported inside the commands, so that --help answers at once.
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     "--calibration",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Estimate energy by a calibration.json of `fewflips calibrate`.  [default: a built-in one, where one fits]",
+    help="calibration.json from `fewflips calibrate`, for energy estimates.  [default: a matching built-in one]",
 )
 @options.as_json
 def measure(model: Path, accelerator: str, inputs: Path | None, calibration: Path | None, as_json: bool) -> None:
     """Count the bit flips of MODEL's operand streams, layer by layer."""
-    from fewflips.measurement import measure as run
-    from fewflips.report.table import measurement_table
+    from fewflips.api.measure import measure as run
+    from fewflips.report.terminal.flips import measurement_table
 
     with progress_bars() as progress:
         report = run(model, accelerator, inputs=inputs, calibration=calibration, progress=progress)
@@ -46,7 +46,7 @@ def measure(model: Path, accelerator: str, inputs: Path | None, calibration: Pat
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
     metavar="DIR",
-    help="Folder for model.*, schedule.json, report.json and report.html.",
+    help="Directory for model.*, schedule.json, report.json and report.html.",
 )
 @options.accelerator
 @click.option(
@@ -54,11 +54,11 @@ def measure(model: Path, accelerator: str, inputs: Path | None, calibration: Pat
     type=click.Choice(["schedule", "drop-in", "both"]),
     default="both",
     show_default=True,
-    help="What to make.",
+    help="Which results to produce.",
 )
 @options.inputs
-@click.option("--prove", is_flag=True, help="Work on until as many orders as possible are proven optimal.")
-@click.option("--energy", "with_energy", is_flag=True, help="Simulate energy before and after, gate by gate, too.")
+@click.option("--prove", is_flag=True, help="Keep working until as many orders as possible are proven optimal.")
+@click.option("--energy", "with_energy", is_flag=True, help="Also simulate energy before and after at gate level.")
 @options.cells
 @options.clock_mhz
 @options.time_limit
@@ -82,14 +82,14 @@ def optimize(
     jobs: int,
     as_json: bool,
 ) -> None:
-    """Reorder MODEL's channels so that fewer bits flip, and check that it computes the same."""
-    from fewflips.optimization import EnergyRequest
-    from fewflips.optimization import optimize as run
-    from fewflips.report.files import check_writable
+    """Reorder MODEL's channels so that fewer bits flip, and check that the outputs do not change."""
+    from fewflips.api.optimize import optimize as run
+    from fewflips.api.optimized import check_writable
+    from fewflips.optimization.request import EnergyRequest
 
     energy = None
     if with_energy:
-        from fewflips.network_energy.run import EnergyOptions
+        from fewflips.simulation.run import EnergyOptions
 
         energy = EnergyRequest(
             cells, EnergyOptions(clock_mhz=clock_mhz, time_limit_s=time_limit, share=share, seed=seed, jobs=jobs)
@@ -120,9 +120,9 @@ def optimize(
 def verify(first: Path, second: Path, inputs: Path | None, seed: int, as_json: bool) -> None:
     """Check that model B computes what model A computes, bit for bit; B may also be a schedule.json for A.
 
-    The exit code is 0 where all values are equal, 1 where they are not.
+    The exit code is 0 if all values are equal and 1 if any differ.
     """
-    from fewflips.verification import verify as run
+    from fewflips.api.verify import verify as run
 
     with progress_bars() as progress:
         result = run(first, second, inputs=inputs, seed=seed, progress=progress)
@@ -135,8 +135,8 @@ def verify(first: Path, second: Path, inputs: Path | None, seed: int, as_json: b
 @options.as_json
 def accelerators(as_json: bool) -> None:
     """List the built-in accelerators."""
-    from fewflips.accelerator import builtin_accelerators
-    from fewflips.report.table import accelerator_table
+    from fewflips.machine import builtin_accelerators
+    from fewflips.report.terminal.flips import accelerator_table
 
     machines = list(builtin_accelerators().values())
     records = [machine.model_dump(mode="json") for machine in machines]
@@ -147,7 +147,7 @@ def _show_optimization(result: Optimization, files: tuple[Path, ...], json_wante
     if json_wanted:
         write_json(result.report.model_dump_json(indent=1))
         return
-    from fewflips.report.table import headline, result_table
+    from fewflips.report.terminal.flips import headline, result_table
 
     table, summary = rendered(result_table(result.report)), rendered(headline(result.report))
     write(table + summary + wrote(files))

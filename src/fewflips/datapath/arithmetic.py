@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fewflips.datapath.design import Datapath, Word
 from fewflips.errors import InputError
-from fewflips.formats import decode
+from fewflips.formats.number_formats import decode
 
 
 @dataclass(frozen=True, eq=False)

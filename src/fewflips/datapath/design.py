@@ -33,7 +33,7 @@ from enum import StrEnum
 from typing import Literal, get_args
 
 from fewflips.errors import InputError
-from fewflips.formats import NumberFormat, value_range, width_for
+from fewflips.formats.number_formats import NumberFormat, value_range, width_for
 
 Kind = Literal["multiplier", "mac", "column", "chain"]
 """Which arithmetic unit; see the module."""
@@ -55,7 +55,7 @@ class WordFormat(StrEnum):
 
     @property
     def number_format(self) -> NumberFormat:
-        """The same as a number format of :mod:`fewflips.formats`."""
+        """The same as a number format of :mod:`fewflips.formats.number_formats`."""
         return NumberFormat(self.value)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fewflips.errors import ToolError
-from fewflips.leftovers import temporary_folder
+from fewflips.files.leftovers import temporary_folder
 
 _OLDEST_MAJOR_VERSION = 10
 

@@ -15,7 +15,7 @@ from fewflips.datapath.design import Datapath
 from fewflips.datapath.icarus import simulate_verilog
 from fewflips.datapath.verilog import module_name, render, verilog
 from fewflips.errors import InputError, ToolError
-from fewflips.result_folder import save_together
+from fewflips.files.result_folder import save_together
 
 _TOP = "testbench"
 _HALF_PERIOD_NS = 100

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.compiled import compiled
 from fewflips.errors import InputError, NetlistError
-from fewflips.gates.cell_groups import OPEN, CellGroup, cell_groups
-from fewflips.gates.cells import CellLibrary, FlipFlop, Table, TimingArc
-from fewflips.gates.lookup import TableBank, look_up, table_bank
-from fewflips.gates.netlist import ONE_NET, Netlist
+from fewflips.gates.liberty.cells import CellLibrary, FlipFlop, Table, TimingArc
+from fewflips.gates.liberty.lookup import TableBank, look_up, table_bank
+from fewflips.gates.netlist.cell_groups import OPEN, CellGroup, cell_groups
+from fewflips.gates.netlist.netlist import ONE_NET, Netlist
+from fewflips.kernels.compiled import compiled
 
 INPUT_SLEW_PS = 20.0
 """Slew of input ports and of the clock where none is given."""

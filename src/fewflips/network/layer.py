@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.formats import StorageType
+from fewflips.formats.number_formats import StorageType
 from fewflips.network.lowering import Lowering
 
 

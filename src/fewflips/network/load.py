@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.errors import ModelError
-from fewflips.input_files import open_plain
+from fewflips.files.input_files import open_plain
+from fewflips.files.result_folder import check_belongs
+from fewflips.network.contents import Contents
 from fewflips.network.graph import Network
-from fewflips.result_folder import check_belongs
 
 _TFLITE_IDENTIFIER = b"TFL3"
 
@@ -47,12 +49,12 @@ def load(path: str | Path) -> Network:
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
     if head[4:8] == _TFLITE_IDENTIFIER:
-        from fewflips.network import tflite
+        from fewflips.network.tflite import reader as tflite
 
         return tflite.read(path)
     if path.suffix == ".tflite":
         raise ModelError(f"{path}: expected a TFLite file (identifier TFL3 at byte 4), got {head[4:8]!r}")
-    from fewflips.network import onnx
+    from fewflips.network.onnx import reader as onnx
 
     return onnx.read(path)
 
@@ -75,10 +77,39 @@ def rewrite(network: Network, permutations: Mapping[str, Mapping[int, NDArray[np
         If the file cannot be written.
     """
     if network.file_format == "tflite":
-        from fewflips.network import tflite
+        from fewflips.network.tflite import reader as tflite
 
         tflite.rewrite(network, permutations, destination)
     else:
-        from fewflips.network import onnx
+        from fewflips.network.onnx import reader as onnx
 
         onnx.rewrite(network, permutations, destination)
+
+
+def read_contents(path: Path, file_format: Literal["tflite", "onnx"]) -> Contents:
+    """Take a file apart.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    file_format : {"tflite", "onnx"}
+        Its format.
+
+    Returns
+    -------
+    Contents
+        Its constants and the rest.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read.
+    """
+    if file_format == "tflite":
+        from fewflips.network.tflite import contents as tflite_contents
+
+        return tflite_contents.read_contents(path)
+    from fewflips.network.onnx import contents as onnx_contents
+
+    return onnx_contents.read_contents(path)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.compiled import compiled
+from fewflips.kernels.compiled import compiled
 from fewflips.ordering.metric import FRACTION_BITS, INFINITE, UNIT, distance, edge_cost
 
 MOMENTUM = 0.9  # share of the last direction that is kept; measured better than 0, 0.4 and 0.7

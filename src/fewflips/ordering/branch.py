@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.compiled import compiled
+from fewflips.kernels.compiled import compiled
 from fewflips.ordering.bound import MOMENTUM, dual_value, flips_of, spanning_tree
 from fewflips.ordering.candidates import (
     FREE,

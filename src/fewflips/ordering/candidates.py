@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.compiled import compiled
+from fewflips.kernels.compiled import compiled
 from fewflips.ordering.bound import INSIDE, OUTSIDE, path_maxima, sift_down, sift_up, two_smallest
 from fewflips.ordering.metric import FRACTION_BITS, INFINITE, distance, edge_cost
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.compiled import compiled
 from fewflips.errors import InputError
+from fewflips.kernels.compiled import compiled
 from fewflips.ordering.bound import ascend, flips_of, nearest_neighbours, spanning_tree, sparse_graph
 from fewflips.ordering.effort import Effort
 from fewflips.ordering.metric import check_words, rows_within_reach, source_of_words

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.compiled import compiled
+from fewflips.kernels.compiled import compiled
 from fewflips.ordering.candidates import Network
 
 THRESHOLDS = (0.02, 0.1, 0.2, 0.3, 0.4)

@@ -15,7 +15,8 @@ from fewflips.errors import InputError
 from fewflips.ordering.effort import Effort
 from fewflips.ordering.metric import source_of_distances
 from fewflips.ordering.path import PathResult, seed_sequence, shortest_word_path, solve
-from fewflips.processors import processors
+from fewflips.parallel.processors import processors
+from fewflips.streams.transition_cost import TransitionCost
 
 Solve = Callable[[int, np.random.SeedSequence, Callable[[], bool]], PathResult]
 
@@ -23,6 +24,7 @@ Solve = Callable[[int, np.random.SeedSequence, Callable[[], bool]], PathResult]
 def order_segments(
     segments: Sequence[NDArray[np.unsignedinteger]],
     *,
+    cost: TransitionCost | None = None,
     effort: Effort | None = None,
     seed: int = 0,
     jobs: int = 1,
@@ -37,6 +39,8 @@ def order_segments(
     ----------
     segments : sequence of ndarray of uint8 or uint16, shape (N_i, L_i)
         Word vectors, one a row.
+    cost : TransitionCost, optional
+        What a transition costs; flips without it.
     effort : Effort, optional
         Work limit of each segment; ``Effort.default()`` if left out.
     seed : int
@@ -70,7 +74,7 @@ def order_segments(
     twins = {members[0]: members for members in same.values()}
 
     def work(index: int, entropy: np.random.SeedSequence, interrupted: Callable[[], bool]) -> PathResult:
-        return shortest_word_path(segments[index], effort=effort, seed=entropy, interrupted=interrupted)
+        return shortest_word_path(segments[index], cost=cost, effort=effort, seed=entropy, interrupted=interrupted)
 
     results: dict[int, PathResult] = {}
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.compiled import compiled
+from fewflips.kernels.compiled import compiled
 from fewflips.ordering.metric import FRACTION_BITS, UNIT, distance, edge_cost
 
 BREADTH = (5, 5, 3, 2, 1)  # neighbours tried at each depth of a move

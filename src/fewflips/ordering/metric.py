@@ -18,9 +18,10 @@ from numba import types
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from fewflips.compiled import compiled
 from fewflips.errors import InputError
-from fewflips.flips import pack_rows, pairwise_distances, popcount
+from fewflips.kernels.compiled import compiled
+from fewflips.streams.flips import pack_rows, pairwise_distances, popcount
+from fewflips.streams.transition_cost import TransitionCost
 
 FRACTION_BITS = 12
 UNIT = 1 << FRACTION_BITS  # one flip, in the units of costs and potentials
@@ -132,8 +133,30 @@ def rows_within_reach(words: NDArray[np.unsignedinteger]) -> int:
     return max(1, min(len(words), MOST_COMPARED // max(1, len(words) * row_words)))
 
 
-def source_of_words(words: NDArray[np.unsignedinteger]) -> NDArray[Any]:
-    """Hamming distances of rows as a `source`: a table up to MATRIX_ROWS rows, the packed rows beyond."""
+def source_of_words(words: NDArray[np.unsignedinteger], cost: TransitionCost | None = None) -> NDArray[Any]:
+    """Distances of rows as a `source`.
+
+    Parameters
+    ----------
+    words : ndarray of uint8 or uint16, shape (N, L)
+        One word vector a row.
+    cost : TransitionCost, optional
+        Of a transition; flips without it.
+
+    Returns
+    -------
+    ndarray
+        A table up to MATRIX_ROWS rows; of flips the packed rows beyond.
+
+    Raises
+    ------
+    InputError
+        If there are more rows and the cost is another one than flips.
+    """
+    if cost is not None and not cost.is_flips:
+        if len(words) > MATRIX_ROWS:
+            raise InputError(f"costs of transitions: expected at most {MATRIX_ROWS} rows, got {len(words)}; take flips")
+        return source_of_distances(cost.distances(words))
     packed = pack_rows(words)
     if packed.shape[0] > MATRIX_ROWS or packed.shape[1] * 64 > 65535:
         return np.ascontiguousarray(packed)

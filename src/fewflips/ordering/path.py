@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.errors import InputError
-from fewflips.flips import stream_flips
 from fewflips.ordering import exact
 from fewflips.ordering.bound import (
     Neighbours,
@@ -33,6 +32,8 @@ from fewflips.ordering.metric import (
     source_of_distances,
     source_of_words,
 )
+from fewflips.streams.flips import stream_flips
+from fewflips.streams.transition_cost import TransitionCost
 
 CHUNK = 2000  # kicks between two looks at an interruption
 IDLE_CUT_ROUNDS = 1  # rounds without a new cut that are followed by another one
@@ -112,13 +113,15 @@ def shortest_path(distances: NDArray[np.integer], *, effort: Effort | None = Non
 def shortest_word_path(
     words: NDArray[np.unsignedinteger],
     *,
+    cost: TransitionCost | None = None,
     effort: Effort | None = None,
     seed: int | np.random.SeedSequence = 0,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> PathResult:
     """A short order of word vectors: the path of fewest bit flips, with a lower bound.
 
-    Equal rows are visited together, which is optimal in the Hamming metric; the solver sees each once.
+    Equal rows are visited together, which is optimal in the Hamming metric; the solver sees each once. So it is for
+    any cost in which no detour is cheaper than the direct step; for others the solver sees all rows.
 
     Parameters
     ----------
@@ -126,6 +129,8 @@ def shortest_word_path(
         One word vector a row. Up to 8192 different rows take a table of N x N x 2 bytes; more rows take
         their distances when they are needed. Where even that would take too long (32,000 rows of 1 KiB still do
         not), rows are ordered in blocks of similar ones, and the bound is one flip a different row.
+    cost : TransitionCost, optional
+        What a transition costs; flips without it. The figures of the result are then in its units.
     effort : Effort, optional
         Work limit; ``Effort.default()`` if left out.
     seed : int or SeedSequence
@@ -143,13 +148,38 @@ def shortest_word_path(
         If `words` is not a matrix of 8- or 16-bit integers with at least one row, or `seed` is negative.
     """
     check_words(words)
+    if cost is not None and not cost.is_flips:
+        return _costed_path(words, cost, effort or Effort.default(), _entropy(seed), interrupted)
     distinct, group = np.unique(words, axis=0, return_inverse=True)
-    entropy = seed if isinstance(seed, np.random.SeedSequence) else seed_sequence(seed)
-    result = _solve_words(distinct, effort or Effort.default(), entropy, interrupted)
-    position = np.empty(len(distinct), np.int64)
-    position[result.order] = np.arange(len(distinct))
-    order = np.argsort(position[group.reshape(-1)], kind="stable")
+    result = _solve_words(distinct, effort or Effort.default(), _entropy(seed), interrupted)
+    order = _with_repeats(result.order, group)
     return PathResult(order, result.flips, result.lower_bound, stream_flips(words))
+
+
+def _entropy(seed: int | np.random.SeedSequence) -> np.random.SeedSequence:
+    return seed if isinstance(seed, np.random.SeedSequence) else seed_sequence(seed)
+
+
+def _with_repeats(order: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray[np.int64]:
+    """An order of different rows as one of all rows, equal ones side by side."""
+    position = np.empty(len(order), np.int64)
+    position[order] = np.arange(len(order))
+    return np.argsort(position[group.reshape(-1)], kind="stable")
+
+
+def _costed_path(
+    words: NDArray[np.unsignedinteger],
+    cost: TransitionCost,
+    effort: Effort,
+    seed: np.random.SeedSequence,
+    interrupted: Callable[[], bool],
+) -> PathResult:
+    """The cheapest path for another cost than flips."""
+    rows, group = words, np.arange(len(words))
+    if cost.is_metric:
+        rows, group = np.unique(words, axis=0, return_inverse=True)
+    result = solve(source_of_words(rows, cost), effort, seed, interrupted)
+    return PathResult(_with_repeats(result.order, group), result.flips, result.lower_bound, cost.along(words))
 
 
 def _solve_words(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fewflips.atomic import atomic_write, make_folder
-from fewflips.calibration.files import calibration_text
-from fewflips.calibration.model import Calibration
-from fewflips.report.calibration_markdown import calibration_markdown
+from fewflips.estimation.calibration_files import calibration_text
+from fewflips.files.atomic import atomic_write, make_folder
+from fewflips.files.result_folder import save_together
+from fewflips.records.calibration import Calibration
 from fewflips.report.calibration_plot import calibration_plot
-from fewflips.result_folder import save_together
+from fewflips.report.markdown.calibration import calibration_markdown
 
 NAMES = ("calibration.json", "calibration.md", "calibration.svg")
 """What is written."""

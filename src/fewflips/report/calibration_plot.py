@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from fewflips.calibration.model import Calibration, DelayCurves, EnergyPair, NetworkComparison
+from fewflips.records.calibration import Calibration, DelayCurves, EnergyPair, NetworkComparison
 from fewflips.visible import printable
 
 _COLOURS = {"zero delay": "#1f6f8b", "inertial": "#c2410c"}

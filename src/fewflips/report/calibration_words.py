@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fewflips.calibration.model import (
+from fewflips.records.calibration import (
     Accuracy,
     Calibration,
     DelayRankings,

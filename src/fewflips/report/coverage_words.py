@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fewflips.report.coverage import Coverage
+from fewflips.records.coverage import Coverage
 from fewflips.report.numbers import THIN_SPACE, as_percent, with_si_prefix
 
 

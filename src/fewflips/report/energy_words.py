@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from fewflips.report.energy_model import (
-    CellsRecord,
-    DatapathRecord,
-    EnergyParts,
-    EnergySettings,
-    LayerEnergy,
-    WordRecord,
-)
-from fewflips.report.model import EnergyComparison
+from fewflips.records.energy import CellsRecord, DatapathRecord, EnergyParts, EnergySettings, LayerEnergy, WordRecord
+from fewflips.records.optimization import EnergyComparison
 from fewflips.report.numbers import (
     THIN_SPACE,
     as_energy,

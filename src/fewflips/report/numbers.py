@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from fewflips.report.model import LayerResult, OptimizeReport, PortResult
+from fewflips.records.optimization import LayerResult, OptimizeReport, PortResult
 from fewflips.visible import one_line, printable, shorten_middle
 
 THIN_SPACE = "\u202f"

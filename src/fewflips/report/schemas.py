@@ -10,13 +10,13 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
-from fewflips.atomic import atomic_write
-from fewflips.calibration.model import Calibration
 from fewflips.errors import FewflipsError
-from fewflips.report.demo_model import DemoReport
-from fewflips.report.energy_model import EnergyReport
-from fewflips.report.model import MeasureReport, OptimizeReport
-from fewflips.schedule import Schedule
+from fewflips.files.atomic import atomic_write
+from fewflips.records.calibration import Calibration
+from fewflips.records.demo import DemoReport
+from fewflips.records.energy import EnergyReport
+from fewflips.records.optimization import MeasureReport, OptimizeReport
+from fewflips.records.schedule import Schedule
 from fewflips.training.pareto_points import ParetoFront
 from fewflips.training.result import TrainingResult
 

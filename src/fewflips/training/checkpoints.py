@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fewflips.atomic import atomic_write
 from fewflips.errors import InputError
+from fewflips.files.atomic import atomic_write
 
 FORMAT, VERSION = "fewflips-checkpoint", 1
 _MAY_DIFFER = ("output", "checkpoint_every", "tensorboard", "dataset.path")

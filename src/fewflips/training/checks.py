@@ -9,10 +9,10 @@ import torch
 from fewflips.errors import AcceleratorError, InputError
 from fewflips.training.config import QuantizedStage, TrainingConfig
 from fewflips.training.datasets import Dataset
-from fewflips.training.initial_weights import load_onnx_weights
 from fewflips.training.networks import build_network
 from fewflips.training.networks.blocks import ImageClassifier
-from fewflips.training.quantize import quantize
+from fewflips.training.quantization.initial_weights import load_onnx_weights
+from fewflips.training.quantization.quantize import quantize
 
 TEACHER = "quantized_stage.distillation.teacher"
 
@@ -46,7 +46,7 @@ def check_run(config: TrainingConfig, dataset: Dataset, *, resumes_quantized: bo
     if stage.distillation is not None and isinstance(stage.distillation.teacher, Path) and not resumes_quantized:
         load_onnx_network(quantize(network), stage.distillation.teacher, TEACHER)
     if config.hamming is not None:
-        from fewflips.training.streaming import trained_streams  # compiles
+        from fewflips.training.hamming.weight_streams import trained_streams  # compiles
 
         try:
             trained_streams(quantized, config.hamming.accelerator, config.hamming)

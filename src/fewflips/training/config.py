@@ -19,11 +19,11 @@ from pydantic import (
     model_validator,
 )
 
-from fewflips.accelerator.machine import describe_validation_error
 from fewflips.errors import InputError
-from fewflips.input_files import size_of
-from fewflips.settings_text import LARGEST_BYTES, parse_settings
-from fewflips.training.hamming_options import HammingOptions
+from fewflips.files.input_files import size_of
+from fewflips.files.settings_text import LARGEST_BYTES, parse_settings
+from fewflips.files.validation import describe_validation_error
+from fewflips.training.hamming.options import HammingOptions
 
 _MANY = 1_000_000
 """No run has as many epochs, images in a batch or steps between checkpoints: a slip of the pen."""

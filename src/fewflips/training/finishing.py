@@ -10,14 +10,11 @@ import numpy as np
 import onnx
 import torch
 
-from fewflips.atomic import atomic_write
 from fewflips.bundled import ACCURACY_PROPERTY
-from fewflips.training.augmentation import to_input
+from fewflips.files.atomic import atomic_write
 from fewflips.training.config import TrainingConfig
 from fewflips.training.datasets import Dataset
-from fewflips.training.evaluation import accuracy_percent, exported_accuracy_percent
-from fewflips.training.export import to_onnx
-from fewflips.training.loop import Surroundings
+from fewflips.training.export.onnx_export import to_onnx
 from fewflips.training.networks.blocks import ImageClassifier
 from fewflips.training.result import (
     RESULT,
@@ -28,6 +25,9 @@ from fewflips.training.result import (
     sha256_of,
     software_versions,
 )
+from fewflips.training.stages.augmentation import to_input
+from fewflips.training.stages.evaluation import accuracy_percent, exported_accuracy_percent
+from fewflips.training.stages.loop import Surroundings
 from fewflips.version import __version__
 
 SAMPLES = "samples.npz"

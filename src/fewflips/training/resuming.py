@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from fewflips.accelerator import load_accelerator
-from fewflips.accelerator.machine import describe_validation_error
 from fewflips.errors import InputError
+from fewflips.files.validation import describe_validation_error
+from fewflips.machine import load_accelerator
 from fewflips.training.checkpoints import check_same_run, holds, load_checkpoint, load_run
 from fewflips.training.config import TrainingConfig
 from fewflips.training.datasets import Dataset

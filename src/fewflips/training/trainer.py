@@ -13,27 +13,18 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from fewflips.accelerator.machine import describe_validation_error
-from fewflips.atomic import atomic_write, make_folder
 from fewflips.errors import InputError, RuntimeFailure
+from fewflips.files.atomic import atomic_write, make_folder
+from fewflips.files.validation import describe_validation_error
 from fewflips.progress import Progress
-from fewflips.training.augmentation import augment, to_input
 from fewflips.training.checkpoints import load_weights, save_checkpoint
 from fewflips.training.checks import TEACHER, check_run, load_onnx_network, new_network, quantized_network
 from fewflips.training.config import QuantizedStage, TrainingConfig, config_yaml, load_config
 from fewflips.training.datasets import Dataset, load_dataset
-from fewflips.training.environment import environment, resolved, threads
-from fewflips.training.evaluation import accuracy_percent
 from fewflips.training.finishing import finish
-from fewflips.training.held_signals import HeldSignals
-from fewflips.training.learning_rate import Schedule
-from fewflips.training.loop import Stage, StageLoop, Surroundings
-from fewflips.training.losses import Distillation, HammingTerm, Objective
-from fewflips.training.metrics import Figures, Metrics
 from fewflips.training.networks.blocks import ImageClassifier
-from fewflips.training.optimizers import make_optimizer
-from fewflips.training.pruning import hold_zeros, prune
-from fewflips.training.quantize import calibrate, quantize, widen_ranges
+from fewflips.training.quantization.pruning import hold_zeros, prune
+from fewflips.training.quantization.quantize import calibrate, quantize, widen_ranges
 from fewflips.training.result import RESULT, TrainingResult
 from fewflips.training.resuming import (
     CHECKPOINT,
@@ -45,6 +36,15 @@ from fewflips.training.resuming import (
     inputs_of,
     saved_run,
 )
+from fewflips.training.stages.augmentation import augment, to_input
+from fewflips.training.stages.environment import environment, resolved, threads
+from fewflips.training.stages.evaluation import accuracy_percent
+from fewflips.training.stages.held_signals import HeldSignals
+from fewflips.training.stages.learning_rate import Schedule
+from fewflips.training.stages.loop import Stage, StageLoop, Surroundings
+from fewflips.training.stages.losses import Distillation, HammingTerm, Objective
+from fewflips.training.stages.metrics import Figures, Metrics
+from fewflips.training.stages.optimizers import make_optimizer
 
 CALIBRATION_BATCHES = 20
 QUANTIZED_SEED = 1000
@@ -312,7 +312,7 @@ class _Run:
         over = self.saved is not None and self._resumes("quantized") and self.saved["epoch"] == stage.epochs
         if options is None or over:
             return None
-        from fewflips.training.hamming_loss import HammingLoss
+        from fewflips.training.hamming.hamming_loss import HammingLoss
 
         term: HammingTerm = HammingLoss(network, options.accelerator, seed=self.config.seed, **options.arguments())
         if self.saved is not None and self._resumes("quantized"):

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.errors import InputError, NetlistError
-from fewflips.gates.cells import CellLibrary
-from fewflips.gates.netlist import Netlist
+from fewflips.gates.liberty.cells import CellLibrary
+from fewflips.gates.netlist.netlist import Netlist
 from fewflips.gates.switching.steps import GivenPort, Kind, Step, Steps, netlist_steps
 
 MOST_TIME_STEPS = 4096
@@ -122,7 +122,7 @@ def compile_circuit(
     Parameters
     ----------
     netlist : Netlist
-        A netlist that :func:`fewflips.gates.netlist_checks.check_netlist` accepts.
+        A netlist that :func:`fewflips.gates.netlist.checks.check_netlist` accepts.
     library : CellLibrary
         Its cells.
     delays_ps : ndarray of float64, shape (nets,), optional

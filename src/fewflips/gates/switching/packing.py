@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.compiled import compiled
 from fewflips.gates.switching.words import WIDTH, load, spread, store
+from fewflips.kernels.compiled import compiled
 
 LANES = 64
 """Windows that are simulated side by side, one a bit."""

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from fewflips.errors import NetlistError
-from fewflips.gates.cells import Cell, CellLibrary, FlipFlop
-from fewflips.gates.functions import truth_table
-from fewflips.gates.netlist import ONE_NET, ZERO_NET, Netlist
-from fewflips.gates.netlist_checks import clock_nets
-from fewflips.gates.netlist_graph import NO_DRIVER, NetlistGraph, single_input_gate
-from fewflips.gates.registers import feedback_registers
+from fewflips.gates.liberty.cells import Cell, CellLibrary, FlipFlop
+from fewflips.gates.liberty.functions import truth_table
+from fewflips.gates.netlist.checks import clock_nets
+from fewflips.gates.netlist.graph import NO_DRIVER, NetlistGraph, single_input_gate
+from fewflips.gates.netlist.netlist import ONE_NET, ZERO_NET, Netlist
+from fewflips.gates.netlist.registers import feedback_registers
 from fewflips.gates.switching.functions import Function, cofactor, match, reduced
 
 

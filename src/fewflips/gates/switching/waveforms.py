@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from fewflips.errors import InputError
 from fewflips.gates.operands import OperandSequences, Windows
+from fewflips.gates.power.vcd import ValueChanges
 from fewflips.gates.switching.circuit import Circuit
 from fewflips.gates.switching.cutting import check_windows
 from fewflips.gates.switching.engines import Propagating
@@ -16,7 +17,6 @@ from fewflips.gates.switching.prepared import check_ports, prepare
 from fewflips.gates.switching.simulation import Mode
 from fewflips.gates.switching.steps import Kind
 from fewflips.gates.switching.words import WIDTH
-from fewflips.gates.vcd import ValueChanges
 
 
 def waveforms(

@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.compiled import compiled
 from fewflips.gates.switching.evaluation import (
     ONE_OPERAND,
     THREE_OPERANDS,
@@ -48,6 +47,7 @@ from fewflips.gates.switching.words import (
     store_word,
     total,
 )
+from fewflips.kernels.compiled import compiled
 
 KIND, FUNCTION, INVERTS, OUTPUT, MASK_OUTPUT, GIVEN, MASK_WORDS, FOLLOWING = range(8)
 """Columns of the table of steps."""

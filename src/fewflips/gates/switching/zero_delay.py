@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.compiled import compiled
 from fewflips.gates.switching.evaluation import (
     ONE_OPERAND,
     THREE_OPERANDS,
@@ -18,6 +17,7 @@ from fewflips.gates.switching.evaluation import (
 )
 from fewflips.gates.switching.steps import Kind
 from fewflips.gates.switching.words import WIDTH, address, load, ones, shifted, spread, store, total
+from fewflips.kernels.compiled import compiled
 
 _GATE = int(Kind.GATE)
 _CHECK = int(Kind.CHECK)

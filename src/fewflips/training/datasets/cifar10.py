@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.errors import InputError
-from fewflips.npz import Header, read_npz
+from fewflips.files.npz import Header, read_npz
 from fewflips.training.datasets.dataset import Dataset, Split, check_memory, checked_split, read_bytes
 from fewflips.training.datasets.images import decode
 from fewflips.training.datasets.plain_pickle import load_plain_pickle

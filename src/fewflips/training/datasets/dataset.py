@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fewflips.errors import InputError
-from fewflips.input_files import read_plain, size_of
+from fewflips.files.input_files import read_plain, size_of
 
 MAX_BYTES = 8 * 2**30
 """Datasets that would take more memory than this, in bytes, are refused."""

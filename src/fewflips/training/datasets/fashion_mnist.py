@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.errors import InputError
-from fewflips.input_files import most_unpacked
+from fewflips.files.input_files import most_unpacked
 from fewflips.training.datasets.dataset import Dataset, Split, checked_split, read_bytes
 
 CLASSES = (

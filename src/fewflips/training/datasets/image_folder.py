@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fewflips.errors import InputError
-from fewflips.image_files import IMAGE_SUFFIXES
+from fewflips.files.image_files import IMAGE_SUFFIXES
 from fewflips.training.datasets.dataset import Dataset, Split, check_memory, checked_split
 from fewflips.training.datasets.images import decode
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from fewflips.errors import InputError
-from fewflips.image_files import open_image
+from fewflips.files.image_files import open_image
 
 
 def decode(source: bytes | Path, name: str, size: int, *, fit: bool) -> NDArray[np.uint8]:

@@ -76,7 +76,8 @@ class Block(nn.Module):
     """Convolution units in a row, with a skip around them where `residual` says so.
 
     Subclasses add the units as submodules, in forward order, then call :meth:`close`. When the network is
-    quantized, units become :class:`~fewflips.training.quantized_layers.QuantizedConv`, and `sum` a quantizer.
+    quantized, units become :class:`~fewflips.training.quantization.quantized_layers.QuantizedConv`, and `sum` a
+    quantizer.
     """
 
     residual: bool

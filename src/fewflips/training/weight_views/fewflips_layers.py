@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fewflips.training.quantized_layers import QuantizedWeight
+from fewflips.training.quantization.quantized_layers import QuantizedWeight
 from fewflips.training.weight_views.geometry import geometry
 from fewflips.training.weight_views.view import WeightView
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fewflips.errors import InputError
-from fewflips.training.quantized_layers import QuantizedWeight
+from fewflips.training.quantization.quantized_layers import QuantizedWeight
 from fewflips.training.weight_views.brevitas import brevitas_view
 from fewflips.training.weight_views.fewflips_layers import fewflips_view
 from fewflips.training.weight_views.plain import plain_view

@@ -1,0 +1,1 @@
+"""Running networks in their formats' own runtimes."""

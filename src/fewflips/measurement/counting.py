@@ -1,0 +1,102 @@
+"""Flips of every layer of a network, and what its activations show beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewflips.dataflows import Segment, dataflow_of
+from fewflips.dataflows.orders import LayerOrders
+from fewflips.execution.activations import lowered_rows, measurable_layers, run_samples
+from fewflips.execution.samples import Samples
+from fewflips.machine import Accelerator
+from fewflips.measurement.observed import ObservedActivations, mean_observed, observe
+from fewflips.network import Network
+from fewflips.network.layer import Layer
+from fewflips.progress import Progress
+from fewflips.streams.codes import activation_codes, weight_codes
+from fewflips.streams.counting import FlipCount, add_counts, count_flips
+
+
+@dataclass(frozen=True)
+class LayerCount:
+    """Flips of one layer under one set of orders, and what else its activations showed."""
+
+    weights: FlipCount
+    activations: FlipCount | None
+    observed: ObservedActivations | None = None
+
+
+def count_network(
+    network: Network,
+    array: Accelerator,
+    variants: Sequence[LayerOrders],
+    samples: Samples | None,
+    progress: Progress | None = None,
+) -> list[dict[str, LayerCount]]:
+    """Flips of every layer under several sets of orders, with one run of the model for all of them.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    array : Accelerator
+        The machine.
+    variants : sequence of mapping of str to tuple of Segment
+        Sets of orders to compare.
+    samples : Samples or None
+        Sample inputs; activations are left out without them.
+    progress : callable, optional
+        Called as ``progress(phase, done, total)``.
+
+    Returns
+    -------
+    list of dict of str to LayerCount
+        For each variant, the count of each layer; activations are the mean over the samples.
+    """
+    weights = [
+        {layer.name: count_weights(layer, array, orders[layer.name]) for layer in network.layers} for orders in variants
+    ]
+    activations: list[dict[str, list[FlipCount]]] = [{} for _ in variants]
+    observed: dict[str, list[ObservedActivations]] = {}
+    if samples is not None:
+        for tensors in run_samples(network, samples, progress):
+            for layer in measurable_layers(network):
+                codes = _activations_of(layer, tensors, array)
+                observed.setdefault(layer.name, []).append(observe(*codes, array))
+                for orders, counted in zip(variants, activations, strict=True):
+                    count = _count_activations(layer, array, codes, orders[layer.name])
+                    counted.setdefault(layer.name, []).append(count)
+    return [
+        {
+            name: LayerCount(
+                count,
+                add_counts(counted[name]) if name in counted else None,
+                mean_observed(observed[name]) if name in observed else None,
+            )
+            for name, count in weights_of.items()
+        }
+        for weights_of, counted in zip(weights, activations, strict=True)
+    ]
+
+
+def count_weights(layer: Layer, array: Accelerator, segments: tuple[Segment, ...]) -> FlipCount:
+    """Flips of a layer's weight stream."""
+    codes, bits = weight_codes(layer, array.weights)
+    return count_flips(dataflow_of(array).weight_stream(layer, codes, bits, segments, array))
+
+
+def _activations_of(
+    layer: Layer, tensors: Mapping[str, NDArray[Any]], array: Accelerator
+) -> tuple[NDArray[np.unsignedinteger], int]:
+    return activation_codes(layer, lowered_rows(layer, tensors), array.activations)
+
+
+def _count_activations(
+    layer: Layer, array: Accelerator, codes: tuple[NDArray[np.unsignedinteger], int], segments: tuple[Segment, ...]
+) -> FlipCount:
+    return count_flips(dataflow_of(array).activation_stream(layer, codes[0], codes[1], segments, array))

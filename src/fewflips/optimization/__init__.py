@@ -1,0 +1,1 @@
+"""Orders with fewer flips, and models rewritten by them."""

@@ -1,0 +1,1 @@
+"""What reports and files hold, as validated records."""

@@ -1,0 +1,24 @@
+"""Which file a record is about."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from fewflips.network import Network
+from fewflips.records.record import Record
+from fewflips.visible import printable_name
+
+
+class ModelFile(Record):
+    """The model that was read."""
+
+    file: Annotated[str, Field(description="file name, without its folder")]
+    format: Literal["tflite", "onnx"]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+def model_file(network: Network) -> ModelFile:
+    """Which file a report is about."""
+    return ModelFile(file=printable_name(network.path.name), format=network.file_format, sha256=network.sha256)

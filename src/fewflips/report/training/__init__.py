@@ -1,0 +1,1 @@
+"""Results of training, shown."""
