@@ -87,6 +87,8 @@ def test_text_in_a_table_reads_as_itself(text: str) -> None:
 @example("a`b``c")
 @example("`")
 @example(" a ")
+@example(" ")
+@example("  ")
 def test_code_reads_as_itself(text: str) -> None:
     text = text or "(no name)"
     found = [token for token in leaves(f"Made by {code(text)}.") if token.type == "code_inline"]

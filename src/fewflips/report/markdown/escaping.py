@@ -61,7 +61,8 @@ def code(text: str) -> str:
     """
     shown = printable(text)
     longest = max((len(run) for run in re.findall("`+", shown)), default=0)
-    fence, blank = "`" * (longest + 1), " " if longest or shown.startswith(" ") or shown.endswith(" ") else ""
+    edges = shown.strip(" ") and (shown.startswith(" ") or shown.endswith(" "))  # of spaces alone none is taken away
+    fence, blank = "`" * (longest + 1), " " if longest or edges else ""
     return f"{fence}{blank}{shown}{blank}{fence}"
 
 
