@@ -163,7 +163,7 @@ def demonstrate(
         simulation=simulation,
         notes=tuple(
             dict.fromkeys(
-                [note for study in studies for note in study.notes] + gate_notes + [pair.remark] * bool(pair.remark)
+                filter(None, [*(note for study in studies for note in study.notes), *gate_notes, pair.remark])
             )
         ),
     )

@@ -84,7 +84,8 @@ class _BoundedLoader(yaml.SafeLoader):
 
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
         text: str = super().construct_scalar(node)
-        text.encode()  # an escape may stand for half of a surrogate pair, which no report can be written with
+        if any("\ud800" <= character <= "\udfff" for character in text):  # no report could be written with it
+            raise ValueError(f"expected whole characters, got half a surrogate pair in {text!a:.60}; write it out")
         return text
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
