@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import fewflips.estimation.calibration
+import fewflips.estimation
 from fewflips.datapath.design import Datapath, Word, WordFormat
 from fewflips.errors import InputError
 from fewflips.estimation.calibration_files import (
@@ -126,7 +126,7 @@ def test_units_without_a_built_in_calibration():
 
 @pytest.mark.parametrize("name", builtin_names())
 def test_built_in_calibrations(name: str):
-    calibration = read_calibration(Path(fewflips.estimation.calibration.__file__).parent / "tables" / f"{name}.json")
+    calibration = read_calibration(Path(fewflips.estimation.__file__).parent / "tables" / f"{name}.json")
     unit = datapath_of(calibration.datapath)
     assert calibration_name(unit) == name
     assert builtin_calibration(unit) == calibration
