@@ -5,7 +5,7 @@ convolutions, and it is trained on with fake quantization: weights int8, symmetr
 channel; activations uint8, affine, per tensor, with ReLU6 absorbed in their range; both inputs
 and the output of every residual sum quantized. The last epoch keeps the activation ranges fixed.
 
-How docs/results/models/start_seed0.onnx was made (torch 2.13.0, two CPU cores shared with other work):
+How results/models/start_seed0.onnx was made (torch 2.13.0, two CPU cores shared with other work):
 three runs, of which the first was stopped after 12 epochs and the second after 13, to shorten the
 schedule, and each of the later ones went on from the checkpoint of the last whole epoch.
 
