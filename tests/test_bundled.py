@@ -140,7 +140,7 @@ def test_the_remark_on_the_pair_has_the_figures_of_the_records():
     known["pair/all flips"] = (flips[0] + seams[0]) / (flips[1] + seams[1])
     run = next(
         run
-        for run in read_audit(ROOT / "docs" / "results" / "audit.json").runs
+        for run in read_audit(ROOT / "results" / "audit.json").runs
         if (run.network, run.machine, run.weight_bits) == ("hamming_8bit_seed0", "edge4", None)
     )
     known["pair/index table_kib"] = run.index_table_bits / 8 / 1024

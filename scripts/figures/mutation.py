@@ -1,4 +1,4 @@
-"""The scores of the mutation tests, and the mutants that survive, from docs/results/mutation."""
+"""The scores of the mutation tests, and the mutants that survive, from results/mutation."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from fewflips.files.atomic import atomic_write
 
 from .record import ROOT, Record, table
 
-PAGE, RECORD = ROOT / "docs" / "reliability.md", ROOT / "docs" / "results" / "fuzzing.json"
+PAGE, RECORD = ROOT / "docs" / "reliability.md", ROOT / "results" / "fuzzing.json"
 _BEGIN, _END = "<!-- begin of the table: python -m scripts.fuzz --page FILE -->", "<!-- end of the table -->"
 
 

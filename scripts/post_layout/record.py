@@ -1,4 +1,4 @@
-"""What the page's figures are made of, as data: ``docs/results/post_layout.json``."""
+"""What the page's figures are made of, as data: ``results/post_layout.json``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fewflips.records.record import Record
 from .comparison import Comparison
 from .layout import LayoutFigures
 
-PATH = Path(__file__).parents[2] / "docs" / "results" / "post_layout.json"
+PATH = Path(__file__).parents[2] / "results" / "post_layout.json"
 
 
 class Pair(Record):

@@ -161,7 +161,7 @@ Schedules and energies of these {len(found.networks)} networks took {minutes:.0f
 (`FEWFLIPS_CACHE` names another folder), so that a second run computes what changed. One network alone:
 
 ```
-fewflips optimize docs/results/models/{found.networks[0].name}.onnx --mode schedule --accelerator {found.accelerator} \\
+fewflips optimize results/models/{found.networks[0].name}.onnx --mode schedule --accelerator {found.accelerator} \\
     --inputs src/fewflips/data/cifar10_samples.npz --energy --output out
 ```
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fewflips.gates.liberty.cells import CellLibrary
     from fewflips.gates.liberty.load import load_cells
     from fewflips.machine import Accelerator, builtin_accelerators, load_accelerator
-    from fewflips.network import Layer, Network, load
+    from fewflips.network import Layer, Network, Reader, load, register_reader
     from fewflips.optimization.request import EnergyRequest
     from fewflips.progress import Progress
     from fewflips.records.calibration import Calibration
@@ -49,6 +49,7 @@ _HOMES = {
     "Optimization": "fewflips.api.optimized",
     "OptimizeReport": "fewflips.records.optimization",
     "Progress": "fewflips.progress",
+    "Reader": "fewflips.network",
     "Schedule": "fewflips.records.schedule",
     "Segment": "fewflips.dataflows",
     "Verification": "fewflips.api.verify",
@@ -61,6 +62,7 @@ _HOMES = {
     "measure": "fewflips.api.measure",
     "optimize": "fewflips.api.optimize",
     "register_dataflow": "fewflips.dataflows",
+    "register_reader": "fewflips.network",
     "verify": "fewflips.api.verify",
 }
 """Where each public name lives; modules are imported when a name is first used."""
@@ -81,6 +83,7 @@ __all__ = [
     "Optimization",
     "OptimizeReport",
     "Progress",
+    "Reader",
     "Schedule",
     "Segment",
     "Verification",
@@ -94,6 +97,7 @@ __all__ = [
     "measure",
     "optimize",
     "register_dataflow",
+    "register_reader",
     "verify",
 ]
 

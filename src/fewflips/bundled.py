@@ -27,7 +27,7 @@ PAIR_REMARK = (
     "layers: 2.71x, not 2.87x). 4 lanes flatter: wider arrays reach 1.99x to 2.70x, and with 8 KB buffers on the "
     "bill edge4 reaches 1.39x. Flips are those within passes: with those between passes 8.04x, not 8.46x. A "
     "schedule needs an index table of 145 KiB, a quarter of the weights. Strength and epochs were chosen by "
-    "accuracy on the same test images. More: docs/results/reproduction.md."
+    "accuracy on the same test images. More: results/reproduction.md."
 )
 """What a reader of the pair's figures has to know; tests hold its figures against their records."""
 

@@ -74,7 +74,6 @@ def test_an_interrupt_stops_all_threads(jobs: int) -> None:
     assert time.perf_counter() - start < PATIENCE_S
 
 
-@pytest.mark.filterwarnings("ignore:1 tasks which were still being processed")
 def test_an_error_of_the_callback_stops_all_threads() -> None:
     hard = np.random.default_rng(0).integers(0, 256, size=(300, 64), dtype=np.uint8)
     idle = threading.active_count()

@@ -15,7 +15,7 @@ from fewflips.training.result import TrainingResult
 FOLDER = Path(__file__).parents[2] / "configs" / "reproduction"
 CHOSEN_THERE = {"device", "precision", "output"}
 """What of a configuration is settled where the training runs."""
-RESULTS = Path(__file__).parents[2] / "docs" / "results" / "models"
+RESULTS = Path(__file__).parents[2] / "results" / "models"
 
 
 def config(pair: Pair, training: str) -> TrainingConfig:

@@ -15,11 +15,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from fewflips.errors import InputError
 from fewflips.kernels.compiled import compiled
+from fewflips.parallel.tasks import run_all
 
 LANES = 16
 """Lanes that are solved side by side: one vector of float32 in AVX-512, two in AVX2."""
@@ -93,9 +93,11 @@ def nearest_codes(
     solve, between = _solve_bits, costs.bit_costs
     if costs.transition_costs is not None:
         solve, between = _solve_table, costs.transition_costs
-    Parallel(n_jobs=jobs, require="sharedmem")(
-        delayed(solve)(block, weight, values, word_costs, between, state)
-        for block, weight, state in zip(blocks, weights, states, strict=True)
+    run_all(
+        lambda block: solve(blocks[block], weights[block], values, word_costs, between, states[block]),
+        range(len(blocks)),
+        jobs=jobs,
+        in_this_process=True,
     )
     codes = values[states].astype(np.int16)
     length, lanes = latent.shape

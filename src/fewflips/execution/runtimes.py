@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Literal, Protocol, Self
+from typing import IO, Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +28,11 @@ from numpy.typing import NDArray
 from fewflips.errors import FewflipsError, InputError, ModelError, RuntimeFailure
 from fewflips.files.input_files import open_plain
 from fewflips.network.graph import Network
+from fewflips.network.reading import FIRST_BYTES, reader_of
 from fewflips.visible import one_line
 
-FileFormat = Literal["tflite", "onnx"]
+FileFormat = str
+"""The name of a reader; those of `_SESSIONS` have a runtime."""
 
 _SESSIONS: Mapping[FileFormat, tuple[str, str]] = {
     "tflite": ("fewflips.execution.litert", "LiteRT"),
@@ -110,8 +112,8 @@ class Runtime:
     ----------
     source : Network, Path or str
         The network, or the path of its file.
-    file_format : {"tflite", "onnx"}, optional
-        Its format; by default that of the network, or what the file's first bytes say.
+    file_format : str, optional
+        Its format, the name of its reader; by default that of the network, or what the file's first bytes say.
     fetch : sequence of str
         Names of intermediate tensors that runs will ask for.
     time_limit_s : float, optional
@@ -146,6 +148,9 @@ class Runtime:
         self._path = Path(source.path if isinstance(source, Network) else source)
         if file_format is None:
             file_format = source.file_format if isinstance(source, Network) else _format_of(self._path)
+        if file_format not in _SESSIONS:
+            runtimes = " or ".join(f"{name} ({form})" for form, (_, name) in _SESSIONS.items())
+            raise RuntimeFailure(f"{self._path}: expected {runtimes}, got {file_format}: no runtime", self._path)
         self._module, self._runtime = _SESSIONS[file_format]
         self._worker = _Worker(time_limit_s)
         try:
@@ -378,9 +383,10 @@ class _SessionError(Exception):
 def _format_of(path: Path) -> FileFormat:
     try:
         with open_plain(path) as stream:
-            return "tflite" if stream.read(8)[4:] == b"TFL3" else "onnx"
+            head = stream.read(FIRST_BYTES)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}; give the path of a model file") from error
+    return reader_of(path, head).name
 
 
 _session: Session | None = None

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import threading
-import warnings
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from functools import partial
+from typing import Protocol
 
 import numpy as np
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from fewflips.errors import InputError
 from fewflips.ordering.effort import Effort
 from fewflips.ordering.metric import source_of_distances
 from fewflips.ordering.path import PathResult, seed_sequence, shortest_word_path, solve
-from fewflips.parallel.processors import processors
+from fewflips.parallel.tasks import Stop, run_all
 from fewflips.streams.transition_cost import TransitionCost
 
-Solve = Callable[[int, np.random.SeedSequence, Callable[[], bool]], PathResult]
+
+class Solve(Protocol):
+    """Solves one instance; it can be pickled, so that a joblib backend may take it to another process."""
+
+    def __call__(self, *, seed: np.random.SeedSequence, interrupted: Callable[[], bool]) -> PathResult:
+        """A path; sooner, and not as short, where it is interrupted."""
+        ...
 
 
 def order_segments(
@@ -32,8 +36,8 @@ def order_segments(
 ) -> list[PathResult]:
     """Order the rows of each segment on their own.
 
-    Segments run in threads (the kernels release Python's lock), large ones first. Equal segments are solved
-    once.
+    Segments run in threads (the kernels release Python's lock), or where a joblib backend takes them, large ones
+    first. Equal segments are solved once.
 
     Parameters
     ----------
@@ -73,8 +77,8 @@ def order_segments(
         same.setdefault((segment.shape, segment.dtype.str, segment.tobytes()), []).append(index)
     twins = {members[0]: members for members in same.values()}
 
-    def work(index: int, entropy: np.random.SeedSequence, interrupted: Callable[[], bool]) -> PathResult:
-        return shortest_word_path(segments[index], cost=cost, effort=effort, seed=entropy, interrupted=interrupted)
+    def work(index: int) -> Solve:
+        return partial(shortest_word_path, segments[index], cost=cost, effort=effort)
 
     results: dict[int, PathResult] = {}
 
@@ -123,8 +127,8 @@ def order_distances(
         If a matrix is not usable, `seed` is negative, or `jobs` is 0.
     """
 
-    def work(index: int, entropy: np.random.SeedSequence, interrupted: Callable[[], bool]) -> PathResult:
-        return solve(source_of_distances(instances[index]), effort or Effort.default(), entropy, interrupted)
+    def work(index: int) -> Solve:
+        return partial(_shortest_path, instances[index], effort or Effort.default())
 
     results: dict[int, PathResult] = {}
 
@@ -138,24 +142,36 @@ def order_distances(
     return [results[index] for index in range(len(instances))]
 
 
+def _shortest_path(
+    distances: NDArray[np.integer],
+    effort: Effort,
+    *,
+    seed: np.random.SeedSequence,
+    interrupted: Callable[[], bool],
+) -> PathResult:
+    return solve(source_of_distances(distances), effort, seed, interrupted)
+
+
 def _solve_all(
-    work: Solve, indices: Sequence[int], seed: int, jobs: int, finished: Callable[[int, PathResult], None]
+    work: Callable[[int], Solve],
+    indices: Sequence[int],
+    seed: int,
+    jobs: int,
+    finished: Callable[[int, PathResult], None],
 ) -> None:
-    """Solve instances in threads, telling of each as it is finished; whatever ends this stops the threads too."""
+    """Solve instances side by side, telling of each as it is finished; whatever ends this stops the others too."""
     if jobs == 0:
         raise InputError("jobs: expected a number of threads, or -1 for all cores, got 0")
     seed_sequence(seed)  # checks it
-    stop = threading.Event()
+    stop = Stop()
+    run_all(
+        _solved,
+        (partial(work(index), seed=seed_sequence(seed, index), interrupted=stop) for index in indices),
+        jobs=jobs,
+        stop=stop,
+        finished=lambda number, result: finished(indices[number], result),
+    )
 
-    def one(index: int) -> tuple[int, PathResult]:
-        return index, work(index, seed_sequence(seed, index), stop.is_set)
 
-    pool = Parallel(n_jobs=min(processors(), processors(jobs)), backend="threading", return_as="generator_unordered")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "[0-9]+ tasks which were still being processed", UserWarning)
-        with closing(pool(delayed(one)(index) for index in indices)) as results:
-            try:
-                for index, result in results:
-                    finished(index, result)
-            finally:
-                stop.set()
+def _solved(task: Callable[[], PathResult]) -> PathResult:
+    return task()

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from typing import Any, ParamSpec, TypeVar
+from contextlib import closing, contextmanager
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+from joblib import Parallel, delayed
 
 from fewflips.errors import FewflipsError
 from fewflips.parallel.processors import processors
+from fewflips.parallel.tasks import configured_backend
 
 _Given = ParamSpec("_Given")
 _Made = TypeVar("_Made")
@@ -20,7 +24,8 @@ def in_background(
 ) -> Iterator[Callable[[], _Made]]:
     """Call a function in another process, and ask for what it returns later.
 
-    Threads would not do for kernels that Numba has still to compile: it compiles one at a time in a process.
+    Threads would not do for kernels that Numba has still to compile: it compiles one at a time in a process. Within
+    ``joblib.parallel_config(backend=...)`` that backend calls it.
 
     Parameters
     ----------
@@ -43,32 +48,38 @@ def in_background(
     ...     quotient_and_remainder()
     (3, 2)
     """
+    call = partial(function, *arguments, **options)
+    if configured_backend() is not None:
+        with closing(Parallel(n_jobs=2, return_as="generator")([delayed(call)()])) as results:
+            yield partial(_else_here, partial(next, results), call)
+    elif min(processors(), processors(jobs)) < 2:
+        yield call
+    else:
+        with _by_loky(call) as result:
+            yield partial(_else_here, result, call)
 
-    def here() -> _Made:
-        return function(*arguments, **options)
 
-    if min(processors(), processors(jobs)) < 2:
-        yield here
-        return
-    executor = future = None
+@contextmanager
+def _by_loky(call: Callable[[], _Made]) -> Iterator[Callable[[], _Made]]:
+    executor = None
+    result = call
     try:
         from loky import ProcessPoolExecutor  # takes no `if __name__ == "__main__"` in the caller's script
 
         executor = ProcessPoolExecutor(1)
-        future = executor.submit(function, *arguments, **options)
+        result = executor.submit(call).result
     except (ImportError, OSError):  # no semaphores or no processes in this container
-        future = None
-
-    def there() -> Any:
-        if future is None:
-            return here()
-        try:
-            return future.result()
-        except (BrokenProcessPool, FewflipsError, OSError):  # errors are raised by the call here, whole
-            return here()
-
+        pass
     try:
-        yield there
+        yield result
     finally:
         if executor is not None:
             executor.shutdown(wait=False, kill_workers=True)
+
+
+def _else_here(result: Callable[[], _Made], call: Callable[[], _Made]) -> _Made:
+    """What another process returns; where it does not, what the call returns here."""
+    try:
+        return result()
+    except (BrokenProcessPool, FewflipsError, OSError):  # errors are raised by the call here, whole
+        return call()

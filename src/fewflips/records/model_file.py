@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -15,7 +15,7 @@ class ModelFile(Record):
     """The model that was read."""
 
     file: Annotated[str, Field(description="file name, without its folder")]
-    format: Literal["tflite", "onnx"]
+    format: Annotated[str, Field(description="name of its reader: tflite, onnx, or that of a registered one")]
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 

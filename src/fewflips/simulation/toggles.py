@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
@@ -15,6 +14,7 @@ import numpy as np
 from fewflips.dataflows.unit_work import Part
 from fewflips.gates.operands import Toggles, Windows
 from fewflips.gates.switching import Circuit, cut_windows, simulate
+from fewflips.parallel.tasks import run_all
 from fewflips.simulation.sampling import all_windows, is_worth_sampling, sample_windows
 
 DelayModel = Literal["zero-delay", "inertial"]
@@ -121,5 +121,4 @@ def _simulate_each(
     def run(windows: Windows) -> Toggles:
         return simulate(circuit, part.sequences, mode, windows=windows)
 
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
-        return list(pool.map(run, replicates))
+    return run_all(run, replicates, jobs=jobs, in_this_process=True)

@@ -224,7 +224,7 @@ def float_weights(path: Path) -> Any:
     Parameters
     ----------
     path : Path
-        ``float.pt`` of a run, the folder that holds it, or a checkpoint of ``scripts/train_bundled_model.py``.
+        ``float.pt`` of a run, or the folder that holds it.
 
     Returns
     -------
@@ -241,9 +241,9 @@ def float_weights(path: Path) -> Any:
         content = load_checkpoint(file)
     except InputError as error:
         raise InputError(f"initial.checkpoint: {error}") from error
-    if not holds(content, "stage", "float") or not (holds(content, "finished", True) or "model" in content):
+    if not holds(content, "stage", "float") or not holds(content, "finished", True):
         raise InputError(
             f"initial.checkpoint: {file}: expected the {FLOAT_CHECKPOINT} of a run, written at the end of its float "
             "stage, got another checkpoint"
         )
-    return content.get("network", content.get("model"))
+    return content.get("network")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import numpy as np
@@ -20,6 +18,7 @@ from fewflips.gates.switching.layout import waveform_layout
 from fewflips.gates.switching.packing import LANES
 from fewflips.gates.switching.prepared import Prepared, check_ports, prepare
 from fewflips.gates.switching.steps import Kind
+from fewflips.parallel.tasks import Stop, run_all
 from fewflips.progress import Progress
 
 Mode = Literal["zero-delay", "transport", "inertial"]
@@ -90,10 +89,10 @@ def simulate(
 
     def run(share: list[Windows]) -> _Counts:
         packer = Packer(circuit, sequences, prepared, BLOCK_WORDS)
-        return _run(_evaluator(circuit, packer, mode), share, report)
+        return _run(_evaluator(circuit, packer, mode), share, report, stop)
 
-    with ThreadPoolExecutor(jobs) if jobs > 1 else _SameThread() as pool:
-        finished = list(pool.map(run, shares))
+    stop = Stop()
+    finished = run_all(run, shares, jobs=jobs, in_this_process=True, stop=stop)
     toggles = np.sum([counted[0] for counted in finished], axis=0)
     high = np.sum([counted[1] for counted in finished], axis=0)
     if check_registers:
@@ -105,20 +104,6 @@ def _evaluator(circuit: Circuit, packer: Packer, mode: Mode) -> Evaluator:
     if mode == "zero-delay":
         return Settling(circuit, packer)
     return Propagating(circuit, packer, waveform_layout(circuit), inertial=mode == "inertial")
-
-
-class _SameThread:
-    """Stands for a pool of threads where one is enough."""
-
-    def __enter__(self) -> _SameThread:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    def map(self, function: Callable[[list[Windows]], _Counts], items: list[list[Windows]]) -> Iterator[_Counts]:
-        """The function of each item."""
-        return map(function, items)
 
 
 class _Report:
@@ -162,12 +147,14 @@ def _groups(parts: Windows) -> list[Windows]:
     ]
 
 
-def _run(engine: Evaluator, groups: list[Windows], report: _Report) -> _Counts:
-    """Counts by step over some groups."""
+def _run(engine: Evaluator, groups: list[Windows], report: _Report, stop: Stop) -> _Counts:
+    """Counts by step over some groups; fewer once it is to stop."""
     for group in groups:
         total, length = int(group.transitions.sum()), int(group.transitions.max())
         words = told = 0
         for block in engine.packer.blocks(group, engine.memory):
+            if stop():
+                return engine.toggles, engine.high
             engine.block(block)
             words += block
             done = min(total, total * words // length)

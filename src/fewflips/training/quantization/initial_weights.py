@@ -42,7 +42,7 @@ def load_onnx_weights(network: ImageClassifier, onnx_path: str | Path) -> None:
     network : ImageClassifier
         From :func:`~fewflips.training.quantization.quantize.quantize`; changed in place.
     onnx_path : str or Path
-        A file that :func:`~fewflips.training.export.onnx_export.to_onnx` or scripts/train_bundled_model.py made.
+        A file that :func:`~fewflips.training.export.onnx_export.to_onnx` made.
 
     Raises
     ------
