@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import warnings
 from collections.abc import Callable, Sequence
@@ -33,7 +34,8 @@ def order_segments(
     """Order the rows of each segment on their own.
 
     Segments run in threads (the kernels release Python's lock), large ones first. Equal segments are solved
-    once.
+    once. A segment is taken from the sequence to be told from the others, and again to be solved, and is not kept:
+    a sequence that makes its items when they are asked for has as many of them alive as there are threads.
 
     Parameters
     ----------
@@ -68,10 +70,7 @@ def order_segments(
     >>> order_segments([segment])[0].order.tolist()
     [1, 2, 0]
     """
-    same: dict[tuple[tuple[int, ...], str, bytes], list[int]] = {}
-    for index, segment in enumerate(segments):
-        same.setdefault((segment.shape, segment.dtype.str, segment.tobytes()), []).append(index)
-    twins = {members[0]: members for members in same.values()}
+    twins, lengths = _twins(segments)
 
     def work(index: int, entropy: np.random.SeedSequence, interrupted: Callable[[], bool]) -> PathResult:
         return shortest_word_path(segments[index], cost=cost, effort=effort, seed=entropy, interrupted=interrupted)
@@ -84,9 +83,20 @@ def order_segments(
             if progress is not None:
                 progress(twin)
 
-    largest_first = sorted(twins, key=lambda index: (-len(segments[index]), index))
+    largest_first = sorted(twins, key=lambda index: (-lengths[index], index))
     _solve_all(work, largest_first, seed, jobs, finished)
     return [results[index] for index in range(len(segments))]
+
+
+def _twins(segments: Sequence[NDArray[np.unsignedinteger]]) -> tuple[dict[int, list[int]], list[int]]:
+    """Indices of equal segments by the first of them, and the rows of every segment; equal by digest."""
+    same: dict[tuple[tuple[int, ...], str, bytes], list[int]] = {}
+    lengths = []
+    for index, segment in enumerate(segments):
+        digest = hashlib.blake2b(segment.tobytes(), digest_size=32).digest()
+        same.setdefault((segment.shape, segment.dtype.str, digest), []).append(index)
+        lengths.append(len(segment))
+    return {members[0]: members for members in same.values()}, lengths
 
 
 def order_distances(
