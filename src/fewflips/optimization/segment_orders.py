@@ -58,8 +58,8 @@ def plan_schedule(
 ) -> SchedulePlan:
     """Order every segment of every layer, each for itself.
 
-    Words are made when their segment is solved, and certificates layer by layer: besides the orders themselves, memory
-    follows from the largest layer, not from the number of layers.
+    Words are made when their segment is solved, and certificates layer by layer: apart from the orders themselves,
+    the largest layer determines the memory, not the number of layers.
 
     Parameters
     ----------

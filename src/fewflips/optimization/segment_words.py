@@ -1,4 +1,4 @@
-"""The words of a network's segments, made when they are needed."""
+"""The words of a network's segments, made when they are asked for."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from fewflips.streams.codes import weight_codes
 
 
 class SegmentWords(Sequence[NDArray[np.unsignedinteger]]):
-    """Words of each segment, without holding more than one layer's codes.
+    """A sequence with the words of each segment, which holds the codes of one layer at a time.
 
-    The codes of the layer that was asked for last are kept, so that going through the segments layer by layer
-    encodes each layer once. Several threads may ask at a time.
+    The codes of the layer asked for last are kept, so that a walk through the segments encodes each layer once.
+    Threads may share it.
 
     Parameters
     ----------

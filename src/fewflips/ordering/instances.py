@@ -34,8 +34,8 @@ def order_segments(
     """Order the rows of each segment on their own.
 
     Segments run in threads (the kernels release Python's lock), large ones first. Equal segments are solved
-    once. A segment is taken from the sequence to be told from the others, and again to be solved, and is not kept:
-    a sequence that makes its items when they are asked for has as many of them alive as there are threads.
+    once. Each segment is taken from the sequence twice, to find its equals and to be solved, and is not kept: of a
+    sequence that makes its items on demand, about as many are alive as there are threads.
 
     Parameters
     ----------

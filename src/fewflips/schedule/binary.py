@@ -1,7 +1,7 @@
-"""The schedule as a compact binary file, whose orders take the bits that an index table has.
+"""A compact binary form of the schedule, whose orders take as many bits as the hardware's index table.
 
-``docs/schedule.md`` has the format. Each list of indices is written as its smallest index and, packed, what each one
-has beyond it; a segment that streams T neighbouring indices takes T x ceil(log2 T) bits.
+``docs/schedule.md`` specifies the format. A list of indices is stored as the smallest of them and the packed
+differences from it, so that an order of T neighbouring indices takes T x ceil(log2 T) bits.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fewflips.files.json_text import parse_json
 from fewflips.records.schedule import Axes, Schedule, ScheduledLayer, ScheduledSegment
 
 MAGIC = b"\x89FFS\r\n\x1a\n"
-"""The first bytes: no text begins with them, and a transfer that takes the file for text changes them."""
+"""The first bytes: no text begins with them, and a transfer that mistakes the file for text changes them."""
 
 _VERSION = 1
 _LARGEST_BYTES = 1 << 28
@@ -65,7 +65,7 @@ def is_binary_schedule(path: str | Path) -> bool:
     Returns
     -------
     bool
-        False for what cannot be read, too; whoever reads it says why.
+        Also False if the file cannot be read; whoever reads it reports why.
     """
     try:
         with open_plain(path) as file:
@@ -75,7 +75,7 @@ def is_binary_schedule(path: str | Path) -> bool:
 
 
 def encode_schedule(schedule: Schedule) -> bytes:
-    """The content of a binary schedule.
+    """Write a schedule in the binary format.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def encode_schedule(schedule: Schedule) -> bytes:
     Returns
     -------
     bytes
-        A schedule has one encoding.
+        The whole file, checksum included.
 
     Raises
     ------
@@ -142,22 +142,22 @@ def _check_indices(values: NDArray[np.int64], axis_length: int) -> None:
 
 
 def decode_schedule(content: bytes) -> Schedule:
-    """The schedule that a binary file holds.
+    """Read a schedule in the binary format.
 
     Parameters
     ----------
     content : bytes
-        The whole file. No more memory is asked for than follows from its size.
+        The whole file. Its size, not the numbers in it, bounds the memory that is taken.
 
     Returns
     -------
     Schedule
-        Its :func:`encode_schedule` is `content`, up to how the accelerator's JSON is written.
+        :func:`encode_schedule` makes `content` of it again, except for the spacing of the accelerator's JSON.
 
     Raises
     ------
     ValueError
-        If it is not a schedule in this format, bit for bit; pydantic's where a value is out of its range.
+        If `content` departs from the format in any bit; a pydantic ValidationError if a value is out of range.
     """
     reader = _Reader(_checked_body(content))
     _, _, model = reader.numbers(_HEAD)
@@ -170,7 +170,7 @@ def decode_schedule(content: bytes) -> Schedule:
 
 
 def _checked_body(content: bytes) -> bytes:
-    """What lies before the checksum of a file of this version, which is intact."""
+    """Everything before the checksum, once size, version and checksum have been found right."""
     if len(content) > _LARGEST_BYTES:
         raise ValueError(f"it has {len(content)} bytes, at most {_LARGEST_BYTES} are read")
     if len(content) < _HEAD.size + _CHECKSUM_BYTES:
@@ -185,7 +185,7 @@ def _checked_body(content: bytes) -> bytes:
 
 
 class _Reader:
-    """Bytes from the first to the last."""
+    """Takes fields off the front of a file's content."""
 
     def __init__(self, content: bytes) -> None:
         self._content = memoryview(content)
@@ -193,7 +193,7 @@ class _Reader:
 
     @property
     def left(self) -> int:
-        """Bytes that are not yet read."""
+        """Bytes not yet taken."""
         return len(self._content) - self._place
 
     def take(self, size: int) -> memoryview:
@@ -204,11 +204,11 @@ class _Reader:
         return self._content[self._place - size : self._place]
 
     def numbers(self, layout: struct.Struct) -> tuple[Any, ...]:
-        """The next bytes by their layout."""
+        """The next numbers, laid out as `layout` says."""
         return layout.unpack(self.take(layout.size))
 
     def text(self) -> bytes:
-        """A text in UTF-8, after its length."""
+        """The bytes of the next text, without its length."""
         return bytes(self.take(self.numbers(_COUNT)[0]))
 
 
@@ -228,7 +228,7 @@ def _read_layer(reader: _Reader) -> ScheduledLayer:
 
 
 def _read_indices(reader: _Reader, axis_length: int) -> tuple[int, ...]:
-    """A list of indices; its length is held against its bits before any memory is asked for."""
+    """The next list of indices; its length is checked against the bits present before memory is allocated."""
     count, first, width = reader.numbers(_INDICES)
     if width > _MOST_INDEX_BITS or count > 1 << width:
         raise ValueError(f"a segment is to have {count} different indices of {width} bits: write it again")
