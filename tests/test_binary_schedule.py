@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import tracemalloc
 from pathlib import Path
 
@@ -99,18 +98,6 @@ def test_the_same_orders_as_from_json(network, machine, seed):
     assert [layer["packed_bits"] for layer in plain_decoder(content)["layers"]] == [
         layer.index_table_bits for layer in schedule.layers
     ]
-
-
-def test_the_pages_example_prints_what_the_page_says(capsys):
-    page = (Path(__file__).parents[1] / "docs" / "schedule.md").read_text(encoding="utf-8")
-    code, printed = re.search(r"```python\n(.*?)```\n\n```text\n(.*?)```", page, re.DOTALL).groups()
-    names: dict = {}
-    exec(code, names)
-    assert capsys.readouterr().out == printed
-    content = encode_schedule(small())
-    lanes, end = names["indices"](content, LANES_AT)
-    order, _ = names["indices"](content, end)
-    assert (tuple(lanes), tuple(order)) == (small().layers[0].segments[0].lanes, small().layers[0].segments[0].order)
 
 
 def lists_of(axis_length: int):
