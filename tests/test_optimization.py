@@ -160,6 +160,30 @@ def test_verify_executes_a_schedule(branching: Path, tmp_path: Path):
     assert schedule.layers[0].axes.order == "k"
 
 
+@pytest.mark.parametrize("machine", ["edge4", "tpu16", "os16"])
+def test_a_schedule_in_binary_beside_the_json(branching: Path, tmp_path: Path, machine: str):
+    result = optimize(branching, machine, mode="schedule")
+    plain = result.save(tmp_path / "plain")
+    files = result.save(tmp_path / "out", binary_schedule=True)
+    assert {file.name for file in files} == {file.name for file in plain} | {"schedule.bin"}
+    for file in plain:
+        assert file.read_bytes() == (tmp_path / "out" / file.name).read_bytes()
+    assert read_schedule(tmp_path / "out" / "schedule.bin") == read_schedule(tmp_path / "out" / "schedule.json")
+    checks = [verify(branching, tmp_path / "out" / name).check for name in ("schedule.bin", "schedule.json")]
+    assert checks[0] == checks[1]
+    assert checks[0].passed
+    (tmp_path / "out" / "schedule.bin").write_bytes(b"another")
+    with pytest.raises(InputError, match=r"schedule\.bin: expected the file of `fewflips optimize`"):
+        read_schedule(tmp_path / "out" / "schedule.json")
+    result.save(tmp_path / "out")
+    assert not (tmp_path / "out" / "schedule.bin").exists()
+
+
+def test_a_drop_in_alone_has_no_binary_schedule(branching: Path, tmp_path: Path):
+    files = optimize(branching, mode="drop-in").save(tmp_path / "out", binary_schedule=True)
+    assert [file.name for file in files] == ["model.tflite", "report.html", "report.json"]
+
+
 def test_models_of_another_shape_are_not_compared(branching: Path, shared: Path):
     with pytest.raises(VerificationError, match="different inputs"):
         verify(branching, shared / "models" / KWS)

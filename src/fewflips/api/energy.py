@@ -44,7 +44,7 @@ def energy(
     accelerator : str, Path or Accelerator, optional
         A built-in machine's name, a YAML file, or an accelerator. Without it that of the schedule, or ``edge16``.
     schedule : str or Path, optional
-        A ``schedule.json``; natural order without it.
+        A ``schedule.json`` or ``schedule.bin``; natural order without it.
     inputs : str or Path, optional
         Sample inputs: a folder of images or an ``.npz`` file. Without them one random input is used.
     cells : str, Path or CellLibrary

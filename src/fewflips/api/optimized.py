@@ -20,13 +20,17 @@ from fewflips.records.optimization import OptimizeReport
 from fewflips.records.schedule import Schedule
 from fewflips.report.html.page import render_html
 from fewflips.report.html.picture import StreamPicture
+from fewflips.schedule.binary import encode_schedule
 from fewflips.schedule.file import parse_schedule, same_orders, schedule_orders
 from fewflips.streams.codes import weight_codes
 
 COMMAND = "fewflips optimize"
 
 
-RESULT_NAMES = ("model.tflite", "model.onnx", "model.onnx.data", "schedule.json", "report.json", "report.html")
+RESULT_NAMES = (
+    *("model.tflite", "model.onnx", "model.onnx.data"),
+    *("schedule.json", "schedule.bin", "report.json", "report.html"),
+)
 """Files that an optimization may write."""
 
 
@@ -63,13 +67,15 @@ class Optimization:
         reduction = self.report.totals.weights.reduction
         return inf if reduction is None else reduction
 
-    def save(self, folder: str | Path) -> tuple[Path, ...]:
+    def save(self, folder: str | Path, *, binary_schedule: bool = False) -> tuple[Path, ...]:
         """Write ``model.*``, ``schedule.json``, ``report.json`` and ``report.html``.
 
         Parameters
         ----------
         folder : str or Path
             Created where it does not exist. Files of the same names are replaced, all at the end.
+        binary_schedule : bool
+            Whether to write the schedule as ``schedule.bin`` as well, in fewer bytes.
 
         Returns
         -------
@@ -81,10 +87,10 @@ class Optimization:
         OutputError
             If they cannot be written; then nothing is left half-written.
         """
-        return save_optimization(self, Path(folder))
+        return save_optimization(self, Path(folder), binary_schedule=binary_schedule)
 
 
-def save_optimization(result: Optimization, folder: Path) -> tuple[Path, ...]:
+def save_optimization(result: Optimization, folder: Path, *, binary_schedule: bool = False) -> tuple[Path, ...]:
     """Write the model, the schedule and the reports of an optimization.
 
     Parameters
@@ -93,6 +99,8 @@ def save_optimization(result: Optimization, folder: Path) -> tuple[Path, ...]:
         What to write.
     folder : Path
         Created where it does not exist. What an earlier optimization wrote there is replaced or removed.
+    binary_schedule : bool
+        Whether to write ``schedule.bin`` beside ``schedule.json``.
 
     Returns
     -------
@@ -108,7 +116,7 @@ def save_optimization(result: Optimization, folder: Path) -> tuple[Path, ...]:
     """
     check_writable(folder, result.network.path)
     try:
-        contents = _contents(result)
+        contents = _contents(result, binary_schedule)
     except OSError as error:
         raise OutputError(f"{folder}: its files cannot be made: {error.strerror or error}") from error
     return save_together(folder, COMMAND, contents)
@@ -147,12 +155,15 @@ def check_writable(folder: Path, model: Path) -> None:
         raise OutputError(f"{existing}: cannot be written: {error.strerror}; choose another --output") from error
 
 
-def _contents(result: Optimization) -> dict[str, bytes]:
+def _contents(result: Optimization, binary_schedule: bool) -> dict[str, bytes]:
     contents = {}
     if result.drop_in:
         contents.update(_checked_model(result.drop_in))
     if result.schedule:
-        contents["schedule.json"] = _checked_schedule(result, (result.schedule.model_dump_json() + "\n").encode())
+        schedules = {"schedule.json": (result.schedule.model_dump_json() + "\n").encode()}
+        if binary_schedule:
+            schedules["schedule.bin"] = encode_schedule(result.schedule)
+        contents.update({name: _checked_schedule(result, name, content) for name, content in schedules.items()})
     contents["report.json"] = (result.report.model_dump_json(indent=1) + "\n").encode()
     contents["report.html"] = render_html(result.report, stream_picture(result)).encode()
     return contents
@@ -168,12 +179,12 @@ def _checked_model(drop_in: DropIn) -> dict[str, bytes]:
     return contents
 
 
-def _checked_schedule(result: Optimization, text: bytes) -> bytes:
-    """The text of a schedule, from which the orders come back that were executed."""
-    read = schedule_orders(parse_schedule(text, "schedule.json"), result.network)
+def _checked_schedule(result: Optimization, name: str, content: bytes) -> bytes:
+    """The content of a schedule's file, from which the orders come back that were executed."""
+    read = schedule_orders(parse_schedule(content, name), result.network)
     if not same_orders(read, result.checked_orders):
-        raise VerificationError("schedule.json does not hold the orders that were checked; it was not written")
-    return text
+        raise VerificationError(f"{name} does not hold the orders that were checked; it was not written")
+    return content
 
 
 def stream_picture(result: Optimization) -> StreamPicture | None:

@@ -15,6 +15,7 @@ from fewflips.execution.activations import read_samples
 from fewflips.network import load
 from fewflips.progress import Progress
 from fewflips.records.optimization import Check
+from fewflips.schedule.binary import is_binary_schedule
 from fewflips.schedule.file import read_schedule, schedule_orders
 from fewflips.verification.checks import comparison_check
 from fewflips.verification.outputs import compare_outputs
@@ -61,7 +62,8 @@ def verify(
     first : str or Path
         A TFLite or ONNX model.
     second : str or Path
-        Another model with the same inputs and outputs, or a ``schedule.json`` made for the first.
+        Another model with the same inputs and outputs, or a ``schedule.json`` or ``schedule.bin`` made for the
+        first.
     inputs : str or Path, optional
         Sample inputs: a folder of images or an ``.npz`` file.
     random_inputs : int
@@ -86,7 +88,7 @@ def verify(
     names = (printable_name(str(first)), printable_name(str(second)))
     network = load(first)
     samples, _ = read_samples(network, inputs)
-    if Path(second).suffix == ".json":
+    if Path(second).suffix == ".json" or is_binary_schedule(second):
         schedule = read_schedule(Path(second))
         orders = schedule_orders(schedule, network)
         check = check_schedule(network, schedule.accelerator, orders, samples, seed, progress)

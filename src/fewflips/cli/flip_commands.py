@@ -58,6 +58,7 @@ def measure(model: Path, accelerator: str, inputs: Path | None, calibration: Pat
 )
 @options.inputs
 @click.option("--prove", is_flag=True, help="Keep working until as many orders as possible are proven optimal.")
+@click.option("--binary-schedule", is_flag=True, help="Also write the schedule as schedule.bin, in fewer bytes.")
 @click.option("--energy", "with_energy", is_flag=True, help="Also simulate energy before and after at gate level.")
 @options.cells
 @options.clock_mhz
@@ -73,6 +74,7 @@ def optimize(
     mode: Any,
     inputs: Path | None,
     prove: bool,
+    binary_schedule: bool,
     with_energy: bool,
     cells: str,
     clock_mhz: float,
@@ -107,7 +109,7 @@ def optimize(
             jobs=jobs,
             progress=progress,
         )
-        files = result.save(output)
+        files = result.save(output, binary_schedule=binary_schedule)
     _show_optimization(result, files, as_json)
 
 
@@ -118,7 +120,7 @@ def optimize(
 @options.seed
 @options.as_json
 def verify(first: Path, second: Path, inputs: Path | None, seed: int, as_json: bool) -> None:
-    """Check that model B computes what model A computes, bit for bit; B may also be a schedule.json for A.
+    """Check that model B computes what model A computes, bit for bit; B may also be a schedule for A.
 
     The exit code is 0 if all values are equal and 1 if any differ.
     """

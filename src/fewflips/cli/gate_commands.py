@@ -25,7 +25,7 @@ from fewflips.visible import visible
     "--schedule",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Stream weights in the order of this schedule.json.",
+    help="Stream weights in the order of this schedule.",
 )
 @options.inputs
 @options.cells

@@ -17,6 +17,7 @@ from fewflips.network.graph import Network
 from fewflips.network.layer import Layer
 from fewflips.network.lowering import Convolution2D
 from fewflips.optimization.segment_orders import Certificate, chain_bound
+from fewflips.optimization.segment_words import SegmentWords
 from fewflips.ordering import Effort, PathResult, order_distances, order_segments
 from fewflips.progress import Progress, counter
 from fewflips.streams.codes import weight_codes
@@ -244,17 +245,17 @@ def drop_in_certificates(
         One order a layer (one for each set of streamed indices in a grouped layer); what other layers tie it to
         is left out of account, so that the bound is valid whatever they are.
     """
-    owners, words = [], []
-    for layer in network.layers:
-        codes, _ = weight_codes(layer, array.weights)
-        for segment in _merged_segments(dataflow_of(array).segments(layer, array)):
-            owners.append(layer)
-            words.append(dataflow_of(array).segment_words(codes, segment))
+    segments = [
+        (layer, segment)
+        for layer in network.layers
+        for segment in _merged_segments(dataflow_of(array).segments(layer, array))
+    ]
+    words = SegmentWords(array, segments)
     finished = counter(progress, "bounding the drop-in", len(words))
     results = order_segments(words, effort=effort, seed=seed, jobs=jobs, progress=finished)
     bounds = {layer.name: 0 for layer in network.layers}
     orders = {layer.name: 0 for layer in network.layers}
-    for layer, instance, result in zip(owners, words, results, strict=True):
+    for (layer, _), instance, result in zip(segments, words, results, strict=True):
         chains = dataflow_of(array).chains(layer, array)
         bounds[layer.name] += chain_bound(result, chains, instance, flips[layer.name], effort)
         orders[layer.name] += 1

@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.dataflows import Segment, dataflow_of
+from fewflips.dataflows.orders import natural_orders
 from fewflips.formats.codes import Codes
 from fewflips.machine import Accelerator
 from fewflips.network.graph import Network
 from fewflips.network.layer import Layer
+from fewflips.optimization.segment_words import SegmentWords
 from fewflips.ordering import Effort, PathResult, order_segments, path_cover_bound
 from fewflips.progress import Progress, counter
 from fewflips.streams.codes import weight_codes
@@ -56,6 +58,9 @@ def plan_schedule(
 ) -> SchedulePlan:
     """Order every segment of every layer, each for itself.
 
+    Words are made when their segment is solved, and certificates layer by layer: apart from the orders themselves,
+    the largest layer determines the memory, not the number of layers.
+
     Parameters
     ----------
     network : Network
@@ -76,20 +81,15 @@ def plan_schedule(
     SchedulePlan
         Orders and certificates. No segment has more flips than in natural order.
     """
-    natural = {layer.name: dataflow_of(array).segments(layer, array) for layer in network.layers}
-    codes = {layer.name: weight_codes(layer, array.weights) for layer in network.layers}
-    words = [
-        dataflow_of(array).segment_words(codes[layer.name].words, segment)
-        for layer in network.layers
-        for segment in natural[layer.name]
-    ]
+    natural = natural_orders(network, array)
+    words = SegmentWords(array, [(layer, segment) for layer in network.layers for segment in natural[layer.name]])
     finished = counter(progress, "ordering segments", len(words))
     results = iter(order_segments(words, effort=effort, seed=seed, jobs=jobs, progress=finished))
     orders, certificates = {}, {}
     for layer in network.layers:
+        codes = weight_codes(layer, array.weights)
         solved = [
-            _order_segment(layer, codes[layer.name], segment, next(results), array, effort)
-            for segment in natural[layer.name]
+            _order_segment(layer, codes, segment, next(results), array, effort) for segment in natural[layer.name]
         ]
         orders[layer.name] = tuple(segment for segment, _ in solved)
         certificates[layer.name] = _sum_certificates([certificate for _, certificate in solved])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
@@ -37,7 +38,8 @@ def order_segments(
     """Order the rows of each segment on their own.
 
     Segments run in threads (the kernels release Python's lock), or where a joblib backend takes them, large ones
-    first. Equal segments are solved once.
+    first. Equal segments are solved once. Each segment is taken from the sequence twice, to find its equals and to be
+    solved, and is not kept: of a sequence that makes its items on demand, about as many are alive as there are threads.
 
     Parameters
     ----------
@@ -72,10 +74,7 @@ def order_segments(
     >>> order_segments([segment])[0].order.tolist()
     [1, 2, 0]
     """
-    same: dict[tuple[tuple[int, ...], str, bytes], list[int]] = {}
-    for index, segment in enumerate(segments):
-        same.setdefault((segment.shape, segment.dtype.str, segment.tobytes()), []).append(index)
-    twins = {members[0]: members for members in same.values()}
+    twins, lengths = _twins(segments)
 
     def work(index: int) -> Solve:
         return partial(shortest_word_path, segments[index], cost=cost, effort=effort)
@@ -88,9 +87,20 @@ def order_segments(
             if progress is not None:
                 progress(twin)
 
-    largest_first = sorted(twins, key=lambda index: (-len(segments[index]), index))
+    largest_first = sorted(twins, key=lambda index: (-lengths[index], index))
     _solve_all(work, largest_first, seed, jobs, finished)
     return [results[index] for index in range(len(segments))]
+
+
+def _twins(segments: Sequence[NDArray[np.unsignedinteger]]) -> tuple[dict[int, list[int]], list[int]]:
+    """Indices of equal segments by the first of them, and the rows of every segment; equal by digest."""
+    same: dict[tuple[tuple[int, ...], str, bytes], list[int]] = {}
+    lengths = []
+    for index, segment in enumerate(segments):
+        digest = hashlib.blake2b(segment.tobytes(), digest_size=32).digest()
+        same.setdefault((segment.shape, segment.dtype.str, digest), []).append(index)
+        lengths.append(len(segment))
+    return {members[0]: members for members in same.values()}, lengths
 
 
 def order_distances(

@@ -1,8 +1,7 @@
-"""The schedule: the order of every segment, as a file for a compiler, and an executor that checks it."""
+"""The schedule: the order of every segment, as a file for a compiler."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from fewflips.machine import Accelerator
 from fewflips.network.graph import Network
 from fewflips.network.layer import Layer
 from fewflips.records.schedule import Axes, Schedule, ScheduledLayer, ScheduledSegment
+from fewflips.schedule.binary import MAGIC, decode_schedule, index_table_bits
 from fewflips.schedule.executor import check_coverage
 
 _LARGEST_FILE_BYTES = 1 << 30
@@ -52,7 +52,7 @@ def build_schedule(network: Network, array: Accelerator, orders: LayerOrders) ->
                 ScheduledSegment(lanes=tuple(segment.lanes.tolist()), order=tuple(segment.order.tolist()))
                 for segment in orders[layer.name]
             ),
-            index_table_bits=_index_table_bits(len(segment.order) for segment in orders[layer.name]),
+            index_table_bits=index_table_bits(len(segment.order) for segment in orders[layer.name]),
         )
         for layer in network.layers
     )
@@ -65,7 +65,17 @@ def build_schedule(network: Network, array: Accelerator, orders: LayerOrders) ->
 
 
 def read_schedule(path: Path) -> Schedule:
-    """Read and validate ``schedule.json``.
+    """Read and validate ``schedule.json`` or ``schedule.bin``.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its first bytes say which of the two it is.
+
+    Returns
+    -------
+    Schedule
+        The same from both.
 
     Raises
     ------
@@ -83,12 +93,12 @@ def read_schedule(path: Path) -> Schedule:
 
 
 def parse_schedule(text: bytes, source: str) -> Schedule:
-    """Validate the text of a ``schedule.json``.
+    """Validate the content of a ``schedule.json`` or ``schedule.bin``.
 
     Parameters
     ----------
     text : bytes
-        JSON.
+        JSON, or what :func:`fewflips.schedule.binary.encode_schedule` makes.
     source : str
         Where it is from, for errors.
 
@@ -98,7 +108,7 @@ def parse_schedule(text: bytes, source: str) -> Schedule:
         If it is not a schedule.
     """
     try:
-        return Schedule.model_validate(parse_json(text))
+        return decode_schedule(text) if text.startswith(MAGIC) else Schedule.model_validate(parse_json(text))
     except ValueError as error:
         reason = describe_validation_error(error) if isinstance(error, ValidationError) else str(error)
         raise InputError(f"{source}: expected a fewflips schedule: {reason:.400}") from error
@@ -156,7 +166,7 @@ def schedule_orders(schedule: Schedule, network: Network) -> dict[str, tuple[Seg
             for segment in scheduled[layer.name].segments
         )
         check_coverage(layer, segments, scheduled[layer.name].axes)
-        if scheduled[layer.name].index_table_bits != _index_table_bits(len(segment.order) for segment in segments):
+        if scheduled[layer.name].index_table_bits != index_table_bits(len(segment.order) for segment in segments):
             raise InputError(
                 f"{layer}: index_table_bits of the schedule do not fit its orders: optimize this model again"
             )
@@ -178,7 +188,3 @@ def _check_layer(layer: Layer, scheduled: ScheduledLayer, array: Accelerator) ->
     widest = max((len(segment.lanes) for segment in scheduled.segments), default=0)
     if widest > room:
         raise InputError(f"{layer}: a segment of the schedule has {widest} lanes, {array.name} has room for {room}")
-
-
-def _index_table_bits(lengths: Iterable[int]) -> int:
-    return sum(length * (length - 1).bit_length() for length in lengths)
