@@ -120,7 +120,8 @@ def test_costs_cannot_be_changed_afterwards() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: TransitionCost.per_bit([]), "costs of bits: expected"),
+        (lambda: TransitionCost.per_bit([]), r"expected 1 to 16 integers, got shape \(0,\)"),
+        (lambda: TransitionCost.from_table([]), r"a power of two, got shape \(0,\)"),
         (lambda: TransitionCost.per_bit([1] * 17), "costs of bits: expected 1 to 16 integers"),
         (lambda: TransitionCost.per_bit([0.5]), "expected integers from 0 to 32768, got float64"),
         (lambda: TransitionCost.per_bit([-1]), "expected integers from 0"),

@@ -222,7 +222,7 @@ class TransitionCost:
 
 def _integers(values: Any, what: str) -> NDArray[np.int64]:
     found = np.asarray(values)
-    if found.dtype.kind not in "ui" or (found.size and (found.min() < 0 or found.max() > _LARGEST_COST)):
+    if found.size and (found.dtype.kind not in "ui" or found.min() < 0 or found.max() > _LARGEST_COST):
         raise InputError(
             f"{what}: expected integers from 0 to {_LARGEST_COST}, got {found.dtype}; scale and round them"
         )
