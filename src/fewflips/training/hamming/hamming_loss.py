@@ -57,9 +57,9 @@ class HammingLoss:
 
     The value is the mean over layers of the normalized Hamming distance (NHD) of the words in their present
     orders: 0.5 for random words; ``smoothed`` and ``bilinear`` count ones with it, as `ones` says. Orders are solved
-    when the term is made, and again while training goes on. :meth:`statistics` counts exactly. Under a `cost` of
-    transitions other than flips value, codes and orders follow it, in the unit of what a flip costs on average, so that
-    random words still give 0.5 and `strength` and `ones` keep their meaning. What makes codes follow is the `method`:
+    when the term is made, and again while training goes on. :meth:`statistics` counts exactly. With a `cost`, the
+    value, the codes and the orders follow that cost in place of flips, in units of what a flip costs on average: random
+    words still give 0.5, and `strength` and `ones` keep their meaning. What makes codes follow is the `method`:
 
     * ``assignment``: every few steps all codes are set to the cheapest ones near the latent weights
       (:mod:`fewflips.assignment.nearest_codes`), and the network computes with these; gradients pass straight
@@ -97,7 +97,7 @@ class HammingLoss:
     Raises
     ------
     InputError
-        If an option is not possible, or a layer does not fit the method.
+        If an option is not possible, or a layer does not fit the method or the cost.
     AcceleratorError
         If weights do not stream on that accelerator.
     """
