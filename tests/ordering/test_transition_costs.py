@@ -89,10 +89,39 @@ def test_a_metric_is_known_by_its_triangles(seed: int) -> None:
         assert TransitionCost.from_table(table).is_metric == triangles
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_mean_per_flip_is_that_over_all_pairs_of_codes(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    pairs = list(product(range(8), repeat=2))
+    for cost, step in costs(generator):
+        expected = sum(step(a, b) for a, b in pairs) / sum((a ^ b).bit_count() for a, b in pairs)
+        assert cost.mean_per_flip == pytest.approx(expected, rel=1e-12)
+
+
+def test_equal_costs_are_equal_objects() -> None:
+    flips = [[0, 1], [1, 0]]
+    assert TransitionCost.per_bit([2, 3]) == TransitionCost.per_bit([2, 3])
+    assert len({TransitionCost.per_bit([2, 3]), TransitionCost.per_bit([2, 3]), TransitionCost.from_table(flips)}) == 2
+    assert TransitionCost.flips(2) != TransitionCost.flips(3)
+    assert TransitionCost.per_bit([2, 3]) != TransitionCost.per_bit([3, 2])
+    assert TransitionCost.from_table(flips) != TransitionCost.from_table([[0, 2], [2, 0]])
+    assert TransitionCost.flips(1) != "flips"
+
+
+def test_costs_cannot_be_changed_afterwards() -> None:
+    given = np.array([1, 2])
+    cost = TransitionCost.per_bit(given)
+    given[0] = 9
+    assert cost.bit_costs.tolist() == [1, 2]
+    with pytest.raises(ValueError, match="read-only"):
+        cost.bit_costs[0] = 9
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: TransitionCost.per_bit([]), "costs of bits: expected"),
+        (lambda: TransitionCost.per_bit([]), r"expected 1 to 16 integers, got shape \(0,\)"),
+        (lambda: TransitionCost.from_table([]), r"a power of two, got shape \(0,\)"),
         (lambda: TransitionCost.per_bit([1] * 17), "costs of bits: expected 1 to 16 integers"),
         (lambda: TransitionCost.per_bit([0.5]), "expected integers from 0 to 32768, got float64"),
         (lambda: TransitionCost.per_bit([-1]), "expected integers from 0"),

@@ -91,6 +91,7 @@ def test_impossible_configurations(failing, changes, words):
     [
         ({"hamming": {"accelerator": "tpu16"}}, "hamming: tpu16: weights stand still"),
         ({"hamming": {"include": ["conv*"]}}, "hamming: "),
+        ({"hamming": {"bit_costs": [1, 2]}}, "expected a cost of 8 bits"),
         ({"quantized_stage": {"batch": 8, "weight_bits": {"conv*": 4}}}, "quantized_stage.weight_bits: 'conv*'"),
         ({"quantized_stage": {"batch": 49}}, "quantized_stage.batch"),
         ({"quantized_stage": {"batch": 8, "distillation": {"teacher": "/nowhere.onnx"}}}, "distillation.teacher"),

@@ -180,6 +180,17 @@ def test_bits_differ_by_layer_and_scales_are_learned(configured, finished):
     assert line["losses"]["distillation"] > 0
 
 
+def test_costs_of_bits_reach_the_hd_term(configured):
+    def trained(name: str, **hamming) -> dict[str, torch.Tensor]:
+        result = train(configured(name, hamming={"strength": 0.5} | hamming))
+        assert result.config.hamming.bit_costs == hamming.get("bit_costs")
+        return weights(configured(name).output)
+
+    flips = trained("flips")
+    assert same(flips, trained("same", bit_costs=(3,) * 8))
+    assert not same(flips, trained("weighted", bit_costs=(1,) * 7 + (40,)))
+
+
 def test_distillation_pulls_towards_the_teacher(configured, finished):
     folder, _ = finished
     stage = {"epochs": 6, "batch": 8, "learning_rate": 3e-3, "distillation": {"weight": 1.0, "temperature": 1.0}}

@@ -13,6 +13,7 @@ Theory of Computing 8, 2012), so that a cycle takes bits * 2^bits operations in 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from fewflips.errors import InputError
 from fewflips.kernels.compiled import compiled
 from fewflips.parallel.tasks import run_all
+from fewflips.streams.transition_cost import TransitionCost
 
 LANES = 16
 """Lanes that are solved side by side: one vector of float32 in AVX-512, two in AVX2."""
@@ -32,7 +34,8 @@ _UNREACHABLE = np.float32(1e30)
 class WordCosts:
     """What words and their succession cost, in the unit of the squared distance.
 
-    S is 2^bits, the number of words.
+    S is 2^bits, the number of words. :meth:`priced` makes them of a
+    :class:`~fewflips.streams.transition_cost.TransitionCost`.
 
     Parameters
     ----------
@@ -50,6 +53,60 @@ class WordCosts:
     bit_costs: NDArray[np.float32]
     word_costs: NDArray[np.float32] = field(repr=False)
     transition_costs: NDArray[np.float32] | None = field(default=None, repr=False)
+
+    @classmethod
+    def priced(
+        cls,
+        values: NDArray[np.floating],
+        cost: TransitionCost,
+        price: float = 1.0,
+        word_costs: NDArray[np.floating] | None = None,
+    ) -> Self:
+        """A transition cost at a price.
+
+        Parameters
+        ----------
+        values : ndarray of float, shape (S,)
+            The code that each word stands for; NaN where it stands for none.
+        cost : TransitionCost
+            Of the step from one word to the next, for as many bits.
+        price : float
+            What one unit of `cost` is worth in squared distance; 0 or more.
+        word_costs : ndarray of float, shape (S,), optional
+            Cost of each word itself, in squared distance; nothing if left out.
+
+        Returns
+        -------
+        WordCosts
+            For :func:`nearest_codes`. Sums are float32: exact as long as they stay below 2^24.
+
+        Raises
+        ------
+        InputError
+            If the shapes do not fit, or the price is negative or not finite.
+
+        Examples
+        --------
+        >>> values = np.array([0, 1, np.nan, -1])  # two's complement of 2 bits, symmetric
+        >>> costs = WordCosts.priced(values, TransitionCost.per_bit([1, 3]), price=0.1)
+        >>> latent = np.array([[0.6], [-0.7], [0.6]], dtype=np.float32)
+        >>> nearest_codes(latent, np.ones_like(latent), costs).ravel().tolist()
+        [1, -1, 1]
+        >>> dear = WordCosts.priced(values, TransitionCost.per_bit([1, 10]), price=0.1)
+        >>> nearest_codes(latent, np.ones_like(latent), dear).ravel().tolist()
+        [1, 0, 1]
+        """
+        words = np.zeros(1 << cost.bits) if word_costs is None else word_costs
+        if values.shape != (1 << cost.bits,) or words.shape != values.shape:
+            raise InputError(
+                f"assignment: expected values and costs of {1 << cost.bits} words for costs of {cost.bits} bits, got "
+                f"shapes {values.shape} and {words.shape}"
+            )
+        if not 0 <= price < np.inf:
+            raise InputError(f"assignment: expected a price of 0 or more, got {price}")
+        bits = np.zeros(cost.bits, np.float32) if cost.bit_costs is None else cost.bit_costs.astype(np.float32)
+        table = None if cost.table is None else cost.table.astype(np.float32) * np.float32(price)
+        return cls(values.astype(np.float32), bits * np.float32(price), words.astype(np.float32), table)
 
 
 def nearest_codes(

@@ -82,7 +82,7 @@ def train(
         try:
             with signals.immediate():
                 config = _configuration(config_file, given)
-                _load("trainer" if pareto is None else "pareto", "table")
+                _load("training.trainer" if pareto is None else "api.pareto", "report.training.table")
             if pareto is None:
                 _train_one(config, resume, as_json, signals)
             else:
@@ -106,7 +106,7 @@ def _load(*modules: str) -> None:
     from importlib import import_module
 
     for module in modules:
-        import_module(f"fewflips.training.{module}")
+        import_module(f"fewflips.{module}")
 
 
 def _require_torch() -> None:

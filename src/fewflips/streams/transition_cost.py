@@ -1,6 +1,8 @@
 """What the step from one code to the next costs: flips, flips weighted by their bit, or any table of integers.
 
-Costs are integers, so that orders, bounds and certificates are as exact for them as for flips.
+Orders (`fewflips.ordering`), codes (`fewflips.assignment`), training (`fewflips.training`) and calibrated energies
+(`fewflips.estimation.transition_costs`) share this object. Costs are integers, so that orders, bounds and certificates
+are as exact for them as for flips.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ _LARGEST_COST = 1 << 15
 class TransitionCost:
     """Costs of transitions between two codes on a lane; lanes and transitions add up.
 
-    Made by :meth:`flips`, :meth:`per_bit` or :meth:`from_table`.
+    Made by :meth:`flips`, :meth:`per_bit` or :meth:`from_table`. Two objects with the same costs are equal.
 
     Parameters
     ----------
@@ -111,6 +113,35 @@ class TransitionCost:
             raise InputError("table of costs: expected a symmetric one with zeros on its diagonal")
         return cls(bits, None, found)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TransitionCost) and self._contents == other._contents
+
+    def __hash__(self) -> int:
+        return hash(self._contents)
+
+    @cached_property
+    def _contents(self) -> tuple[int, bytes | None, bytes | None]:
+        bit_costs, table = self.bit_costs, self.table
+        return (
+            self.bits,
+            None if bit_costs is None else bit_costs.tobytes(),
+            None if table is None else table.tobytes(),
+        )
+
+    @cached_property
+    def mean_per_flip(self) -> float:
+        """Cost of the step between two codes, on average over all pairs, divided by the mean number of its flips.
+
+        Examples
+        --------
+        >>> TransitionCost.per_bit([1, 4, 4]).mean_per_flip
+        3.0
+        """
+        if self.bit_costs is not None:
+            return float(self.bit_costs.mean())
+        assert self.table is not None
+        return float(self.table.mean()) / (self.bits / 2)
+
     @cached_property
     def is_flips(self) -> bool:
         """Whether it is the Hamming distance."""
@@ -191,8 +222,10 @@ class TransitionCost:
 
 def _integers(values: Any, what: str) -> NDArray[np.int64]:
     found = np.asarray(values)
-    if found.dtype.kind not in "ui" or (found.size and (found.min() < 0 or found.max() > _LARGEST_COST)):
+    if found.size and (found.dtype.kind not in "ui" or found.min() < 0 or found.max() > _LARGEST_COST):
         raise InputError(
             f"{what}: expected integers from 0 to {_LARGEST_COST}, got {found.dtype}; scale and round them"
         )
-    return found.astype(np.int64)
+    kept = found.astype(np.int64)
+    kept.flags.writeable = False
+    return kept

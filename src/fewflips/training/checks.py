@@ -46,10 +46,13 @@ def check_run(config: TrainingConfig, dataset: Dataset, *, resumes_quantized: bo
     if stage.distillation is not None and isinstance(stage.distillation.teacher, Path) and not resumes_quantized:
         load_onnx_network(quantize(network), stage.distillation.teacher, TEACHER)
     if config.hamming is not None:
+        from fewflips.training.hamming.layer_costs import layer_costs
         from fewflips.training.hamming.weight_streams import trained_streams  # compiles
 
         try:
-            trained_streams(quantized, config.hamming.accelerator, config.hamming)
+            streams, _ = trained_streams(quantized, config.hamming.accelerator, config.hamming)
+            for stream in streams:
+                layer_costs(stream, config.hamming, cost=config.hamming.cost)
         except (InputError, AcceleratorError) as error:
             raise type(error)(f"hamming: {error}") from error
 

@@ -16,6 +16,8 @@ from fewflips.assignment.nearest_codes import nearest_codes
 from fewflips.errors import InputError
 from fewflips.files.validation import describe_validation_error
 from fewflips.machine import Accelerator
+from fewflips.streams.flips import stream_flips
+from fewflips.streams.transition_cost import TransitionCost
 from fewflips.training.hamming.layer_costs import LayerCosts, layer_costs
 from fewflips.training.hamming.options import HammingOptions
 from fewflips.training.hamming.sensitivity import Sensitivity
@@ -55,8 +57,9 @@ class HammingLoss:
 
     The value is the mean over layers of the normalized Hamming distance (NHD) of the words in their present
     orders: 0.5 for random words; ``smoothed`` and ``bilinear`` count ones with it, as `ones` says. Orders are solved
-    when the term is made, and again while training goes on. :meth:`statistics` counts exactly. What makes codes
-    follow is the `method`:
+    when the term is made, and again while training goes on. :meth:`statistics` counts exactly. With a `cost`, the
+    value, the codes and the orders follow that cost in place of flips, in units of what a flip costs on average: random
+    words still give 0.5, and `strength` and `ones` keep their meaning. What makes codes follow is the `method`:
 
     * ``assignment``: every few steps all codes are set to the cheapest ones near the latent weights
       (:mod:`fewflips.assignment.nearest_codes`), and the network computes with these; gradients pass straight
@@ -77,9 +80,13 @@ class HammingLoss:
         A built-in machine's name, a YAML file, or a machine; activation- or output-stationary.
     bits : int
         Width of the codes of plain PyTorch layers.
+    cost : TransitionCost, optional
+        What the step from one word to the next costs, in any unit: flips without it. All layers have words of as many
+        bits. ``assignment`` and ``envelope`` take much longer where it is a table.
     transition_costs : ndarray, shape (V, V), optional
-        Cost of each transition between values in rising order in place of that of flips, e.g. an energy; V is the
-        number of values of every layer. ``assignment`` and ``envelope`` take much longer with it.
+        Cost of each transition between values in rising order in place of that of flips; V is the number of values of
+        every layer. It need be neither whole nor symmetric, for orders do not follow it. ``assignment`` and
+        ``envelope`` take much longer with it.
     steps : int
         Length of the training in calls, for loops that do not :meth:`advance` the term.
     seed : int
@@ -90,7 +97,7 @@ class HammingLoss:
     Raises
     ------
     InputError
-        If an option is not possible, or a layer does not fit the method.
+        If an option is not possible, or a layer does not fit the method or the cost.
     AcceleratorError
         If weights do not stream on that accelerator.
     """
@@ -98,6 +105,7 @@ class HammingLoss:
     options: HammingOptions
     steps: int
     seed: int
+    _cost: TransitionCost | None
     _forget: Callable[[], Any]
 
     def __new__(
@@ -106,6 +114,7 @@ class HammingLoss:
         accelerator: str | Accelerator = "edge16",
         *,
         bits: int = 8,
+        cost: TransitionCost | None = None,
         transition_costs: NDArray[np.floating] | None = None,
         steps: int = STEPS,
         seed: int = 0,
@@ -124,7 +133,9 @@ class HammingLoss:
         for name, number, least in (("steps", steps, 1), ("seed", seed, 0)):
             if isinstance(number, bool) or not isinstance(number, int) or number < least:
                 raise InputError(f"HammingLoss: {name}: expected a whole number, {least} or more, got {number!r}")
-        key = (cls, accelerator, bits, id(transition_costs), steps, seed, chosen)
+        if sum(given is not None for given in (cost, transition_costs, chosen.bit_costs or chosen.bit_weights)) > 1:
+            raise InputError("HammingLoss: expected one of cost, transition_costs, bit_costs and bit_weights, got more")
+        key = (cls, accelerator, bits, cost, id(transition_costs), steps, seed, chosen)
         known = model.__dict__.get(_TERMS)
         if not isinstance(known, _Terms):
             known = model.__dict__[_TERMS] = _Terms()
@@ -132,6 +143,7 @@ class HammingLoss:
         if term is None:
             term = super().__new__(cls)
             term.options, term.steps, term.seed = chosen, steps, seed
+            term._cost = chosen.cost if cost is None else cost
             term._begin(model, accelerator, bits, transition_costs)
             term._forget = lambda: known.pop(key, None)
             known[key] = term
@@ -143,7 +155,7 @@ class HammingLoss:
         """Find the layers, and solve their first orders."""
         self._kept = costs  # so that no other object gets its id
         self.streams, self.method = trained_streams(model, accelerator, self.options, bits)
-        self._costs = [layer_costs(stream, self.options, costs) for stream in self.streams]
+        self._costs = [layer_costs(stream, self.options, costs, self._cost) for stream in self.streams]
         self._sensitivity = Sensitivity([stream.view for stream in self.streams])
         self._progress, self._step, self._led = 0.0, 0, False
         self._frozen = False
@@ -232,7 +244,7 @@ class HammingLoss:
         """
         flips, bits, ones, width, by_layer = 0, 0, 0, 0, []
         for stream, words in self._words():
-            layer = _flips(words)
+            layer = stream_flips(words)
             flips, bits = flips + layer, bits + stream.transitions * stream.word_bits
             ones, width = ones + int(np.bitwise_count(words).sum(dtype=np.int64)), width + words.size * stream.word_bits
             by_layer.append(layer / (stream.transitions * stream.word_bits))
@@ -331,7 +343,7 @@ class HammingLoss:
 
     def _reorder(self) -> None:
         codes = [layer.numpy() for layer in self._assigned] or self._codes()
-        solve_orders(self.streams, codes, seed=self.seed, jobs=torch.get_num_threads())
+        solve_orders(self.streams, codes, cost=self._cost, seed=self.seed, jobs=torch.get_num_threads())
         self._places, self._value = self._ordered_places(), None
 
     def _ordered_places(self) -> list[Tensor]:
@@ -387,9 +399,13 @@ class HammingLoss:
     def _counted(self) -> Tensor:
         """Mean NHD of the present codes; counted when codes or orders are set, not at every step."""
         if self._value is None:
-            nhd = [_flips(words) / (stream.transitions * stream.word_bits) for stream, words in self._words()]
+            nhd = [self._along(words) / (stream.transitions * stream.word_bits) for stream, words in self._words()]
             self._value = float(np.mean(nhd))
         return torch.tensor(self._value, device=self.streams[0].view.weight.device)
+
+    def _along(self, words: NDArray[np.unsignedinteger]) -> float:
+        """Cost of a stream in flips of mean cost."""
+        return stream_flips(words) if self._cost is None else self._cost.along(words) / self._cost.mean_per_flip
 
     def _enveloped(self) -> Tensor:
         """The assigned codes' mean NHD, plus the squared distance to them at the price that a flip has in the end.
@@ -431,7 +447,3 @@ class HammingLoss:
             table = costs.smoothed_table(width * len(costs.words), self._places[0].device)
             self._tables[1][kind] = table
         return table
-
-
-def _flips(words: NDArray[np.unsignedinteger]) -> int:
-    return int(np.bitwise_count(words[1:] ^ words[:-1]).sum(dtype=np.int64))

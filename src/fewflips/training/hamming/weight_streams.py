@@ -17,6 +17,8 @@ from fewflips.network.layer import Layer
 from fewflips.network.lowering import Convolution2D
 from fewflips.ordering import Effort, order_segments
 from fewflips.streams.codes import weight_codes
+from fewflips.streams.flips import stream_flips
+from fewflips.streams.transition_cost import TransitionCost
 from fewflips.training.hamming.options import HammingOptions, Method
 from fewflips.training.weight_views import WeightView, weight_views
 from fewflips.training.weight_views.fewflips_layers import FewflipsView
@@ -192,9 +194,14 @@ def _layer(view: WeightView, weights: NDArray[np.int8]) -> Layer:
 
 
 def solve_orders(
-    streams: Sequence[WeightStream], codes: Sequence[NDArray[np.integer]], *, seed: int = 0, jobs: int = 1
+    streams: Sequence[WeightStream],
+    codes: Sequence[NDArray[np.integer]],
+    *,
+    cost: TransitionCost | None = None,
+    seed: int = 0,
+    jobs: int = 1,
 ) -> None:
-    """Order all segments anew for the present codes; an order changes only where flips get fewer.
+    """Order all segments anew for the present codes; an order changes only where its cost gets less.
 
     Parameters
     ----------
@@ -202,21 +209,19 @@ def solve_orders(
         Their `orders` are replaced.
     codes : sequence of ndarray of int16, shape (N, K)
         Integer codes of each layer.
+    cost : TransitionCost, optional
+        What a transition costs; flips without it.
     seed : int
         Of the solver.
     jobs : int
         Segments solved at a time; the result does not depend on it.
     """
+    along = stream_flips if cost is None else cost.along
     words = [stream.segment_words(layer) for stream, layer in zip(streams, codes, strict=True)]
-    found = iter(order_segments([w for layer in words for w in layer], effort=QUICK, seed=seed, jobs=jobs))
+    segments = [segment for layer in words for segment in layer]
+    found = iter(order_segments(segments, cost=cost, effort=QUICK, seed=seed, jobs=jobs))
     for stream, layer in zip(streams, words, strict=True):
         for i, segment in enumerate(layer):
             result = next(found)
-            if result.flips < stream_length(segment, stream.orders[i]):
+            if result.flips < along(segment[stream.orders[i]]):
                 stream.orders[i] = result.order
-
-
-def stream_length(words: NDArray[np.unsignedinteger], order: NDArray[np.int64]) -> int:
-    """Flips of words, shape (T, L), sent in an order."""
-    sent = words[order]
-    return int(np.bitwise_count(sent[1:] ^ sent[:-1]).sum(dtype=np.int64))

@@ -1,3 +1,5 @@
+"""Cheapest codes along an order: against all sequences of codes, and the textbook recursion."""
+
 from __future__ import annotations
 
 from itertools import pairwise, product
@@ -5,8 +7,6 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-
-pytest.importorskip("torch", reason="needs the extra `train`")
 
 from fewflips.assignment.nearest_codes import WordCosts, nearest_codes
 from fewflips.errors import InputError
