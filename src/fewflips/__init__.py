@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from fewflips.gates.liberty.load import load_cells
     from fewflips.machine import Accelerator, builtin_accelerators, load_accelerator
     from fewflips.network import Layer, Network, load
+    from fewflips.optimization.registration import register_step
     from fewflips.optimization.request import EnergyRequest
+    from fewflips.optimization.step import Step
     from fewflips.progress import Progress
     from fewflips.records.calibration import Calibration
     from fewflips.records.energy import EnergyReport
@@ -51,6 +53,7 @@ _HOMES = {
     "Progress": "fewflips.progress",
     "Schedule": "fewflips.records.schedule",
     "Segment": "fewflips.dataflows",
+    "Step": "fewflips.optimization.step",
     "Verification": "fewflips.api.verify",
     "builtin_accelerators": "fewflips.machine",
     "calibrate": "fewflips.estimation.calibration.calibrate",
@@ -61,6 +64,7 @@ _HOMES = {
     "measure": "fewflips.api.measure",
     "optimize": "fewflips.api.optimize",
     "register_dataflow": "fewflips.dataflows",
+    "register_step": "fewflips.optimization.registration",
     "verify": "fewflips.api.verify",
 }
 """Where each public name lives; modules are imported when a name is first used."""
@@ -83,6 +87,7 @@ __all__ = [
     "Progress",
     "Schedule",
     "Segment",
+    "Step",
     "Verification",
     "__version__",
     "builtin_accelerators",
@@ -94,6 +99,7 @@ __all__ = [
     "measure",
     "optimize",
     "register_dataflow",
+    "register_step",
     "verify",
 ]
 
