@@ -106,10 +106,6 @@ class Run:
         """The stage whose figures come first in reports."""
         return self.scheduled or self.rewritten or self.stages[-1]
 
-    def named(self, name: str) -> Stage:
-        """The stage of a name."""
-        return next(stage for stage in self.stages if stage.name == name)
-
 
 def run_steps(state: State, steps: Sequence[Step], context: Context, refusal: RuntimeFailure | None = None) -> Run:
     """Apply steps one after another, and refuse what one of them gives unless it passes its check.
@@ -140,7 +136,7 @@ def run_steps(state: State, steps: Sequence[Step], context: Context, refusal: Ru
     stages = [Stage(BASELINE, None, state, Evidence.exact("the network as stored, in natural order"))]
     left_out: list[str] = []
     for number, step in enumerate(steps):
-        before = stages[0] if step.start == "baseline" else stages[-1]
+        before = stages[0] if step.start == BASELINE else stages[-1]
         if refusal is None or not step.rewrites:
             try:
                 stages.append(_stage(step, before, context))
@@ -254,4 +250,4 @@ def _of_the_original(failure: RuntimeFailure, original: Network) -> RuntimeFailu
 def _dispensable(steps: Sequence[Step], number: int) -> bool:
     """Whether something is left without a step, and nothing builds on it."""
     after = steps[number + 1] if number + 1 < len(steps) else None
-    return not all(step.rewrites for step in steps) and (after is None or after.start == "baseline")
+    return not all(step.rewrites for step in steps) and (after is None or after.start == BASELINE)
