@@ -99,7 +99,7 @@ def test_same_seed_same_files(branching: Path, tmp_path: Path):
 def test_a_drop_in_that_changed_after_its_check_is_not_written(branching: Path, tmp_path: Path):
     result = optimize(branching, mode="both")
     result.save(tmp_path / "before")
-    file = next(Path(result.drop_in.folder.name).iterdir())
+    file = next(Path(result.drop_in.files.folder.name).iterdir())
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
@@ -193,7 +193,7 @@ def test_a_rewritten_model_that_computes_something_else_is_not_given_out(branchi
     def wrong(network, permutations, destination):
         destination.write_bytes(small.branching(seed=1))
 
-    monkeypatch.setattr("fewflips.optimization.drop_in.rewrite", wrong)
+    monkeypatch.setattr("fewflips.optimization.steps.drop_in.rewrite", wrong)
     with pytest.raises(VerificationError, match=r"is not branching\.tflite with its channels moved"):
         optimize(branching, mode="drop-in")
 
@@ -295,7 +295,7 @@ def test_an_original_that_runs_once_only_is_not_blamed_on_the_copy(branching: Pa
     def fails(network, *_, **__):
         raise RuntimeFailure("LiteRT ended by signal 11", network.path)
 
-    monkeypatch.setattr("fewflips.optimization.drop_in.compare_outputs", fails)
+    monkeypatch.setattr("fewflips.optimization.checks.compare_outputs", fails)
     notes = optimize(branching, mode="both").report.notes
     assert (
         "no drop-in file, since the original cannot be run to compare its outputs: LiteRT ended by signal 11" in notes
@@ -308,7 +308,7 @@ def test_a_copy_that_does_not_run_is_not_written(branching: Path, monkeypatch):
     def fails(network, other, *_, **__):
         raise RuntimeFailure("LiteRT ended by signal 11 on model.tflite", other.path)
 
-    monkeypatch.setattr("fewflips.optimization.drop_in.compare_outputs", fails)
+    monkeypatch.setattr("fewflips.optimization.checks.compare_outputs", fails)
     with pytest.raises(VerificationError, match=r"on model\.tflite; it runs .*branching\.tflite, so the copy was not"):
         optimize(branching, mode="both")
 

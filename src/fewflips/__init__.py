@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from fewflips.gates.liberty.load import load_cells
     from fewflips.machine import Accelerator, builtin_accelerators, load_accelerator
     from fewflips.network import Layer, Network, Reader, load, register_reader
+    from fewflips.optimization.registration import register_step
     from fewflips.optimization.request import EnergyRequest
+    from fewflips.optimization.step import Step
     from fewflips.progress import Progress
     from fewflips.records.calibration import Calibration
     from fewflips.records.energy import EnergyReport
@@ -52,6 +54,7 @@ _HOMES = {
     "Reader": "fewflips.network",
     "Schedule": "fewflips.records.schedule",
     "Segment": "fewflips.dataflows",
+    "Step": "fewflips.optimization.step",
     "Verification": "fewflips.api.verify",
     "builtin_accelerators": "fewflips.machine",
     "calibrate": "fewflips.estimation.calibration.calibrate",
@@ -63,6 +66,7 @@ _HOMES = {
     "optimize": "fewflips.api.optimize",
     "register_dataflow": "fewflips.dataflows",
     "register_reader": "fewflips.network",
+    "register_step": "fewflips.optimization.registration",
     "verify": "fewflips.api.verify",
 }
 """Where each public name lives; modules are imported when a name is first used."""
@@ -86,6 +90,7 @@ __all__ = [
     "Reader",
     "Schedule",
     "Segment",
+    "Step",
     "Verification",
     "__version__",
     "builtin_accelerators",
@@ -98,6 +103,7 @@ __all__ = [
     "optimize",
     "register_dataflow",
     "register_reader",
+    "register_step",
     "verify",
 ]
 

@@ -220,7 +220,7 @@ def test_a_bit_that_flips_while_writing_is_never_handed_over(name: str, tmp_path
             rewrite(network, permutations, destination)
             flip(destination, np.random.default_rng(seed))
 
-        monkeypatch.setattr("fewflips.optimization.drop_in.rewrite", faulty)
+        monkeypatch.setattr("fewflips.optimization.steps.drop_in.rewrite", faulty)
         with pytest.raises(VerificationError, match=r"with its channels moved|cannot be read back"):
             optimize(original, "edge4", mode="drop-in", jobs=1)
         refused += 1
@@ -231,6 +231,6 @@ def test_orders_that_are_not_the_planned_ones_are_refused(tmp_path: Path, monkey
     def reordered(network, permutations, destination):
         moved(network, tmp_path).rename(destination)
 
-    monkeypatch.setattr("fewflips.optimization.drop_in.rewrite", reordered)
+    monkeypatch.setattr("fewflips.optimization.steps.drop_in.rewrite", reordered)
     with pytest.raises(VerificationError, match="with its channels moved"):
         optimize(small("branching.tflite", tmp_path), "edge4", mode="drop-in", jobs=1)

@@ -1,29 +1,29 @@
-"""Optimize a network: an order for every segment, and a rewritten model, both checked before they are given out."""
+"""Optimize a network: steps one after another, each checked before anything is given out."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from fewflips.api.optimized import Optimization
-from fewflips.dataflows.orders import natural_orders
-from fewflips.errors import InputError, RuntimeFailure, VerificationError
+from fewflips.errors import RuntimeFailure
 from fewflips.execution.activations import read_samples
 from fewflips.execution.runtimes import Runtime
 from fewflips.execution.samples import Samples, random_feeds
 from fewflips.machine import Accelerator, load_accelerator
-from fewflips.measurement.counting import count_network
 from fewflips.network import Network, load
-from fewflips.optimization.drop_in import DropIn, make_drop_in
-from fewflips.optimization.request import EnergyRequest, Mode, Request, request_of
-from fewflips.optimization.segment_orders import SchedulePlan, plan_schedule
+from fewflips.optimization.pipeline import Run, count_stages, execute_orders, run_steps, stages_by_network
+from fewflips.optimization.report import optimize_report
+from fewflips.optimization.request import EnergyRequest, Mode, chosen_steps, request_of
+from fewflips.optimization.state import State
+from fewflips.optimization.step import Context, Step
 from fewflips.ordering import Effort
 from fewflips.progress import Progress
 from fewflips.schedule.file import build_schedule
-from fewflips.verification.schedule_check import check_schedule
 
 if TYPE_CHECKING:
-    from fewflips.simulation.comparison import NetworkComparison
+    from fewflips.simulation.comparison import VariantEnergies
 
 
 LONGEST_RUN_S = 600.0
@@ -34,7 +34,8 @@ def optimize(
     model: str | Path | Network,
     accelerator: str | Path | Accelerator = "edge16",
     *,
-    mode: Mode = "both",
+    mode: Mode | None = None,
+    steps: Sequence[str | Step] | None = None,
     inputs: str | Path | None = None,
     prove: bool = False,
     energy: EnergyRequest | None = None,
@@ -50,8 +51,11 @@ def optimize(
         A TFLite or ONNX file, or what :func:`fewflips.load` read from one.
     accelerator : str, Path or Accelerator
         A built-in machine's name, a YAML file, or an accelerator.
-    mode : {"schedule", "drop-in", "both"}
-        An order for every segment, one permutation for every group of tied channels, or both.
+    mode : {"schedule", "drop-in", "both"}, optional
+        An order for every segment, one permutation for every group of tied channels, or both. Default: both,
+        unless `steps` are given.
+    steps : sequence of str or Step, optional
+        Steps to apply in turn, by name or as objects, in place of a mode.
     inputs : str or Path, optional
         Sample inputs: a folder of images or an ``.npz`` file. Without them activations are not measured, and
         the checks use random inputs alone.
@@ -76,63 +80,49 @@ def optimize(
     FewflipsError
         If the model, the accelerator or the inputs cannot be used, or a check fails.
     """
-    if mode not in get_args(Mode):
-        raise InputError(f"mode: expected one of {', '.join(get_args(Mode))}, got {mode!r}")
-    from fewflips.optimization.report import optimize_report
-
+    mode, chosen = chosen_steps(mode, steps)
     network = model if isinstance(model, Network) else load(model)
     array = load_accelerator(accelerator)
-    request = request_of(network, accelerator, mode, inputs, prove, seed, energy)
-    effort = Effort.prove() if prove else Effort.default()
-    natural = natural_orders(network, array)
+    request = request_of(network, accelerator, mode, chosen, inputs, prove, seed, energy)
+    rewriting = [step for step in chosen if step.rewrites]
 
-    refusal = None if mode == "schedule" and inputs is None and energy is None else _refusal(network, seed)
-    if refusal is not None and mode == "drop-in":
+    refusal = _refusal(network, seed) if rewriting or inputs is not None or energy is not None else None
+    if refusal is not None and rewriting == list(chosen):
         raise refusal
     samples, notes = read_samples(network, None if refusal else inputs)
-    plan = None
-    if mode != "drop-in":
-        plan = plan_schedule(network, array, effort=effort, seed=seed, jobs=jobs, progress=progress)
-    drop_in = None
-    if mode != "schedule" and refusal is None:
-        drop_in, refusal = _drop_in_or_refusal(network, array, request, samples, effort, jobs, progress)
-    if refusal is not None:
-        notes = _notes_on_refusal(refusal, request, energy)
+    context = Context(samples, Effort.prove() if prove else Effort.default(), seed, jobs, progress)
+    run = run_steps(State.stored(network, array), chosen, context, refusal)
+    if run.refusal is not None:
+        notes = _notes_on_refusal(run, inputs, energy)
         samples = energy = None
+    run = execute_orders(count_stages(run, samples, progress), samples, seed, progress)
 
-    variants = [natural, *([plan.orders] if plan else [])]
-    counts = count_network(network, array, variants, samples, progress)
-    schedule, check = None, None
-    if plan:
-        check = check_schedule(network, array, plan.orders, samples, seed, progress)
-        schedule = build_schedule(network, array, plan.orders)
-    energies = _energies(network, array, plan, drop_in, samples, inputs, energy, progress)
-    report = optimize_report(
-        network, array, request, counts, plan, schedule, check, drop_in, (*network.notes, *notes), energies
-    )
-    return Optimization(network, array, schedule, drop_in, report, plan.orders if plan else {})
+    schedule = None
+    if run.scheduled is not None:
+        schedule = build_schedule(run.scheduled.state.network, array, run.scheduled.state.orders)
+    energies = _energies(run, samples, inputs, energy, progress)
+    report = optimize_report(run, request, schedule, (*network.notes, *notes), energies)
+    return Optimization(network, array, schedule, report, run)
 
 
 def _energies(
-    network: Network,
-    array: Accelerator,
-    plan: SchedulePlan | None,
-    drop_in: DropIn | None,
+    run: Run,
     samples: Samples | None,
     inputs: str | Path | None,
     request: EnergyRequest | None,
     progress: Progress | None,
-) -> NetworkComparison | None:
+) -> VariantEnergies | None:
     if request is None:
         return None
-    from fewflips.simulation.comparison import compare_energy
+    from fewflips.simulation.comparison import Variants, simulate_variants
     from fewflips.simulation.run import EnergyOptions
 
-    return compare_energy(
-        network,
-        array,
-        plan.orders if plan else None,
-        drop_in.network if drop_in else None,
+    return simulate_variants(
+        [
+            Variants(stages[0].state.network, {stage.name: stage.state.orders for stage in stages})
+            for stages in stages_by_network(run.stages)
+        ],
+        run.baseline.state.accelerator,
         samples=samples,
         inputs=inputs,
         cells=request.cells,
@@ -141,37 +131,15 @@ def _energies(
     )
 
 
-def _drop_in_or_refusal(
-    network: Network,
-    array: Accelerator,
-    request: Request,
-    samples: Samples | None,
-    effort: Effort,
-    jobs: int,
-    progress: Progress | None,
-) -> tuple[DropIn | None, RuntimeFailure | None]:
-    """A checked drop-in file; or why the original, which ran once, cannot be run to compare its outputs."""
-    try:
-        return make_drop_in(network, array, samples, effort, request.seed, jobs, progress), None
-    except RuntimeFailure as failure:
-        if failure.model != network.path:
-            raise VerificationError(f"{failure}; it runs {network.path}, so the copy was not written") from failure
-        if request.mode == "drop-in":
-            raise
-        return None, failure
-
-
-def _notes_on_refusal(refusal: RuntimeFailure, request: Request, energy: EnergyRequest | None) -> tuple[str, ...]:
+def _notes_on_refusal(run: Run, inputs: str | Path | None, energy: EnergyRequest | None) -> tuple[str, ...]:
     """What the report lacks where the runtime does not run the original, and why."""
-    missing = []
-    if request.mode != "schedule":
-        missing.append("no drop-in file, since the original cannot be run to compare its outputs")
-    if request.inputs is not None:
+    missing = [f"no {name} file, since the original cannot be run to compare its outputs" for name in run.left_out]
+    if inputs is not None:
         missing.append("activations were not measured, since the original cannot be run on the sample inputs")
     if energy is not None:
         missing.append("energy was not simulated, since the original cannot be run for its activations")
-    unasked = () if request.inputs is not None else ("Activations were not measured: no sample inputs were given.",)
-    return (*unasked, *(f"{sentence}: {refusal}" for sentence in missing))
+    unasked = () if inputs is not None else ("Activations were not measured: no sample inputs were given.",)
+    return (*unasked, *(f"{sentence}: {run.refusal}" for sentence in missing))
 
 
 def _refusal(network: Network, seed: int) -> RuntimeFailure | None:

@@ -7,15 +7,19 @@ from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fewflips.dataflows import dataflow_of
-from fewflips.dataflows.orders import LayerOrders
 from fewflips.errors import OutputError, VerificationError
 from fewflips.files.atomic import check_name
 from fewflips.files.leftovers import temporary_folder
-from fewflips.files.result_folder import STAGING, digests, save_together
+from fewflips.files.result_folder import STAGING, save_together
 from fewflips.machine import Accelerator
 from fewflips.network import Network
-from fewflips.optimization.drop_in import DropIn
+from fewflips.optimization.pipeline import Run
+from fewflips.optimization.report import SCHEDULE_FILE
+from fewflips.optimization.state import State
 from fewflips.records.optimization import OptimizeReport
 from fewflips.records.schedule import Schedule
 from fewflips.report.html.page import render_html
@@ -46,20 +50,22 @@ class Optimization:
         The machine.
     schedule : Schedule or None
         Orders for a compiler.
-    drop_in : DropIn or None
-        The rewritten model.
     report : OptimizeReport
         Figures of every layer.
-    checked_orders : dict of str to tuple of Segment
-        Orders of the schedule as they were executed; empty without one.
+    run : Run
+        The network as stored, and after each step, as it was checked.
     """
 
     network: Network
     accelerator: Accelerator
     schedule: Schedule | None = field(repr=False)
-    drop_in: DropIn | None = field(repr=False)
     report: OptimizeReport = field(repr=False)
-    checked_orders: LayerOrders = field(repr=False)
+    run: Run = field(repr=False)
+
+    @property
+    def drop_in(self) -> State | None:
+        """The rewritten model, as it is to be written."""
+        return self.run.rewritten.state if self.run.rewritten else None
 
     @property
     def reduction(self) -> float:
@@ -157,32 +163,23 @@ def check_writable(folder: Path, model: Path) -> None:
 
 def _contents(result: Optimization, binary_schedule: bool) -> dict[str, bytes]:
     contents = {}
-    if result.drop_in:
-        contents.update(_checked_model(result.drop_in))
-    if result.schedule:
-        schedules = {"schedule.json": (result.schedule.model_dump_json() + "\n").encode()}
+    if result.drop_in and result.drop_in.files:
+        contents.update(result.drop_in.files.contents())
+    if result.schedule and result.run.scheduled:
+        schedules = {SCHEDULE_FILE: (result.schedule.model_dump_json() + "\n").encode()}
         if binary_schedule:
             schedules["schedule.bin"] = encode_schedule(result.schedule)
-        contents.update({name: _checked_schedule(result, name, content) for name, content in schedules.items()})
+        state = result.run.scheduled.state
+        contents.update({name: _checked_schedule(state, name, content) for name, content in schedules.items()})
     contents["report.json"] = (result.report.model_dump_json(indent=1) + "\n").encode()
     contents["report.html"] = render_html(result.report, stream_picture(result)).encode()
     return contents
 
 
-def _checked_model(drop_in: DropIn) -> dict[str, bytes]:
-    """The files whose constants and outputs were compared with the original's."""
-    contents = {file.name: file.read_bytes() for file in sorted(Path(drop_in.folder.name).iterdir())}
-    if digests(contents) != drop_in.digests:
-        raise VerificationError(
-            f"{drop_in.network.path.name} is no longer the file that was checked; it was not written"
-        )
-    return contents
-
-
-def _checked_schedule(result: Optimization, name: str, content: bytes) -> bytes:
+def _checked_schedule(state: State, name: str, content: bytes) -> bytes:
     """The content of a schedule's file, from which the orders come back that were executed."""
-    read = schedule_orders(parse_schedule(content, name), result.network)
-    if not same_orders(read, result.checked_orders):
+    read = schedule_orders(parse_schedule(content, name), state.network)
+    if not same_orders(read, state.orders):
         raise VerificationError(f"{name} does not hold the orders that were checked; it was not written")
     return content
 
@@ -193,7 +190,8 @@ def stream_picture(result: Optimization) -> StreamPicture | None:
     Parameters
     ----------
     result : Optimization
-        With a schedule: the segment's scheduled order is shown. Without one: its order in the rewritten model.
+        With a schedule: the segment's scheduled order is shown. Without one: its order in the rewritten model, or
+        after the last step.
 
     Returns
     -------
@@ -205,14 +203,13 @@ def stream_picture(result: Optimization) -> StreamPicture | None:
     best = max(range(len(gains)), key=gains.__getitem__)
     if gains[best] <= 0:
         return None
-    layer, orders = result.network.layers[best], dataflow_of(array).segments(result.network.layers[best], array)
-    new_layer, new_orders = layer, orders
-    if result.schedule:
-        new_orders = schedule_orders(result.schedule, result.network)[layer.name]
-    elif result.drop_in:
-        new_layer = result.drop_in.network.layers[best]
+    before, after = (_first_segment(state, best) for state in (result.run.baseline.state, result.run.main.state))
+    bits = weight_codes(result.network.layers[best], array.weights).bits
+    return StreamPicture(layer=report.layers[best].name, segment=0, bits=bits, before=before, after=after)
+
+
+def _first_segment(state: State, number: int) -> NDArray[np.unsignedinteger]:
+    """Words of the first segment of a layer, cycle by cycle."""
+    layer, array = state.network.layers[number], state.accelerator
     codes, bits = weight_codes(layer, array.weights)
-    new_codes, _ = weight_codes(new_layer, array.weights)
-    before = dataflow_of(array).weight_stream(layer, codes, bits, orders[:1], array).words
-    after = dataflow_of(array).weight_stream(new_layer, new_codes, bits, new_orders[:1], array).words
-    return StreamPicture(layer=layer.name, segment=0, bits=bits, before=before, after=after)
+    return dataflow_of(array).weight_stream(layer, codes, bits, state.orders[layer.name][:1], array).words

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from fewflips.cli import options
 from fewflips.cli.console import progress_bars, rendered, show, write, write_json, wrote
@@ -56,6 +57,13 @@ def measure(model: Path, accelerator: str, inputs: Path | None, calibration: Pat
     show_default=True,
     help="Which results to produce.",
 )
+@click.option(
+    "--step",
+    "steps",
+    multiple=True,
+    metavar="NAME",
+    help="Step to apply, instead of --mode; repeat it for several in turn (docs/steps.md).",
+)
 @options.inputs
 @click.option("--prove", is_flag=True, help="Keep working until as many orders as possible are proven optimal.")
 @click.option("--binary-schedule", is_flag=True, help="Also write the schedule as schedule.bin, in fewer bytes.")
@@ -72,6 +80,7 @@ def optimize(
     output: Path,
     accelerator: str,
     mode: Any,
+    steps: tuple[str, ...],
     inputs: Path | None,
     prove: bool,
     binary_schedule: bool,
@@ -89,6 +98,8 @@ def optimize(
     from fewflips.api.optimized import check_writable
     from fewflips.optimization.request import EnergyRequest
 
+    if steps and click.get_current_context().get_parameter_source("mode") is ParameterSource.DEFAULT:
+        mode = None
     energy = None
     if with_energy:
         from fewflips.simulation.run import EnergyOptions
@@ -102,6 +113,7 @@ def optimize(
             model,
             accelerator,
             mode=mode,
+            steps=steps or None,
             inputs=inputs,
             prove=prove,
             energy=energy,

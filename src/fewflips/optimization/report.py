@@ -1,20 +1,21 @@
-"""From counts, plans and checks to the report."""
+"""From stages and checks to the report."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fewflips.machine import Accelerator
-from fewflips.measurement.counting import LayerCount
 from fewflips.network import Network
-from fewflips.optimization.segment_orders import Certificate, SchedulePlan
+from fewflips.optimization.pipeline import Run, Stage
+from fewflips.optimization.segment_orders import Certificate
+from fewflips.optimization.step import BASELINE, Evidence
 from fewflips.records.coverage import coverage_of
+from fewflips.records.energy import LayerEnergy
 from fewflips.records.model_file import model_file
 from fewflips.records.optimization import (
-    Check,
     DropInSummary,
+    EnergyComparison,
+    EnergyResult,
     LayerResult,
     OptimizeReport,
     PortPair,
@@ -22,62 +23,98 @@ from fewflips.records.optimization import (
     ResultTotals,
     ScheduleSummary,
     Settings,
+    StageEvidence,
+    StageRecord,
     TotalsPair,
 )
 from fewflips.records.schedule import Schedule
 from fewflips.streams.counting import FlipCount
-from fewflips.verification.checks import comparison_check
 from fewflips.version import __version__
 
 if TYPE_CHECKING:
-    from fewflips.optimization.drop_in import DropIn
     from fewflips.optimization.request import Request
-    from fewflips.simulation.comparison import NetworkComparison
+    from fewflips.simulation.comparison import VariantEnergies
+
+SCHEDULE_FILE = "schedule.json"
+"""Where the orders are written."""
 
 
 def optimize_report(
-    network: Network,
-    array: Accelerator,
+    run: Run,
     request: Request,
-    counts: Sequence[dict[str, LayerCount]],
-    plan: SchedulePlan | None,
     schedule: Schedule | None,
-    check: Check | None,
-    drop_in: DropIn | None,
     notes: tuple[str, ...],
-    energy: NetworkComparison | None = None,
+    energies: VariantEnergies | None = None,
 ) -> OptimizeReport:
-    """Assemble the report.
+    """Assemble the report: a record for each stage, and the tables that follow from them.
 
     Parameters
     ----------
-    network : Network
-        The original.
-    array : Accelerator
-        The machine.
+    run : Run
+        The stages, counted and checked.
     request : Request
         What the user asked for.
-    counts : sequence of dict of str to LayerCount
-        Flips in natural order and, if there is a plan, in scheduled order.
-    plan, schedule, check
-        The schedule, where one was made.
-    drop_in : DropIn or None
-        The rewritten model, where one was made.
+    schedule : Schedule or None
+        The orders that are written, if there are any.
     notes : tuple of str
         Sentences for the reader.
-    energy : NetworkComparison, optional
-        Energy before and after, where it was simulated.
+    energies : VariantEnergies, optional
+        Energy of the stages, where it was simulated.
 
     Returns
     -------
     OptimizeReport
         Content of ``report.json``.
     """
-    baseline = counts[0]
-    scheduled = _pairs(network, baseline, counts[1], plan.certificates) if plan else None
-    dropped = _pairs(network, baseline, drop_in.counts, drop_in.certificates) if drop_in else None
-    main = scheduled or dropped or {}
-    layers = tuple(
+    network = run.baseline.state.network
+    records = {stage.name: _stage_record(stage, run, energies) for stage in run.stages}
+    dropped = run.rewritten if run.rewritten is not None and run.rewritten.channels is not None else None
+    main = run.main
+    compared = _energy_comparisons(run, dropped, energies) if energies else {}
+    return OptimizeReport(
+        fewflips=__version__,
+        model=model_file(network),
+        accelerator=run.baseline.state.accelerator,
+        settings=_settings(request),
+        coverage=coverage_of(network),
+        layers=_layers(network, records[main.name], records[dropped.name] if dropped else None, compared),
+        totals=records[main.name].totals,
+        schedule=_schedule_summary(run.scheduled, schedule),
+        drop_in=_drop_in_summary(dropped, records[dropped.name].totals) if dropped else None,
+        energy=_energy_result(run, dropped, energies) if energies else None,
+        stages=tuple(records.values()),
+        notes=(*notes, *energies.notes) if energies else notes,
+    )
+
+
+def _stage_record(stage: Stage, run: Run, energies: VariantEnergies | None) -> StageRecord:
+    pairs = _pairs(run.baseline, stage)
+    files: list[str] = []
+    if stage is run.rewritten and stage.state.files is not None:
+        files += stage.state.files.digests
+    if stage is run.scheduled:
+        files.append(SCHEDULE_FILE)
+    return StageRecord(
+        name=stage.name,
+        start=stage.start,
+        evidence=_evidence(stage.evidence),
+        model_check=stage.model_check,
+        order_check=stage.order_check,
+        files=tuple(files),
+        totals=_totals_pair(pairs),
+        layers=tuple(pairs),
+        energy=energies.totals[stage.name] if energies else None,
+    )
+
+
+def _evidence(evidence: Evidence) -> StageEvidence:
+    return StageEvidence(exact=evidence.bound is None, bound=evidence.bound, unit=evidence.unit, method=evidence.method)
+
+
+def _layers(
+    network: Network, main: StageRecord, dropped: StageRecord | None, energies: dict[str, EnergyComparison]
+) -> tuple[LayerResult, ...]:
+    return tuple(
         LayerResult(
             name=layer.name,
             operator=layer.operator,
@@ -86,45 +123,27 @@ def optimize_report(
             k=layer.k,
             groups=layer.groups,
             macs=layer.macs,
-            repeats=baseline[layer.name].weights.repeats,
-            weights=main[layer.name].weights,
-            activations=main[layer.name].activations,
-            drop_in=dropped[layer.name] if dropped else None,
-            energy=energy.layers.get(layer.name) if energy else None,
+            repeats=pair.weights.repeats,
+            weights=pair.weights,
+            activations=pair.activations,
+            drop_in=dropped.layers[index] if dropped else None,
+            energy=energies.get(layer.name),
         )
-        for layer in network.layers
-    )
-    return OptimizeReport(
-        fewflips=__version__,
-        model=model_file(network),
-        accelerator=array,
-        settings=_settings(request),
-        coverage=coverage_of(network),
-        layers=layers,
-        totals=_totals_pair(list(main.values())),
-        schedule=_schedule_summary(schedule, check),
-        drop_in=_drop_in_summary(drop_in, dropped),
-        energy=energy.result if energy else None,
-        notes=(*notes, *energy.notes) if energy else notes,
+        for index, (layer, pair) in enumerate(zip(network.layers, main.layers, strict=True))
     )
 
 
-def _pairs(
-    network: Network,
-    baseline: dict[str, LayerCount],
-    optimized: dict[str, LayerCount],
-    certificates: dict[str, Certificate],
-) -> dict[str, PortPair]:
-    pairs = {}
-    for before, after in zip(network.layers, optimized.values(), strict=True):
-        old, name = baseline[before.name], before.name
-        activations = None
-        if old.activations and after.activations:
-            activations = _port_result(old.activations, after.activations, None)
-        pairs[name] = PortPair(
-            weights=_port_result(old.weights, after.weights, certificates[name]), activations=activations
+def _pairs(baseline: Stage, stage: Stage) -> list[PortPair]:
+    certificates: tuple[Certificate | None, ...] = stage.certificates or (None,) * len(baseline.counts)
+    return [
+        PortPair(
+            weights=_port_result(old.weights, new.weights, certificate),
+            activations=_port_result(old.activations, new.activations, None)
+            if old.activations and new.activations
+            else None,
         )
-    return pairs
+        for old, new, certificate in zip(baseline.counts.values(), stage.counts.values(), certificates, strict=True)
+    ]
 
 
 def _port_result(baseline: FlipCount, optimized: FlipCount, certificate: Certificate | None) -> PortResult:
@@ -176,12 +195,14 @@ def _reduction(baseline: int, optimized: int) -> float | None:
 
 def _settings(request: Request) -> Settings:
     words = ["fewflips", "optimize", request.model, "--output", "out", "--accelerator", request.accelerator]
-    words += ["--mode", request.mode, "--seed", str(request.seed)]
+    words += ["--mode", request.mode] if request.mode else [word for name in request.steps for word in ("--step", name)]
+    words += ["--seed", str(request.seed)]
     words += ["--inputs", request.inputs] if request.inputs else []
     words += ["--prove"] if request.prove else []
     words += request.extra
     return Settings(
         mode=request.mode,
+        steps=request.steps,
         effort="prove" if request.prove else "default",
         seed=request.seed,
         inputs=request.inputs,
@@ -189,21 +210,47 @@ def _settings(request: Request) -> Settings:
     )
 
 
-def _schedule_summary(schedule: Schedule | None, check: Check | None) -> ScheduleSummary | None:
-    if schedule is None or check is None:
+def _schedule_summary(stage: Stage | None, schedule: Schedule | None) -> ScheduleSummary | None:
+    if stage is None or schedule is None or stage.order_check is None:
         return None
-    return ScheduleSummary(file="schedule.json", index_table_bits=schedule.index_table_bits, check=check)
+    return ScheduleSummary(file=SCHEDULE_FILE, index_table_bits=schedule.index_table_bits, check=stage.order_check)
 
 
-def _drop_in_summary(drop_in: DropIn | None, pairs: dict[str, PortPair] | None) -> DropInSummary | None:
-    if drop_in is None or pairs is None:
+def _drop_in_summary(stage: Stage, totals: TotalsPair) -> DropInSummary | None:
+    if stage.channels is None or stage.model_check is None:
         return None
-    groups = drop_in.plan.groups
+    groups = stage.channels.groups
     return DropInSummary(
-        file=drop_in.network.path.name,
+        file=stage.state.network.path.name,
         channel_groups=len(groups.sizes),
-        permuted_groups=len(drop_in.plan.orders),
+        permuted_groups=len(stage.channels.orders),
         frozen_groups=len(groups.frozen),
-        totals=_totals_pair(list(pairs.values())),
-        check=comparison_check(drop_in.comparison, drop_in.structure).model_copy(update={"passed": True}),
+        totals=totals,
+        check=stage.model_check,
+    )
+
+
+def _energy_comparisons(run: Run, dropped: Stage | None, energies: VariantEnergies) -> dict[str, EnergyComparison]:
+    """Energy of each simulated layer, by its name in the original."""
+    return {
+        name: _compared({variant: layers[index] for variant, layers in energies.variants.items()}, run, dropped)
+        for index, name in enumerate(energies.layers)
+    }
+
+
+def _energy_result(run: Run, dropped: Stage | None, energies: VariantEnergies) -> EnergyResult:
+    return EnergyResult(
+        settings=energies.settings,
+        total=_compared(energies.totals, run, dropped),
+        datapath=energies.datapath,
+        cells=energies.cells,
+    )
+
+
+def _compared(energies: dict[str, LayerEnergy], run: Run, dropped: Stage | None) -> EnergyComparison:
+    """Energies by the name of their stage, as before and after."""
+    return EnergyComparison(
+        baseline=energies[BASELINE],
+        schedule=energies[run.scheduled.name] if run.scheduled else None,
+        drop_in=energies[dropped.name] if dropped else None,
     )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
+from fewflips.errors import InputError
 from fewflips.machine import Accelerator
 from fewflips.network import Network
+from fewflips.optimization.registration import step_named
+from fewflips.optimization.step import BASELINE, Step
 from fewflips.visible import printable_name
 
 if TYPE_CHECKING:
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
 
 
 Mode = Literal["schedule", "drop-in", "both"]
+"""Short for the steps of the same name, or for both of them, each of which starts from the network as stored."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,8 @@ class Request:
 
     model: str
     accelerator: str
-    mode: Mode
+    mode: Mode | None
+    steps: tuple[str, ...]
     inputs: str | None
     prove: bool
     seed: int
@@ -47,10 +53,52 @@ class EnergyRequest:
     options: EnergyOptions | None = None
 
 
+def chosen_steps(mode: Mode | None, steps: Sequence[str | Step] | None) -> tuple[Mode | None, tuple[Step, ...]]:
+    """What a user's `mode` or `steps` stand for.
+
+    Parameters
+    ----------
+    mode : {"schedule", "drop-in", "both"} or None
+        The mode, if one was given.
+    steps : sequence of str or Step, or None
+        Names of steps, or steps, if some were given.
+
+    Returns
+    -------
+    mode : {"schedule", "drop-in", "both"} or None
+        The mode; "both" where neither was given, None where steps were.
+    steps : tuple of Step
+        At least one, of different names.
+
+    Raises
+    ------
+    InputError
+        If both were given, or a name is not known or occurs twice.
+    """
+    if steps is None:
+        mode = "both" if mode is None else mode
+        if mode not in get_args(Mode):
+            raise InputError(f"mode: expected one of {', '.join(get_args(Mode))}, got {mode!r}")
+        return mode, tuple(step_named(name) for name in (("schedule", "drop-in") if mode == "both" else (mode,)))
+    if mode is not None:
+        raise InputError(f"steps: expected either a mode or steps, got mode {mode} and steps as well; leave one out")
+    given = (steps,) if isinstance(steps, str | Step) else tuple(steps)
+    chosen = tuple(step if isinstance(step, Step) else step_named(step) for step in given)
+    names = [step.name for step in chosen]
+    if not chosen:
+        raise InputError("steps: expected one step or more, got none")
+    if (twice := next((name for name in names if names.count(name) > 1), None)) is not None:
+        raise InputError(f"steps: expected each step once, got {twice} {names.count(twice)} times")
+    if BASELINE in names:
+        raise InputError(f"steps: {BASELINE} is what the network as stored is called; expected another name")
+    return None, chosen
+
+
 def request_of(
     network: Network,
     accelerator: str | Path | Accelerator,
-    mode: Mode,
+    mode: Mode | None,
+    steps: Sequence[Step],
     inputs: str | Path | None,
     prove: bool,
     seed: int,
@@ -62,6 +110,7 @@ def request_of(
         model=printable_name(str(network.path)),
         accelerator=printable_name(machine),
         mode=mode,
+        steps=tuple(printable_name(step.name) for step in steps),
         inputs=None if inputs is None else printable_name(str(inputs)),
         prove=prove,
         seed=seed,

@@ -231,10 +231,42 @@ class DropInSummary(Record):
     check: Check
 
 
+class StageEvidence(Record):
+    """How far the outputs of a stage may be from those of the stage that it starts from."""
+
+    exact: Annotated[bool, Field(description="whether the step changes nothing that is computed")]
+    bound: Annotated[
+        float | None, Field(ge=0, description="largest absolute difference of an output value; null if exact")
+    ]
+    unit: Annotated[str, Field(description="unit of the bound; empty if exact")]
+    method: Annotated[str, Field(description="how the step knows, in a sentence")]
+
+
+class StageRecord(Record):
+    """The network after one step, compared with the network as stored."""
+
+    name: Annotated[str, Field(description="name of the step; `baseline` for the network as stored")]
+    start: Annotated[str | None, Field(description="the stage that the step started from; null for the baseline")]
+    evidence: StageEvidence
+    model_check: Annotated[Check | None, Field(description="null if the step did not rewrite the model")] = None
+    order_check: Annotated[Check | None, Field(description="null if the step chose no orders")] = None
+    files: Annotated[
+        tuple[str, ...], Field(description="files that hold this stage; none if a later stage replaced them")
+    ] = ()
+    totals: TotalsPair
+    layers: Annotated[tuple[PortPair, ...], Field(description="in the order of the report's `layers`")]
+    energy: Annotated[LayerEnergy | None, Field(description="of all layers; null if not simulated (--energy)")] = None
+
+
 class Settings(Record):
     """Options the user chose."""
 
-    mode: Literal["schedule", "drop-in", "both"]
+    mode: Annotated[
+        Literal["schedule", "drop-in", "both"] | None, Field(description="null if steps were given by name")
+    ]
+    steps: Annotated[
+        tuple[str, ...], Field(description="steps in the order in which they were applied; empty in older reports")
+    ] = ()
     effort: Literal["default", "prove"]
     seed: int
     inputs: Annotated[str | None, Field(description="sample inputs; null if none were given")] = None
@@ -256,4 +288,8 @@ class OptimizeReport(Record):
     schedule: ScheduleSummary | None = None
     drop_in: DropInSummary | None = None
     energy: Annotated[EnergyResult | None, Field(description="null if not simulated (--energy)")] = None
+    stages: Annotated[
+        tuple[StageRecord, ...],
+        Field(description="the network as stored, then after each step; empty in reports older than this field"),
+    ] = ()
     notes: tuple[str, ...] = ()

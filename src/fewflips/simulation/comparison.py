@@ -1,11 +1,12 @@
-"""Energy before and after optimization: stored order, schedule and drop-in file through the same gates."""
+"""Energy before and after optimization: the stages of a network through the same gates."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fewflips.dataflows.orders import LayerOrders, natural_orders
+from fewflips.dataflows.orders import LayerOrders
 from fewflips.execution.activations import measurable_layers
 from fewflips.execution.samples import Samples
 from fewflips.gates.liberty.cells import CellLibrary
@@ -13,56 +14,77 @@ from fewflips.gates.liberty.load import load_cells
 from fewflips.machine import Accelerator
 from fewflips.network import Network
 from fewflips.progress import Progress
-from fewflips.records.energy import LayerEnergy
-from fewflips.records.optimization import EnergyComparison, EnergyResult
+from fewflips.records.energy import CellsRecord, DatapathRecord, EnergySettings, LayerEnergy
 from fewflips.simulation.records import cells_record, datapath_record, total_energy
-from fewflips.simulation.run import EnergyOptions, NetworkRun, simulate_network
+from fewflips.simulation.run import EnergyOptions, NetworkEnergies, NetworkRun, simulate_network
 from fewflips.simulation.setup import energy_settings, network_unit, random_sample, simulated_layers
 
 
 @dataclass(frozen=True, eq=False)
-class NetworkComparison:
-    """Energy of a network before and after.
+class Variants:
+    """One network and the orders in which it is to be simulated.
 
     Parameters
     ----------
-    result : EnergyResult
-        Totals, and what was simulated.
-    layers : dict of str to EnergyComparison
-        Every simulated layer, by its name in the original.
+    network : Network
+        The network.
+    orders : dict of str to mapping of str to tuple of Segment
+        Sets of orders, by the name of the variant.
+    """
+
+    network: Network
+    orders: dict[str, LayerOrders] = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class VariantEnergies:
+    """Energy of several variants of a network.
+
+    Parameters
+    ----------
+    settings : EnergySettings
+        How they were simulated.
+    datapath : DatapathRecord
+        The arithmetic unit.
+    cells : CellsRecord
+        Its cells.
+    layers : tuple of str
+        Names of the simulated layers, as in the first network.
+    variants : dict of str to tuple of LayerEnergy
+        Energy of each of these layers, by the name of the variant.
+    totals : dict of str to LayerEnergy
+        Their sums, by the name of the variant.
     notes : tuple of str
         What a reader has to know.
     """
 
-    result: EnergyResult
-    layers: dict[str, EnergyComparison] = field(repr=False)
-    notes: tuple[str, ...]
+    settings: EnergySettings
+    datapath: DatapathRecord
+    cells: CellsRecord
+    layers: tuple[str, ...]
+    variants: dict[str, tuple[LayerEnergy, ...]] = field(repr=False)
+    totals: dict[str, LayerEnergy]
+    notes: tuple[str, ...] = ()
 
 
-def compare_energy(
-    network: Network,
+def simulate_variants(
+    networks: Sequence[Variants],
     array: Accelerator,
-    schedule: LayerOrders | None,
-    drop_in: Network | None,
     *,
     samples: Samples | None,
     inputs: str | Path | None,
     cells: str | Path | CellLibrary,
     options: EnergyOptions,
     progress: Progress | None = None,
-) -> NetworkComparison:
-    """Simulate every variant that was made of a network.
+) -> VariantEnergies:
+    """Simulate a network and what was made of it.
 
     Parameters
     ----------
-    network : Network
-        The original.
+    networks : sequence of Variants
+        The original first; layers of the others have the same shapes.
     array : Accelerator
         The machine.
-    schedule : mapping of str to tuple of Segment, or None
-        Scheduled orders.
-    drop_in : Network or None
-        The rewritten network; it streams in natural order.
     samples : Samples or None
         Sample inputs; one random input without them.
     inputs : str or Path, optional
@@ -70,42 +92,33 @@ def compare_energy(
     cells : str, Path or CellLibrary
         Cell library.
     options : EnergyOptions
-        Clock, time limit for each of the two networks, sampling.
+        Clock, time limit for each network, sampling.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
 
     Returns
     -------
-    NetworkComparison
-        Of every variant.
+    VariantEnergies
+        Energy of every variant.
     """
-    layers, notes = simulated_layers(network)
-    feeds, sample_notes = (samples, ()) if samples is not None else random_sample(network, options.seed)
-    unit = network_unit(layers, array, load_cells(cells), options, progress=progress)
-    variants = [natural_orders(network, array), *([schedule] if schedule else [])]
-    run = simulate_network(NetworkRun(network, array, layers, feeds), unit, variants, options, progress)
-    dropped: tuple[LayerEnergy, ...] | None = None
-    if drop_in is not None:
-        rewritten = NetworkRun(drop_in, array, measurable_layers(drop_in), feeds)
-        natural = [natural_orders(drop_in, array)]
-        dropped = simulate_network(rewritten, unit, natural, options, progress, run.shares).layers[0]
-    baseline, scheduled = run.layers[0], run.layers[1] if schedule else None
-    comparisons = {
-        layer.name: EnergyComparison(
-            baseline=baseline[index],
-            schedule=scheduled[index] if scheduled else None,
-            drop_in=dropped[index] if dropped else None,
-        )
-        for index, layer in enumerate(layers)
-    }
-    result = EnergyResult(
-        settings=energy_settings(options, feeds, inputs, None, run),
-        total=EnergyComparison(
-            baseline=total_energy(baseline),
-            schedule=total_energy(scheduled) if scheduled else None,
-            drop_in=total_energy(dropped) if dropped else None,
-        ),
+    original = networks[0].network
+    layers, notes = simulated_layers(original)
+    feeds, sample_notes = (samples, ()) if samples is not None else random_sample(original, options.seed)
+    simulated = [layer for one in networks for layer in measurable_layers(one.network)]
+    unit = network_unit(simulated, array, load_cells(cells), options, progress=progress)
+    runs: list[NetworkEnergies] = []
+    energies: dict[str, tuple[LayerEnergy, ...]] = {}
+    for one in networks:
+        run = NetworkRun(one.network, array, measurable_layers(one.network), feeds)
+        shares = runs[0].shares if runs else None
+        runs.append(simulate_network(run, unit, list(one.orders.values()), options, progress, shares))
+        energies.update(zip(one.orders, runs[-1].layers, strict=True))
+    return VariantEnergies(
+        settings=energy_settings(options, feeds, inputs, None, runs[0]),
         datapath=datapath_record(unit, array),
         cells=cells_record(unit.library),
+        layers=tuple(layer.name for layer in layers),
+        variants=energies,
+        totals={name: total_energy(layers_of) for name, layers_of in energies.items()},
+        notes=(*notes, *sample_notes),
     )
-    return NetworkComparison(result, comparisons, (*notes, *sample_notes))

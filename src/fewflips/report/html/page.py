@@ -18,6 +18,7 @@ from fewflips.report.html import charts, layer_table
 from fewflips.report.html.energy_section import energy_section
 from fewflips.report.html.picture import Raster, StreamPicture, band_tops, palette, rasters
 from fewflips.report.numbers import (
+    THIN_SPACE,
     above_bound,
     as_percent,
     as_ratio,
@@ -31,6 +32,7 @@ from fewflips.report.numbers import (
     with_si_prefix,
     with_thin_spaces,
 )
+from fewflips.report.stage_words import main_result, other_checks, other_stages
 from fewflips.visible import printable
 
 _LARGEST_SHARES = 12
@@ -75,6 +77,8 @@ def render_html(report: OptimizeReport, picture: StreamPicture | None = None) ->
         headline=_headline(report),
         coverage=None if report.coverage is None else coverage_words(report.coverage),
         checks=_checks(report),
+        stages=other_stages(report, "\u00d7", THIN_SPACE),
+        other_files=other_checks(report),
         charts=_charts(report),
         energy=energy_section(report, _labels(report.layers)),
         picture=_picture(picture, report) if picture is not None else None,
@@ -100,7 +104,7 @@ def _headline(report: OptimizeReport) -> dict[str, Any]:
     weights = report.totals.weights
     both = report.schedule is not None and report.drop_in is not None
     return {
-        "means": "schedule" if report.schedule is not None else "drop-in file",
+        "means": main_result(report),
         "words": _words(weights, "weight flips"),
         "before": weights.baseline_flips,
         "after": weights.optimized_flips,
@@ -121,7 +125,8 @@ def _words(totals: ResultTotals, what: str) -> str:
 def _checks(report: OptimizeReport) -> list[tuple[str, str, Check]]:
     """(What, file, how it was checked) of everything written."""
     outputs = (("schedule", report.schedule), ("drop-in file", report.drop_in))
-    return [(name, output.file, output.check) for name, output in outputs if output is not None]
+    written = [(name, output.file, output.check) for name, output in outputs if output is not None]
+    return written + other_checks(report)
 
 
 def _charts(report: OptimizeReport) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from fewflips.report.numbers import (
     reduction,
     with_si_prefix,
 )
+from fewflips.report.stage_words import main_result, stage_lines
 from fewflips.report.terminal.console_tables import add_total, figures_table, named_layers, page
 from fewflips.report.terminal.energy import energy_headline, energy_tables
 from fewflips.visible import printable
@@ -109,9 +110,11 @@ def result_table(report: OptimizeReport) -> Group:
         "Seams, from one pass to the next, in one inference: "
         f"{_si(weights.baseline_seam_flips)} before, {_si(weights.optimized_seam_flips)} after."
     )
+    remarks += stage_lines(report, "x", " ")
     if not live:
         remarks.append(not_measured(report.settings.inputs))
-    means = "in scheduled order" if report.schedule else "in the drop-in file"
+    result = main_result(report)
+    means = {"schedule": "in scheduled order", "drop-in file": "in the drop-in file"}.get(result, f"after {result}")
     title = f"{_subject(report)}: weight flips within passes, {means}"
     lead = coverage_lines(report.coverage)
     return page(title, *lead, table, *remarks, *energy_tables(report), *other_notes(report.notes))
