@@ -3,5 +3,7 @@
 from fewflips.network.graph import Network
 from fewflips.network.layer import Layer
 from fewflips.network.load import load, rewrite
+from fewflips.network.operand import ActivationOperand, ConstantOperand, Operand
+from fewflips.network.product import Product
 
-__all__ = ["Layer", "Network", "load", "rewrite"]
+__all__ = ["ActivationOperand", "ConstantOperand", "Layer", "Network", "Operand", "Product", "load", "rewrite"]

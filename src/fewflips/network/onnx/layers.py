@@ -178,7 +178,7 @@ class LayerReader:
         else:
             groups, m, lowering = self._matrix_product(node, weights.values.shape[in_axis], n)
         activations = self._activations(node, form)
-        layer = Layer(
+        layer = Layer.of_array(
             name=self._names[node.index],
             operator=node.operator,
             weights=np.ascontiguousarray(matrix),

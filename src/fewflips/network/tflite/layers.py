@@ -209,7 +209,7 @@ class LayerReader:
         activation_type = _ACTIVATION_TYPES.get(source.dtype)
         if activation_type is None:
             self._note_activations(source, op)
-        return Layer(
+        return Layer.of_array(
             name=name,
             operator=op.operator,
             weights=self._matrix(op, weights, n),
