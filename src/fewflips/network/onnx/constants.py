@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from fewflips.formats.number_formats import StorageType
-from fewflips.network.onnx.file import STORAGE_TYPES, Node, OnnxFile
+from fewflips.network.onnx.elements import STORAGE_TYPES
+from fewflips.network.onnx.file import OnnxFile
+from fewflips.network.onnx.nodes import Node
 from fewflips.network.onnx.shapes import CONTRIB, Value
 
 _RANDOM = frozenset(

@@ -19,8 +19,10 @@ from fewflips.network.lowering import Convolution2D, Lowering, MatrixProduct
 from fewflips.network.notes import Remarks, left_out_notes
 from fewflips.network.onnx.bodies import is_function, products_in_bodies, products_in_function
 from fewflips.network.onnx.constants import Constants, IntegerWeights, is_dequantize
-from fewflips.network.onnx.file import FLOAT_TYPES, MAX_ELEMENTS, STORAGE_TYPES, Node, OnnxFile
+from fewflips.network.onnx.elements import FLOAT_TYPES, MAX_ELEMENTS, STORAGE_TYPES
+from fewflips.network.onnx.file import OnnxFile
 from fewflips.network.onnx.macs import is_foreign, macs, multiplies, weights_of
+from fewflips.network.onnx.nodes import Node
 from fewflips.network.onnx.shapes import CONTRIB, Value
 
 
