@@ -21,8 +21,11 @@ from fewflips.network.onnx.elements import ITEMS, MAX_ELEMENTS, PACKED_BITS, byt
 from fewflips.network.onnx.errors import damaged
 from fewflips.network.onnx.external_data import External, ExternalData
 from fewflips.network.onnx.functions import inlined
+from fewflips.network.onnx.matrices import StoredArray
 from fewflips.network.onnx.messages import all_tensors, text_of
 from fewflips.network.onnx.nodes import Node, is_constant_node, node_of
+from fewflips.network.onnx.raw_data import raw_data_offsets
+from fewflips.network.stored_bytes import FileBytes, HeldBytes, StoredBytes
 
 MAX_FILE_BYTES = 2**31 - 1
 """What protobuf can hold."""
@@ -113,6 +116,9 @@ class OnnxFile:
         self._check_order(nodes, initial)
         self.constants = {name: value for name, value in initial.items() if name not in overridable} | held
         self.overridable = {name: initial[name] for name in overridable}
+        dense = {name: value.tensor for name, value in initial.items() if value.tensor is not None}
+        self._offsets = raw_data_offsets(data, dense)
+        self._stored: dict[str, StoredArray] = {}
 
     def values(self, constant: Constant) -> NDArray[Any]:
         """Values of a constant.
@@ -134,9 +140,39 @@ class OnnxFile:
         """
         if constant.scalar_values is not None:
             return constant.scalar_values
-        if constant.tensor is None:
-            raise ModelError(f"{self.path}: constant '{constant.name}' is sparse: expected a dense one")
-        return values_of(self.payload(constant.tensor), constant.element_type, constant.shape)
+        return values_of(self.payload(self._dense(constant)), constant.element_type, constant.shape)
+
+    def stored(self, constant: Constant) -> StoredArray:
+        """Values of a constant, to be read when they are needed.
+
+        Parameters
+        ----------
+        constant : Constant
+            One of this file, with a tensor.
+
+        Returns
+        -------
+        StoredArray
+            Initializers with raw data, and external data, stay in their file; what the file keeps in another way, item
+            by item or inside a node, stays in memory.
+
+        Raises
+        ------
+        ModelError
+            If its bytes cannot be read.
+        """
+        if constant.name not in self._stored:
+            tensor = self._dense(constant)
+            content, external = self.payload(tensor), self.external(tensor)
+            stored: StoredBytes
+            if external is not None:
+                stored = FileBytes.of(external.path, external.offset, content)
+            elif constant.name in self._offsets:
+                stored = FileBytes.of(self.path, self._offsets[constant.name], content)
+            else:
+                stored = HeldBytes(content)
+            self._stored[constant.name] = StoredArray(stored, constant.element_type, constant.shape)
+        return self._stored[constant.name]
 
     def payload(self, tensor: TensorProto) -> bytes:
         """Bytes of a tensor, as ``raw_data`` would hold them, from wherever the file keeps them."""
@@ -166,6 +202,11 @@ class OnnxFile:
             If the place is outside the model's folder, or the data do not fit there.
         """
         return self._external.place_of(tensor)
+
+    def _dense(self, constant: Constant) -> TensorProto:
+        if constant.tensor is None:
+            raise ModelError(f"{self.path}: constant '{constant.name}' is sparse: expected a dense one")
+        return constant.tensor
 
     def _decoded(self, data: bytes) -> ModelProto:
         try:
