@@ -27,7 +27,7 @@ from fewflips.optimization.channel_orders import (
 )
 from fewflips.optimization.segment_orders import Certificate
 from fewflips.ordering import Effort, order_distances
-from tests.layers import dense_layer, depthwise_layer
+from tests.layers import altered, dense_layer, depthwise_layer
 from tests.network_building import CHANNELWISE, CONCATENATION, GraphBuilder
 
 STREAMING = Accelerator(name="streaming", dataflow="activation-stationary", lanes=4, columns=4)
@@ -37,7 +37,7 @@ LOADED = Accelerator(name="loaded", dataflow="weight-stationary", lanes=4, colum
 
 def product(name: str, source: str, weights: np.ndarray, m: int) -> Layer:
     layer = dense_layer(m, *weights.shape)
-    return replace(layer, name=name, weights=weights, weights_tensor=f"{name}.w", input_tensor=source)
+    return altered(layer, name=name, weights=weights, weights_tensor=f"{name}.w", input_tensor=source)
 
 
 def residual(first: np.ndarray, second: np.ndarray, rows: tuple[int, int] = (8, 4)) -> Network:
@@ -121,7 +121,7 @@ def test_an_order_is_laid_along_the_layer_with_most_chains():
     words = np.array([[1, 2, 4, 8], [16, 32, 64, 3], [5, 9, 17, 33], [7, 11, 13, 19]], dtype=np.int8)
     depthwise = depthwise_layer(4, 8, (1, 1))
     depthwise.weights[:] = 0
-    depthwise = replace(depthwise, name="d", weights_tensor="d.w", input_tensor="a")
+    depthwise = altered(depthwise, name="d", weights_tensor="d.w", input_tensor="a")
     layers = (
         product("a", "x", np.repeat(words, 2, axis=0), 4),
         depthwise,
@@ -219,7 +219,7 @@ def convolution(layout: str, channels: int, kernel: tuple[int, int], outputs: in
     build.product("x", "a", 4, channels)
     build.product("a", "y", 4, outputs)
     last = product("y", "a", random_weights(outputs, channels * kernel[0] * kernel[1], 3), 4)
-    last = replace(last, lowering=Convolution2D(layout, kernel, (1, 1), (1, 1), (0, 0, 0, 0)))
+    last = altered(last, lowering=Convolution2D(layout, kernel, (1, 1), (1, 1), (0, 0, 0, 0)))
     layers = (product("a", "x", random_weights(channels, 2, 1), 4), last)
     return replace(build.network(("x",), ("y",)), layers=layers)
 

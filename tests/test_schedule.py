@@ -15,7 +15,7 @@ from fewflips.network.graph import Network
 from fewflips.records.schedule import Axes, Schedule
 from fewflips.schedule.executor import check_segments, execute_segments, reference_product
 from fewflips.schedule.file import build_schedule, read_schedule, same_orders, schedule_orders
-from tests.layers import dense_layer, depthwise_layer, random_rows
+from tests.layers import altered, dense_layer, depthwise_layer, random_rows
 
 MACHINES = ["edge4", "tpu16", "os16"]
 LAYERS = [dense_layer(5, 9, 11), dense_layer(4, 6, 7, groups=2), depthwise_layer(6, 5, (3, 3), multiplier=2)]
@@ -234,7 +234,7 @@ def test_weights_and_activations_are_counted_from_their_zero_points():
     assert reference_product(layer, rows, 3).tolist() == expected.tolist()
     assert execute_segments(layer, rows, 3, segments, axes).tolist() == expected.tolist()
     assert check_segments(layer, rows, segments, axes) == 6
-    at_zero = replace(layer, activation_zero_point=None)
+    at_zero = altered(layer, activation_zero_point=None)
     assert check_segments(at_zero, rows, segments, axes) == 6
 
 

@@ -18,7 +18,7 @@ from fewflips.optimization.segment_orders import Certificate, plan_schedule
 from fewflips.optimization.segment_words import SegmentWords
 from fewflips.ordering import Effort
 from fewflips.ordering.path import PathResult
-from tests.layers import dense_layer
+from tests.layers import altered, dense_layer
 from tests.network_building import GraphBuilder
 
 STREAMING = Accelerator(name="streaming", dataflow="activation-stationary", lanes=2, columns=4)
@@ -26,7 +26,7 @@ STREAMING = Accelerator(name="streaming", dataflow="activation-stationary", lane
 
 def network_of(*shapes: tuple[int, int, int]) -> Network:
     layers = tuple(
-        replace(dense_layer(*shape, seed=seed), name=f"layer{seed}", weights_tensor=f"w{seed}")
+        altered(dense_layer(*shape, seed=seed), name=f"layer{seed}", weights_tensor=f"w{seed}")
         for seed, shape in enumerate(shapes)
     )
     return replace(GraphBuilder().network((), ()), layers=layers)

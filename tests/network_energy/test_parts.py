@@ -14,7 +14,7 @@ from fewflips.dataflows.unit_words import common_word
 from fewflips.dataflows.unit_work import settling_cycles
 from fewflips.formats.number_formats import UINT8
 from fewflips.machine import Accelerator
-from tests.layers import dense_layer, depthwise_layer, random_rows
+from tests.layers import altered, dense_layer, depthwise_layer, random_rows
 from tests.network_energy import unit_walk
 from tests.property_settings import examples
 
@@ -97,9 +97,9 @@ def test_units_see_what_the_loop_nests_say(dataflow, forwarding, m, n, k, groups
 @pytest.mark.parametrize("dataflow", sorted(WALKS))
 @pytest.mark.parametrize("part_cycles", [1, 10**6])
 def test_depthwise_layers(dataflow, part_cycles):
-    layer = depthwise_layer(5, 6, (1, 3))
-    object.__setattr__(layer, "weights", np.abs(layer.weights.astype(np.int64)).astype(np.uint8))
-    object.__setattr__(layer, "weight_type", UINT8)
+    signed = depthwise_layer(5, 6, (1, 3))
+    magnitudes = np.abs(signed.weights.astype(np.int64)).astype(np.uint8)
+    layer = altered(signed, weights=magnitudes, weight_type=UINT8)
     array = array_of(dataflow, 2, 4, "broadcast")
     check_layer(layer, array, dataflow_of(array).segments(layer, array), part_cycles)
 

@@ -68,7 +68,7 @@ def of_view(stream: WeightStream, rows: int = 7) -> Layer:
     view = stream.view
     codes = view.integer_codes().numpy().astype(np.int8)
     kernel = tuple(view.weight.shape[2:]) or (1, 1)
-    return Layer(
+    return Layer.of_array(
         name=view.name,
         operator="TEST",
         weights=codes,

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.dataflows import Segment, dataflow_of
 from fewflips.dataflows.orders import LayerOrders
 from fewflips.execution.activations import lowered_rows, measurable_layers, run_samples
 from fewflips.execution.samples import Samples
+from fewflips.formats.codes import Codes
 from fewflips.machine import Accelerator
 from fewflips.measurement.observed import ObservedActivations, mean_observed, observe
 from fewflips.network import Network
@@ -40,6 +40,8 @@ def count_network(
 ) -> list[dict[str, LayerCount]]:
     """Flips of every layer under several sets of orders, with one run of the model for all of them.
 
+    Layers are counted one after the other: weights of one are in memory at a time.
+
     Parameters
     ----------
     network : Network
@@ -58,9 +60,11 @@ def count_network(
     list of dict of str to LayerCount
         For each variant, the count of each layer; activations are the mean over the samples.
     """
-    weights = [
-        {layer.name: count_weights(layer, array, orders[layer.name]) for layer in network.layers} for orders in variants
-    ]
+    weights: list[dict[str, FlipCount]] = [{} for _ in variants]
+    for layer in network.layers:
+        codes = weight_codes(layer, array.weights)
+        for orders, weights_of in zip(variants, weights, strict=True):
+            weights_of[layer.name] = _count_weights(layer, array, codes, orders[layer.name])
     activations: list[dict[str, list[FlipCount]]] = [{} for _ in variants]
     observed: dict[str, list[ObservedActivations]] = {}
     if samples is not None:
@@ -86,17 +90,16 @@ def count_network(
 
 def count_weights(layer: Layer, array: Accelerator, segments: tuple[Segment, ...]) -> FlipCount:
     """Flips of a layer's weight stream."""
-    codes, bits = weight_codes(layer, array.weights)
-    return count_flips(dataflow_of(array).weight_stream(layer, codes, bits, segments, array))
+    return _count_weights(layer, array, weight_codes(layer, array.weights), segments)
 
 
-def _activations_of(
-    layer: Layer, tensors: Mapping[str, NDArray[Any]], array: Accelerator
-) -> tuple[NDArray[np.unsignedinteger], int]:
+def _count_weights(layer: Layer, array: Accelerator, codes: Codes, segments: tuple[Segment, ...]) -> FlipCount:
+    return count_flips(dataflow_of(array).weight_stream(layer, codes.words, codes.bits, segments, array))
+
+
+def _activations_of(layer: Layer, tensors: Mapping[str, NDArray[Any]], array: Accelerator) -> Codes:
     return activation_codes(layer, lowered_rows(layer, tensors), array.activations)
 
 
-def _count_activations(
-    layer: Layer, array: Accelerator, codes: tuple[NDArray[np.unsignedinteger], int], segments: tuple[Segment, ...]
-) -> FlipCount:
-    return count_flips(dataflow_of(array).activation_stream(layer, codes[0], codes[1], segments, array))
+def _count_activations(layer: Layer, array: Accelerator, codes: Codes, segments: tuple[Segment, ...]) -> FlipCount:
+    return count_flips(dataflow_of(array).activation_stream(layer, codes.words, codes.bits, segments, array))

@@ -34,7 +34,7 @@ def typical_operands(datapath: Datapath) -> OperandSequences:
     """A small layer of random weights and rectified activations, as the unit sees it."""
     generator = np.random.default_rng(0)
     reduction = 2 * max(datapath.lanes, 8)
-    layer = Layer(
+    layer = Layer.of_array(
         name="typical operands",
         operator="MatrixProduct",
         weights=np.zeros((_OUTPUTS, reduction), dtype=np.uint8),

@@ -211,7 +211,7 @@ def _uniform_words(bits: int, generator: np.random.Generator) -> NDArray[np.unsi
 
 def _any_layer() -> Layer:
     """A layer with all int8 values, for which a unit without a network is made."""
-    return Layer(
+    return Layer.of_array(
         name="any",
         operator="any",
         weights=np.resize(np.arange(-128, 128, dtype=np.int8), (1, _LARGEST_REDUCTION)),

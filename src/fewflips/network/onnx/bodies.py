@@ -5,8 +5,8 @@ from __future__ import annotations
 from onnx import ModelProto
 
 from fewflips.network.graph import LeftOut
-from fewflips.network.onnx.file import Node, inner_nodes, nodes_of
 from fewflips.network.onnx.macs import multiplies
+from fewflips.network.onnx.nodes import Node, inner_nodes, nodes_of
 
 _QUANTIZED = ("QLinear", "QGemm", "ConvInteger", "MatMulInteger", "DequantizeLinear", "DynamicQuantize", "MatMulNBits")
 """How the names of operators begin that have quantized operands."""

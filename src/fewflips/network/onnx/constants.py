@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
+from fewflips.errors import ModelError
 from fewflips.formats.number_formats import StorageType
-from fewflips.network.onnx.file import STORAGE_TYPES, Node, OnnxFile
+from fewflips.network.onnx.elements import STORAGE_TYPES
+from fewflips.network.onnx.file import OnnxFile
+from fewflips.network.onnx.matrices import ArraySource, QuantizedArray, StoredMatrix
+from fewflips.network.onnx.nodes import Node
 from fewflips.network.onnx.shapes import CONTRIB, Value
+from fewflips.network.quantization_values import QuantizationValues
 
 _RANDOM = frozenset(
     ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli", "Dropout")
@@ -71,12 +77,16 @@ class IntegerWeights:
     ----------
     tensor : str
         The constant that holds them.
-    values : ndarray of int8 or uint8
-        The integers.
+    source : ArraySource
+        The integers as the file has them, int8 or uint8.
+    order : tuple of int
+        The axis of `source` at each axis of the operand.
     storage : StorageType
         Their type in the file.
-    zero_points : ndarray of int32
-        Broadcasts against `values`, of the same rank.
+    zero_points : QuantizationValues
+        Of the operand, int32.
+    scales : QuantizationValues or None
+        Of the operand, floats; None where they are not known.
     scaled_axes : frozenset of int
         Axes along which scales or zero points differ.
     computed : bool
@@ -84,11 +94,30 @@ class IntegerWeights:
     """
 
     tensor: str
-    values: NDArray[np.integer] = field(repr=False)
+    source: ArraySource
+    order: tuple[int, ...]
     storage: StorageType
-    zero_points: NDArray[np.int32] = field(repr=False)
-    scaled_axes: frozenset[int]
+    zero_points: QuantizationValues
+    scales: QuantizationValues | None = None
+    scaled_axes: frozenset[int] = frozenset()
     computed: bool = False
+
+    @classmethod
+    def plain(cls, tensor: str, source: ArraySource, storage: StorageType, *, computed: bool = False) -> IntegerWeights:
+        """Weights that nothing has dequantized or transposed yet."""
+        rank = len(source.shape)
+        zero = QuantizationValues.per_tensor(np.int32(0), rank)
+        return cls(tensor, source, tuple(range(rank)), storage, zero, computed=computed)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the operand."""
+        return tuple(self.source.shape[axis] for axis in self.order)
+
+    def matrix(self, out_axis: int) -> StoredMatrix:
+        """The weights with output channels as rows; `out_axis` is their axis of the operand."""
+        others = (axis for position, axis in enumerate(self.order) if position != out_axis)
+        return StoredMatrix(self.source, (self.order[out_axis], *others))
 
 
 class Constants:
@@ -160,9 +189,7 @@ class Constants:
             storage = STORAGE_TYPES.get(constant.element_type)
             if storage is None or constant.tensor is None:
                 return None
-            values = self._file.values(constant)
-            zero = np.zeros((1,) * values.ndim, dtype=np.int32)
-            return IntegerWeights(name, values, storage, zero, frozenset())
+            return IntegerWeights.plain(name, self._file.stored(constant), storage)
         node = self._producers.get(name)
         if node is None:
             return None
@@ -279,33 +306,34 @@ class Constants:
 
     def _transposed(self, node: Node) -> IntegerWeights | None:
         source = self.integer_weights(node.inputs[0])
-        order = None if source is None else permutation_of(node, source.values.ndim)
+        order = None if source is None else permutation_of(node, len(source.order))
         if source is None or order is None:
             return None
-        return IntegerWeights(
-            source.tensor,
-            source.values.transpose(order),
-            source.storage,
-            source.zero_points.transpose(order),
-            frozenset(order.index(axis) for axis in source.scaled_axes),
-            source.computed,
+        return replace(
+            source,
+            order=tuple(source.order[axis] for axis in order),
+            zero_points=source.zero_points.transposed(order),
+            scales=None if source.scales is None else source.scales.transposed(order),
+            scaled_axes=frozenset(order.index(axis) for axis in source.scaled_axes),
         )
 
     def _dequantized(self, node: Node) -> IntegerWeights | None:
         source = self.integer_weights(node.inputs[0])
-        if source is None or source.scaled_axes or source.zero_points.any():
+        if source is None or source.scaled_axes or source.zero_points.values.any():
             return None
-        zero_points = self._broadcast(node, node.input(2), source.values.shape)
+        shape = source.shape
+        zero_points = self._zero_points(node, shape)
         scale_shape = self._values[node.inputs[1]].shape
         if zero_points is None or scale_shape is None:
             return None
-        scaled = {axis for axis, length in enumerate(zero_points.shape) if length > 1}
+        lengths = shape if zero_points.block_axis is not None else zero_points.values.shape
+        scaled = {axis for axis, length in enumerate(lengths) if length > 1}
         if int(np.prod(scale_shape)) > 1:
-            axis = self.quantization_axis(node, source.values.ndim)
-            scaled |= set(range(source.values.ndim)) if len(scale_shape) > 1 or axis is None else {axis}
-        return IntegerWeights(
-            source.tensor, source.values, source.storage, zero_points, frozenset(scaled), source.computed
-        )
+            axis = self.quantization_axis(node, len(shape))
+            scaled |= set(range(len(shape))) if len(scale_shape) > 1 or axis is None else {axis}
+        scales = self.scales(node.inputs[1])
+        spread = None if scales is None else _spread(node, scales, shape)
+        return replace(source, zero_points=zero_points, scales=spread, scaled_axes=frozenset(scaled))
 
     def _quantized(self, node: Node) -> IntegerWeights | None:
         """Weights that the file holds as floats and quantizes by an operator."""
@@ -314,7 +342,7 @@ class Constants:
         if constant is None or storage is None or constant.element_type not in _READ_FLOATS or constant.tensor is None:
             return None
         scale = self.array(node.inputs[1])
-        zero_points = self._broadcast(node, node.input(2), constant.shape)
+        zero_points = self._zero_points(node, constant.shape)
         if scale is None or zero_points is None or scale.ndim > 1 or node.integer("block_size", 0):
             return None
         if scale.size > 1:
@@ -323,37 +351,41 @@ class Constants:
             if axis is None or scale.size != constant.shape[axis]:
                 return None
             scale = scale.reshape(shape)
-        floats = self._file.values(constant)
-        with np.errstate(all="ignore"):
-            steps = np.rint(floats / scale.astype(floats.dtype)) + zero_points
-        codes = np.clip(np.nan_to_num(steps), storage.low, storage.high)
-        values = codes.astype(np.int8 if storage.signed else np.uint8)
-        zero = np.zeros((1,) * values.ndim, dtype=np.int32)
-        return IntegerWeights(constant.name, values, storage, zero, frozenset(), computed=True)
+        if not scale.size:
+            return None
+        source = QuantizedArray(self._file.stored(constant), scale, zero_points.values, storage)
+        return IntegerWeights.plain(constant.name, source, storage, computed=True)
 
-    def _broadcast(self, node: Node, name: str, shape: tuple[int, ...]) -> NDArray[np.int32] | None:
-        """Zero points of a (de)quantization, of the rank of what it reads; None where they do not fit."""
-        rank = len(shape)
+    def scales(self, name: str) -> NDArray[np.generic] | None:
+        """Scales that the file holds; None where it computes them, or they cannot be read, for flips need none."""
+        try:
+            values = self.array(name)
+        except ModelError:
+            return None
+        return values if values is not None and np.issubdtype(values.dtype, np.floating) else None
+
+    def _zero_points(self, node: Node, shape: tuple[int, ...]) -> QuantizationValues | None:
+        """Zero points of a (de)quantization of an operand; None where they do not fit."""
+        name = node.input(2)
         if not name:
-            return np.zeros((1,) * rank, dtype=np.int32)
+            return QuantizationValues.per_tensor(np.int32(0), len(shape))
         held = self.array(name)
-        if held is None:
-            return None
-        values = held.astype(np.int32)
-        if values.size == 1:
-            return values.reshape((1,) * rank)
-        if not rank:
-            return None
-        axis = node.integer("axis", 1) % rank
-        block = node.integer("block_size", 0)
-        if block:
-            if values.ndim != rank or -(-shape[axis] // block) != values.shape[axis]:
-                return None
-            values = np.repeat(values, block, axis=axis).take(np.arange(shape[axis]), axis=axis)
-            return values if values.shape == shape else None
-        if values.shape != (shape[axis],):
-            return None
-        return values.reshape([values.size if i == axis else 1 for i in range(rank)])
+        return None if held is None else _spread(node, held.astype(np.int32), shape)
+
+
+def _spread(node: Node, values: NDArray[Any], shape: tuple[int, ...]) -> QuantizationValues | None:
+    """Scales or zero points of a (de)quantization of an operand; None where they do not fit."""
+    rank = len(shape)
+    if values.size == 1:
+        return QuantizationValues.per_tensor(values.reshape(-1)[0], rank)
+    if not rank:
+        return None
+    axis = node.integer("axis", 1) % rank
+    block = node.integer("block_size", 0)
+    if block:
+        blocks = tuple(-(-length // block) if i == axis else length for i, length in enumerate(shape))
+        return QuantizationValues(values, axis, block) if block > 0 and values.shape == blocks else None
+    return QuantizationValues.per_channel(values, axis, rank) if values.shape == (shape[axis],) else None
 
 
 def is_dequantize(node: Node) -> bool:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, numpy_helper
 
 from fewflips.network.contents import ConstantPart, Contents
-from fewflips.network.onnx.file import OnnxFile, all_tensors
+from fewflips.network.onnx.file import OnnxFile
+from fewflips.network.onnx.messages import all_tensors
 
 _DATA = ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data")
 _PLACE = ("external_data", "data_location")

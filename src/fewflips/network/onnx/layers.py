@@ -19,9 +19,13 @@ from fewflips.network.lowering import Convolution2D, Lowering, MatrixProduct
 from fewflips.network.notes import Remarks, left_out_notes
 from fewflips.network.onnx.bodies import is_function, products_in_bodies, products_in_function
 from fewflips.network.onnx.constants import Constants, IntegerWeights, is_dequantize
-from fewflips.network.onnx.file import FLOAT_TYPES, MAX_ELEMENTS, STORAGE_TYPES, Node, OnnxFile
+from fewflips.network.onnx.elements import FLOAT_TYPES, MAX_ELEMENTS, STORAGE_TYPES
+from fewflips.network.onnx.file import OnnxFile
 from fewflips.network.onnx.macs import is_foreign, macs, multiplies, weights_of
+from fewflips.network.onnx.nodes import Node
 from fewflips.network.onnx.shapes import CONTRIB, Value
+from fewflips.network.operand import ActivationOperand, ConstantOperand
+from fewflips.network.quantization_values import QuantizationValues
 
 
 @dataclass(frozen=True)
@@ -169,28 +173,28 @@ class LayerReader:
             first = self._constants.holds(node.input(0))
             raise _PassedOver("its weights are the first operand" if first else "it multiplies two activations")
         weights = self._weights(node, form)
-        out_axis, in_axis = self._weight_axes(node, form, weights.values.ndim)
-        n = weights.values.shape[out_axis]
+        shape = weights.shape
+        out_axis, in_axis = self._weight_axes(node, form, len(shape))
+        n, k = shape[out_axis], prod(shape) // shape[out_axis]
         zero_points = self._weight_zero_points(node, form, weights, out_axis)
-        matrix = np.moveaxis(weights.values, out_axis, 0).reshape(n, -1)
         if form.is_convolution:
-            groups, m, lowering = self._convolution(node, weights.values.shape)
+            groups, m, lowering = self._convolution(node, shape)
         else:
-            groups, m, lowering = self._matrix_product(node, weights.values.shape[in_axis], n)
+            groups, m, lowering = self._matrix_product(node, shape[in_axis], n)
         activations = self._activations(node, form)
         layer = Layer(
-            name=self._names[node.index],
-            operator=node.operator,
-            weights=np.ascontiguousarray(matrix),
-            weight_type=weights.storage,
-            weight_zero_points=zero_points,
-            groups=groups,
-            m=m,
-            lowering=lowering,
-            weights_tensor=weights.tensor,
-            input_tensor=activations.tensor,
-            activation_type=activations.storage,
-            activation_zero_point=activations.zero_point,
+            self._names[node.index],
+            node.operator,
+            ActivationOperand((m, k), lowering, activations.tensor, activations.storage, activations.zero_point),
+            ConstantOperand(
+                name=weights.tensor,
+                shape=(n, k),
+                storage=weights.storage,
+                zero_points=QuantizationValues.per_channel(zero_points),
+                source=weights.matrix(out_axis),
+                scales=self._weight_scales(node, form, weights, out_axis),
+            ),
+            groups,
         )
         if weights.computed:
             self._remarks.add(
@@ -212,8 +216,8 @@ class LayerReader:
             raise _PassedOver("its weights are not integers of at most 8 bits that can be read")
         if (self._values[name].element_type in FLOAT_TYPES) != form.is_dequantized:
             raise self._contradiction(node, "expected integer weights, got dequantized ones, or the other way round")
-        if 0 in weights.values.shape:
-            raise self._contradiction(node, f"expected weights, got shape {list(weights.values.shape)}")
+        if 0 in weights.shape:
+            raise self._contradiction(node, f"expected weights, got shape {list(weights.shape)}")
         return weights
 
     def _weight_axes(self, node: Node, form: _Form, rank: int) -> tuple[int, int]:
@@ -229,9 +233,12 @@ class LayerReader:
         return (0, 1) if node.integer("transB", 0) else (1, 0)
 
     def _weight_zero_points(self, node: Node, form: _Form, weights: IntegerWeights, out_axis: int) -> NDArray[np.int32]:
-        n = weights.values.shape[out_axis]
+        n = weights.shape[out_axis]
         if form.weight_zero_point is None:
-            return self._dequantized_zero_points(weights, out_axis)
+            along = weights.zero_points.along(out_axis, weights.shape)
+            if along is None:
+                raise _PassedOver("the zero points of its weights differ within an output channel")
+            return along
         name = node.input(form.weight_zero_point)
         if not name:
             return np.zeros(n, dtype=np.int32)
@@ -242,13 +249,21 @@ class LayerReader:
             raise self._contradiction(node, f"expected 1 or {n} zero points of its weights, got {values.size}")
         return np.ascontiguousarray(np.broadcast_to(values.reshape(-1).astype(np.int32), (n,)))
 
-    def _dequantized_zero_points(self, weights: IntegerWeights, out_axis: int) -> NDArray[np.int32]:
-        """One zero point an output channel; blocks of weights with zero points of their own have none."""
-        spread = np.moveaxis(np.broadcast_to(weights.zero_points, weights.values.shape), out_axis, 0)
-        rows = spread.reshape(spread.shape[0], -1)
-        if (rows != rows[:, :1]).any():
-            raise _PassedOver("the zero points of its weights differ within an output channel")
-        return np.ascontiguousarray(rows[:, 0])
+    def _weight_scales(
+        self, node: Node, form: _Form, weights: IntegerWeights, out_axis: int
+    ) -> QuantizationValues | None:
+        """Scales of the weights as rows; None where they are not known, or differ among the places of a kernel."""
+        if form.weight_scale is not None:
+            values = self._constants.scales(node.input(form.weight_scale))
+            if values is None or values.size not in (1, weights.shape[out_axis]):
+                return None
+            return QuantizationValues.per_channel(values.reshape(-1))
+        if weights.scales is None:
+            return None
+        if len(weights.shape) == 2:
+            return weights.scales.transposed((out_axis, 1 - out_axis))
+        along = weights.scales.along(out_axis, weights.shape)
+        return None if along is None else QuantizationValues.per_channel(along)
 
     def _activations(self, node: Node, form: _Form) -> _Activations:
         """Find the integer tensor that the layer reads, if there is one."""

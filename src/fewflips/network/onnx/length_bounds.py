@@ -11,7 +11,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fewflips.network.onnx.file import Node, OnnxFile
+from fewflips.network.onnx.file import OnnxFile
+from fewflips.network.onnx.nodes import Node
 
 _MOST_AXES = 64
 _MOST_LENGTHS = 1024

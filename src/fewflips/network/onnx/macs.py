@@ -11,7 +11,8 @@ from math import prod
 import numpy as np
 
 from fewflips.errors import ModelError
-from fewflips.network.onnx.file import MAX_ELEMENTS, Node
+from fewflips.network.onnx.elements import MAX_ELEMENTS
+from fewflips.network.onnx.nodes import Node
 from fewflips.network.onnx.shapes import CONTRIB, Value
 
 _Shape = tuple[int, ...]

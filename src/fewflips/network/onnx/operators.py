@@ -8,8 +8,10 @@ from math import prod
 from fewflips.network.graph import ConstantAxis, Operation, OperationKind, Tensor
 from fewflips.network.notes import held_in_place_notes
 from fewflips.network.onnx.constants import Constants, is_dequantize, is_quantize, permutation_of
-from fewflips.network.onnx.file import FLOAT_TYPES, Node, OnnxFile
+from fewflips.network.onnx.elements import FLOAT_TYPES
+from fewflips.network.onnx.file import OnnxFile
 from fewflips.network.onnx.layers import Product
+from fewflips.network.onnx.nodes import Node
 from fewflips.network.onnx.shapes import CONTRIB, Value
 
 _ELEMENTWISE = frozenset(

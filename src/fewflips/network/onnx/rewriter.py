@@ -17,7 +17,9 @@ from onnx import ModelProto, TensorProto
 from fewflips.errors import FewflipsError, InputError, ModelError, OutputError
 from fewflips.files.atomic import atomic_write
 from fewflips.network.graph import Network
-from fewflips.network.onnx.file import MAX_FILE_BYTES, OnnxFile, all_tensors, item_type, pack, unpack
+from fewflips.network.onnx.elements import item_type, pack, unpack
+from fewflips.network.onnx.file import MAX_FILE_BYTES, OnnxFile
+from fewflips.network.onnx.messages import all_tensors
 
 _ALIGNMENT = 4096
 """External tensors start at multiples of this, so that runtimes can map them into memory."""

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import AttributeProto, TensorProto
 
-from fewflips.network.onnx.file import Constant, Node, OnnxFile
+from fewflips.network.onnx.file import Constant, OnnxFile
+from fewflips.network.onnx.nodes import Node
 
 _LARGEST = 1024
 """Tensors with more elements are not computed."""

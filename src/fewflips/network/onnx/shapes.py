@@ -17,9 +17,11 @@ from onnx import NodeProto, TensorProto, ValueInfoProto, helper
 from onnx.numpy_helper import from_array
 
 from fewflips.errors import ModelError
+from fewflips.network.onnx.elements import element_count
 from fewflips.network.onnx.errors import REFUSED
-from fewflips.network.onnx.file import Constant, Node, OnnxFile, element_count
+from fewflips.network.onnx.file import Constant, OnnxFile
 from fewflips.network.onnx.length_bounds import unbounded_lengths
+from fewflips.network.onnx.nodes import Node
 from fewflips.network.onnx.shape_values import computed_values
 
 CONTRIB = "com.microsoft"
@@ -199,7 +201,7 @@ def infer(file: OnnxFile) -> dict[str, Value]:
     ------
     ModelError
         If an axis other than the batch is symbolic, the onnx package refuses the graph, or a tensor is larger
-        than :data:`fewflips.network.onnx.file.MAX_ELEMENTS`.
+        than :data:`fewflips.network.onnx.elements.MAX_ELEMENTS`.
     """
     _check_divisors(file)
     symbols = _batch_symbols(file)

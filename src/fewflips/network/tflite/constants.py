@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.network.tflite.elements import BITS, pack, unpack
-from fewflips.network.tflite.file import FileTensor, TFLiteFile
+from fewflips.network.tflite.file import FileTensor, TFLiteFile, address
 from fewflips.network.tflite.quantization import Quantization
 
 
@@ -36,16 +36,17 @@ def constant_names(file: TFLiteFile) -> tuple[dict[int, str], frozenset[str]]:
     """
     constants = [tensor for tensor in file.tensors if tensor.is_constant]
     names = {tensor.index: tensor.name for tensor in constants}
-    elsewhere = {_address(data) for data in file.elsewhere}
+    elsewhere = {address(data) for data in file.elsewhere}
     fixed = {tensor.name for tensor in constants if not _is_plain(tensor)}
     fixed.update(file.tensors[index].name for index in file.outputs if index in names)
     by_bytes: defaultdict[int, list[FileTensor]] = defaultdict(list)
     for tensor in constants:
-        by_bytes[_address(tensor.data)].append(tensor)
-    for address, sharers in by_bytes.items():
+        if tensor.data is not None:
+            by_bytes[address(tensor.data)].append(tensor)
+    for place, sharers in by_bytes.items():
         if _is_uniform(sharers[0]):
             continue
-        if address in elsewhere or len({(tensor.shape, tensor.dtype) for tensor in sharers}) > 1:
+        if place in elsewhere or len({(tensor.shape, tensor.dtype) for tensor in sharers}) > 1:
             fixed.update(tensor.name for tensor in sharers)
             continue
         names.update((tensor.index, sharers[0].name) for tensor in sharers)
@@ -89,10 +90,6 @@ def moved(tensor: FileTensor, permutations: Mapping[int, NDArray[np.integer]]) -
                 yield vector, vector.take(along)
 
 
-def _address(array: NDArray[Any] | None) -> int:
-    return 0 if array is None else int(array.__array_interface__["data"][0])
-
-
 def _is_plain(tensor: FileTensor) -> bool:
     as_described = tensor.dtype in BITS and not tensor.quantization_fault
     return as_described and not tensor.is_sparse and not tensor.is_variable and not tensor.quantization.has_details
@@ -113,6 +110,6 @@ def _sharing_quantization(tensors: Iterable[FileTensor], names: Mapping[int, str
     users: defaultdict[int, set[str]] = defaultdict(set)
     for tensor in tensors:
         for vector in _lengths(tensor.quantization):
-            users[_address(vector)].add(names.get(tensor.index, tensor.name))
+            users[address(vector)].add(names.get(tensor.index, tensor.name))
     shared = set().union(*(sharers for sharers in users.values() if len(sharers) > 1))
     return shared & set(names.values())

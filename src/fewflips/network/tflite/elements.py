@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import tflite
@@ -37,6 +40,32 @@ BITS = MappingProxyType(
     }
 )
 """Bits of one element; types that are not listed have no fixed size. Below 8, elements are packed low bits first."""
+
+
+def codes(data: NDArray[np.uint8], dtype: str, shape: Sequence[int]) -> NDArray[Any]:
+    """Stored integers of a tensor of at most 8 bits, or of INT16, INT32 or INT64.
+
+    Parameters
+    ----------
+    data : ndarray of uint8, shape (bytes,)
+        The tensor's bytes.
+    dtype : str
+        The schema's name of its type.
+    shape : sequence of int
+        Its shape.
+
+    Returns
+    -------
+    ndarray of int8, uint8, int16, int32 or int64, of that shape
+        A view, or an unpacked copy where several share a byte.
+    """
+    bits = BITS[dtype]
+    if bits >= 8:
+        return data.view(np.dtype(dtype.lower())).reshape(shape)
+    unpacked = unpack(data, bits, prod(shape)).reshape(shape)
+    if dtype.startswith("U"):
+        return unpacked
+    return (unpacked.astype(np.int8) << (8 - bits)) >> (8 - bits)
 
 
 def unpack(data: NDArray[np.uint8], bits: int, count: int) -> NDArray[np.uint8]:

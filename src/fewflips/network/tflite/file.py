@@ -24,7 +24,7 @@ import tflite
 from numpy.typing import NDArray
 
 from fewflips.errors import FewflipsError, ModelError
-from fewflips.network.tflite.elements import BITS, TYPE_NAMES, unpack
+from fewflips.network.tflite.elements import BITS, TYPE_NAMES, codes
 from fewflips.network.tflite.quantization import Quantization, fault_of
 from fewflips.visible import visible
 
@@ -84,6 +84,8 @@ class FileTensor:
         The schema's name of its type, such as ``INT8``.
     data : ndarray of uint8, or None
         The constant's bytes as stored: a view into the file; None for an activation.
+    offset : int
+        Where in the file they begin; 0 for an activation.
     quantization : Quantization
         Empty vectors where the file has none.
     is_variable, is_sparse : bool
@@ -97,6 +99,7 @@ class FileTensor:
     shape: tuple[int, ...]
     dtype: str
     data: NDArray[np.uint8] | None
+    offset: int
     quantization: Quantization
     is_variable: bool
     is_sparse: bool
@@ -133,13 +136,7 @@ class FileTensor:
         """
         if self.data is None:
             raise ModelError(f"tensor '{self.name}': expected a constant, got an activation")
-        bits = BITS[self.dtype]
-        if bits >= 8:
-            return self.data.view(np.dtype(self.dtype.lower())).reshape(self.shape)
-        unpacked = unpack(self.data, bits, self.elements).reshape(self.shape)
-        if self.dtype.startswith("U"):
-            return unpacked
-        return (unpacked.astype(np.int8) << (8 - bits)) >> (8 - bits)
+        return codes(self.data, self.dtype, self.shape)
 
 
 @dataclass(frozen=True)
@@ -193,6 +190,11 @@ class TFLiteFile:
     elsewhere: tuple[NDArray[np.uint8], ...]
     version: int
     unreadable_metadata: int
+
+
+def address(array: NDArray[Any]) -> int:
+    """Where in memory an array begins: views into one file's bytes are told apart by it."""
+    return int(array.__array_interface__["data"][0])
 
 
 def unique_names(names: Sequence[str]) -> tuple[str, ...]:
@@ -285,6 +287,7 @@ class _Decoder:
         self._budget = 2 * len(data) + 65536
         self._buffers = 0
         self._decoded: dict[int, NDArray[np.uint8]] = {}
+        self._start = address(np.frombuffer(data, np.uint8))
         self._model = tflite.Model.GetRootAs(data)
 
     def file(self) -> TFLiteFile:
@@ -376,6 +379,7 @@ class _Decoder:
             shape=shape,
             dtype=dtype,
             data=data,
+            offset=0 if data is None else address(data) - self._start,
             quantization=self._quantization(name, table.Quantization()),
             is_variable=bool(table.IsVariable()),
             is_sparse=is_sparse,

@@ -14,8 +14,12 @@ from fewflips.network.graph import LeftOut
 from fewflips.network.layer import Layer
 from fewflips.network.lowering import Convolution2D, Lowering, MatrixProduct, OwnRows
 from fewflips.network.notes import Remarks, left_out_notes
+from fewflips.network.operand import ActivationOperand, ConstantOperand
+from fewflips.network.quantization_values import QuantizationValues
+from fewflips.network.stored_bytes import FileBytes
 from fewflips.network.tflite.file import FileOperator, FileTensor, TFLiteFile
 from fewflips.network.tflite.macs import SUBGRAPH_CALLS, is_custom, macs, multiplies
+from fewflips.network.tflite.matrices import StoredMatrix
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "SVDF")
 """Operators that become layers, SVDF two of them."""
@@ -33,8 +37,6 @@ _TIME_TYPES = {"INT8": INT8, "UINT8": UINT8, "INT16": INT16}
 _FLOATS = ("FLOAT32", "FLOAT16", "BFLOAT16", "FLOAT64")
 _SAME_PADDING = 0
 _SHUFFLED_WEIGHTS = 1
-
-_Matrix = NDArray[np.int8] | NDArray[np.uint8] | NDArray[np.int16]
 
 
 class LayerReader:
@@ -61,8 +63,8 @@ class LayerReader:
         self._path = path
         self._file = file
         self._constant_names = constant_names
-        self._matrices: dict[tuple[int, bool], _Matrix] = {}
-        self._vectors: dict[int, NDArray[np.int32]] = {}
+        self._constants: dict[tuple[int, bool], ConstantOperand] = {}
+        self._stored_parts: dict[tuple[int, int], FileBytes] = {}
         # Honest files unpack or transpose a constant once; tensors that alias one buffer a thousand times do not.
         self._copyable = 16 * sum({id(t.data): t.data.size for t in file.tensors if t.data is not None}.values())
         self._remarks = Remarks()
@@ -205,24 +207,14 @@ class LayerReader:
     ) -> Layer:
         """The layer of weights of which :meth:`_readable` is true; `sizes` are N, groups and M."""
         n, groups, m = sizes
-        storage = _TIME_TYPES.get(weights.dtype) or _STORAGE_TYPES[weights.dtype]
         activation_type = _ACTIVATION_TYPES.get(source.dtype)
         if activation_type is None:
             self._note_activations(source, op)
-        return Layer(
-            name=name,
-            operator=op.operator,
-            weights=self._matrix(op, weights, n),
-            weight_type=storage,
-            weight_zero_points=self._zero_points(op, weights, n, storage),
-            groups=groups,
-            m=m,
-            lowering=lowering,
-            weights_tensor=self._constant_names[weights.index],
-            input_tensor=source.name if activation_type else None,
-            activation_type=activation_type,
-            activation_zero_point=self._zero_point(op, source, activation_type) if activation_type else None,
-        )
+        constant = self._constant(op, weights, n)
+        zero_point = self._zero_point(op, source, activation_type) if activation_type else None
+        tensor = source.name if activation_type else None
+        activations = ActivationOperand((m, constant.shape[1]), lowering, tensor, activation_type, zero_point)
+        return Layer(name, op.operator, activations, constant, groups)
 
     def _readable(
         self,
@@ -312,32 +304,48 @@ class LayerReader:
         if bias is not None and bias.elements != n:
             raise self._contradiction(op, f"expected a bias of {n} elements, got shape {list(bias.shape)}")
 
-    def _matrix(self, op: FileOperator, weights: FileTensor, n: int) -> _Matrix:
-        """Weights as (N, K): a view, or one copy for each tensor where the layout asks for it."""
+    def _constant(self, op: FileOperator, weights: FileTensor, n: int) -> ConstantOperand:
+        """Weights as (N, K), one operand for each tensor and layout; their values stay in the file."""
         depthwise = op.operator == "DEPTHWISE_CONV_2D"
         key = (weights.index, depthwise)
-        if key not in self._matrices:
+        if key not in self._constants:
             if depthwise or weights.dtype not in _TIME_TYPES:
                 self._copyable -= weights.elements
             if self._copyable < 0:
                 raise self._contradiction(op, "many weight tensors share the same bytes")
-            codes = weights.codes()
-            self._matrices[key] = np.ascontiguousarray(codes.reshape(-1, n).T) if depthwise else codes.reshape(n, -1)
-        return self._matrices[key]
+            storage = _TIME_TYPES.get(weights.dtype) or _STORAGE_TYPES[weights.dtype]
+            axis = 3 if depthwise else 0
+            self._constants[key] = ConstantOperand(
+                name=self._constant_names[weights.index],
+                shape=(n, weights.elements // n),
+                storage=storage,
+                zero_points=self._zero_points(op, weights, axis, storage),
+                source=StoredMatrix(self._stored(weights), weights.dtype, weights.shape, outputs_last=depthwise),
+                scales=_scales(weights, axis),
+            )
+        return self._constants[key]
 
-    def _zero_points(self, op: FileOperator, weights: FileTensor, n: int, storage: StorageType) -> NDArray[np.int32]:
+    def _stored(self, weights: FileTensor) -> FileBytes:
+        """Where the bytes of a constant lie; looked at once where many share them."""
+        if weights.data is None:
+            raise ModelError(f"tensor '{weights.name}': expected a constant, got an activation")
+        key = (weights.offset, weights.data.size)
+        if key not in self._stored_parts:
+            self._stored_parts[key] = FileBytes.of(self._path, weights.offset, weights.data.data)
+        return self._stored_parts[key]
+
+    def _zero_points(
+        self, op: FileOperator, weights: FileTensor, axis: int, storage: StorageType
+    ) -> QuantizationValues:
         """Zero points along the output channels; all that a product needs of the weights' parameters."""
         parameters = weights.quantization
-        axis = 3 if op.operator == "DEPTHWISE_CONV_2D" else 0
         if _is_single(parameters.zero_point):
-            return np.broadcast_to(np.int32(self._zero_point(op, weights, storage)), (n,))
+            return QuantizationValues.per_tensor(np.int32(self._zero_point(op, weights, storage)))
         if weights.quantization_fault:
             raise self._faulty(weights)
         if parameters.axis != axis:
             raise self._contradiction(op, f"expected weight scales along axis {axis}, got axis {parameters.axis}")
-        if weights.index not in self._vectors:
-            self._vectors[weights.index] = parameters.zero_point.astype(np.int32)
-        return self._vectors[weights.index]
+        return QuantizationValues.per_channel(parameters.zero_point.astype(np.int32))
 
     def _zero_point(self, op: FileOperator, tensor: FileTensor, storage: StorageType) -> int:
         """Give the one zero point of a tensor; 0 where the file has none."""
@@ -353,6 +361,16 @@ class LayerReader:
         return ModelError(
             f"{self._path}: damaged TFLite file: {tensor.quantization_fault}; get a fresh copy of the file"
         )
+
+
+def _scales(weights: FileTensor, axis: int) -> QuantizationValues | None:
+    """Scales of the weights as rows; None where the file has none that can be taken at their word."""
+    parameters = weights.quantization
+    if weights.quantization_fault or not parameters.scale.size:
+        return None
+    if parameters.scale.size == 1:
+        return QuantizationValues.per_tensor(parameters.scale[0])
+    return QuantizationValues.per_channel(parameters.scale.copy()) if parameters.axis == axis else None
 
 
 def _is_single(zero_point: NDArray[np.int64]) -> bool:

@@ -180,7 +180,7 @@ def _weight_stream(view: WeightView, array: Accelerator) -> WeightStream:
 
 def _layer(view: WeightView, weights: NDArray[np.int8]) -> Layer:
     kernel = Convolution2D("NCHW", (view.kernel_positions, 1), (1, 1), (1, 1), (0, 0, 0, 0))
-    return Layer(
+    return Layer.of_array(
         name=view.name,
         operator=type(view.module).__name__,
         weights=weights,
