@@ -45,7 +45,7 @@ class MatricesReader(fewflips.Reader):
 
 
 def _layer(name: str, weights: np.ndarray) -> Layer:
-    return Layer(
+    return Layer.of_array(
         name=name,
         operator="matrix",
         weights=weights,
