@@ -1,4 +1,4 @@
-"""Optimize a network: an order for every segment, and a rewritten model, both checked before they are given out."""
+"""Optimize a network: an order for every segment, and a rewritten model, both checked before they are returned."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ def optimize(
     Parameters
     ----------
     model : str, Path or Network
-        A TFLite or ONNX file, or what :func:`fewflips.load` read from one.
+        A TFLite or ONNX file, or a network from :func:`fewflips.load`.
     accelerator : str, Path or Accelerator
         A built-in machine's name, a YAML file, or an accelerator.
     mode : {"schedule", "drop-in", "both"}
         An order for every segment, one permutation for every group of tied channels, or both.
     inputs : str or Path, optional
         Sample inputs: a folder of images or an ``.npz`` file. Without them activations are not measured, and
-        the checks use random inputs alone.
+        the checks use only random inputs.
     prove : bool
-        Work on until as many orders as possible are proven optimal.
+        Continue until as many orders as possible are proven optimal.
     energy : EnergyRequest, optional
-        Simulate energy before and after at gate level too.
+        Also simulate energy at gate level, before and after.
     seed : int
-        Of every random choice.
+        Seed of every random choice.
     jobs : int
         Processors to use; -1 for all.
     progress : callable, optional
@@ -150,7 +150,7 @@ def _drop_in_or_refusal(
     jobs: int,
     progress: Progress | None,
 ) -> tuple[DropIn | None, RuntimeFailure | None]:
-    """A checked drop-in file; or why the original, which ran once, cannot be run to compare its outputs."""
+    """A checked drop-in file, or why the original, which has run once, cannot be run to compare outputs."""
     try:
         return make_drop_in(network, array, samples, effort, request.seed, jobs, progress), None
     except RuntimeFailure as failure:
@@ -162,7 +162,7 @@ def _drop_in_or_refusal(
 
 
 def _notes_on_refusal(refusal: RuntimeFailure, request: Request, energy: EnergyRequest | None) -> tuple[str, ...]:
-    """What the report lacks where the runtime does not run the original, and why."""
+    """What the report lacks because the runtime cannot run the original, and why."""
     missing = []
     if request.mode != "schedule":
         missing.append("no drop-in file, since the original cannot be run to compare its outputs")
@@ -175,7 +175,7 @@ def _notes_on_refusal(refusal: RuntimeFailure, request: Request, energy: EnergyR
 
 
 def _refusal(network: Network, seed: int) -> RuntimeFailure | None:
-    """Run the original in a process of its own: why it cannot be run; None where it can."""
+    """Run the original in a separate process; return why it cannot be run, or None if it can."""
     try:
         with Runtime(network, time_limit_s=LONGEST_RUN_S) as runtime:
             (feeds,) = random_feeds(runtime.inputs, 1, seed)

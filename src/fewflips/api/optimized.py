@@ -1,4 +1,4 @@
-"""What an optimization found, and its files: written all or nothing."""
+"""The result of an optimization, and its files, which are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ RESULT_NAMES = ("model.tflite", "model.onnx", "model.onnx.data", "schedule.json"
 
 @dataclass(frozen=True, eq=False)
 class Optimization:
-    """Everything that :func:`optimize` found.
+    """The result of :func:`optimize`.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Optimization:
     report : OptimizeReport
         Figures of every layer.
     checked_orders : dict of str to tuple of Segment
-        Orders of the schedule as they were executed; empty without one.
+        Orders of the schedule as executed; empty without a schedule.
     """
 
     network: Network
@@ -59,7 +59,7 @@ class Optimization:
 
     @property
     def reduction(self) -> float:
-        """Weight flips of one inference, baseline / optimized; infinite where none are left."""
+        """Weight flips of one inference, baseline / optimized; infinite if none remain."""
         reduction = self.report.totals.weights.reduction
         return inf if reduction is None else reduction
 
@@ -69,7 +69,7 @@ class Optimization:
         Parameters
         ----------
         folder : str or Path
-            Created where it does not exist. Files of the same names are replaced, all at the end.
+            Created if it does not exist. Files of the same names are replaced, all at the end.
 
         Returns
         -------
@@ -79,7 +79,7 @@ class Optimization:
         Raises
         ------
         OutputError
-            If they cannot be written; then nothing is left half-written.
+            If they cannot be written; nothing is left half-written.
         """
         return save_optimization(self, Path(folder))
 
@@ -92,7 +92,7 @@ def save_optimization(result: Optimization, folder: Path) -> tuple[Path, ...]:
     result : Optimization
         What to write.
     folder : Path
-        Created where it does not exist. What an earlier optimization wrote there is replaced or removed.
+        Created if it does not exist. What an earlier optimization wrote there is replaced or removed.
 
     Returns
     -------
@@ -102,7 +102,7 @@ def save_optimization(result: Optimization, folder: Path) -> tuple[Path, ...]:
     Raises
     ------
     OutputError
-        If anything cannot be written; then the folder is as it was.
+        If anything cannot be written; the folder is then left as it was.
     VerificationError
         If the model or the schedule is no longer the one that was checked.
     """
@@ -115,7 +115,7 @@ def save_optimization(result: Optimization, folder: Path) -> tuple[Path, ...]:
 
 
 def check_writable(folder: Path, model: Path) -> None:
-    """Find out now, rather than after long work, whether results can be written to a folder.
+    """Check before the long work whether results can be written to a folder.
 
     Parameters
     ----------
@@ -127,8 +127,8 @@ def check_writable(folder: Path, model: Path) -> None:
     Raises
     ------
     OutputError
-        If the folder cannot be written, holds a folder where a file is to be, or the model itself would be
-        replaced.
+        If the folder cannot be written to, contains a folder with the name of a result, or the model itself would
+        be replaced.
     """
     check_name(folder)
     place_of_model = os.path.dirname(os.path.realpath(model))
@@ -169,7 +169,7 @@ def _checked_model(drop_in: DropIn) -> dict[str, bytes]:
 
 
 def _checked_schedule(result: Optimization, text: bytes) -> bytes:
-    """The text of a schedule, from which the orders come back that were executed."""
+    """The text of a schedule, checked to read back as the orders that were executed."""
     read = schedule_orders(parse_schedule(text, "schedule.json"), result.network)
     if not same_orders(read, result.checked_orders):
         raise VerificationError("schedule.json does not hold the orders that were checked; it was not written")
@@ -182,12 +182,12 @@ def stream_picture(result: Optimization) -> StreamPicture | None:
     Parameters
     ----------
     result : Optimization
-        With a schedule: the segment's scheduled order is shown. Without one: its order in the rewritten model.
+        With a schedule, the segment's scheduled order is shown; without one, its order in the rewritten model.
 
     Returns
     -------
     StreamPicture or None
-        None where nothing gained.
+        None if no segment gained.
     """
     array, report = result.accelerator, result.report
     gains = [(layer.weights.baseline_flips - layer.weights.optimized_flips) * layer.repeats for layer in report.layers]

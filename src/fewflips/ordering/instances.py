@@ -30,7 +30,7 @@ def order_segments(
     jobs: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> list[PathResult]:
-    """Order the rows of each segment on their own.
+    """Order the rows of each segment independently.
 
     Segments run in threads (the kernels release Python's lock), large ones first. Equal segments are solved
     once.
@@ -38,18 +38,18 @@ def order_segments(
     Parameters
     ----------
     segments : sequence of ndarray of uint8 or uint16, shape (N_i, L_i)
-        Word vectors, one a row.
+        Word vectors, one per row.
     cost : TransitionCost, optional
-        What a transition costs; flips without it.
+        Cost of a transition; flips by default.
     effort : Effort, optional
-        Work limit of each segment; ``Effort.default()`` if left out.
+        Work limit of each segment; ``Effort.default()`` by default.
     seed : int
         Each segment's own seed is derived from it and the segment's index.
     jobs : int
-        Threads, as joblib counts them (-1: one a core). The result does not depend on it.
+        Threads, as joblib counts them (-1: one per core). The result does not depend on it.
     progress : callable, optional
-        Called in the caller's thread with the index of each segment that is finished. An exception that it
-        raises, like a KeyboardInterrupt, stops all threads within a second or two.
+        Called in the caller's thread with the index of each finished segment. An exception that it raises, like a
+        KeyboardInterrupt, stops all threads within a second or two.
 
     Returns
     -------
@@ -104,13 +104,13 @@ def order_distances(
     instances : sequence of ndarray of integers, shape (N_i, N_i)
         Symmetric, non-negative, zero on the diagonal.
     effort : Effort, optional
-        Work limit of each; ``Effort.default()`` if left out.
+        Work limit of each instance; ``Effort.default()`` by default.
     seed : int
         Each instance's own seed is derived from it and the instance's index.
     jobs : int
-        Threads, as joblib counts them (-1: one a core). The result does not depend on it.
+        Threads, as joblib counts them (-1: one per core). The result does not depend on it.
     progress : callable, optional
-        Called in the caller's thread with the index of each instance that is finished.
+        Called in the caller's thread with the index of each finished instance.
 
     Returns
     -------
@@ -141,7 +141,7 @@ def order_distances(
 def _solve_all(
     work: Solve, indices: Sequence[int], seed: int, jobs: int, finished: Callable[[int, PathResult], None]
 ) -> None:
-    """Solve instances in threads, telling of each as it is finished; whatever ends this stops the threads too."""
+    """Solve instances in threads, reporting each as it is finished; any exception also stops the threads."""
     if jobs == 0:
         raise InputError("jobs: expected a number of threads, or -1 for all cores, got 0")
     seed_sequence(seed)  # checks it
