@@ -27,11 +27,11 @@ class NetworkComparison:
     Parameters
     ----------
     result : EnergyResult
-        Totals, and what was simulated.
+        Totals, and settings of the simulation.
     layers : dict of str to EnergyComparison
         Every simulated layer, by its name in the original.
     notes : tuple of str
-        What a reader has to know.
+        Remarks for the reader.
     """
 
     result: EnergyResult
@@ -51,7 +51,7 @@ def compare_energy(
     options: EnergyOptions,
     progress: Progress | None = None,
 ) -> NetworkComparison:
-    """Simulate every variant that was made of a network.
+    """Simulate every variant of a network.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def compare_energy(
     drop_in : Network or None
         The rewritten network; it streams in natural order.
     samples : Samples or None
-        Sample inputs; one random input without them.
+        Sample inputs; by default one random input.
     inputs : str or Path, optional
         Where the samples come from, for the report.
     cells : str, Path or CellLibrary
@@ -77,7 +77,7 @@ def compare_energy(
     Returns
     -------
     NetworkComparison
-        Of every variant.
+        Energies of every variant.
     """
     layers, notes = simulated_layers(network)
     feeds, sample_notes = (samples, ()) if samples is not None else random_sample(network, options.seed)
