@@ -63,9 +63,6 @@ MIN_WEIGHT_SCALE = 1e-6
 OPSET, IR_VERSION = 17, 8
 
 
-# ---------------------------------------------------------------------------------------- data
-
-
 Split = tuple[Tensor, Tensor]  # uint8 NHWC images, int64 labels
 
 
@@ -93,9 +90,6 @@ def augment(images: Tensor, pad: int = 4) -> Tensor:
     cols = torch.randint(0, 2 * pad + 1, (count, 1)) + torch.arange(width)
     cols = torch.where(torch.randint(0, 2, (count, 1)).bool(), cols, cols.flip(1))
     return padded[torch.arange(count)[:, None, None], rows[:, :, None], cols[:, None, :]]
-
-
-# --------------------------------------------------------------------------------------- model
 
 
 def scaled(channels: int, width: float) -> int:
@@ -166,9 +160,6 @@ class MobileNetV2(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.classifier(self.pool(self.features(self.input(x)).mean((2, 3))))
-
-
-# -------------------------------------------------------------------------------- quantization
 
 
 class ActivationQuantizer(nn.Module):
@@ -279,9 +270,6 @@ def freeze_ranges(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, ActivationQuantizer):
             module.frozen = True
-
-
-# ------------------------------------------------------------------------------------ training
 
 
 @torch.no_grad()
@@ -405,9 +393,6 @@ def fit(args: argparse.Namespace, data: Data) -> MobileNetV2:
     stage = Stage("qat", args.qat_epochs, QAT_LR, 0.0)
     run_stage(stage, model, torch.optim.Adam(model.parameters(), lr=QAT_LR), data, run)
     return model
-
-
-# -------------------------------------------------------------------------------------- export
 
 
 class QdqGraph:

@@ -54,7 +54,7 @@ def left_out_note(library: CellLibrary) -> str | None:
 
     Examples
     --------
-    >>> from fewflips.gates.liberty.cell_table import load_cells
+    >>> from fewflips.gates.liberty.load import load_cells
     >>> left_out_note(load_cells("nangate45")) is None
     True
     """
