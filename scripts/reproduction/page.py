@@ -82,7 +82,7 @@ def _summary_words(found: Reproduction) -> str:
         "Ratios are baseline over variant, with the baseline of the same bits and seed. The average over the layers is "
         "taken in two ways: the mean of the layers' ratios, unweighted (including depthwise ones, and of the dense "
         "ones alone), and the ratio of the network's totals. Accuracy is measured in ONNX Runtime on all test images. "
-        "Flips are weight flips within passes, in one inference, as in all reports; from one pass to the next there are "
+        "Flips are weight flips within passes, in one inference, as in all reports; between passes there are "
         f"{_seam_words(found)}."
     )
 

@@ -83,7 +83,7 @@ def layer_figures(layer: LayerComparison) -> tuple[str, ...]:
 def ranking_words(ranking: DelayRankings) -> list[str]:
     """How well the change from natural to scheduled order is predicted, one line per delay model."""
     return [
-        f"{name}: the cheaper one is told right for {found.agreement:.0%} of layers; R² of their ratio "
+        f"{name}: the cheaper one is predicted correctly for {found.agreement:.0%} of layers; R² of their ratio "
         f"{as_fit(found.ratio_r2)}, from the layer's mean NHD alone {as_fit(found.ratio_r2_from_flips)}."
         for name, found in (("zero delay", ranking.zero_delay), ("inertial", ranking.inertial))
     ]
