@@ -1,4 +1,4 @@
-"""Parts that others may add: by an entry point of their package, or by a decorator."""
+"""Parts that others may add, through an entry point of their package or with a decorator."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Registry(Generic[Part]):
     ----------
     group : str
         The entry point group in which other packages announce theirs, such as ``fewflips.dataflows``. An entry
-        point's object is called without arguments to make the part.
+        point's object is called without arguments to create the part.
     built_in : mapping of str to str
         The package's own, as ``module:class``; a module is imported when its part is first asked for.
     """
@@ -33,14 +33,14 @@ class Registry(Generic[Part]):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of all parts: the package's own first."""
+        """Names of all parts, the package's own first."""
         return tuple(dict.fromkeys((*self._built_in, *self._parts, *self._entry_points)))
 
     def __contains__(self, name: str) -> bool:
         return name in self.names
 
     def __getitem__(self, name: str) -> Part:
-        """The part of a name.
+        """The part with a name.
 
         Raises
         ------
@@ -62,12 +62,12 @@ class Registry(Generic[Part]):
         Returns
         -------
         callable
-            Returns the class as it is.
+            Returns the class unchanged.
 
         Raises
         ------
         FewflipsError
-            If the package itself has a part of that name.
+            If the package itself has a part with that name.
         """
         if name in self._built_in:
             raise FewflipsError(f"{self.group}: {name} comes with fewflips; expected another name")

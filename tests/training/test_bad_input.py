@@ -154,9 +154,6 @@ def test_no_configuration(monkeypatch, capsys, tmp_path):
         assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-# ----------------------------------------------------------------------------------------- divergence
-
-
 def test_a_learning_rate_that_diverges_stops_the_run(failing, tmp_path):
     line = failing(float_stage={"epochs": 2, "batch": 8, "learning_rate": 1e30})
     assert line.startswith("fewflips: float stage, epoch 1, step ")
@@ -193,9 +190,6 @@ def test_the_term_that_diverges_is_named(data, tmp_path, monkeypatch, term, valu
     saved = load_checkpoint(tmp_path / "out" / "checkpoint.pt")
     assert (saved["epoch"], saved["step"]) == (0, 4)
     assert all(torch.isfinite(value).all() for value in saved["network"].values())
-
-
-# ---------------------------------------------------------------------------------------- checkpoints
 
 
 class Hostile:
@@ -354,9 +348,6 @@ def test_a_damaged_result_is_said(data, finished, tmp_path):
     (tmp_path / "result.json").write_text('{"format": "fewflips-training"')
     with pytest.raises(InputError, match=r"result\.json.*remove it"):
         train(TrainingConfig.model_validate(settings(data, tmp_path)), resume=True)
-
-
-# --------------------------------------------------------------------------------------------- output
 
 
 def test_an_output_that_cannot_be_written(failing, tmp_path):

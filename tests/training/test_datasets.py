@@ -175,9 +175,6 @@ def test_without_augmentation_images_stay():
     assert torch.equal(same, images)
 
 
-# ------------------------------------------------------------------------------------------ damaged files
-
-
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

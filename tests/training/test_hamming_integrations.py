@@ -45,9 +45,6 @@ def images() -> tuple[Any, Any]:
     return patterns[labels] + 2.0 * torch.randn(96, 3, 8, 8, generator=generator), labels
 
 
-# ------------------------------------------------------------------------------------------- networks and integers
-
-
 def plain_network() -> Any:
     return nn.Sequential(
         nn.Conv2d(3, 32, 3, stride=2, padding=1),
@@ -116,9 +113,6 @@ def torchao_integers(model: Any) -> list[tuple[Any, int]]:
     quantization.quantize_(model, qat.QATConfig(step="convert"))
     quantization.quantize_(model, quantization.IntxWeightOnlyConfig(torch.int8, granularity.PerAxis(0)))
     return [(layer.weight.qdata, 8) for layer in model if isinstance(layer, nn.Linear)]
-
-
-# --------------------------------------------------------------------------------------------------------- training
 
 
 def mean_nhd(integers: list[tuple[Any, int]]) -> float:

@@ -39,9 +39,6 @@ def reference(quantizer: ActivationQuantizer, x: torch.Tensor) -> torch.Tensor:
     return torch.fake_quantize_per_tensor_affine(x, *quantizer.scale_and_zero_point(), 0, 255)
 
 
-# --------------------------------------------------------------------------------------------- activations
-
-
 @pytest.mark.parametrize(("low", "high"), [(-1.0, 127 / 128), (0.0, 6.0), (0.0, 1e-3), (-3.3, 0.7), (-1e-4, 250.0)])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_activations_equal_those_of_torch_bit_for_bit(low, high, layout):
@@ -117,9 +114,6 @@ def test_values_that_are_not_finite_reach_the_loss():
     quantizer = ActivationQuantizer().train()
     quantizer(torch.randn(10))
     assert quantizer(torch.tensor([1.0, math.nan])).isnan().any()
-
-
-# --------------------------------------------------------------------------------------------- weights
 
 
 @pytest.mark.parametrize("bits", range(2, 9))
@@ -218,9 +212,6 @@ def test_bits_out_of_range_are_refused():
     for bits in (1, 9):
         with pytest.raises(InputError, match="expected 2 to 8"):
             QuantizedLinear(torch.zeros(2, 4), torch.zeros(2), bits)
-
-
-# --------------------------------------------------------------------------------------------- networks
 
 
 def plain_block(block: Block, x: torch.Tensor) -> torch.Tensor:

@@ -1,1 +1,1 @@
-"""What `import fewflips` and the command line offer: one module a task, which composes the floors below."""
+"""What `import fewflips` and the command line offer: one module per task, composing the floors below."""

@@ -1,4 +1,4 @@
-"""Simulate a network's energy: every layer's operands through the gates of the accelerator's arithmetic units."""
+"""Simulate a network's energy: every layer's operands pass through the gates of the accelerator's units."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def energy(
     Parameters
     ----------
     model : str, Path or Network
-        A TFLite or ONNX file, or what :func:`fewflips.load` read from one.
+        A TFLite or ONNX file, or a network from :func:`fewflips.load`.
     accelerator : str, Path or Accelerator, optional
-        A built-in machine's name, a YAML file, or an accelerator. Without it that of the schedule, or ``edge16``.
+        A built-in machine's name, a YAML file, or an accelerator. By default the schedule's, or ``edge16``.
     schedule : str or Path, optional
         A ``schedule.json`` or ``schedule.bin``; natural order without it.
     inputs : str or Path, optional
@@ -50,18 +50,18 @@ def energy(
     cells : str, Path or CellLibrary
         A built-in table's name, a cell table, or a Liberty file.
     options : EnergyOptions, optional
-        Clock, time limit, sampling, processors.
+        Clock, time limit, sampling and processors.
     netlist, spef : str or Path, optional
-        A mapped netlist of the unit, placed and routed elsewhere, and its wire capacitances.
+        A mapped netlist of the unit that was placed and routed elsewhere, and its wire capacitances.
     activity : str or Path, optional
-        A folder for the unit's netlist, wires and toggles, for other power tools.
+        Folder in which to write the unit's netlist, wires and toggles for other power tools.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
 
     Returns
     -------
     EnergyReport
-        Picojoules of every layer and of the inference, without and with glitches.
+        Picojoules for every layer and for the whole inference, without and with glitches.
 
     Raises
     ------

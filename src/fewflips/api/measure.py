@@ -33,14 +33,14 @@ def measure(
     Parameters
     ----------
     model : str, Path or Network
-        A TFLite or ONNX file, or what :func:`fewflips.load` read from one.
+        A TFLite or ONNX file, or a network from :func:`fewflips.load`.
     accelerator : str, Path or Accelerator
         A built-in machine's name, a YAML file, or an accelerator.
     inputs : str or Path, optional
         Sample inputs: a folder of images or an ``.npz`` file. Without them activations are not measured.
     calibration : str or Path, optional
-        A ``calibration.json`` of ``fewflips calibrate``, from which energy is estimated; without it one that comes
-        with the package, where one fits.
+        A ``calibration.json`` from ``fewflips calibrate`` with which to estimate energy. By default one that ships
+        with the package, if one fits.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
 
@@ -83,7 +83,7 @@ def _estimate(
     try:
         estimate = estimate_energy(network, array, orders, counts, known or None, path)
         return estimate, () if estimate else (missing_note(network, array),)
-    except AcceleratorError as error:  # no such unit can be built; flips can be counted all the same
+    except AcceleratorError as error:  # no such unit can be built, but flips can still be counted
         if path is not None:
             raise
         return None, (f"Energy was not estimated: {error}.",)

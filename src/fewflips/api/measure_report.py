@@ -1,4 +1,4 @@
-"""Counts as a record."""
+"""The record of a measurement, made from counts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def measurement_report(
     notes: tuple[str, ...],
     estimate: NetworkEstimate | None = None,
 ) -> MeasureReport:
-    """The counts as a report."""
+    """A report of the counts."""
     layers = tuple(
         LayerMeasurement(
             name=layer.name,

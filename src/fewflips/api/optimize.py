@@ -48,7 +48,7 @@ def optimize(
     Parameters
     ----------
     model : str, Path or Network
-        A TFLite or ONNX file, or what :func:`fewflips.load` read from one.
+        A TFLite or ONNX file, or a network from :func:`fewflips.load`.
     accelerator : str, Path or Accelerator
         A built-in machine's name, a YAML file, or an accelerator.
     mode : {"schedule", "drop-in", "both"}, optional
@@ -58,13 +58,13 @@ def optimize(
         Steps to apply in turn, by name or as objects, in place of a mode.
     inputs : str or Path, optional
         Sample inputs: a folder of images or an ``.npz`` file. Without them activations are not measured, and
-        the checks use random inputs alone.
+        the checks use only random inputs.
     prove : bool
-        Work on until as many orders as possible are proven optimal.
+        Continue until as many orders as possible are proven optimal.
     energy : EnergyRequest, optional
-        Simulate energy before and after at gate level too.
+        Also simulate energy at gate level, before and after.
     seed : int
-        Of every random choice.
+        Seed of every random choice.
     jobs : int
         Processors to use; -1 for all.
     progress : callable, optional
@@ -143,7 +143,7 @@ def _notes_on_refusal(run: Run, inputs: str | Path | None, energy: EnergyRequest
 
 
 def _refusal(network: Network, seed: int) -> RuntimeFailure | None:
-    """Run the original in a process of its own: why it cannot be run; None where it can."""
+    """Run the original in a separate process; return why it cannot be run, or None if it can."""
     try:
         with Runtime(network, time_limit_s=LONGEST_RUN_S) as runtime:
             (feeds,) = random_feeds(runtime.inputs, 1, seed)

@@ -1,4 +1,4 @@
-"""What an optimization found, and its files: written all or nothing."""
+"""The result of an optimization, and its files, which are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ RESULT_NAMES = (
 
 @dataclass(frozen=True, eq=False)
 class Optimization:
-    """Everything that :func:`optimize` found.
+    """The result of :func:`optimize`.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class Optimization:
 
     @property
     def reduction(self) -> float:
-        """Weight flips of one inference, baseline / optimized; infinite where none are left."""
+        """Weight flips of one inference, baseline / optimized; infinite if none remain."""
         reduction = self.report.totals.weights.reduction
         return inf if reduction is None else reduction
 
@@ -91,7 +91,7 @@ class Optimization:
         Raises
         ------
         OutputError
-            If they cannot be written; then nothing is left half-written.
+            If they cannot be written; nothing is left half-written.
         """
         return save_optimization(self, Path(folder), binary_schedule=binary_schedule)
 
@@ -116,7 +116,7 @@ def save_optimization(result: Optimization, folder: Path, *, binary_schedule: bo
     Raises
     ------
     OutputError
-        If anything cannot be written; then the folder is as it was.
+        If anything cannot be written; the folder is then left as it was.
     VerificationError
         If the model or the schedule is no longer the one that was checked.
     """
@@ -129,7 +129,7 @@ def save_optimization(result: Optimization, folder: Path, *, binary_schedule: bo
 
 
 def check_writable(folder: Path, model: Path) -> None:
-    """Find out now, rather than after long work, whether results can be written to a folder.
+    """Check before the long work whether results can be written to a folder.
 
     Parameters
     ----------
@@ -141,8 +141,8 @@ def check_writable(folder: Path, model: Path) -> None:
     Raises
     ------
     OutputError
-        If the folder cannot be written, holds a folder where a file is to be, or the model itself would be
-        replaced.
+        If the folder cannot be written to, contains a folder with the name of a result, or the model itself would
+        be replaced.
     """
     check_name(folder)
     place_of_model = os.path.dirname(os.path.realpath(model))
@@ -196,7 +196,7 @@ def stream_picture(result: Optimization) -> StreamPicture | None:
     Returns
     -------
     StreamPicture or None
-        None where nothing gained.
+        None if no segment gained.
     """
     array, report = result.accelerator, result.report
     gains = [(layer.weights.baseline_flips - layer.weights.optimized_flips) * layer.repeats for layer in report.layers]

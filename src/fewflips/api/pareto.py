@@ -1,4 +1,4 @@
-"""Energy against accuracy over a row of strengths of the HD term."""
+"""Energy against accuracy for several strengths of the HD term."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _MOST = 100
 
 
 def parse_strengths(text: str) -> tuple[float, ...]:
-    """Strengths from a list with commas.
+    """Parse strengths from a comma-separated list.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def parse_strengths(text: str) -> tuple[float, ...]:
     Raises
     ------
     InputError
-        If one is no finite number of 0 or more, or is given twice.
+        If one is not a finite number of 0 or more, or is given twice.
 
     Examples
     --------
@@ -88,32 +88,32 @@ def trace_pareto(
     Parameters
     ----------
     config : TrainingConfig
-        With an output folder and a quantized stage; the section ``hamming`` says all but the strength.
+        With an output folder and a quantized stage; the section ``hamming`` gives all settings but the strength.
     strengths : sequence of float
-        What the HD term is multiplied by; 0 trains without it.
+        Factors of the HD term; 0 trains without it.
     energy : bool
-        Whether to simulate energy at gate level, too.
+        Whether to simulate energy at gate level as well.
     resume : bool
-        Go on from what the folder holds: what is finished is not done again.
+        Continue from what the folder holds, without repeating what is finished.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
     on_epoch : callable, optional
         Called with the figures of each epoch.
     signals : HeldSignals, optional
-        As in :func:`~fewflips.training.train`; they are released while models are ordered and measured.
+        As in :func:`~fewflips.training.train`; released while models are ordered and measured.
 
     Returns
     -------
     ParetoFront
-        A point for each strength. The folder holds ``pareto.json``, ``pareto.svg``, ``pareto.png``, the float
+        One point per strength. The folder holds ``pareto.json``, ``pareto.svg``, ``pareto.png``, the float
         network in ``float`` and a run for each strength in ``strength-...``.
 
     Raises
     ------
     FewflipsError
-        If a training, an optimization or a file fails; what was finished before stays.
+        If a training run, an optimization or a file operation fails; what was finished before is kept.
     Stopped, KeyboardInterrupt
-        If a signal has come; what was done before stays, and goes on with `resume`.
+        If a signal arrived; what was done before is kept, and can be continued with `resume`.
     """
     folder, held = config.output, signals or HeldSignals()
     if folder is None:
@@ -123,7 +123,7 @@ def trace_pareto(
         raise InputError("pareto: expected a quantized_stage with at least one epoch for the HD term to act in")
     options = config.hamming or HammingOptions()
     if energy:
-        locate_yosys()  # missing, it is told now, not hours later
+        locate_yosys()  # if it is missing, fail now rather than hours later
     with held.immediate():
         dataset = load_dataset(config.dataset)
     check_run(config.model_copy(update={"hamming": options if any(strengths) else None}), dataset)
@@ -151,7 +151,7 @@ def trace_pareto(
 
 
 def run_folder(strength: float) -> str:
-    """Name of the folder of a strength's run, within that of the row.
+    """Name of the folder of a strength's run, within the output folder.
 
     Examples
     --------
@@ -162,11 +162,11 @@ def run_folder(strength: float) -> str:
 
 
 def _known_point(folder: Path, result: TrainingResult, accelerator: str, energy: bool) -> ParetoPoint | None:
-    """What was measured of this very model before."""
+    """The earlier measurement of this very model, if there is one."""
     try:
         point = ParetoPoint.model_validate_json(read_plain(folder / "point.json"))
     except (OSError, ValidationError):
-        return None  # it is measured again
+        return None  # measured again
     same = point.model_sha256 == result.model_sha256 and point.accelerator == accelerator
     return point if same and (point.simulated is not None or not energy) else None
 
@@ -215,14 +215,14 @@ def _inference_flips(layers: Sequence[LayerResult]) -> Pair:
 
 
 def _simulated(energy: EnergyResult | None) -> Pair | None:
-    """Data energy with glitches, where it was simulated."""
+    """Data energy with glitches, if it was simulated."""
     if energy is None or energy.total.schedule is None:
         return None
     return Pair(natural=energy.total.baseline.inertial.data_pj, ordered=energy.total.schedule.inertial.data_pj)
 
 
 def _estimated(found: Optimization, inputs: Path) -> Pair | None:
-    """Data energy with glitches, estimated from flips; None where no calibration fits the machine."""
+    """Data energy with glitches, estimated from flips; None if no calibration fits the machine."""
     from fewflips.estimation.estimate import estimate_energy
 
     network, array = found.network, found.accelerator
@@ -236,7 +236,7 @@ def _estimated(found: Optimization, inputs: Path) -> Pair | None:
         observed = {name: count.observed for name, count in counts.items() if count.observed is not None}
         try:
             estimate = estimate_energy(network, array, orders, counts, observed)
-        except AcceleratorError:  # no such unit can be built; flips can be counted all the same
+        except AcceleratorError:  # no such unit can be built, but flips can still be counted
             return None
         if estimate is None:
             return None

@@ -1,7 +1,7 @@
 """Verify that a rewritten model, or a schedule, computes what the original computes.
 
 Outputs on a few inputs prove little: a flipped bit in one weight often changes none of them. So two files of one
-format are also compared by what they hold (:mod:`fewflips.verification.structure`), and in the tensors inside.
+format are also compared by their contents (:mod:`fewflips.verification.structure`) and by their inner tensors.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Verification(BaseModel):
     first, second : str
         The files that were compared.
     check : Check
-        What was executed and found; ``check.passed`` says whether all values are equal.
+        What was executed, with its result; ``check.passed`` says whether all values are equal.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,11 +51,11 @@ def verify(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Verification:
-    """Compare two models by what they hold and by what they compute, or execute a schedule against its model.
+    """Compare two models by content and by outputs, or execute a schedule against its model.
 
-    Models of one format are equal where the second is the first with its channels in another order and nothing
-    else changed, bit for bit; the order is recovered from the constants. Then both run on the same inputs. Of
-    models of different formats, outputs alone are compared, and the result says so.
+    Two models of one format are equal if the second is the first with its channels reordered and otherwise
+    identical, bit for bit; the order is recovered from the constants. Then both run on the same inputs. For models
+    of different formats only outputs are compared, and the result says so.
 
     Parameters
     ----------
@@ -67,16 +67,16 @@ def verify(
     inputs : str or Path, optional
         Sample inputs: a folder of images or an ``.npz`` file.
     random_inputs : int
-        Further inputs, drawn at random (models only).
+        Number of additional random inputs (models only).
     seed : int
-        Of the random inputs.
+        Seed of the random inputs.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
 
     Returns
     -------
     Verification
-        What was found. Models that differ are a result, not an error; `check.structure` names the differences.
+        The result. Models that differ are a result, not an error; `check.structure` names the differences.
 
     Raises
     ------

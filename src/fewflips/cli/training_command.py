@@ -94,7 +94,7 @@ def train(
 
 
 def _configuration(file: Path, given: dict[str, Any]) -> TrainingConfig:
-    """The file's configuration with what the command line says instead."""
+    """The file's configuration, with overrides from the command line."""
     _require_torch()
     from fewflips.training.config import load_config
 
@@ -102,7 +102,7 @@ def _configuration(file: Path, given: dict[str, Any]) -> TrainingConfig:
 
 
 def _load(*modules: str) -> None:
-    """Import what the command is about to use, and PyTorch with it."""
+    """Import what the command is about to use, including PyTorch."""
     from importlib import import_module
 
     for module in modules:

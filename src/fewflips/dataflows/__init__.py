@@ -1,7 +1,7 @@
-"""Dataflows: which operand stands still, and in which order the other one streams.
+"""Dataflows: which operand stays in the array, and in which order the other one streams.
 
-A folder for each. To add one, write a subclass of :class:`~fewflips.dataflows.protocol.Dataflow`, in a package of your
-own, and register it: by :func:`register_dataflow`, or by an entry point of the group ``fewflips.dataflows``.
+Each has a folder. To add one, write a subclass of :class:`~fewflips.dataflows.protocol.Dataflow` in a package of your
+own, and register it with :func:`register_dataflow` or through an entry point of the group ``fewflips.dataflows``.
 """
 
 from fewflips.dataflows.protocol import Dataflow

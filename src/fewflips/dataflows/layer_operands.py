@@ -51,7 +51,7 @@ class LayerOperands:
         return self._values(self.weights[np.ix_(channels, lanes)], self.datapath.weights)
 
     def activation_values(self, codes: NDArray[np.unsignedinteger]) -> NDArray[np.floating]:
-        """Values of some activation codes, same shape, as floats in which sums are exact."""
+        """Values of activation codes, same shape, as floats in which sums are exact."""
         return self._values(codes, self.datapath.activations)
 
     def _values(self, codes: NDArray[np.unsignedinteger], word: Word) -> NDArray[np.floating]:
@@ -61,7 +61,7 @@ class LayerOperands:
 
 
 def layer_operands(layer: Layer, rows: NDArray[np.integer], array: Accelerator, datapath: Datapath) -> LayerOperands:
-    """Put a layer's operands into the words of the unit.
+    """Convert a layer's operands to the words of the unit.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def layer_operands(layer: Layer, rows: NDArray[np.integer], array: Accelerator, 
     Raises
     ------
     AcceleratorError
-        If the layer's activations are not known as integers, or an operand does not fit.
+        If the layer's activations are not available as integers, or an operand does not fit.
     """
     if layer.activation_type is None:
         raise AcceleratorError(f"{layer}: its activations are not integers in the file")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 LARGEST_STREAM_BYTES = 1 << 30
-"""Activation streams beyond this are refused rather than laid out in memory."""
+"""Larger activation streams are refused rather than laid out in memory."""
 
 
 def chunks(count: int, size: int, start: int = 0) -> list[NDArray[np.int64]]:
@@ -27,13 +27,13 @@ def chunks(count: int, size: int, start: int = 0) -> list[NDArray[np.int64]]:
 
 
 def pad_last(words: NDArray[np.unsignedinteger], width: int) -> NDArray[np.unsignedinteger]:
-    """Zeros appended along the last axis up to `width`: idle lanes."""
+    """Append zeros (idle lanes) along the last axis up to `width`."""
     missing = width - words.shape[-1]
     return np.pad(words, [(0, 0)] * (words.ndim - 1) + [(0, missing)]) if missing else words
 
 
 def check_stream_size(words: int, layer: Layer, array: Accelerator) -> None:
-    """Raise :class:`AcceleratorError` where a stream would take more memory than :data:`LARGEST_STREAM_BYTES`."""
+    """Raise :class:`AcceleratorError` if a stream would take more memory than :data:`LARGEST_STREAM_BYTES`."""
     if words > LARGEST_STREAM_BYTES:
         raise AcceleratorError(
             f"{layer}: its activation stream on {array.lanes} lanes x {array.columns} columns takes "
@@ -48,14 +48,14 @@ def pass_starts(lengths: list[int]) -> NDArray[np.int64]:
 
 
 def output_tiles(rows: NDArray[np.unsignedinteger], size: int) -> NDArray[np.unsignedinteger]:
-    """Rows cut into tiles of output pixels, the last one filled up with zeros.
+    """Rows cut into tiles of output pixels, the last one padded with zeros.
 
     Parameters
     ----------
     rows : ndarray, shape (G, M, K)
         Rows of each group.
     size : int
-        Output pixels a tile.
+        Output pixels per tile.
 
     Returns
     -------

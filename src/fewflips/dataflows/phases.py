@@ -1,8 +1,8 @@
-"""A layer as phases of like cycles: what its units' energy is estimated from.
+"""A layer as phases of similar cycles, from which its units' energy is estimated.
 
-In each phase the flips per cycle are one figure a bit: the cycles of a segment, and the steps from segment to
-segment, where both operands may change. The curve of energy against flips is concave, so that one mean over the layer
-would overestimate.
+Phases are the cycles of a segment, and the steps from segment to segment, where both operands may change. In each
+phase there is one figure per bit for the flips per cycle. The curve of energy against flips is concave, so one mean
+over the layer would overestimate the energy.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HeldOperand = Literal["weights", "activations"]
 
 @dataclass(frozen=True, eq=False)
 class Phase:
-    """Cycles of like kind.
+    """A group of similar cycles.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Phase:
     weight_rates, activation_rates : ndarray of float64, shapes (bits of the operand,)
         Flips per cycle of each bit in a lane that has operands, least significant first.
     adds_to_sum : bool
-        Whether partial sums of earlier segments come in.
+        Whether partial sums of earlier segments are added.
     """
 
     cycles: float
@@ -61,8 +61,8 @@ class ActivationStatistics:
     ones : ndarray of float64, shape (bits + 1,), or None
         Share of words with 0, 1, ... ones.
     by_input : ndarray of float64, shape (G, K, bits), or None
-        Flips of each bit from one output pixel to the next, for each input of each group apart: some channels may
-        be dead and others busy. Used where activations stream over output pixels.
+        Flips of each bit from one output pixel to the next, separately for each input of each group, since some
+        channels may be dead and others busy. Used if activations stream over output pixels.
     """
 
     rates: NDArray[np.float64] = field(repr=False)
@@ -72,7 +72,7 @@ class ActivationStatistics:
 
 @dataclass(frozen=True, eq=False)
 class PhaseSource:
-    """What the phases of a layer are made from.
+    """What the phases of a layer are derived from.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class PhaseSource:
     weight_bits : int
         Width of a weight's code.
     activations : ActivationStatistics
-        Of this layer, or of the calibration.
+        Statistics of this layer, or of the calibration.
     """
 
     layer: Layer
@@ -103,7 +103,7 @@ class PhaseSource:
         return np.zeros_like(self.activations.rates)
 
     def streaming_rates(self, segment: Segment) -> Iterator[tuple[float, NDArray[np.float64]]]:
-        """How activations flip, and for how many channels; lanes apart, each for its share of the channels."""
+        """How activations flip, and for how many channels; separately per lane, each with its share of the channels."""
         by_input = self.activations.by_input
         if by_input is None:
             yield len(segment.order), self.activations.rates
@@ -123,7 +123,7 @@ class PhaseSource:
 
 
 def random_nhd(weights: NDArray[np.unsignedinteger], segments: tuple[Segment, ...], bits: int) -> float:
-    """NHD of a segment's weights in random order: what partial sums of segments in other orders are made of."""
+    """NHD of a segment's weights in random order, as in partial sums of segments with other orders."""
     rates = []
     for bit in range(bits):
         ones = (weights >> bit) & 1
@@ -133,7 +133,7 @@ def random_nhd(weights: NDArray[np.unsignedinteger], segments: tuple[Segment, ..
 
 
 def word_rates(words: NDArray[np.unsignedinteger], bits: int) -> NDArray[np.float64]:
-    """Flips of each bit per word transition; those of random words where there is but one word."""
+    """Flips of each bit per word transition; those of random words if there is only one word."""
     transitions = (len(words) - 1) * words.shape[1] if len(words) else 0
     if transitions <= 0:
         return np.full(bits, _RANDOM_RATE)

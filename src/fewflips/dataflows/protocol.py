@@ -1,4 +1,4 @@
-"""What every dataflow has to say about a layer."""
+"""What every dataflow defines for a layer."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class Dataflow(ABC):
     name: ClassVar[str]
     """Key in the registry and in YAML."""
     lanes_axis: ClassVar[Literal["k", "n"]]
-    """What sits on the lanes of a segment: k (reduction) or n (output channels)."""
+    """The index on the lanes of a segment: k (reduction) or n (output channels)."""
     order_axis: ClassVar[Literal["k", "n"]]
-    """What streams, in an order that is free to choose: n or k."""
+    """The index that streams, in an order that is free to choose: n or k."""
     held_operand: ClassVar[HeldOperand] = "activations"
-    """The operand whose values decide how much of the other one's flips gets through the multipliers."""
+    """The operand whose values decide how many of the other one's flips pass through the multipliers."""
     weights_stream: ClassVar[bool] = True
-    """Whether weights follow one another on a lane cycle by cycle, so that training may draw them together."""
+    """Whether weights follow one another on a lane cycle by cycle, so that training can pull them together."""
     activations_follow_pixels: ClassVar[bool] = False
     """Whether the activations of one input follow one another on a lane, from output pixel to output pixel."""
     sums_change_with_order: ClassVar[bool] = False
@@ -49,7 +49,7 @@ class Dataflow(ABC):
         layer : Layer
             The layer.
         array : Accelerator
-            Its lanes and columns are used.
+            The machine; its lanes and columns are used.
 
         Returns
         -------
@@ -136,7 +136,7 @@ class Dataflow(ABC):
 
     @abstractmethod
     def unit(self, array: Accelerator) -> Literal["column", "chain", "mac"]:
-        """Which arithmetic unit the array is made of; see :mod:`fewflips.datapath.design`.
+        """The kind of arithmetic unit that makes up the array; see :mod:`fewflips.datapath.design`.
 
         Parameters
         ----------
@@ -204,12 +204,12 @@ class Dataflow(ABC):
         array : Accelerator
             Array and forwarding.
         part_cycles : int
-            Unit cycles of a part, about.
+            Approximate number of unit cycles of a part.
 
         Yields
         ------
         Part
-            Each repeats as many cycles of the one before as it takes until all registers have settled.
+            Each repeats as many cycles of the previous one as all registers need to settle.
         """
 
     @abstractmethod
@@ -224,7 +224,7 @@ class Dataflow(ABC):
         Yields
         ------
         Phase
-            Their cycles add up to the unit cycles of :meth:`unit_work`; those without cycles are left out later.
+            Their cycles add up to the unit cycles of :meth:`unit_work`; those without cycles are dropped later.
         """
 
     def chains(self, layer: Layer, array: Accelerator) -> int:
@@ -240,7 +240,7 @@ class Dataflow(ABC):
         Returns
         -------
         int
-            1 where one word follows another.
+            1 if words follow one another in a single chain.
         """
         return 1
 
@@ -250,9 +250,9 @@ class Dataflow(ABC):
         Parameters
         ----------
         path : ndarray of int64, shape (T,)
-            A permutation of which consecutive entries are close.
+            A permutation whose consecutive entries are close.
         chains : int
-            As :meth:`chains` gives it.
+            Result of :meth:`chains`.
 
         Returns
         -------
@@ -262,7 +262,7 @@ class Dataflow(ABC):
         return path
 
     def segment_words(self, codes: NDArray[np.unsignedinteger], segment: Segment) -> NDArray[np.unsignedinteger]:
-        """Weight words of a segment, one row an index of its order.
+        """Weight words of a segment, one row for each index of its order.
 
         Parameters
         ----------

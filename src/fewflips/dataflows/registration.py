@@ -18,7 +18,7 @@ def dataflow_of(array: Accelerator) -> Dataflow:
     Parameters
     ----------
     array : Accelerator
-        Its `dataflow` is the name.
+        The machine; its `dataflow` is the name.
 
     Returns
     -------
@@ -28,7 +28,7 @@ def dataflow_of(array: Accelerator) -> Dataflow:
     Raises
     ------
     AcceleratorError
-        If the package that announces it cannot be loaded, or gives something else than a dataflow.
+        If the package that announces it cannot be loaded, or provides something other than a dataflow.
     """
     return dataflow_named(array.dataflow)
 
@@ -42,26 +42,26 @@ def dataflow_named(name: str) -> Dataflow:
 
 
 def dataflow_names() -> tuple[str, ...]:
-    """Names of all dataflows: those of the package first."""
+    """Names of all dataflows, fewflips' own first."""
     return DATAFLOWS.names
 
 
 def register_dataflow(flow: Flow) -> Flow:
-    """Make a dataflow known, as a decorator of its class.
+    """Register a dataflow; a decorator for its class.
 
     Parameters
     ----------
     flow : type
-        A subclass of Dataflow; its `name` is what accelerators give.
+        A subclass of Dataflow; accelerators refer to it by its `name`.
 
     Returns
     -------
     type
-        The class as it is.
+        The class, unchanged.
 
     Raises
     ------
     FewflipsError
-        If fewflips itself has a dataflow of that name.
+        If fewflips itself has a dataflow with that name.
     """
     return DATAFLOWS.register(flow.name)(flow)

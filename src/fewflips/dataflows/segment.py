@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """One pass through the array: which indices sit on the lanes, and in which order the others stream.
+    """One pass through the array: the indices on the lanes, and the order in which the others stream.
 
     Parameters
     ----------

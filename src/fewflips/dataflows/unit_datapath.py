@@ -15,24 +15,24 @@ from fewflips.streams.codes import operand_width, weight_codes
 
 
 def network_datapath(layers: Sequence[Layer], array: Accelerator) -> Datapath:
-    """The unit that an accelerator needs for some layers, as wide as the widest operand may be."""
+    """The unit that an accelerator needs for some layers, with the width of the widest possible operand."""
     activations = common_word([_activation_width(layer, array) for layer in layers], array.activations)
     return unit_datapath(layers, array, activations)
 
 
 def unit_datapath(layers: Sequence[Layer], array: Accelerator, activations: Word) -> Datapath:
-    """The arithmetic unit of which an accelerator's array is made.
+    """The arithmetic unit that makes up an accelerator's array.
 
     Parameters
     ----------
     layers : sequence of Layer
-        What the accelerator computes.
+        Layers that the accelerator computes.
     array : Accelerator
-        Its dataflow and forwarding say which unit it is: a column for activation-stationary arrays and for
+        Its dataflow and forwarding determine the unit: a column for activation-stationary arrays and for
         weight-stationary ones that broadcast, a chain of processing elements for systolic weight-stationary ones,
         a multiply-accumulate unit for output-stationary ones.
     activations : Word
-        As :func:`common_word` gives it.
+        Result of :func:`common_word`.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def unit_datapath(layers: Sequence[Layer], array: Accelerator, activations: Word
 
 
 def _activation_width(layer: Layer, array: Accelerator) -> tuple[StorageType, int]:
-    """Type of a layer's activations and the width that holds all that may occur."""
+    """Type of a layer's activations, and the width that holds all possible values."""
     storage, operand = layer.activation_type, array.activations
     if storage is None:
         raise AcceleratorError(f"{layer}: its activations are not integers in the file")

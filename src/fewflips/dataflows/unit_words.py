@@ -1,7 +1,7 @@
-"""Which words an accelerator's arithmetic units have for a network, and a layer's codes at that width.
+"""The words of an accelerator's arithmetic units for a network, and a layer's codes at that width.
 
-One machine computes all layers, so that its units are as wide as the widest layer needs; narrower codes are
-extended, as the hardware would.
+One machine computes all layers, so its units are as wide as the widest layer needs; narrower codes are extended, as in
+hardware.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fewflips.machine.accelerator import Operand
 
 
 def sum_bits(weights: Word, activations: Word, terms: int) -> int:
-    """Width of the narrowest integer that no sum of products overflows.
+    """Width of the narrowest integer in which no sum of products overflows.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def sum_bits(weights: Word, activations: Word, terms: int) -> int:
     Returns
     -------
     int
-        Bits, the sign included; at least the width of a product.
+        Bits including the sign; at least the width of a product.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def sum_bits(weights: Word, activations: Word, terms: int) -> int:
 
 
 def stored_word(storage: StorageType, operand: Operand, bits: int) -> Word:
-    """What the codes of one layer mean."""
+    """Format and width of the codes of one layer."""
     if operand.format is NumberFormat.AS_STORED:
         return Word(WordFormat.TWOS_COMPLEMENT if storage.signed else WordFormat.UNSIGNED, bits)
     return Word(WordFormat(operand.format.value), bits)
@@ -56,7 +56,7 @@ def widen(codes: NDArray[np.unsignedinteger], narrow: Word, wide: Word) -> NDArr
     codes : ndarray of uint8 or uint16, any shape
         Codes in `narrow`.
     narrow, wide : Word
-        Formats are equal, or `narrow` is unsigned and `wide` two's complement.
+        Words of the same format, or `narrow` unsigned and `wide` two's complement.
 
     Returns
     -------
@@ -101,6 +101,6 @@ def common_word(found: Sequence[tuple[StorageType, int]], operand: Operand) -> W
     formats = {word.format for word in words}
     if len(formats) == 1:
         return Word(formats.pop(), max(word.bits for word in words))
-    # as stored, signed in some layers and unsigned in others: signed units with a bit more for the latter
+    # as stored, signed in some layers and unsigned in others: signed units, with one more bit for the latter
     bits = max(word.bits + (not word.signed) for word in words)
     return Word(WordFormat.TWOS_COMPLEMENT, bits)

@@ -12,22 +12,22 @@ from fewflips.datapath.design import Datapath
 from fewflips.gates.operands import OperandSequences, PortRows
 
 PART_CYCLES = 1 << 22
-"""Unit cycles of one part, about: operands and partial sums of a part stay within some tens of MiB."""
+"""Approximate number of unit cycles of a part: its operands and partial sums take a few tens of MiB."""
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Some of the cycles of a layer.
+    """A part of the cycles of a layer.
 
     Parameters
     ----------
     sequences : OperandSequences
-        One sequence a unit: a column of the array, or one multiply-accumulate unit.
+        One sequence per unit: a column of the array, or one multiply-accumulate unit.
     units : ndarray of int64, shape (S,)
         Which unit of the array each sequence belongs to.
     skip : ndarray of int64, shape (S,)
-        Cycles at the head of each sequence that repeat the end of the part before, so that the step from part to
-        part is counted, once, with the registers as they are there; 0 in the first part.
+        Cycles at the start of each sequence that repeat the end of the previous part, so that the step from part to
+        part is counted once, with the correct register contents; 0 in the first part.
     """
 
     sequences: OperandSequences
@@ -54,17 +54,17 @@ class UnitWork:
     unit_cycles : int
         Cycles in which a unit has operands, summed over the units.
     array_cycles : int
-        Cycles of the whole array, one after the other.
+        Consecutive cycles of the whole array.
     units : int
-        Units of the array, idle ones included.
+        Units of the array, including idle ones.
     weight_share, activation_share : float
-        Part of an operand register that is a unit's own: 1 where every unit has one, 1 / columns where the
-        register serves all columns.
+        A unit's share of an operand register: 1 if every unit has its own, 1 / columns if the register serves all
+        columns.
     weight_loads, activation_loads : int
         Cycles in which the operand's registers are clocked, summed over the units; held registers have their
         clock gated.
     weight_copies, activation_copies : float
-        Operand registers in the array per unit, whether it works or not: 1, or 1 / columns where columns share them.
+        Operand registers in the array per unit, working or idle: 1, or 1 / columns if columns share them.
     """
 
     unit_cycles: int
@@ -80,7 +80,7 @@ class UnitWork:
 
 @dataclass(frozen=True, eq=False)
 class Steps:
-    """What the units do step by step, in lockstep: a pass of the same length in every unit that has one.
+    """The units' work in lockstep: in each step, a pass of the same length in every active unit.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ class Steps:
 
 @dataclass(frozen=True, eq=False)
 class PortContent:
-    """Rows of a port, before it is known which pass takes which."""
+    """Rows of a port, before they are assigned to passes."""
 
     words: NDArray[np.integer] = field(repr=False)
     bits: int
@@ -116,12 +116,12 @@ def assemble_part(
     drained: NDArray[np.bool_] | None = None,
     drain_cycles: int = 0,
 ) -> Part:
-    """Passes unit by unit from steps.
+    """Assemble the passes of each unit from steps.
 
     Parameters
     ----------
     steps : Steps
-        The first `repeated_steps` of them belong to the part before.
+        Steps, of which the first `repeated_steps` belong to the previous part.
     inputs : mapping of str to PortContent
         Rows of each input port.
     repeated_steps : int
@@ -129,14 +129,14 @@ def assemble_part(
     registers : mapping of str to PortContent, optional
         Contents of registers with feedback.
     drained : ndarray of bool, shape (U,), optional
-        Units whose work ends with the part: their last operands stay until all is through.
+        Units whose work ends with the part: their last operands stay until the pipeline has drained.
     drain_cycles : int
         How long that takes.
 
     Returns
     -------
     Part
-        Units without any pass are left out.
+        Units without a pass are left out.
     """
     working = np.flatnonzero(steps.active.any(axis=0))
     chosen = steps.active.T[working]  # (units, steps): row-major order is unit by unit
@@ -164,9 +164,9 @@ def assemble_part(
 
 
 def drain_cycles(datapath: Datapath) -> int:
-    """Cycles until the last operands are through a unit without feedback.
+    """Cycles until the last operands have passed through a unit without feedback.
 
-    An accumulator would go on adding; what it still does with its last operands is left out.
+    An accumulator would continue adding; what it does with its last operands is left out.
     """
     if datapath.kind == "chain":
         return datapath.latency + datapath.lanes - 1
@@ -174,7 +174,7 @@ def drain_cycles(datapath: Datapath) -> int:
 
 
 def steps_to_repeat(active: Sequence[NDArray[np.bool_]], lengths: Sequence[int], cycles: int) -> int:
-    """How many of the last steps a part has to repeat, so that every unit's registers settle.
+    """How many of the last steps a part has to repeat for every unit's registers to settle.
 
     Parameters
     ----------
@@ -183,12 +183,12 @@ def steps_to_repeat(active: Sequence[NDArray[np.bool_]], lengths: Sequence[int],
     lengths : sequence of int
         Cycles of each step.
     cycles : int
-        Cycles that each unit has to see; a unit that never worked is not waited for.
+        Cycles that each unit has to see; units that never worked are ignored.
 
     Returns
     -------
     int
-        All steps, where some unit has seen fewer cycles.
+        All steps if some unit has seen fewer cycles.
 
     Examples
     --------
@@ -207,5 +207,5 @@ def steps_to_repeat(active: Sequence[NDArray[np.bool_]], lengths: Sequence[int],
 
 
 def settling_cycles(datapath: Datapath) -> int:
-    """Cycles after which every register without feedback holds what the ports brought."""
+    """Cycles after which every register without feedback depends only on the ports."""
     return datapath.latency + 2 + (datapath.lanes if datapath.kind == "chain" else 0)

@@ -1,4 +1,4 @@
-"""The arithmetic unit of an accelerator as an object, from which Verilog is written.
+"""The arithmetic unit of an accelerator as an object, from which Verilog is generated.
 
 Ports, by kind (``acc`` = `accumulator_bits`; lane l of a bus is at bits ``l * bits`` and up; ``clk`` clocks every
 register on its rising edge; there is no reset):
@@ -8,22 +8,22 @@ kind              inputs                                                        
 ================  ============================================================  =======================
 multiplier        weights, activations                                          product
 mac               clk, weights, activations, clear                              accumulator
-column            clk, weights, activations, partial_sum (where asked for)      sum
-chain             clk, weights, activations, partial_sum (where asked for)      sum
+column            clk, weights, activations, partial_sum (optional)             sum
+chain             clk, weights, activations, partial_sum (optional)             sum
 ================  ============================================================  =======================
 
-- **multiplier**: combinational, ``product = weight x activation`` (two's complement where a factor is signed).
+- **multiplier**: combinational, ``product = weight x activation`` (two's complement if a factor is signed).
 - **mac** (output-stationary): weight, activation and clear go to registers; one cycle later
   ``accumulator <= (clear ? 0 : accumulator) + weight x activation``.
-- **column** (activation-stationary): all inputs go to registers, shared or held as the array has it; the products
-  of all lanes (through registers, where asked for), the partial sum among them, are added by a tree, or in one
-  expression, into the output register ``sum``.
-- **chain** (weight-stationary, systolic): one processing element a lane. In element l the registers of weight and
-  activation feed a multiplier whose product is added to the partial sum of element l - 1 and stored. Lane l's
-  operands are expected l cycles later than lane 0's. Element 0 adds to the register of ``partial_sum``, or 0.
+- **column** (activation-stationary): all inputs go to registers, which the array may share or hold; the products of
+all lanes (optionally through registers) and the partial sum are added by a tree, or in one expression, into the
+output register ``sum``.
+- **chain** (weight-stationary, systolic): one processing element per lane. In element l the registers of weight and
+activation feed a multiplier whose product is added to the partial sum of element l - 1 and stored. Lane l's
+operands are expected l cycles later than lane 0's. Element 0 adds to the register of ``partial_sum``, or to 0.
 
-A sign-magnitude code has its sign in the top bit; products and sums are two's complement in all formats with a
-sign, unsigned where both operands are.
+A sign-magnitude code has its sign in the top bit; products and sums are two's complement in all signed
+formats, and unsigned if both operands are.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from fewflips.errors import InputError
 from fewflips.formats.number_formats import NumberFormat, value_range, width_for
 
 Kind = Literal["multiplier", "mac", "column", "chain"]
-"""Which arithmetic unit; see the module."""
+"""Kind of arithmetic unit; see the module."""
 MultiplierArchitecture = Literal["synthesizer", "booth"]
 """``a * b`` left to the synthesizer, or radix-4 Booth recoding of the weight."""
 
@@ -47,7 +47,7 @@ expression of the accumulator's width, which the synthesizer arranges."""
 
 
 class WordFormat(StrEnum):
-    """What the code at a port means to the arithmetic."""
+    """Meaning of the code at a port for the arithmetic."""
 
     UNSIGNED = "unsigned"
     TWOS_COMPLEMENT = "twos-complement"
@@ -66,7 +66,7 @@ class Word:
     Parameters
     ----------
     format : WordFormat
-        What the code means.
+        Meaning of the code.
     bits : int
         Its width, 2 to 16.
     """
@@ -85,7 +85,7 @@ class Word:
 
     @property
     def value_range(self) -> tuple[int, int]:
-        """Smallest and largest value, both included."""
+        """Smallest and largest value, inclusive."""
         return value_range(self.format.number_format, self.bits)
 
 
@@ -96,27 +96,27 @@ class Datapath:
     Parameters
     ----------
     kind : {"multiplier", "mac", "column", "chain"}
-        Which unit; see the module.
+        Kind of unit; see the module.
     weights, activations : Word
         The operands.
     lanes : int
-        Products a cycle, up to 4096; 1 for a multiplier or mac.
+        Products per cycle, up to 4096; 1 for a multiplier or mac.
     accumulator_bits : int
-        Width of sums, 8 to 64, and no less than `product_bits`: products are extended to it, sums that do not fit
+        Width of sums, 8 to 64, and at least `product_bits`: products are extended to it, and sums that do not fit
         wrap. Ignored by a multiplier.
     multiplier : {"synthesizer", "booth"}
         ``a * b`` left to the synthesizer, or radix-4 Booth recoding of the weight.
     adder : {"tree", "one-sum"}
-        Whether a column adds its products by a tree and the partial sum behind it, or all in one expression.
+        Whether a column adds its products by a tree, followed by the partial sum, or all in one expression.
     product_registers : bool
-        Whether a column stores its products before it adds them.
+        Whether a column stores its products in registers before adding them.
     partial_sum_input : bool
         Whether a column or chain adds a partial sum.
 
     Raises
     ------
     InputError
-        If the parameters do not make up a unit.
+        If the parameters do not form a unit.
     """
 
     kind: Kind
@@ -176,7 +176,7 @@ class Datapath:
 
     @property
     def product_range(self) -> tuple[int, int]:
-        """Smallest and largest product, both included."""
+        """Smallest and largest product, inclusive."""
         products = [w * a for w in self.weights.value_range for a in self.activations.value_range]
         return min(products), max(products)
 
@@ -195,7 +195,7 @@ class Datapath:
 
     @property
     def latency(self) -> int:
-        """Cycles from the operands at the ports to the sum at the output (of the last lane, in a chain)."""
+        """Cycles from the operands at the ports to the sum at the output (in a chain, from those of the last lane)."""
         if self.kind == "multiplier":
             return 0
         return 3 if self.kind == "column" and self.product_registers else 2

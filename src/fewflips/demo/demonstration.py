@@ -35,13 +35,13 @@ from fewflips.simulation.unit import ArithmeticUnit, compiled_unit
 from fewflips.version import __version__
 
 BASELINE_FOLDER = "baseline"
-"""Where, in the folder of the HD-trained network's files, those of the baseline go."""
+"""Subfolder for the baseline's files within the HD-trained network's folder."""
 
 CELLS = "nangate45"
 SIMULATED_INPUTS = 1
-"""Sample inputs that go through the gates, so that all is done in less than a minute on two processors."""
+"""Number of sample inputs simulated at gate level, so that it takes less than a minute on two processors."""
 SIMULATED_SHARE = 1 / 32
-"""Share of the cycles of long layers that is simulated with delays; short layers are simulated as a whole."""
+"""Share of the cycles of long layers that is simulated with delays; short layers are simulated completely."""
 
 _ORDERS: tuple[OrderName, OrderName] = ("natural", "scheduled")
 
@@ -53,7 +53,7 @@ class Demonstration:
     Parameters
     ----------
     baseline, hd_trained : Optimization
-        What was found for each.
+        The result for each network.
     report : DemoReport
         Every network in every order.
     """
@@ -68,7 +68,7 @@ class Demonstration:
         Parameters
         ----------
         folder : str or Path
-            Created where it does not exist. Files of the same names are replaced.
+            Created if it does not exist. Files of the same names are replaced.
 
         Returns
         -------
@@ -78,7 +78,7 @@ class Demonstration:
         Raises
         ------
         OutputError
-            If they cannot be written; then nothing is left half-written.
+            If they cannot be written; nothing is left half-written.
         """
         target = Path(folder)
         return (*self.baseline.save(target / BASELINE_FOLDER), *self.hd_trained.save(target))
@@ -86,7 +86,7 @@ class Demonstration:
 
 @dataclass(frozen=True, eq=False)
 class _Study:
-    """One network of the pair: its orders, and what was found without gates."""
+    """One network of the pair: its orders, and the results without gates."""
 
     name: NetworkName
     accuracy_percent: float | None
@@ -98,7 +98,7 @@ class _Study:
 
     @property
     def network(self) -> Network:
-        """The network as it was read."""
+        """The network as read."""
         return self.result.network
 
 
@@ -112,8 +112,8 @@ def demonstrate(
 ) -> Demonstration:
     """Optimize both networks of a pair, and compare them in natural and in scheduled order.
 
-    Energy is estimated from flips where a calibration comes with the package, and simulated at gate level, on a
-    sample of the cycles, where a netlist of the unit comes with the package or Yosys is there to make one.
+    Energy is estimated from flips if a calibration ships with the package, and simulated at gate level, on a sample of
+    the cycles, if a netlist of the unit ships with the package or Yosys is available to make one.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def demonstrate(
     accelerator : str, Path or Accelerator
         A built-in machine's name, a YAML file, or an accelerator.
     seed : int
-        Of every random choice.
+        Seed of every random choice.
     jobs : int
         Processors to use; -1 for all.
     progress : callable, optional
@@ -171,7 +171,7 @@ def demonstrate(
 
 
 def check_demo_writable(folder: Path, pair: BundledPair) -> None:
-    """Find out now, rather than after long work, whether a demonstration can be saved.
+    """Check before the long work whether a demonstration can be saved.
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ def _study(
             observed = {layer: count.observed for layer, count in counted.items() if count.observed is not None}
             estimates.append(estimate_energy(network, array, order, counted, observed or None))
         notes = () if all(estimates) else (missing_note(network, array),)
-    except AcceleratorError as error:  # no such unit can be built; flips can be counted all the same
+    except AcceleratorError as error:  # no such unit can be built, but flips can still be counted
         estimates, notes = [None, None], (f"Energy was not estimated: {error}.",)
     return _Study(name, accuracy, result, samples, orders, tuple(estimates), notes)
 
@@ -236,9 +236,9 @@ def _variant(study: _Study, index: int, energy: LayerEnergy | None) -> DemoVaria
 def _unit_in_background(
     networks: Sequence[Network], array: Accelerator, jobs: int
 ) -> Iterator[Callable[[], ArithmeticUnit]]:
-    """The machine's arithmetic unit, as wide as any of the networks needs it, built while orders are found.
+    """The machine's arithmetic unit, as wide as any of the networks needs, built while orders are found.
 
-    The first time most of its building is the compilation of kernels.
+    The first time, most of the work is compiling kernels.
     """
     layers = [layer for network in networks for layer in simulated_layers(network)[0]]
     try:
@@ -262,7 +262,7 @@ def _simulated(
     jobs: int,
     progress: Progress | None,
 ) -> tuple[list[tuple[LayerEnergy, ...]], DemoSimulation | None, list[str]]:
-    """For each network the energy in each order, how it was simulated, and a note where it was not."""
+    """For each network, the energy in each order, how it was simulated, and a note if it was not."""
     try:
         if progress:
             progress("building the arithmetic unit", 0, 1)

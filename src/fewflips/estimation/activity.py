@@ -1,8 +1,8 @@
-"""What the arithmetic units of an array do for a layer, as flips per cycle: what energies are predicted from.
+"""The activity of an array's arithmetic units in a layer, as flips per cycle, from which energies are predicted.
 
-A layer is cut into phases, in each of which the flips per cycle are one figure a bit: the cycles of a segment, and
-the steps from segment to segment, where both operands may change. The curve of energy against flips is concave, so
-that one mean over the layer would overestimate.
+A layer is cut into phases: the cycles of a segment, and the steps from segment to segment, where both operands may
+change. In each phase there is one figure per bit for the flips per cycle. The curve of energy against flips is concave,
+so one mean over the layer would overestimate the energy.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class LayerActivity:
     phases : tuple of Phase
         In the order of the segments.
     weight_share, activation_share : float
-        Part of an operand register that is a unit's own.
+        A unit's share of an operand register.
     held_ones : ndarray of float64, or None
         Share of words of the held operand with 0, 1, ... ones; None: as in the calibration.
     sum_nhd : float or None
@@ -73,7 +73,7 @@ def layer_activity(
     weight_bits : int
         Width of a code.
     activations : ActivationStatistics
-        Of this layer, or of the calibration.
+        Statistics of this layer, or of the calibration.
 
     Returns
     -------
@@ -115,11 +115,11 @@ def activation_statistics(
     array : Accelerator
         The machine.
     count : FlipCount
-        Of the activation port; idle lanes of its words are zero.
+        Flips of the activation port; idle lanes of its words are zero.
     bits : int
         Width of the unit's words; the layer's may be narrower.
     observed : ObservedActivations, optional
-        What else is known of them.
+        Further observations of the activations.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Reading and writing calibrations, and those that come with the package."""
+"""Reads and writes calibrations, and finds those that ship with the package."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def read_calibration(path: Path) -> Calibration:
     Returns
     -------
     Calibration
-        What it says.
+        Its content.
 
     Raises
     ------
     InputError
-        If the file cannot be read, or is no calibration.
+        If the file cannot be read, or is not a calibration.
     """
     check_belongs(path)
     try:
@@ -63,36 +63,36 @@ def write_calibration(calibration: Calibration, path: Path) -> None:
 
 
 def calibration_text(calibration: Calibration) -> str:
-    """A calibration as JSON: figures in six digits, without the single blocks."""
+    """A calibration as JSON: figures with six digits, without the individual blocks."""
     content = calibration.model_dump(mode="json", exclude={"network": {"blocks": {"blocks"}}})
     return json.dumps(_rounded(content), ensure_ascii=False) + "\n"
 
 
 def builtin_calibration(datapath: Datapath) -> Calibration | None:
-    """The calibration of a unit that comes with the package, for Nangate45; None where there is none.
+    """The calibration of a unit for Nangate45 that ships with the package; None if there is none.
 
     Parameters
     ----------
     datapath : Datapath
-        The unit. Its accumulator may be a few bits wider or narrower than that of the calibration.
+        The unit. Its accumulator may be a few bits wider or narrower than the calibration's.
 
     Returns
     -------
     Calibration or None
-        For the same kind, words, lanes and options.
+        A calibration for the same kind, words, lanes and options.
     """
     entry = _tables() / f"{calibration_name(datapath)}.json"
     return _parse(entry.read_bytes(), entry.name) if entry.is_file() else None
 
 
 def builtin_names() -> tuple[str, ...]:
-    """Names of the calibrations that come with the package."""
+    """Names of the calibrations that ship with the package."""
     names = (entry.name for entry in _tables().iterdir())
     return tuple(sorted(name.removesuffix(".json") for name in names if name.endswith(".json")))
 
 
 def calibration_name(datapath: Datapath) -> str:
-    """A file name without its ending that says which unit a calibration is for.
+    """A file name without suffix that identifies the unit of a calibration.
 
     Examples
     --------
@@ -131,7 +131,7 @@ def datapath_of(record: DatapathRecord) -> Datapath:
 
 
 def check_fits(calibration: Calibration, datapath: Datapath, source: str) -> None:
-    """Raise :class:`InputError` where a calibration was made for another unit."""
+    """Raise :class:`InputError` if a calibration was made for another unit."""
     record = calibration.datapath
     expected = {
         "kind": datapath.kind,

@@ -1,8 +1,8 @@
-"""Concave, rising curves and surfaces through measured points, and their values in between.
+"""Rising, concave curves and surfaces through measured points, and their values in between.
 
-The energy of a datapath rises with the flips of its operands, ever less steeply: the more nets move already, the
-fewer a further flip adds. The curve is the least one above the points with that shape, so that it follows the points
-wherever they have it.
+The energy of a datapath rises ever less steeply with the flips of its operands: the more nets already toggle, the fewer
+a further flip adds. The curve is the lowest one of that shape above the points, so it follows the points wherever they
+have that shape.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _SETTLED = 1e-12
 
 
 def rising_concave_curve(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The least curve on or above some points that never falls and is concave.
+    """The lowest curve on or above some points that never falls and is concave.
 
     The upper hull of the points by Andrew's monotone chain (Inf. Process. Lett. 9(5), 1979), after each point is
     raised to the highest one before it.
@@ -57,10 +57,10 @@ def rising_concave_curve(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDAr
 def rising_concave_surface(
     rows: NDArray[np.float64], columns: NDArray[np.float64], values: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """The least surface on or above points of a grid that rises and is concave along either axis.
+    """The lowest surface on or above the points of a grid that never falls and is concave along either axis.
 
-    Rows and columns are raised to their curves in turn until nothing moves; each step raises no more than any such
-    surface has to, so that the limit is the least of them.
+    Rows and columns are raised alternately to their curves until nothing changes; no step raises a point above any such
+    surface, so the limit is the lowest of them.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def surface_at(
     row_places: NDArray[np.float64],
     column_places: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Values of a surface by bilinear interpolation; beyond its edges those at the edges.
+    """Values of a surface by bilinear interpolation, constant beyond its edges.
 
     Parameters
     ----------
@@ -108,12 +108,12 @@ def surface_at(
     surface : ndarray of float64, shape (R, C)
         Values.
     row_places, column_places : ndarray of float64, shape (Q,)
-        Where to look.
+        Places to evaluate.
 
     Returns
     -------
     ndarray of float64, shape (Q,)
-        The values there.
+        The values at these places.
 
     Examples
     --------
@@ -138,7 +138,7 @@ def _lies_below(x: NDArray[np.float64], y: NDArray[np.float64], left: int, middl
 
 
 def _cell(axis: NDArray[np.float64], places: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The grid line before each place, and how far on the way to the next one it lies."""
+    """The grid line before each place, and the fraction of the way to the next one."""
     if len(axis) == 1:
         return np.zeros(len(places), dtype=np.int64), np.zeros(len(places))
     inside = np.clip(places, axis[0], axis[-1])

@@ -1,4 +1,4 @@
-"""Energy in joules from flips, in milliseconds: what ``fewflips measure`` shows beside them."""
+"""Estimates energy in joules from flips, in milliseconds, for ``fewflips measure``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class NetworkEstimate:
     total : EnergyPair
         Their sum.
     calibration : CalibrationRecord
-        What it rests on.
+        The calibration it is based on.
     """
 
     layers: dict[str, EnergyPair] = field(repr=False)
@@ -64,20 +64,20 @@ def estimate_energy(
     counts : mapping of str to LayerCount
         Flips of each layer in these orders.
     observed : mapping of str to ObservedActivations, optional
-        What a run of the model showed of each layer's activations; without it, or without counts of activations,
-        those of the calibration's network are taken.
+        Each layer's activations observed in a run of the model. Without it, or without counts of activations, those
+        of the calibration's network are used.
     calibration : Path, optional
-        A ``calibration.json``; without it one that comes with the package.
+        A ``calibration.json``; by default one that ships with the package.
 
     Returns
     -------
     NetworkEstimate or None
-        None where the package has no calibration for the unit; :func:`missing_note` says what to do.
+        None if the package has no calibration for the unit; :func:`missing_note` says what to do.
 
     Raises
     ------
     InputError
-        If the file given is no calibration, or one of another unit.
+        If the given file is not a calibration, or is for another unit.
     """
     layers = measurable_layers(network)
     if not layers:
@@ -102,7 +102,7 @@ def estimate_energy(
 
 
 def missing_note(network: Network, array: Accelerator) -> str:
-    """What to tell where no calibration fits."""
+    """The note for the user if no calibration fits."""
     layers = measurable_layers(network)
     if not layers:
         return "Energy was not estimated: no layer's activations are integers in the file."
@@ -129,7 +129,7 @@ def sum_of(pairs: tuple[EnergyPair, ...]) -> EnergyPair:
 
 
 def mean_statistics(layer: Layer, calibration: Calibration) -> ActivationStatistics:
-    """Activations of a layer where no sample inputs are given: those of the calibration."""
+    """Activations of a layer without sample inputs: those of the calibration."""
     means = calibration.means
     return ActivationStatistics(np.array(means.depthwise_rates if layer.is_depthwise else means.dense_rates))
 

@@ -1,4 +1,4 @@
-"""What a network's operands look like: words to draw from, and statistics of each layer's activations."""
+"""A network's operands: words to draw from, and statistics of each layer's activations."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class NetworkOperands:
     Parameters
     ----------
     weights, activations : WordPool
-        Words of all layers, those of a layer as often as it has multiplications.
+        Words of all layers, in proportion to their multiplications.
     statistics : sequence of dict of str to ActivationStatistics
-        For each set of orders, those of each layer's activations, as mean over the samples.
+        For each set of orders, statistics of each layer's activations, averaged over the samples.
     """
 
     weights: WordPool
@@ -57,7 +57,7 @@ def network_operands(
     seed: int,
     progress: Progress | None = None,
 ) -> NetworkOperands:
-    """Run a network on its samples and look at its operands.
+    """Run a network on its samples and collect its operands.
 
     Parameters
     ----------
@@ -66,15 +66,15 @@ def network_operands(
     array : Accelerator
         The machine.
     layers : sequence of Layer
-        Those whose activations are known.
+        Layers whose activations are available.
     samples : Samples
         Inputs.
     datapath : Datapath
-        The unit, whose widths the words have.
+        The unit, which determines the widths of words.
     variants : sequence of mapping of str to tuple of Segment
         Sets of orders.
     seed : int
-        Of the words drawn.
+        Seed of the words drawn.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
 
@@ -100,7 +100,7 @@ def network_operands(
 
 
 class _Found:
-    """What was seen so far."""
+    """Operands collected so far."""
 
     def __init__(
         self, array: Accelerator, datapath: Datapath, variants: Sequence[LayerOrders], generator: np.random.Generator
@@ -124,7 +124,7 @@ class _Found:
             self.counts.setdefault((index, layer.name), []).append(count_flips(stream))
 
     def statistics(self, layer: Layer, variant: int) -> ActivationStatistics:
-        """Of a layer in one set of orders, as mean over the samples."""
+        """Statistics of a layer in one set of orders, averaged over the samples."""
         return activation_statistics(
             layer,
             self.variants[variant][layer.name],

@@ -5,10 +5,10 @@ For a unit cycle with weighted NHD w of the weights and a of the activations, ov
     energy = [F(w, 0) x held + F(w, a) - F(w, 0)] x lanes(n) + [L(w, a) - F(w, a)]
              + own share of the operand registers x their flips
 
-F and L are the curves without and with partial sums. The second bracket counts where these come in; in part, where
-the words that earlier segments added flip less than the network's. lanes(n) is the share of F that n lanes cost. held
-follows from the ones in the words of the operand that stands still, here the activations: a flip that meets a zero
-ends in the first gates. Where the weights stand still, F(0, a) takes the place of F(w, 0).
+F and L are the curves without and with partial sums. The second bracket counts if there are partial sums, and only in
+part if the words that earlier segments added flip less than the network's. lanes(n) is the share of F that n lanes
+cost. held follows from the ones in the words of the held operand, here the activations: a flip that meets a zero ends
+in the first gates. If the weights are held, F(0, a) replaces F(w, 0).
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ _PJ_PER_FJ = 1e-3
 
 @dataclass(frozen=True)
 class Terms:
-    """What a prediction looks at; everything by default.
+    """The terms of a prediction; all by default.
 
     Parameters
     ----------
     segments : bool
-        Each segment apart, instead of one mean NHD of the layer.
+        Whether each segment is predicted separately, instead of one mean NHD for the layer.
     bit_costs : bool
-        What a flip of each bit costs, instead of all bits alike.
+        Whether each bit has its own cost of a flip, instead of one cost for all bits.
     partial_sums : bool
-        Whether partial sums come in.
+        Whether partial sums are considered.
     ones : bool
-        Ones of the held operand.
+        Whether the ones of the held operand are considered.
     """
 
     segments: bool = True
@@ -69,14 +69,14 @@ def predict_energy(activity: LayerActivity, calibration: Calibration, terms: Ter
     activity : LayerActivity
         Flips per cycle.
     calibration : Calibration
-        Of the layer's arithmetic unit.
+        Calibration of the layer's arithmetic unit.
     terms : Terms, optional
-        What to look at.
+        Terms to include.
 
     Returns
     -------
     EnergyPair
-        Without and with glitches.
+        Energy without and with glitches.
     """
     terms = terms or Terms()
     phases = _as_arrays(activity, terms)
@@ -92,14 +92,14 @@ def predict_energy(activity: LayerActivity, calibration: Calibration, terms: Ter
 
 
 def weighted_nhd(rates: NDArray[np.float64], bit_costs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Flips per cycle and bit, each weighted by what its bit costs.
+    """Flips per cycle and bit, weighted by the cost of each bit.
 
     Parameters
     ----------
     rates : ndarray of float64, shape (..., bits)
         Flips of each bit.
     bit_costs : ndarray of float64, shape (bits,)
-        Their mean is 1, so that equal rates are their own weighted NHD.
+        Costs whose mean is 1, so that equal rates are their own weighted NHD.
 
     Returns
     -------
@@ -115,12 +115,12 @@ def weighted_nhd(rates: NDArray[np.float64], bit_costs: NDArray[np.float64]) -> 
 
 
 def held_factor(curves: DelayCurves, ones: NDArray[np.float64]) -> float:
-    """What the held operand's words make of the energy that the other operand's flips cost.
+    """Factor by which the held operand's words scale the energy of the other operand's flips.
 
     Parameters
     ----------
     curves : DelayCurves
-        Under one model of delays.
+        Curves under one delay model.
     ones : ndarray of float64, shape (bits + 1,)
         Share of words with 0, 1, ... ones.
 
@@ -213,13 +213,13 @@ def _on_surface(
 def _plain_curve(
     rows: tuple[float, ...], columns: tuple[float, ...], simulated_fj: tuple[tuple[float, ...], ...]
 ) -> tuple[tuple[float, ...], ...]:
-    """The curve against the NHD in which all bits count alike."""
+    """The curve against the NHD in which all bits count equally."""
     surface = rising_concave_surface(np.array(rows), np.array(columns), np.array(simulated_fj))
     return tuple(tuple(float(energy) for energy in row) for row in surface)
 
 
 MeanTerm = Literal["layer mean", "segments", "bit costs", "partial sums", "ones"]
-"""The steps from the simplest prediction to the whole one."""
+"""The steps from the simplest prediction to the full one."""
 
 STEPS: tuple[tuple[MeanTerm, Terms], ...] = (
     ("layer mean", Terms(segments=False, bit_costs=False, partial_sums=False, ones=False)),
@@ -228,4 +228,4 @@ STEPS: tuple[tuple[MeanTerm, Terms], ...] = (
     ("partial sums", Terms(ones=False)),
     ("ones", Terms()),
 )
-"""Each step adds a term to the one before."""
+"""Each step adds a term to the previous one."""

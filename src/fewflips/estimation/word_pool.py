@@ -1,4 +1,4 @@
-"""Words to draw from, as a network has them."""
+"""Words of a network to draw from."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from fewflips.streams.counting import ones_shares
 
 @dataclass(frozen=True, eq=False)
 class WordPool:
-    """Words to draw from, so that a stream has the values that a network has.
+    """Words to draw from, so that a stream has the values of a network.
 
     Parameters
     ----------
     words : ndarray of uint8 or uint16, shape (W,)
-        Codes, each as often as it is to come.
+        Codes, each repeated in proportion to its frequency.
     bits : int
         Width of a code.
     """
@@ -33,7 +33,7 @@ class WordPool:
 
     @property
     def nhd(self) -> float:
-        """The same as one figure: NHD of a stream in which every word is drawn anew."""
+        """The same as one figure: NHD of a stream of independently drawn words."""
         return float(self.bit_rates.mean())
 
     @property

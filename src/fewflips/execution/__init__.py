@@ -1,1 +1,1 @@
-"""Running networks in their formats' own runtimes."""
+"""Runs networks in their formats' own runtimes."""

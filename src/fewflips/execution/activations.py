@@ -1,4 +1,4 @@
-"""Integer activations of a network's layers, as a runtime computes them."""
+"""Integer activations of a network's layers, as computed by a runtime."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fewflips.progress import Progress
 
 
 def read_samples(network: Network, inputs: str | Path | None) -> tuple[Samples | None, tuple[str, ...]]:
-    """Sample inputs that fit a network, and what the report has to say about them."""
+    """Sample inputs that fit a network, and remarks on them for the report."""
     if inputs is None:
         return None, ("Activations were not measured: no sample inputs were given.",)
     with Runtime(network.path, network.file_format) as runtime:

@@ -1,4 +1,4 @@
-"""Running TFLite files by LiteRT.
+"""Runs TFLite files in LiteRT.
 
 Sessions run inside a worker process: see :mod:`fewflips.execution.runtimes`.
 """
@@ -21,8 +21,8 @@ from fewflips.network.tflite.reader import misread_by_litert, read, tensor_indic
 class Session:
     """A TFLite file, loaded by LiteRT.
 
-    LiteRT's own integer kernels are used, without delegates: a delegate fuses operators and keeps their
-    intermediate tensors to itself.
+    LiteRT's own integer kernels are used, without delegates: a delegate fuses operators and hides their intermediate
+    tensors.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class Session:
     Raises
     ------
     RuntimeFailure
-        If the file holds an operator that LiteRT would take for another kind of it, and read beyond its tensors.
+        If the file contains an operator that LiteRT would mistake for another variant, and read beyond its tensors.
     """
 
     def __init__(self, path: str, fetch: Sequence[str] = ()) -> None:
@@ -75,7 +75,7 @@ class Session:
         Raises
         ------
         InputError
-            If an input is missing or does not fit, or a tensor is not known.
+            If an input is missing or does not fit, or a tensor is unknown.
         """
         check_feeds(Path(self._path), self.inputs, feeds)
         if self._needs_all(fetch):
@@ -108,7 +108,7 @@ class Session:
         )
 
     def _needs_all(self, fetch: Sequence[str]) -> bool:
-        """Whether LiteRT has to be loaded anew to keep the tensors in `fetch`."""
+        """Whether LiteRT has to be reloaded to keep the tensors in `fetch`."""
         unknown = [name for name in fetch if name not in self._indices]
         if unknown:
             raise InputError(f"{self._path}: expected names of tensors of the network, got '{unknown[0]}'")
@@ -122,8 +122,8 @@ class Session:
 def executes_in_integers(path: str) -> bool:
     """Whether LiteRT computes every quantized product of a model in integers.
 
-    It does wherever weights and activations are integers in the file; layers with float activations
-    (dynamic-range quantization) it rescales in float.
+    It does if weights and activations are integers in the file; layers with float activations (dynamic-range
+    quantization) are rescaled in float.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Running ONNX files by ONNX Runtime.
+"""Runs ONNX files in ONNX Runtime.
 
 Sessions run inside a worker process: see :mod:`fewflips.execution.runtimes`.
 """
@@ -53,7 +53,7 @@ _FLOAT_PRODUCTS = frozenset(
         "NhwcFusedConv",
     )
 )
-"""Operators that compute a product in float, in files and in what ONNX Runtime makes of them."""
+"""Operators that compute a product in float, in files and in graphs optimized by ONNX Runtime."""
 
 _BLOCK_PRODUCTS = frozenset(("MatMulNBits", "MatMulBnb4"))
 """Operators that compute a product in float from weights of a few bits."""
@@ -64,7 +64,7 @@ _FORMS_OF_WEIGHTS = frozenset(("DequantizeLinear", "QuantizeLinear", "Transpose"
 _QUIET = 4
 
 _CONFIGURATION = {
-    # Without it, int8 activations of QDQ graphs are made uint8 on x86, which leaves some products to float operators.
+    # Without it, int8 activations of QDQ graphs become uint8 on x86, which leaves some products to float operators.
     "session.qdqisint8allowed": "1",
     "session.intra_op.allow_spinning": "0",
 }
@@ -91,9 +91,9 @@ class Session:
     Raises
     ------
     InputError
-        If a tensor in `fetch` is not known, or an input is of a type that arrays do not have.
+        If a tensor in `fetch` is unknown, or an input has a type that arrays do not support.
     ModelError
-        If the file is not an ONNX file, or is beyond 2 GiB where intermediate tensors are asked for.
+        If the file is not an ONNX file, or exceeds 2 GiB and intermediate tensors are requested.
     """
 
     def __init__(self, path: str, fetch: Sequence[str] = ()) -> None:
@@ -119,7 +119,7 @@ class Session:
         feeds : mapping of str to ndarray
             A value for each input, of the shape and type in `inputs`.
         fetch : sequence of str
-            Tensors to return: inputs, outputs, or those that the session was opened with.
+            Tensors to return: inputs, outputs, or those with which the session was opened.
 
         Returns
         -------
@@ -129,7 +129,7 @@ class Session:
         Raises
         ------
         InputError
-            If an input is missing or does not fit, or a tensor is not known.
+            If an input is missing or does not fit, or a tensor is unknown.
         """
         check_feeds(self._path, self.inputs, feeds)
         unknown = next((name for name in fetch if name not in self._known), None)
@@ -144,7 +144,7 @@ class Session:
         return {name: np.array(results[name] if name in results else feeds[name]) for name in fetch}
 
     def _add_outputs(self, model: onnx.ModelProto, names: Sequence[str]) -> None:
-        """Load the model again with more outputs."""
+        """Load the model again with additional outputs."""
         computed = {name for node in model.graph.node for name in node.output}
         for name in names:
             if name not in computed:
@@ -163,8 +163,8 @@ class Session:
 def executes_in_integers(path: str) -> bool:
     """Whether ONNX Runtime computes every quantized product of a model in integers.
 
-    Products around which it finds no integer kernel to put in place of DequantizeLinear, a float operator and
-    QuantizeLinear, it computes in float. Products whose weights are floats in the file do not count.
+    It computes products in float if it finds no integer kernel to replace DequantizeLinear, a float operator and
+    QuantizeLinear. Products whose weights are floats in the file do not count.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def executes_in_integers(path: str) -> bool:
 
 
 def _quantized_float_products(graph: GraphProto) -> list[str]:
-    """Float products of an optimized graph whose weights are quantized: it keeps their DequantizeLinear."""
+    """Float products with quantized weights in an optimized graph, which keeps their DequantizeLinear."""
     constants = {tensor.name for tensor in graph.initializer}
     constants |= {name for node in graph.node if node.op_type == "Constant" for name in node.output}
     producers = {name: node for node in graph.node for name in node.output}
@@ -234,7 +234,7 @@ def _load(path: Path) -> onnx.ModelProto:
 
 
 def _quantization(graph: GraphProto, name: str, path: Path) -> tuple[float | None, int | None]:
-    """Scale and zero point of an integer input, as the first operator that reads it has them."""
+    """Scale and zero point of an integer input, according to the first operator that reads it."""
     positions = {"DequantizeLinear": (1, 2), "QLinearConv": (1, 2), "QLinearMatMul": (1, 2), "QGemm": (1, 2)}
     initializers = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:

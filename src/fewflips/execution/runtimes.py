@@ -1,7 +1,7 @@
-"""Running a network by the format's own runtime, in a process of its own.
+"""Runs a network in the format's own runtime, in a separate process.
 
-LiteRT and ONNX Runtime are C++: a damaged file may make them crash, print, or take all memory. They run in a
-worker process, so that none of this reaches the caller.
+LiteRT and ONNX Runtime are written in C++: a damaged file may make them crash, print, or take all memory. They run in a
+worker process, so that none of this affects the caller.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ _SESSIONS: Mapping[FileFormat, tuple[str, str]] = {
 """Format -> (module with a class ``Session``, name for messages)."""
 
 _MEMORY_SHARE = 0.75
-"""Share of the machine's memory that a worker may take."""
+"""Share of the machine's memory that a worker may use."""
 
 MAX_RESULT_BYTES = 2**32
-"""Tensors that take more memory than this, in bytes, are not handed over in one call."""
+"""Limit on the bytes of tensors passed in one call."""
 
 _LONGEST_REASON = 300
-"""Characters of a runtime's own message that are repeated: LiteRT may list every tensor."""
+"""How many characters of a runtime's message are repeated: LiteRT may list every tensor."""
 
 _ENDING_SECONDS = 10.0
-"""How long a worker that has closed its pipe may take to end."""
+"""How long a worker may take to exit after closing its pipe."""
 
 _WATCH_SECONDS = 1.0
-"""How often a worker looks whether the process that it works for is still there."""
+"""How often a worker checks that its parent process still exists."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +63,15 @@ class InputSpec:
     Parameters
     ----------
     name : str
-        As the runtime knows it.
+        Name in the runtime.
     shape : tuple of int
         Symbolic axes are 1.
     dtype : numpy.dtype
         Type of its elements.
     scale : float or None
-        Real value of one step; None where it is not quantized.
+        Real value of one step; None if it is not quantized.
     zero_point : int or None
-        The integer that means zero; None where it is not quantized.
+        The integer that represents zero; None if it is not quantized.
     """
 
     name: str
@@ -115,9 +115,9 @@ class Runtime:
     file_format : str, optional
         Its format, the name of its reader; by default that of the network, or what the file's first bytes say.
     fetch : sequence of str
-        Names of intermediate tensors that runs will ask for.
+        Names of intermediate tensors that runs will request.
     time_limit_s : float, optional
-        How long opening the model, or one run of it, may take, in seconds.
+        Time limit for opening the model, and for each run, in seconds.
 
     Attributes
     ----------
@@ -129,7 +129,7 @@ class Runtime:
     Raises
     ------
     RuntimeFailure
-        If the runtime refuses the file, ends on it, or gives no answer within the time limit.
+        If the runtime refuses the file, crashes on it, or does not answer within the time limit.
 
     Examples
     --------
@@ -179,9 +179,9 @@ class Runtime:
         Raises
         ------
         RuntimeFailure
-            If the runtime fails, ends, or gives no answer within the time limit.
+            If the runtime fails, crashes, or does not answer within the time limit.
         InputError
-            If `feeds` or `fetch` do not fit the model, or take too much memory.
+            If `feeds` or `fetch` do not fit the model, or need too much memory.
         """
         result: dict[str, NDArray[Any]] = self._in_worker(_run, dict(feeds), tuple(fetch))
         return result
@@ -194,12 +194,12 @@ class Runtime:
         Raises
         ------
         RuntimeFailure
-            If the runtime fails or ends.
+            If the runtime fails or crashes.
         """
         return bool(self._in_worker(_executes_in_integers, self._module, str(self._path)))
 
     def close(self) -> None:
-        """End the worker process; it is killed if it is still at work."""
+        """End the worker process; it is killed if it is still working."""
         self._worker.close()
 
     def __enter__(self) -> Self:
@@ -226,29 +226,29 @@ class Runtime:
 
 
 class _WorkerGoneError(Exception):
-    """A worker ended before it answered; the message says how."""
+    """A worker exited before it answered; the message says how."""
 
 
 class _WorkerClosedError(Exception):
-    """A call to a worker that was closed, perhaps meanwhile and by another thread."""
+    """A call to a worker that was closed, perhaps by another thread in the meantime."""
 
 
 _START = (
     "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
     "from fewflips.execution.runtimes import _serve; _serve()"
 )
-"""What a worker executes: it sees the caller's modules, but does not run the caller's script a second time."""
+"""The worker's code: it sees the caller's modules, but does not run the caller's script again."""
 
 
 class _Worker:
     """A Python process that executes functions for this one, one call at a time.
 
-    It ends with :meth:`close`, when this object is collected, and when this process ends, in whatever way.
+    It exits on :meth:`close`, when this object is collected, and when this process ends, in whatever way.
 
     Parameters
     ----------
     time_limit_s : float, optional
-        How long one call may take, in seconds; then the process is killed.
+        Time limit for one call, in seconds, after which the process is killed.
     """
 
     def __init__(self, time_limit_s: float | None = None) -> None:
@@ -256,7 +256,7 @@ class _Worker:
         self._is_late = False
         command = [sys.executable, "-P", "-c", _START]
         try:
-            with _interrupts_held():  # the worker inherits this: Ctrl-C is the caller's to handle
+            with _interrupts_held():  # the worker inherits this: the caller handles Ctrl-C
                 self._process = subprocess.Popen(
                     command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
                 )
@@ -272,7 +272,7 @@ class _Worker:
             self._send(sys.path)
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Result of a function of this module; what it raises is raised here."""
+        """Result of a function of this module; its exceptions are raised here."""
         with self._turn:
             if self._closed:
                 raise _WorkerClosedError
@@ -283,14 +283,14 @@ class _Worker:
             except (EOFError, OSError, pickle.UnpicklingError) as error:
                 raise (_WorkerClosedError() if self._closed else _WorkerGoneError(self._ending())) from error
             except BaseException:
-                self.close()  # otherwise the next call would take the answer to this one for its own
+                self.close()  # otherwise the next call would receive the answer to this one
                 raise
         if not succeeded:
             raise result
         return result
 
     def close(self) -> None:
-        """Kill the process, and wait until it is gone."""
+        """Kill the process, and wait until it has exited."""
         self._closed = True
         _end(self._process)
         self._finalizer.detach()
@@ -301,7 +301,7 @@ class _Worker:
 
     @contextmanager
     def _deadline(self) -> Iterator[None]:
-        """Kill the process if what follows takes too long."""
+        """Kill the process if the body takes too long."""
         if self._time_limit_s is None:
             yield
             return
@@ -318,7 +318,7 @@ class _Worker:
         self._process.kill()
 
     def _ending(self) -> str:
-        """How the process ended, as what follows the runtime's name in a sentence."""
+        """How the process ended, as the part of a sentence after the runtime's name."""
         try:
             status = self._process.wait(_ENDING_SECONDS)
         except subprocess.TimeoutExpired:
@@ -330,7 +330,8 @@ class _Worker:
         )
 
     def _send(self, message: object) -> None:
-        # Pickled as a whole before it is sent: what cannot be pickled leaves no half of a message in the pipe.
+        # Pickled completely before sending, so that an object that cannot be pickled leaves no partial message in the
+        # pipe.
         data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
         stream = _pipe(self._process.stdin)
         stream.write(data)
@@ -351,7 +352,7 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process and wait until it is gone; Ctrl-C takes effect after that."""
+    """Kill a process and wait until it has exited; Ctrl-C takes effect after that."""
     interrupt: KeyboardInterrupt | None = None
     while process.returncode is None:
         try:
@@ -365,7 +366,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Hold SIGINT back in this thread, and in the processes that it starts meanwhile."""
+    """Block SIGINT in this thread, and in the processes it starts meanwhile."""
     if sys.platform == "win32":
         yield
         return
@@ -394,7 +395,7 @@ _session: Session | None = None
 
 
 def _serve() -> None:
-    """Answer the calls that come by standard input, until it ends."""
+    """Answer the calls that arrive on standard input, until it ends."""
     with os.fdopen(os.dup(1), "wb") as answers:
         _prepare_worker()
         while True:
@@ -418,7 +419,7 @@ def _answer(function: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes:
 
 
 def _prepare_worker() -> None:
-    """Send what the runtime prints to nowhere, bound its memory, and watch its parent."""
+    """Discard what the runtime prints, bound its memory, and watch its parent."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # otherwise ONNX Runtime leaves a file in the temporary folder
     sink = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):
@@ -429,7 +430,7 @@ def _prepare_worker() -> None:
 
 
 def _bound_memory() -> None:
-    """Let a model that wants more memory than there is fail alone, where the operating system has such limits."""
+    """Let a model that needs too much memory fail on its own, if the operating system has such limits."""
     try:
         import resource
 
@@ -444,7 +445,7 @@ def _bound_memory() -> None:
 
 
 def _end_with(parent: int) -> None:
-    """End the worker when the process that it works for is gone, killed perhaps."""
+    """End the worker when its parent process has gone, perhaps killed."""
     while os.getppid() == parent:
         time.sleep(_WATCH_SECONDS)
     os._exit(1)

@@ -1,4 +1,4 @@
-"""Sample inputs of a network: from images, from arrays, or at random."""
+"""Sample inputs of a network: from images, from arrays, or random."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fewflips.files.image_files import IMAGE_SUFFIXES, open_image
 from fewflips.files.npz import Header, read_npz
 
 MAX_BYTES = 2**31
-"""Samples that would take more memory than this, in bytes, are refused."""
+"""Samples that would take more than this many bytes of memory are refused."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +47,12 @@ def load_samples(source: Path, inputs: Sequence[InputSpec], limit: int | None = 
     ----------
     source : Path
         A folder of images (PNG, JPEG, BMP, WebP), taken in the order of their names; or an .npz file with one
-        array for each input, under its name, or a single array where the model has one input. The leading
+        array for each input, under its name, or a single array if the model has one input. The leading
         axis counts samples.
     inputs : sequence of InputSpec
         The model's inputs.
     limit : int, optional
-        Take the first so many.
+        Use at most this many, from the beginning.
 
     Returns
     -------
@@ -71,7 +71,7 @@ def load_samples(source: Path, inputs: Sequence[InputSpec], limit: int | None = 
         raise SamplesError("expected a model with inputs, got one without: samples cannot be fed to it")
     if os.path.isdir(source):
         return _from_images(source, inputs, limit)
-    if not os.path.exists(source):  # False for names that no file can have
+    if not os.path.exists(source):  # False for invalid names
         raise SamplesError(f"{source}: expected a folder of images or an .npz file, got no such path")
     if source.suffix.lower() != ".npz":
         raise SamplesError(f"{source}: expected a folder of images or an .npz file, got a '{source.suffix}' file")
@@ -79,17 +79,17 @@ def load_samples(source: Path, inputs: Sequence[InputSpec], limit: int | None = 
 
 
 def random_feeds(inputs: Sequence[InputSpec], count: int, seed: int) -> tuple[dict[str, NDArray[Any]], ...]:
-    """Random inputs, to compare two networks with.
+    """Random inputs with which to compare two networks.
 
     Integers of 8 and 16 bits are uniform over their whole range, wider ones (which tend to be indices) are 0
-    or 1; floats are uniform in [0, 1) and standard normal in turn.
+    or 1; floats are alternately uniform in [0, 1) and standard normal.
 
     Parameters
     ----------
     inputs : sequence of InputSpec
         The model's inputs.
     count : int
-        How many inferences to feed.
+        Number of inferences.
     seed : int
         The same seed gives the same values.
 
@@ -101,7 +101,7 @@ def random_feeds(inputs: Sequence[InputSpec], count: int, seed: int) -> tuple[di
     Raises
     ------
     SamplesError
-        If an input has neither an integer, a float nor a boolean type, or they take too much memory.
+        If an input's type is not integer, float or boolean, or the inputs need too much memory.
     """
     size = count * sum(math.prod(spec.shape) * spec.dtype.itemsize for spec in inputs)
     _check_memory("random inputs", size)
@@ -239,7 +239,7 @@ def _chosen(path: Path, inputs: Sequence[InputSpec], names: Sequence[str]) -> di
 
 
 def _samples_of(path: Path, spec: InputSpec, array: NDArray[Any], limit: int | None) -> NDArray[Any]:
-    """Bring an array into shape (samples, *input shape) and the input's type."""
+    """Convert an array to shape (samples, *input shape) and the input's type."""
     if array.shape == spec.shape:
         samples = array[np.newaxis]
     elif array.shape[1:] == spec.shape:
@@ -275,7 +275,7 @@ def _converted(path: Path, spec: InputSpec, samples: NDArray[Any]) -> NDArray[An
         if not spec.scale:
             raise SamplesError(f"{where}: expected {spec.dtype}, got floats, and the model gives no scale for them")
         limits = np.iinfo(spec.dtype)
-        with np.errstate(over="ignore"):  # what overflows is clipped below
+        with np.errstate(over="ignore"):  # overflows are clipped below
             codes = np.rint(samples.astype(np.float64) / spec.scale) + (spec.zero_point or 0)
         quantized: NDArray[Any] = np.clip(codes, limits.min, limits.max).astype(spec.dtype)
         return quantized

@@ -1,1 +1,1 @@
-"""Files that a user names, and files that are written: whole, bounded, and cleaned up."""
+"""Input files of bounded size, and output files that are written whole and cleaned up after."""

@@ -1,4 +1,4 @@
-"""Writing a file completely or not at all, and making the folder that it goes to."""
+"""Writes a file completely or not at all, and creates its folder."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from fewflips.files.leftovers import owned_prefix, remove_leftovers
 
 
 def atomic_write(path: Path, data: bytes) -> None:
-    """Write a file so that its old content, or its absence, stays until the new content is complete.
+    """Write a file such that its old content, or its absence, persists until the new content is complete.
 
-    The data goes to a temporary file in the same folder, which then takes the name `path`.
+    The data goes to a temporary file in the same folder, which is then renamed to `path`.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def atomic_write(path: Path, data: bytes) -> None:
     Raises
     ------
     OutputError
-        If the folder is missing or cannot be written, or the disk is full; no file is left behind then.
+        If the folder is missing or not writable, or the disk is full; no file is left behind.
     """
     path = Path(path)
     if os.path.isdir(path):
@@ -54,19 +54,19 @@ def atomic_write(path: Path, data: bytes) -> None:
 
 
 def make_folder(folder: Path, option: str = "--output") -> None:
-    """Make a folder for results, and its parents, where it does not exist.
+    """Create a folder for results, and its parents, if it does not exist.
 
     Parameters
     ----------
     folder : Path
         The folder.
     option : str
-        What names it, for the message.
+        Option that names it, for the message.
 
     Raises
     ------
     OutputError
-        If it cannot be made, or no folder can have such a name.
+        If it cannot be created, or the name is not valid for a folder.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -75,14 +75,14 @@ def make_folder(folder: Path, option: str = "--output") -> None:
 
 
 def check_name(folder: Path, option: str = "--output") -> None:
-    """Raise :class:`OutputError` where nothing that lies at a path, or could, can be looked at.
+    """Raise :class:`OutputError` if nothing at a path could ever be accessed.
 
     Parameters
     ----------
     folder : Path
         May be missing.
     option : str
-        What names it, for the message.
+        Option that names it, for the message.
     """
     try:
         os.lstat(folder)
@@ -93,7 +93,7 @@ def check_name(folder: Path, option: str = "--output") -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have the names of a folder's files on the disk, where the operating system can be told so."""
+    """Sync the names of a folder's files to disk, if the operating system supports it."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -107,7 +107,7 @@ def _reason(error: OSError | ValueError) -> str:
 
 
 def _mode_for(path: Path) -> int:
-    """Permission bits of the file that is replaced, or those that the process gives to new files."""
+    """Permission bits of the file to be replaced, or those the process gives to new files."""
     if os.path.exists(path):
         return path.stat().st_mode & 0o777
     mask = os.umask(0)

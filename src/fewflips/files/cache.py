@@ -1,7 +1,7 @@
-"""Results that take long to compute, kept on disk between runs and shared by processes.
+"""A cache on disk for results that take long to compute, shared between runs and processes.
 
-An entry is one file, named by the digest of what it was computed from, and carries a checksum of its content. It
-is written atomically, so that a reader sees a whole entry or none; a damaged entry is computed again.
+An entry is one file, named by the digest of what it was computed from, with a checksum of its content. It is written
+atomically, so a reader sees a whole entry or none; a damaged entry is computed again.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ _CHECKSUM_BYTES = hashlib.sha256().digest_size
 
 
 def cache_folder() -> Path:
-    """Where entries are kept: ``$FEWFLIPS_CACHE``, or the user's cache folder."""
+    """The folder of entries: ``$FEWFLIPS_CACHE``, or the user's cache folder."""
     given = os.environ.get("FEWFLIPS_CACHE")
     return Path(given) if given else Path(platformdirs.user_cache_dir("fewflips", appauthor=False))
 
 
 def cached(kind: str, digest: str, compute: Callable[[], bytes]) -> bytes:
-    """The entry of a digest, computed where it is missing or damaged.
+    """The entry of a digest, computed if it is missing or damaged.
 
     Parameters
     ----------
     kind : str
-        What is kept: a folder's name.
+        Kind of content; the name of a folder.
     digest : str
-        Hexadecimal digest of everything that the result depends on, the version of the format included.
+        Hexadecimal digest of everything the result depends on, including the version of the format.
     compute : callable
-        Gives the content. Where the folder cannot be written, its result is used and not kept.
+        Computes the content. If the folder cannot be written to, the result is used but not kept.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def read_entry(path: Path) -> bytes | None:
     Returns
     -------
     bytes or None
-        What :func:`write_entry` was given; None where there is no such file, or it is damaged.
+        The content given to :func:`write_entry`; None if there is no such file, or it is damaged.
     """
     try:
         stored = read_plain(path)
@@ -74,24 +74,24 @@ def read_entry(path: Path) -> bytes | None:
 
 
 def write_entry(path: Path, content: bytes) -> None:
-    """Keep an entry, where that is possible.
+    """Store an entry, if possible.
 
     Parameters
     ----------
     path : Path
-        Its file. Folders are made. Where it cannot be written (a read-only home, a full disk), nothing happens.
+        Its file. Folders are created. If it cannot be written (a read-only home, a full disk), nothing happens.
     content : bytes
-        What :func:`read_entry` is to return.
+        The content that :func:`read_entry` will return.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, hashlib.sha256(content).digest() + content)
     except (OSError, OutputError):
-        return  # the caller has the content, and computes it again next time
+        return  # the caller has the content, and will compute it again next time
 
 
 def digest_of(*parts: bytes | str) -> str:
-    """A digest of several parts, in order and unambiguously.
+    """An unambiguous digest of several parts in order.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Opening images that may be damaged, or made to fill a memory."""
+"""Opens images that may be damaged, or designed to exhaust memory."""
 
 from __future__ import annotations
 
@@ -19,41 +19,41 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-"""Files of a folder that are taken for images; others are ignored."""
+"""Suffixes of the files in a folder that are treated as images; others are ignored."""
 
 MAX_PIXELS = 100_000_000
-"""Images with more pixels than this are taken for decompression bombs."""
+"""Images with more pixels than this are treated as decompression bombs."""
 
 LARGEST_FILE_BYTES = 1 << 30
-"""Files of images that are larger than this are not read."""
+"""Image files larger than this are not read."""
 
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 _SMALL_PIXELS = 1 << 20
 _MOST_PIXELS_PER_BYTE = 600
-"""An image of one colour has 300 pixels a byte as a progressive JPEG, 350 as a PNG; a photo 5 to 50."""
+"""A single-colour image has 300 pixels per byte as a progressive JPEG, 350 as a PNG; a photo 5 to 50."""
 
 _DAMAGED = (OSError, SyntaxError, ValueError, struct.error, EOFError, IndexError, zlib.error)
 """What Pillow raises on damaged images: unidentified and truncated data (OSError), broken PNG chunks
-(SyntaxError), and what its decoders let through."""
+(SyntaxError), and errors that its decoders do not catch."""
 
 
 @contextmanager
 def open_image(source: Path | bytes, name: str, error_type: type[InputError] = InputError) -> Iterator[Image]:
-    """Open an image, and turn what its decoder raises into an error of ours.
+    """Open an image, and convert its decoder's exceptions to fewflips errors.
 
     Parameters
     ----------
     source : Path or bytes
         A JPEG, PNG, BMP or WebP file, or its content.
     name : str
-        For messages.
+        Name for messages.
     error_type : type
-        What to raise.
+        Type of the error to raise.
 
     Yields
     ------
     Image
-        Of Pillow, not yet decoded; no larger than :data:`MAX_PIXELS`, and than its bytes can hold.
+        A Pillow image, not yet decoded, no larger than :data:`MAX_PIXELS` and than its bytes can hold.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def open_image(source: Path | bytes, name: str, error_type: type[InputError] = I
         content = source if isinstance(source, bytes) else _content(source, name, error_type)
         content = without_metadata(content)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on sizes, which are checked below, and on what is odd in a file
+            warnings.simplefilter("ignore")  # about sizes, which are checked below, and oddities in the file
             with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
                 _check_size(image.width, image.height, len(content), name, error_type)
                 yield image

@@ -1,6 +1,6 @@
-"""Image files without what their pixels do not depend on: text, profiles, thumbnails, EXIF, animations.
+"""Strips from image files everything the pixels do not depend on: text, profiles, thumbnails, EXIF, animations.
 
-Decoders unpack and parse metadata whether or not anyone asks for them, and a PNG of 67 kB may carry 64 MiB of text.
+Decoders unpack and parse metadata even if it is not used, and a PNG of 67 kB may contain 64 MiB of text.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import struct
 
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _ANCILLARY = 0x20
-"""Set in the first letter of a chunk that an image can be decoded without (PNG specification, 5.4)."""
+"""Set in the first letter of a chunk that is not needed to decode the image (PNG specification, 5.4)."""
 
 _APPLICATION, _COMMENT, _START_OF_SCAN = range(0xE0, 0xF0), 0xFE, 0xDA
 _JFIF, _ADOBE = 0xE0, 0xEE
-"""Segments of applications that say how colours are coded."""
+"""Application segments that determine how colours are coded."""
 
 _ALONE = (0x01, *range(0xD0, 0xDA))
 """Markers without a segment: TEM, restarts, beginning and end of the image."""
@@ -25,12 +25,12 @@ def without_metadata(content: bytes) -> bytes:
     Parameters
     ----------
     content : bytes
-        The file. PNG and JPEG files lose their metadata; others, and what is no image, stay as they are.
+        The file. PNG and JPEG files lose their metadata; other content is unchanged.
 
     Returns
     -------
     bytes
-        A file with the same pixels; of an animation, its first image. Damaged files stay damaged.
+        A file with the same pixels; for an animation, those of its first image. Damaged files stay damaged.
 
     Examples
     --------
@@ -60,11 +60,11 @@ def _picture_chunks(content: bytes) -> bytes:
 
 
 def _picture_segments(content: bytes) -> bytes:
-    """A JPEG's segments up to its first scan without those of applications, and all that follows."""
+    """A JPEG's segments up to its first scan, without application segments, and everything after them."""
     view, place = memoryview(content), 2
     kept = [view[:place]]
     while place + 4 <= len(content):
-        if content[place] != 0xFF or content[place + 1] in (0x00, 0xFF):  # padding, or what decoders skip
+        if content[place] != 0xFF or content[place + 1] in (0x00, 0xFF):  # padding, or bytes that decoders skip
             place += 1
             continue
         marker = content[place + 1]

@@ -1,7 +1,7 @@
-"""Opening the files that a user or another file names.
+"""Opens files named by a user or by another file.
 
-A FIFO waits for ever for someone to write to it, and a device may have no end: inputs are plain files, and whatever
-else lies at a path is an error like a missing file.
+A FIFO waits forever for a writer, and a device may be endless. So inputs must be plain files; anything else at a path
+is an error, like a missing file.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-_DO_NOT_WAIT = getattr(os, "O_NONBLOCK", 0)  # POSIX alone has FIFOs in folders
+_DO_NOT_WAIT = getattr(os, "O_NONBLOCK", 0)  # only POSIX has FIFOs in folders
 
 
 class _PlainFile(io.BufferedReader):
-    """A plain file; Python sets aside as many bytes as are asked for, and a damaged file asks for any number."""
+    """A plain file with bounded reads: Python allocates what is requested, and a damaged file may request any size."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > io.DEFAULT_BUFFER_SIZE:
@@ -36,12 +36,12 @@ def open_plain(path: str | Path) -> BinaryIO:
     Returns
     -------
     binary file object
-        At its beginning; to be closed by the caller. No read takes more memory than there are bytes left.
+        At its beginning; to be closed by the caller. No read takes more memory than the remaining bytes.
 
     Raises
     ------
     OSError
-        If it cannot be opened; if it is a FIFO, a socket or a device; or if no file can have such a name.
+        If it cannot be opened; if it is a FIFO, a socket or a device; or if the name is not valid for a file.
     """
     try:
         file = _PlainFile(io.FileIO(path, "rb", opener=lambda name, flags: os.open(name, flags | _DO_NOT_WAIT)))
@@ -58,19 +58,19 @@ def _no_name(path: str | Path, error: ValueError) -> OSError:
 
 
 def most_unpacked(packed: int, most: int) -> int:
-    """Bytes that a packed file may unpack to: text and pixels never shrink as far as what is made to fill a memory.
+    """Bytes that a packed file may unpack to: text and pixels compress less than files designed to exhaust memory.
 
     Parameters
     ----------
     packed : int
         Bytes of the file.
     most : int
-        Bytes that are too many in any case.
+        Upper limit in any case.
 
     Returns
     -------
     int
-        64 times the file's size, and a mebibyte.
+        64 times the file's size plus one mebibyte, at most `most`.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def most_unpacked(packed: int, most: int) -> int:
 
 
 def size_of(path: str | Path) -> int:
-    """Bytes of a file, as the file system has it.
+    """Size of a file in bytes, according to the file system.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def size_of(path: str | Path) -> int:
     Raises
     ------
     OSError
-        If it does not exist, or no file can have such a name.
+        If it does not exist, or the name is not valid for a file.
     """
     try:
         return os.stat(path).st_size
@@ -120,7 +120,7 @@ def read_plain(path: str | Path) -> bytes:
     Raises
     ------
     OSError
-        As :func:`open_plain`.
+        As for :func:`open_plain`.
     """
     with open_plain(path) as file:
         return file.read()

@@ -1,4 +1,4 @@
-"""JSON that a file holds: plain values, and no text that could not be written again."""
+"""JSON from files: plain values, and no text that could not be written again."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pydantic_core import from_json
 
 
 def parse_json(content: bytes) -> Any:
-    """The values that a file of JSON holds.
+    """The values in a JSON file.
 
-    Python's own parser accepts halves of surrogate pairs, which no report could then be encoded with.
+    Python's own parser accepts lone surrogates, which could not be encoded in a report.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Temporary files and folders that tell who made them, so that what killed processes leave behind can be removed."""
+"""Temporary files and folders named after their process, so that leftovers of killed processes can be removed."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ import time
 from pathlib import Path
 
 _OLD_S = 24 * 3600
-"""Nothing temporary is used that long."""
+"""Age in seconds beyond which nothing temporary is still in use."""
 _OLD_WITHOUT_PROCESSES_S = 3600
-"""The same, where it cannot be told whether a process is still there."""
+"""The same if there is no way to tell whether a process still exists."""
 
 
 def owned_prefix(name: str) -> str:
-    """Beginning of a temporary name that this process makes.
+    """Prefix of a temporary name created by this process.
 
     Parameters
     ----------
     name : str
-        What all such names begin with, such as ``fewflips-``.
+        Common prefix of all such names, such as ``fewflips-``.
 
     Returns
     -------
     str
-        With the process's number in it; something random is to follow.
+        Prefix with the process ID; the caller appends something random.
     """
     return f"{name}{os.getpid()}-"
 
 
 def temporary_folder(name: str = "fewflips-", parent: Path | None = None) -> tempfile.TemporaryDirectory[str]:
-    """A temporary folder; those of the same name that killed processes left are removed first.
+    """A temporary folder; those with the same prefix left by killed processes are removed first.
 
     Parameters
     ----------
     name : str
-        Beginning of its name.
+        Prefix of its name.
     parent : Path, optional
-        Where it is made; in the system's folder for temporary files without it.
+        Where to create it; by default in the system's folder for temporary files.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def temporary_folder(name: str = "fewflips-", parent: Path | None = None) -> tem
     Raises
     ------
     OSError
-        If it cannot be made.
+        If it cannot be created.
     """
     place = Path(tempfile.gettempdir()) if parent is None else parent
     remove_leftovers(place, name)
@@ -57,14 +57,14 @@ def temporary_folder(name: str = "fewflips-", parent: Path | None = None) -> tem
 
 
 def remove_leftovers(folder: Path, name: str) -> None:
-    """Remove temporary files and folders that processes made which are gone.
+    """Remove temporary files and folders of processes that no longer exist.
 
     Parameters
     ----------
     folder : Path
-        Where they lie. What cannot be read or removed is left alone.
+        Where they are. Anything that cannot be read or removed is left alone.
     name : str
-        Beginning of their names, as given to :func:`owned_prefix`.
+        Prefix of their names, as given to :func:`owned_prefix`.
     """
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
@@ -83,7 +83,7 @@ def _is_left(entry: os.DirEntry[str], process: str) -> bool:
 
 
 def _is_gone(process: int, age_s: float) -> bool:
-    if os.name != "posix":  # where asking for a process may end it
+    if os.name != "posix":  # where checking for a process may kill it
         return age_s > _OLD_WITHOUT_PROCESSES_S
     try:
         os.kill(process, 0)

@@ -1,7 +1,7 @@
-"""Reading ``.npz`` archives that may be damaged or hostile.
+"""Reads ``.npz`` archives that may be damaged or hostile.
 
-What an array takes is known from its header, and held against what the archive has for it, before any memory is
-asked for; Python objects are not loaded.
+The size of an array is known from its header, and compared with the archive's content before memory is allocated;
+Python objects are not loaded.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _HEADERS: dict[tuple[int, int], Callable[[IO[bytes]], tuple[tuple[int, ...], boo
 
 @dataclass(frozen=True)
 class Header:
-    """What the header of an array says.
+    """The header of an array.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Header:
     dtype : numpy.dtype
         Type of an element.
     present : int
-        Bytes that the archive says to have for the elements.
+        Bytes that the archive states for the elements.
     """
 
     shape: tuple[int, ...]
@@ -64,12 +64,12 @@ def read_npz(
     path : Path
         The archive.
     choose : callable
-        Given the names of all arrays, sorted, gives those to read; raises an error of ours where one is missing.
+        Given the sorted names of all arrays, returns those to read; raises a fewflips error if one is missing.
     check : callable
-        Given the headers of the chosen arrays, by name, raises an error of ours where they do not fit, or would take
-        too much memory.
+        Given the headers of the chosen arrays by name, raises a fewflips error if they do not fit, or would take too
+        much memory.
     expected : str
-        What the file is to be, for messages.
+        Description of the expected file, for messages.
 
     Returns
     -------
@@ -79,11 +79,11 @@ def read_npz(
     Raises
     ------
     InputError
-        If the archive cannot be read, is damaged, or holds Python objects; and what `choose` and `check` raise.
+        If the archive cannot be read, is damaged, or contains Python objects; also whatever `choose` and `check` raise.
     """
     try:
         with open_plain(path) as file, zipfile.ZipFile(file) as archive, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on escapes in the text of a header
+            warnings.simplefilter("ignore")  # about escapes in the text of a header
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist() if _is_array(info)}
             chosen = {name: members[name] for name in choose(sorted(members))}
             headers = {name: _header(path, archive, name, info) for name, info in chosen.items()}
@@ -96,7 +96,7 @@ def read_npz(
             return {name: _array(archive, info) for name, info in chosen.items()}
     except FewflipsError:
         raise
-    except Exception as error:  # NumPy evaluates headers as Python, and zipfile decrypts and unpacks: anything comes
+    except Exception as error:  # NumPy evaluates headers as Python, zipfile decrypts and unpacks: anything may come
         detail = str(error) or type(error).__name__
         raise InputError(f"{path}: expected {expected}, got a damaged file: {detail}: write it again") from error
 

@@ -1,9 +1,9 @@
-"""Files that belong together: written as one, and told apart from those of another run.
+"""Files that belong together: written as one, and distinguished from those of another run.
 
-A folder of results holds ``fewflips-manifest.json``, which names the files of each command with their digests. New
-files are made completely elsewhere in the folder; then the manifest is replaced, and then the files, one by one. A
-process that is killed in between leaves files that the manifest does not vouch for, and every reader says so. The
-same command, run again, repairs the folder.
+A result folder contains ``fewflips-manifest.json``, which lists the files of each command with their digests. New files
+are first written completely elsewhere in the folder; then the manifest is replaced, and then the files, one by one. A
+process killed in between leaves files that do not match the manifest, and every reader reports that. Running the same
+command again repairs the folder.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from fewflips.files.leftovers import temporary_folder
 
 MANIFEST = "fewflips-manifest.json"
 STAGING = ".fewflips-"
-"""Beginning of the names of folders in which results are made."""
+"""Prefix of the names of folders in which results are staged."""
 
 _LAST = "fewflips-manifest-at-the-end.json"
 _LARGEST_BYTES = 1 << 20
@@ -61,15 +61,15 @@ class Manifest(BaseModel):
 def save_together(folder: Path, command: str, contents: Mapping[str, bytes]) -> tuple[Path, ...]:
     """Write all files of a command's results, or none.
 
-    Files that the same command wrote there before and that are not among the new ones are removed, and so is what
-    killed processes left.
+    Files that the same command wrote there before and that are not among the new ones are removed, and so are leftovers
+    of killed processes.
 
     Parameters
     ----------
     folder : Path
-        Created where it does not exist.
+        Created if it does not exist.
     command : str
-        Whose results they are.
+        The command whose results they are.
     contents : mapping of str to bytes
         Content of each file, by name.
 
@@ -81,7 +81,7 @@ def save_together(folder: Path, command: str, contents: Mapping[str, bytes]) -> 
     Raises
     ------
     OutputError
-        If anything cannot be written, or what was written is not read back alike; the folder is then as it was.
+        If anything cannot be written, or is not read back identically; the folder is then left as it was.
     """
     names = sorted(contents)
     make_folder(folder)
@@ -103,18 +103,18 @@ def save_together(folder: Path, command: str, contents: Mapping[str, bytes]) -> 
 
 
 def check_belongs(path: Path) -> None:
-    """Check that a file, and all that lies beside it of the same run, are those that the manifest names.
+    """Check that a file, and all others of the same run in its folder, match the manifest.
 
     Parameters
     ----------
     path : Path
-        A file that is about to be read. Without a manifest beside it, or where none of its entries has that name,
-        there is nothing to check.
+        A file about to be read. If its folder has no manifest, or none of the entries has that name, there is nothing
+        to check.
 
     Raises
     ------
     InputError
-        If the file or one that belongs to it is another one, or the manifest is damaged.
+        If the file or one that belongs to it does not match, or the manifest is damaged.
     """
     folder = path.parent
     manifest = read_manifest(folder) or Manifest()
@@ -130,7 +130,7 @@ def check_belongs(path: Path) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a folder; None where there is none.
+    """The manifest of a folder; None if there is none.
 
     Raises
     ------
@@ -172,12 +172,12 @@ def _staged(path: Path, content: bytes) -> FileEntry:
 def _former(folder: Path) -> Manifest:
     try:
         return read_manifest(folder) or Manifest()
-    except InputError:  # damaged: what it named stays where it is
+    except InputError:  # damaged: the files it named stay
         return Manifest()
 
 
 def _others(former: Manifest, command: str, entries: Mapping[str, FileEntry]) -> dict[str, dict[FileName, FileEntry]]:
-    """Files of other commands; one that is replaced now is no longer theirs."""
+    """Files of other commands, except those that are replaced now."""
     return {
         other: {name: entry for name, entry in files.items() if name not in entries}
         for other, files in former.results.items()
@@ -186,7 +186,7 @@ def _others(former: Manifest, command: str, entries: Mapping[str, FileEntry]) ->
 
 
 def _stale(folder: Path, former: Manifest, command: str, entries: Mapping[str, FileEntry]) -> tuple[str, ...]:
-    """Files of the command's earlier results that it does not write any more, and no other command wrote."""
+    """Files of the command's earlier results that it no longer writes, and no other command wrote."""
     others = {name for other, files in former.results.items() if other != command for name in files}
     before = set(former.results.get(command, {})) | set(former.outdated)
     left = (name for name in sorted(before - set(entries) - others) if os.path.lexists(folder / name))
@@ -198,7 +198,7 @@ def _stage_manifest(path: Path, manifest: Manifest) -> None:
 
 
 def _put_in_place(staging: Path, folder: Path, names: Sequence[str], stale: Sequence[str]) -> None:
-    """Move staged files to their places, the manifest first; if one cannot be moved, put back what was there."""
+    """Move staged files to their places, the manifest first; if one cannot be moved, restore the old files."""
     former = staging / "former"
     former.mkdir()
     try:
@@ -209,7 +209,7 @@ def _put_in_place(staging: Path, folder: Path, names: Sequence[str], stale: Sequ
             _keep(folder / name, former / name)
             os.unlink(folder / name)
         os.replace(staging / _LAST, folder / MANIFEST)
-    except BaseException:  # Ctrl-C, too: where each file is tells how far it came
+    except BaseException:  # including Ctrl-C: the files' places show how far it came
         for name in (*stale, *reversed(names), MANIFEST):
             if (former / name).exists():
                 os.replace(former / name, folder / name)
@@ -219,12 +219,12 @@ def _put_in_place(staging: Path, folder: Path, names: Sequence[str], stale: Sequ
 
 
 def _keep(file: Path, former: Path) -> None:
-    """Have a second name for a file, or a copy of it; its own name is never missing in between."""
+    """Give a file a second name, or copy it; its own name never disappears in between."""
     try:
         os.link(file, former)
     except FileNotFoundError:
         return
-    except OSError:  # no such links here
+    except OSError:  # links are not supported here
         shutil.copyfile(file, former)
 
 

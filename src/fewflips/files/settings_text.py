@@ -1,7 +1,7 @@
-"""YAML and TOML that people write: what a file of a few kilobytes says, and no file that says ever more.
+"""Hand-written YAML and TOML: files of a few kilobytes, and none that expand without limit.
 
-Both formats let a short text stand for an endless one: YAML by merging mappings into one another, TOML by keys of
-thousands of parts. Files of settings need neither.
+In both formats a short text can expand to an enormous one: in YAML by merging mappings into one another, in TOML by
+keys with thousands of parts. Settings files need neither.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Literal
 import yaml
 
 LARGEST_BYTES = 1 << 16
-"""Largest file of settings that is read."""
+"""Largest settings file that is read."""
 
 _DEEPEST = 20
 _MOST_KEYS = 1000
@@ -22,14 +22,14 @@ _LONGEST_TOML_LINE = 1000
 
 
 def parse_settings(text: str, language: Literal["YAML", "TOML"]) -> Any:
-    """The content of a file of settings.
+    """The content of a settings file.
 
     Parameters
     ----------
     text : str
         The file's text.
     language : {"YAML", "TOML"}
-        What it is written in.
+        Language of the text.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def parse_settings(text: str, language: Literal["YAML", "TOML"]) -> Any:
     Raises
     ------
     ValueError
-        If the text is not valid, or stands for far more than it says; the message is one line.
+        If the text is not valid, or expands far beyond its size; the message is one line.
 
     Examples
     --------
@@ -64,7 +64,7 @@ def parse_settings(text: str, language: Literal["YAML", "TOML"]) -> Any:
 
 
 class _BoundedLoader(yaml.SafeLoader):
-    """Plain values only, with limits on depth and on how often parts are used again."""
+    """Plain values only, with limits on depth and on how often parts are reused."""
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
@@ -84,7 +84,7 @@ class _BoundedLoader(yaml.SafeLoader):
 
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
         text: str = super().construct_scalar(node)
-        if any("\ud800" <= character <= "\udfff" for character in text):  # no report could be written with it
+        if any("\ud800" <= character <= "\udfff" for character in text):  # could not be written in a report
             raise ValueError(f"expected whole characters, got half a surrogate pair in {text!a:.60}; write it out")
         return text
 

@@ -1,4 +1,4 @@
-"""What pydantic found wrong with a file, in one line."""
+"""Problems that pydantic found in a file, in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Codes: words on wires that know their width."""
+"""Codes: words on wires, with their width."""
 
 from __future__ import annotations
 

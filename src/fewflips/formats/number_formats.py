@@ -60,9 +60,8 @@ class NumberFormat(StrEnum):
     """Encoding of an operand on the accelerator's wires.
 
     ``as-stored`` puts the file's own code on the wire. The other three encode an integer value:
-    ``twos-complement`` and ``sign-magnitude`` encode ``stored - zero_point``, the value that the
-    arithmetic means; ``unsigned`` is offset binary, the stored integer counted from the smallest one
-    of its type.
+    ``twos-complement`` and ``sign-magnitude`` encode ``stored - zero_point``, the value used in arithmetic;
+    ``unsigned`` is offset binary, the stored integer counted from the smallest one of its type.
     """
 
     AS_STORED = "as-stored"
@@ -84,7 +83,7 @@ def value_range(number_format: NumberFormat, bits: int) -> tuple[int, int]:
     Returns
     -------
     tuple of int
-        (low, high), both included.
+        (low, high), inclusive.
 
     Examples
     --------
@@ -130,7 +129,7 @@ def encode(
     values : ndarray of int, any shape
         Integer values within :func:`value_range`.
     number_format : NumberFormat
-        ``twos-complement``, ``unsigned`` or ``sign-magnitude``; ``as-stored`` codes are taken as two's
+        ``twos-complement``, ``unsigned`` or ``sign-magnitude``; ``as-stored`` codes are treated as two's
         complement of the same width, which leaves an unsigned code unchanged.
     bits : int
         Width of the code, 1 to 16.

@@ -1,1 +1,1 @@
-"""Compiled kernels, and the cache that they are kept in."""
+"""Compiled kernels and their cache."""

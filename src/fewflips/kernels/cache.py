@@ -1,10 +1,11 @@
-"""Machine code of kernels, kept on disk between runs and shared by processes.
+"""A cache on disk for the machine code of kernels, shared between runs and processes.
 
-Numba's own cache believes what it finds: a file that was cut short raises whatever its unpickling raises, one with a
-flipped bit can crash the process, and a full disk ends the run. This one keeps each compiled signature as an entry of
-:mod:`fewflips.files.cache`: with a checksum, written atomically, compiled again where it is missing or damaged.
+Numba's own cache trusts what it finds: a truncated file raises whatever its unpickling raises, one with a flipped bit
+can crash the process, and a full disk ends the run. This one keeps each compiled signature as an entry of
+:mod:`fewflips.files.cache`: with a checksum, written atomically, and compiled again if it is missing or damaged.
 
-Kernels inline what they call, from other modules too, so an entry is named by the digest of all their sources.
+Kernels inline the functions they call, even from other modules, so an entry is named by the digest of all their
+sources.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ _VERSION = "1"
 
 
 def kernel_folder() -> Path:
-    """Where kernels are kept: in ``$NUMBA_CACHE_DIR`` where that is set, else with fewflips' other entries."""
+    """The folder of kernels: ``$NUMBA_CACHE_DIR`` if set, else next to fewflips' other entries."""
     given = numba.config.CACHE_DIR
     return (Path(given) if given else cache_folder()) / "kernels"
 
 
 class KernelCache:
-    """The cache of one function, as Numba's dispatchers use it: they look here before they compile.
+    """The cache of one function, for Numba's dispatchers, which look here before they compile.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ class KernelCache:
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
         self._enabled = True
-        _source(function.__module__)  # as it is now, not as it may be edited to be while this process runs
+        _source(function.__module__)  # its current source, not one edited while this process runs
 
     @property
     def cache_path(self) -> str:
@@ -54,15 +55,15 @@ class KernelCache:
         return str(kernel_folder())
 
     def enable(self) -> None:
-        """Read and keep entries."""
+        """Read and write entries."""
         self._enabled = True
 
     def disable(self) -> None:
-        """Neither read nor keep entries."""
+        """Neither read nor write entries."""
         self._enabled = False
 
     def flush(self) -> None:
-        """Do nothing: an entry never becomes outdated, for its name says what it was made from."""
+        """Do nothing: an entry never becomes outdated, since its name identifies its sources."""
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         """The compiled function for arguments of certain types.
@@ -72,12 +73,12 @@ class KernelCache:
         signature : tuple of numba types
             The types.
         target_context : numba.core.base.BaseContext
-            Takes the machine code.
+            Receives the machine code.
 
         Returns
         -------
         numba.core.compiler.CompileResult or None
-            None where there is no sound entry.
+            None if there is no valid entry.
         """
         target_context.refresh()
         path = self._entry(signature, target_context.codegen())
@@ -85,14 +86,14 @@ class KernelCache:
         return None if content is None else CompileResult._rebuild(target_context, *pickle.loads(content))
 
     def save_overload(self, signature: Any, result: Any) -> None:
-        """Keep a compiled function.
+        """Store a compiled function.
 
         Parameters
         ----------
         signature : tuple of numba types
             Types of its arguments.
         result : numba.core.compiler.CompileResult
-            What Numba made of it. Code that holds addresses of this process is not kept.
+            Numba's result. Code that contains addresses of this process is not stored.
         """
         if result.library.has_dynamic_globals or any(not loop.can_cache for loop in result.lifted):
             return
@@ -101,7 +102,7 @@ class KernelCache:
             write_entry(path, dumps(result._reduce()))
 
     def _entry(self, signature: Any, codegen: Any) -> Path | None:
-        """The file for these types on this processor; None for code that was typed in, for one."""
+        """The file for these types on this processor; None for interactively entered code, for example."""
         code = self._function.__code__
         sources = _sources(self._function.__module__)
         if not self._enabled or sources is None or self._function.__closure__:
@@ -112,7 +113,7 @@ class KernelCache:
 
 
 def _sources(name: str) -> str | None:
-    """Digest of the sources of a module of kernels, and of all that its kernels may have inlined."""
+    """Digest of the sources of a module of kernels, and of everything its kernels may have inlined."""
     found: dict[str, str | None] = {}
     waiting, constants = [name], [name]
     while waiting:
@@ -129,7 +130,7 @@ def _sources(name: str) -> str | None:
 
 
 def _used_by(module: ModuleType) -> Iterator[str]:
-    """Modules of the same package that a module's functions and classes come from."""
+    """Modules of the same package from which a module's functions and classes come."""
     package = module.__name__.partition(".")[0] + "."
     for value in vars(module).values():
         origin = _module_of(value)
@@ -138,7 +139,7 @@ def _used_by(module: ModuleType) -> Iterator[str]:
 
 
 def _constants(module: ModuleType) -> Iterator[tuple[str, object]]:
-    """Numbers and texts of a module, its own and those that it imports: kernels have them for good."""
+    """Numbers and strings of a module, its own and imported ones, which are compiled into kernels."""
     for name, value in vars(module).items():
         if isinstance(value, int | float | str) and not name.startswith("__"):
             yield name, value

@@ -1,4 +1,4 @@
-"""Compiling kernels by Numba, cached on disk where that is possible."""
+"""Compiles kernels with Numba, cached on disk if possible."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from fewflips.kernels.cache import KernelCache
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """Compile a function when it is first called, without Python's lock.
+    """Compile a function on its first call; it runs without Python's lock.
 
-    The machine code is kept in the cache of kernels (:mod:`fewflips.kernels.cache`). Where that can be neither read
+    The machine code is kept in the cache of kernels (:mod:`fewflips.kernels.cache`). If the cache can be neither read
     nor written, it is compiled again in each process.
 
     Parameters

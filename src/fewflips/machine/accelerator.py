@@ -1,4 +1,4 @@
-"""The accelerator as a validated object, and the machines that come with the package."""
+"""The accelerator as a validated object, and the machines that ship with the package."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Operand(BaseModel):
     format : NumberFormat
         Encoding.
     bits : int or None
-        Width of a word, 2 to 16. None: the width in which the file stores the operand, widened where the
+        Width of a word, 2 to 16. None: the width in which the file stores the operand, widened if the
         format needs more to hold a layer's values (an unsigned 8-bit weight less its zero point may take 9).
     """
 
@@ -46,10 +46,10 @@ class DatapathOptions(BaseModel):
     accumulator_bits : int or None
         Width of sums, 8 to 64. None: the narrowest that no layer of the network can overflow.
     adder : {"tree", "one-sum"}
-        Whether an activation-stationary column adds its products by a tree and the partial sum behind it, or all in
+        Whether an activation-stationary column adds its products by a tree, followed by the partial sum, or all in
         one expression that the synthesizer arranges.
     product_registers : bool
-        Whether an activation-stationary column stores its products before it adds them.
+        Whether an activation-stationary column stores its products in registers before adding them.
     partial_sum_input : bool
         Whether a column adds the partial sum of earlier segments.
     """
@@ -79,16 +79,16 @@ class Accelerator(BaseModel):
     description : str
         One sentence.
     dataflow : str
-        ``activation-stationary``, ``weight-stationary``, ``output-stationary``, or what other packages register.
+        ``activation-stationary``, ``weight-stationary``, ``output-stationary``, or one registered by another package.
     lanes : int
         Height of the array: words of the reduction that enter in one cycle (output-stationary: output
         pixels).
     columns : int
         Width of the array: output pixels (activation-stationary) or output channels (weight- and
-        output-stationary) served at once.
+        output-stationary) computed at once.
     forwarding : {"broadcast", "systolic"}
         ``broadcast``: a word toggles one register, and reaches all units by wire. ``systolic``: a word
-        toggles one register in every unit that it passes.
+        toggles one register in every unit it passes.
     weights, activations : Operand
         Number format and width of each operand.
     datapath : DatapathOptions
@@ -121,7 +121,7 @@ def load_accelerator(source: str | Path | Accelerator) -> Accelerator:
     Parameters
     ----------
     source : str, Path or Accelerator
-        The name of a built-in machine, a path to a YAML file, or an accelerator, which is returned as it is.
+        The name of a built-in machine, a path to a YAML file, or an accelerator, which is returned unchanged.
 
     Returns
     -------
@@ -144,7 +144,7 @@ def load_accelerator(source: str | Path | Accelerator) -> Accelerator:
     if str(source) in machines:
         return machines[str(source)]
     path = Path(source)
-    if not os.path.isfile(path):  # False for names that no file can have, where Path.is_file raises
+    if not os.path.isfile(path):  # False for invalid names, for which Path.is_file raises
         raise AcceleratorError(
             f"accelerator {str(source)!r}: expected one of {', '.join(machines)} or a YAML file, found neither"
         )
@@ -153,7 +153,7 @@ def load_accelerator(source: str | Path | Accelerator) -> Accelerator:
 
 @cache
 def builtin_accelerators() -> dict[str, Accelerator]:
-    """The machines that come with the package, by name, the default first."""
+    """The machines that ship with the package, by name, the default first."""
     folder = files("fewflips.machine") / "builtin"
     machines = [
         _parse(entry.read_text(encoding="utf-8"), entry.name)

@@ -1,6 +1,6 @@
-"""Which dataflows a machine may have: the package's own, and those that others register.
+"""The dataflows that a machine may have: the package's own, and those registered by others.
 
-What a dataflow does is in :mod:`fewflips.dataflows`; a description of a machine knows it by its name.
+:mod:`fewflips.dataflows` implements them; the description of a machine refers to them by name.
 """
 
 from __future__ import annotations
@@ -17,4 +17,4 @@ DATAFLOWS: Registry[Any] = Registry(
         "output-stationary": "fewflips.dataflows.output_stationary.dataflow:OutputStationary",
     },
 )
-"""By the name that a YAML file gives; see :func:`fewflips.dataflows.dataflow_of`."""
+"""Dataflows by their name in YAML files; see :func:`fewflips.dataflows.dataflow_of`."""

@@ -1,4 +1,4 @@
-"""Flips of every layer of a network, and what its activations show beside them."""
+"""Flips of every layer of a network, and further observations of its activations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from fewflips.streams.counting import FlipCount, add_counts, count_flips
 
 @dataclass(frozen=True)
 class LayerCount:
-    """Flips of one layer under one set of orders, and what else its activations showed."""
+    """Flips of one layer under one set of orders, and further observations of its activations."""
 
     weights: FlipCount
     activations: FlipCount | None
@@ -51,14 +51,14 @@ def count_network(
     variants : sequence of mapping of str to tuple of Segment
         Sets of orders to compare.
     samples : Samples or None
-        Sample inputs; activations are left out without them.
+        Sample inputs; without them activations are left out.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
 
     Returns
     -------
     list of dict of str to LayerCount
-        For each variant, the count of each layer; activations are the mean over the samples.
+        For each variant, the count of each layer; those of activations are the mean over the samples.
     """
     weights: list[dict[str, FlipCount]] = [{} for _ in variants]
     for layer in network.layers:

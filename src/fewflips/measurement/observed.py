@@ -1,4 +1,4 @@
-"""What a run of the model shows of a layer's activations beside their flips."""
+"""Observations of a layer's activations in a run of the model, in addition to their flips."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from fewflips.streams.counting import ones_shares
 
 @dataclass(frozen=True, eq=False)
 class ObservedActivations:
-    """Values of a layer's activations, as estimates need them.
+    """Statistics of a layer's activation values that estimates need.
 
     Parameters
     ----------
     ones : ndarray of float64, shape (bits + 1,)
         Share of words with 0, 1, ... ones.
     by_input : ndarray of float64, shape (G, K, bits), or None
-        Flips of each bit of each input from one output pixel to the next; None where they do not stream so.
+        Flips of each bit of each input from one output pixel to the next; None if they do not stream in this way.
     """
 
     ones: NDArray[np.float64] = field(repr=False)
@@ -30,7 +30,7 @@ class ObservedActivations:
 
 
 def observe(codes: NDArray[np.unsignedinteger], bits: int, array: Accelerator) -> ObservedActivations:
-    """Look at the activations of a layer in one inference.
+    """Observe the activations of a layer in one inference.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def observe(codes: NDArray[np.unsignedinteger], bits: int, array: Accelerator) -
     Returns
     -------
     ObservedActivations
-        Flips by input where activations stream over output pixels, as in weight-stationary arrays.
+        Flips by input if activations stream over output pixels, as in weight-stationary arrays.
     """
     streaming = dataflow_of(array).activations_follow_pixels
     return ObservedActivations(ones_shares(codes, bits), flips_by_input(codes, bits) if streaming else None)

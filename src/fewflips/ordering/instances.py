@@ -35,7 +35,7 @@ def order_segments(
     jobs: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> list[PathResult]:
-    """Order the rows of each segment on their own.
+    """Order the rows of each segment independently.
 
     Segments run in threads (the kernels release Python's lock), or where a joblib backend takes them, large ones
     first. Equal segments are solved once. Each segment is taken from the sequence twice, to find its equals and to be
@@ -44,18 +44,18 @@ def order_segments(
     Parameters
     ----------
     segments : sequence of ndarray of uint8 or uint16, shape (N_i, L_i)
-        Word vectors, one a row.
+        Word vectors, one per row.
     cost : TransitionCost, optional
-        What a transition costs; flips without it.
+        Cost of a transition; flips by default.
     effort : Effort, optional
-        Work limit of each segment; ``Effort.default()`` if left out.
+        Work limit of each segment; ``Effort.default()`` by default.
     seed : int
         Each segment's own seed is derived from it and the segment's index.
     jobs : int
-        Threads, as joblib counts them (-1: one a core). The result does not depend on it.
+        Threads, as joblib counts them (-1: one per core). The result does not depend on it.
     progress : callable, optional
-        Called in the caller's thread with the index of each segment that is finished. An exception that it
-        raises, like a KeyboardInterrupt, stops all threads within a second or two.
+        Called in the caller's thread with the index of each finished segment. An exception that it raises, like a
+        KeyboardInterrupt, stops all threads within a second or two.
 
     Returns
     -------
@@ -118,13 +118,13 @@ def order_distances(
     instances : sequence of ndarray of integers, shape (N_i, N_i)
         Symmetric, non-negative, zero on the diagonal.
     effort : Effort, optional
-        Work limit of each; ``Effort.default()`` if left out.
+        Work limit of each instance; ``Effort.default()`` by default.
     seed : int
         Each instance's own seed is derived from it and the instance's index.
     jobs : int
-        Threads, as joblib counts them (-1: one a core). The result does not depend on it.
+        Threads, as joblib counts them (-1: one per core). The result does not depend on it.
     progress : callable, optional
-        Called in the caller's thread with the index of each instance that is finished.
+        Called in the caller's thread with the index of each finished instance.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Distances as the solver sees them: a matrix, or packed rows whose Hamming distance is taken when asked.
+"""Distances as the solver sees them: a matrix, or packed rows whose Hamming distance is computed on demand.
 
 Every kernel of this package takes a `source`, which is one of
 
@@ -28,7 +28,7 @@ UNIT = 1 << FRACTION_BITS  # one flip, in the units of costs and potentials
 INFINITE = 1 << 60  # above every cost; sums of two stay within int64
 
 MATRIX_ROWS = 8192  # the largest N whose Hamming distances are tabulated (128 MiB of uint16)
-MOST_COMPARED = 1 << 37  # pairs of 64-bit words that one pass over all pairs of rows may compare: some minutes in all
+MOST_COMPARED = 1 << 37  # pairs of 64-bit words that one pass over all pairs of rows may compare: minutes in total
 LARGEST_PATH = 1 << 36  # flips, N x largest distance: every sum of costs, potentials and multipliers fits int64
 
 
@@ -81,7 +81,7 @@ def hamming_distance_matrix(words: NDArray[np.unsignedinteger]) -> NDArray[np.ui
     Parameters
     ----------
     words : ndarray of uint8 or uint16, shape (N, L)
-        One word vector a row; at most 65535 bits.
+        One word vector per row; at most 65535 bits.
 
     Returns
     -------
@@ -102,7 +102,7 @@ def hamming_distance_matrix(words: NDArray[np.unsignedinteger]) -> NDArray[np.ui
 
 
 def check_words(words: NDArray[np.unsignedinteger]) -> None:
-    """Refuse what is not a matrix of codes with at least one row.
+    """Refuse anything but a matrix of codes with at least one row.
 
     Raises
     ------
@@ -117,17 +117,17 @@ def check_words(words: NDArray[np.unsignedinteger]) -> None:
 
 
 def rows_within_reach(words: NDArray[np.unsignedinteger]) -> int:
-    """How many of the rows may be compared all with all at a time; len(words) where these are not too many.
+    """The largest block of rows to compare all with all; len(words) if that is not too many.
 
     Parameters
     ----------
     words : ndarray of uint8 or uint16, shape (N, L)
-        One word vector a row.
+        One word vector per row.
 
     Returns
     -------
     int
-        Of blocks of so many rows, all together compare at most MOST_COMPARED pairs of 64-bit words in one pass.
+        With blocks of this many rows, one pass compares at most MOST_COMPARED pairs of 64-bit words.
     """
     row_words = max(1, -(-words.shape[1] * words.dtype.itemsize // 8))
     return max(1, min(len(words), MOST_COMPARED // max(1, len(words) * row_words)))
@@ -139,19 +139,19 @@ def source_of_words(words: NDArray[np.unsignedinteger], cost: TransitionCost | N
     Parameters
     ----------
     words : ndarray of uint8 or uint16, shape (N, L)
-        One word vector a row.
+        One word vector per row.
     cost : TransitionCost, optional
-        Of a transition; flips without it.
+        Cost of a transition; flips by default.
 
     Returns
     -------
     ndarray
-        A table up to MATRIX_ROWS rows; of flips the packed rows beyond.
+        A table for up to MATRIX_ROWS rows; beyond that, for flips, the packed rows.
 
     Raises
     ------
     InputError
-        If there are more rows and the cost is another one than flips.
+        If there are more rows and the cost is not flips.
     """
     if cost is not None and not cost.is_flips:
         if len(words) > MATRIX_ROWS:

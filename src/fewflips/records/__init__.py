@@ -1,1 +1,1 @@
-"""What reports and files hold, as validated records."""
+"""The contents of reports and files, as validated records."""

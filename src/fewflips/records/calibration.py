@@ -1,4 +1,4 @@
-"""A calibration as data: what ``fewflips calibrate`` writes, and the tables that come with the package."""
+"""A calibration as data: the output of ``fewflips calibrate``, and the tables that ship with the package."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fewflips.records.record import Count, Record
 
 Rates = Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], Field(min_length=2, max_length=16)]
 _LARGEST = 1e15
-"""No energy in fJ and no factor comes near it, and products of a few stay finite."""
+"""Limit far above every energy in fJ and every factor, whose products still stay finite."""
 
 Positive = Annotated[float, Field(gt=0, le=_LARGEST, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, le=_LARGEST, allow_inf_nan=False)]

@@ -1,4 +1,4 @@
-"""How much of a network its layers are: products that are counted, and products that are left out."""
+"""How much of a network its layers cover: products that are counted, and products that are left out."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ class Coverage(Record):
 
 
 def coverage_of(network: Network, layers: Sequence[Layer] | None = None, reason: str = "") -> Coverage:
-    """What share of a network some of its layers are.
+    """The share of a network that some of its layers cover.
 
     Parameters
     ----------
     network : Network
         The network.
     layers : sequence of Layer, optional
-        Those that a report is about; all of them by default.
+        Layers in a report; all of them by default.
     reason : str
-        Why the others are not among them.
+        Why the other layers are left out.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def coverage_of(network: Network, layers: Sequence[Layer] | None = None, reason:
 
 
 def _grouped(left_out: Sequence[LeftOut]) -> tuple[LeftOutProducts, ...]:
-    """Products of one kind and with one reason together, in the order of the first of each."""
+    """Group products by kind and reason, in order of first appearance."""
     groups: dict[tuple[str, str], list[LeftOut]] = {}
     for product in left_out:
         groups.setdefault((product.operator, product.reason), []).append(product)

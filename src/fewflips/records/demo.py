@@ -1,4 +1,4 @@
-"""The demonstration as data: what ``fewflips demo --json`` prints."""
+"""The demonstration as data: the output of ``fewflips demo --json``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Energy as data: what ``fewflips energy --json`` prints."""
+"""Energy as data: the output of ``fewflips energy --json``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Picojoules = Annotated[float, Field(ge=0, description="in pJ")]
 class EnergyParts(Record):
     """Energy of one inference under one delay model."""
 
-    switching_pj: Annotated[Picojoules, Field(description="charging pins and wires: 1/2 C V^2 a toggle")]
+    switching_pj: Annotated[Picojoules, Field(description="charging pins and wires: 1/2 C V^2 per toggle")]
     internal_pj: Annotated[float, Field(description="internal energy of cells when their pins toggle")]
     clock_pj: Annotated[Picojoules, Field(description="clock pins of registers, whether their contents change or not")]
     leakage_pj: Annotated[Picojoules, Field(description="leakage of the whole array while the layer runs")]
@@ -30,7 +30,7 @@ class LayerEnergy(Record):
 
     name: str
     macs: Count
-    zero_delay: Annotated[EnergyParts, Field(description="each net toggles at most once a cycle: no glitches")]
+    zero_delay: Annotated[EnergyParts, Field(description="each net toggles at most once per cycle: no glitches")]
     inertial: Annotated[EnergyParts, Field(description="with the cells' delays: glitches included")]
     sampled: Annotated[bool, Field(description="whether the energy comes from a sample of the cycles")]
     ci95_percent: Annotated[

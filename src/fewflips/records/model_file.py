@@ -1,4 +1,4 @@
-"""Which file a record is about."""
+"""The model file that a record describes."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ class ModelFile(Record):
 
 
 def model_file(network: Network) -> ModelFile:
-    """Which file a report is about."""
+    """The record of a model file."""
     return ModelFile(file=printable_name(network.path.name), format=network.file_format, sha256=network.sha256)

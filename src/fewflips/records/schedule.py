@@ -1,4 +1,4 @@
-"""The schedule as data: what ``schedule.json`` holds."""
+"""The schedule as data: the content of ``schedule.json``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Index = Annotated[int, Field(ge=0, lt=1 << 31)]
 
 
 class Axes(Record):
-    """Which index of Y[M, N] = X[M, K] W[K, N] is meant."""
+    """The indices of Y[M, N] = X[M, K] W[K, N] on the lanes and in the order."""
 
     lanes: Literal["k", "n"]
     order: Literal["k", "n"]

@@ -1,4 +1,4 @@
-"""Files of a calibration: data, table, picture."""
+"""The files of a calibration: data, table, picture."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from fewflips.report.calibration_plot import calibration_plot
 from fewflips.report.markdown.calibration import calibration_markdown
 
 NAMES = ("calibration.json", "calibration.md", "calibration.svg")
-"""What is written."""
+"""Names of the files written."""
 
 
 def check_folder(folder: Path) -> None:
-    """Raise :class:`OutputError` before any work is done, where a folder cannot be made or written."""
+    """Raise :class:`OutputError`, before any work, if a folder cannot be created or written to."""
     make_folder(folder)
     probe = folder / ".fewflips-probe"
     atomic_write(probe, b"")
@@ -31,7 +31,7 @@ def save_calibration(calibration: Calibration, folder: Path) -> tuple[Path, ...]
     calibration : Calibration
         What to write.
     folder : Path
-        Created where it does not exist.
+        Created if it does not exist.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""A unit and what its nets do, as files for other power tools."""
+"""A unit and its nets' activity, as files for other power tools."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from fewflips.simulation.unit import ArithmeticUnit
 
 _PS_PER_CYCLE_AT_1_MHZ = 1e6
 WAVEFORM_CYCLES = 64
-"""Cycles that are written as waveforms."""
+"""Number of cycles written as waveforms."""
 
 
 def write_activity(
@@ -35,11 +35,11 @@ def write_activity(
     Parameters
     ----------
     folder : Path
-        Created where it does not exist.
+        Created if it does not exist.
     unit : ArithmeticUnit
         The unit.
     toggles : mapping of {"zero-delay", "inertial"} to Toggles
-        Of one unit, summed over all that was simulated.
+        Toggles of one unit, summed over everything simulated.
     part : Part
         What the units see; the first cycles of the first unit are written as waveforms.
     options : EnergyOptions
@@ -49,12 +49,12 @@ def write_activity(
     -------
     tuple of Path
         ``unit.v`` (structural Verilog), ``unit.spef`` (wire capacitances), ``zero_delay.saif`` and
-        ``inertial.saif`` (toggles of every pin), and ``inertial.vcd`` (waveforms, glitches included).
+        ``inertial.saif`` (toggles of every pin), and ``inertial.vcd`` (waveforms including glitches).
 
     Raises
     ------
     InputError
-        If a time step is no whole number of picoseconds.
+        If a time step is not a whole number of picoseconds.
     OutputError
         If a file cannot be written.
     """
@@ -73,7 +73,7 @@ def write_activity(
 
 
 def make_activity_folder(folder: Path) -> None:
-    """Create a folder, and its parents, where it does not exist.
+    """Create a folder, and its parents, if it does not exist.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def make_activity_folder(folder: Path) -> None:
 
 
 def _write_waveforms(path: Path, unit: ArithmeticUnit, part: Part, options: EnergyOptions) -> None:
-    """The first cycles of the first unit; a period is lengthened where the slowest path needs it."""
+    """The first cycles of the first unit; the period is lengthened if the slowest path needs it."""
     if options.step_ps != int(options.step_ps):
         raise InputError(f"waveforms: expected a step of whole picoseconds, got {options.step_ps:g}; change --step-ps")
     transitions = np.array([min(WAVEFORM_CYCLES, int(part.transitions[0]))])

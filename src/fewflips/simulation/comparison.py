@@ -55,7 +55,7 @@ class VariantEnergies:
     totals : dict of str to LayerEnergy
         Their sums, by the name of the variant.
     notes : tuple of str
-        What a reader has to know.
+        Remarks for the reader.
     """
 
     settings: EnergySettings
@@ -86,7 +86,7 @@ def simulate_variants(
     array : Accelerator
         The machine.
     samples : Samples or None
-        Sample inputs; one random input without them.
+        Sample inputs; by default one random input.
     inputs : str or Path, optional
         Where the samples come from, for the report.
     cells : str, Path or CellLibrary

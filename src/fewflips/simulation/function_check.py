@@ -1,4 +1,4 @@
-"""Whether the gates of a unit compute what the unit is meant to compute."""
+"""Checks that the gates of a unit compute its intended function."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ CHECKED_CYCLES = 256
 
 
 def check_function(circuit: Circuit, datapath: Datapath, sequences: OperandSequences) -> None:
-    """Compare what a netlist gives out with integer arithmetic.
+    """Compare a netlist's output with integer arithmetic.
 
     Parameters
     ----------
     circuit : Circuit
         The gates.
     datapath : Datapath
-        What they are meant to compute.
+        Their intended function.
     sequences : OperandSequences
         Operands; the first :data:`CHECKED_CYCLES` of the first sequence are used.
 
@@ -54,7 +54,7 @@ def check_function(circuit: Circuit, datapath: Datapath, sequences: OperandSeque
 
 
 def _words(circuit: Circuit, sequences: OperandSequences, nets: NDArray[np.int64], cycles: int) -> NDArray[np.uint64]:
-    """Words at some nets, the least significant first, in each cycle, shape (cycles,)."""
+    """Words on some nets (least significant first) in each cycle, shape (cycles,)."""
     window = Windows(np.zeros(1, np.int64), np.ones(1, np.int64), np.array([cycles - 1]))
     changes = waveforms(circuit, sequences, window, "zero-delay", np.unique(nets))
     places = np.full(len(circuit.netlist.nets), -1)

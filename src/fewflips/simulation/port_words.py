@@ -10,14 +10,14 @@ from fewflips.gates.operands import OperandSequences, PortRows
 
 
 def first_cycles(sequences: OperandSequences, cycles: int) -> PortWords:
-    """What the ports of the first unit see.
+    """The words at the ports of the first unit.
 
     Parameters
     ----------
     sequences : OperandSequences
-        Of the units of an array; the first sequence is taken.
+        Sequences of the units of an array; the first is used.
     cycles : int
-        At most so many cycles, from the beginning.
+        Maximum number of cycles, from the beginning.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Energies and units as they stand in reports."""
+"""Energies and units as report records."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PJ_PER_FJ = 1e-3
 
 
 def energy_parts(energy: Energy) -> EnergyParts:
-    """Energy in pJ, split as reports have it."""
+    """Energy in pJ, split as in reports."""
     return EnergyParts(
         switching_pj=energy.switching_fj * _PJ_PER_FJ,
         internal_pj=energy.internal_fj * _PJ_PER_FJ,
@@ -70,7 +70,7 @@ def total_energy(layers: Sequence[LayerEnergy]) -> LayerEnergy:
 
 
 def datapath_record(unit: ArithmeticUnit, array: Accelerator) -> DatapathRecord:
-    """The unit as it was simulated."""
+    """The simulated unit."""
     datapath, cells = unit.datapath, unit.library.cells
     registers = sum(cells[instance.cell].flip_flop is not None for instance in unit.netlist.instances)
     return DatapathRecord(
@@ -94,7 +94,7 @@ def datapath_record(unit: ArithmeticUnit, array: Accelerator) -> DatapathRecord:
 
 
 def cells_record(library: CellLibrary) -> CellsRecord:
-    """The cell library as it was used."""
+    """The cell library used."""
     return CellsRecord(
         name=library.name,
         source=library.source,

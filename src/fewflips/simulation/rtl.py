@@ -1,4 +1,4 @@
-"""The Verilog of an accelerator's arithmetic unit, with a testbench that has a network's operands."""
+"""The Verilog of an accelerator's arithmetic unit, with a testbench that uses a network's operands."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def write_network_rtl(
     Parameters
     ----------
     model : str, Path or Network
-        A TFLite or ONNX file, or what :func:`fewflips.load` read from one.
+        A TFLite or ONNX file, or a network from :func:`fewflips.load`.
     accelerator : str, Path or Accelerator
         A built-in machine's name, a YAML file, or an accelerator.
     folder : str or Path
-        Where the files go; created where it does not exist.
+        Folder for the files; created if it does not exist.
     inputs : str or Path, optional
-        Sample inputs; one random input without them.
+        Sample inputs; by default one random input.
     layer_name : str, optional
-        The layer whose operands the testbench takes; the first without it.
+        The layer whose operands the testbench uses; by default the first.
     cycles : int
-        Cycles of the testbench, at most.
+        Maximum number of cycles of the testbench.
     seed : int
-        Of the random input.
+        Seed of the random input.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Simulating all layers of a network, for one or several sets of orders."""
+"""Simulates all layers of a network, for one or several sets of orders."""
 
 from __future__ import annotations
 
@@ -45,13 +45,14 @@ class EnergyOptions:
     clock_mhz : float
         Clock frequency, for leakage.
     time_limit_s : float
-        Beyond this a sample of the cycles is simulated instead of all.
+        Time beyond which a sample of the cycles is simulated instead of all.
     share : float or None
-        Share of the cycles to simulate with delays in any case, and all without; None: as the time limit has it.
+        Share of the cycles to simulate with delays regardless of time, and all cycles without; None: chosen by the time
+        limit.
     step_ps : float
-        To which delays are rounded.
+        Step to which delays are rounded.
     seed : int
-        Of random inputs and samples.
+        Seed of random inputs and samples.
     jobs : int
         Processors to use; -1 for all.
     """
@@ -79,7 +80,7 @@ class EnergyOptions:
 
 @dataclass(frozen=True, eq=False)
 class NetworkRun:
-    """What is to be simulated."""
+    """What to simulate."""
 
     network: Network
     array: Accelerator
@@ -89,18 +90,18 @@ class NetworkRun:
 
 @dataclass(frozen=True, eq=False)
 class NetworkEnergies:
-    """Energy of each layer under each set of orders, and what was simulated of it.
+    """Energy of each layer under each set of orders, and how much of it was simulated.
 
     Parameters
     ----------
     layers : tuple of tuple of LayerEnergy
         For each variant, each layer's mean over the samples.
     shares : Shares
-        Share of the cycles that was given, or chosen by the time limit.
+        Share of the cycles, as given or as chosen by the time limit.
     simulated : Shares
-        Share of the cycles that was simulated: short layers always are, as a whole.
+        Share of the cycles that was simulated: short layers are always simulated completely.
     toggles : dict of {"zero-delay", "inertial"} to Toggles
-        Toggles of one unit in the first variant, as they were counted, over all layers and samples.
+        Toggles counted in one unit in the first variant, over all layers and samples.
     """
 
     layers: tuple[tuple[LayerEnergy, ...], ...]
@@ -124,7 +125,7 @@ def simulate_network(
     run : NetworkRun
         Network, machine, layers, sample inputs.
     unit : ArithmeticUnit
-        The unit of which the array is made.
+        The unit that makes up the array.
     variants : sequence of mapping of str to tuple of Segment
         Sets of orders to compare.
     options : EnergyOptions
@@ -132,7 +133,7 @@ def simulate_network(
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
     shares : Shares, optional
-        Share of the cycles to simulate; by default as the options have it.
+        Share of the cycles to simulate; by default according to the options.
 
     Returns
     -------
@@ -161,7 +162,7 @@ def simulate_network(
 
 @dataclass
 class _Sum:
-    """Energies of one layer under one model of delays, summed over the samples."""
+    """Energies of one layer under one delay model, summed over the samples."""
 
     energy: Energy = field(default_factory=lambda: Energy(0.0, 0.0, 0.0, 0.0))
     half_width_fj: float = 0.0
@@ -169,7 +170,7 @@ class _Sum:
 
 
 class _Simulation:
-    """Simulates layer after layer and adds up what is found."""
+    """Simulates layer after layer and adds up the results."""
 
     def __init__(
         self,
@@ -184,17 +185,17 @@ class _Simulation:
         self.counted: dict[DelayModel, Toggles] = {}
         self._run, self._unit, self._variants, self._options = run, unit, variants, options
         self._sums: dict[tuple[int, str, DelayModel], _Sum] = {}
-        self._transitions = dict.fromkeys(MODES, (0, 0))  # simulated, in all
+        self._transitions = dict.fromkeys(MODES, (0, 0))  # simulated, total
         self._progress = progress
         self._done, self._total = 0, _unit_cycles(run, variants) * len(run.samples.feeds) * len(MODES)
 
     @property
     def simulated(self) -> Shares:
-        """Share of the transitions that was simulated so far."""
+        """Share of the transitions simulated so far."""
         return Shares(*(done / total if total else 1.0 for done, total in (self._transitions[mode] for mode in MODES)))
 
     def add_layer(self, operands: LayerOperands, sample: int, number: int) -> None:
-        """Simulate a layer of a sample in all orders, under both models of delays, on the same stretches of cycles."""
+        """Simulate a layer of a sample in all orders, under both delay models, on the same stretches of cycles."""
         layer, flow = operands.layer, dataflow_of(self._run.array)
         for index, orders in enumerate(self._variants):
             segments = orders[layer.name]
@@ -248,7 +249,7 @@ class _Simulation:
 
 
 def first_part(run: NetworkRun, datapath: Datapath, layer: Layer, segments: tuple[Segment, ...]) -> Part:
-    """What the units see of a layer at its beginning, on the first sample."""
+    """What the units see at the beginning of a layer, on the first sample."""
     tensors = next(run_samples(run.network, run.samples))
     operands = layer_operands(layer, lowered_rows(layer, tensors), run.array, datapath)
     return next(iter(dataflow_of(run.array).unit_parts(operands, segments, run.array, PART_CYCLES)))
@@ -267,7 +268,7 @@ def _shares(
     tensors: Mapping[str, NDArray[Any]],
     options: EnergyOptions,
 ) -> Shares:
-    """Measure the simulator's speed on the largest layer, and share the time that there is."""
+    """Measure the simulator's speed on the largest layer, and divide the available time."""
     if options.share is not None:
         return Shares(1.0, options.share)
     orders, flow = variants[0], dataflow_of(run.array)

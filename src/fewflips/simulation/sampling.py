@@ -1,4 +1,4 @@
-"""Which transitions of a layer are simulated: all, or a stratified sample of windows."""
+"""Selects the transitions of a layer to simulate: all, or a stratified sample of windows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fewflips.dataflows.unit_work import Part
 from fewflips.gates.operands import Windows
 
 REPLICATES = 20
-"""Independent samples of a layer, from whose spread the confidence interval follows."""
+"""Number of independent samples of a layer, whose spread gives the confidence interval."""
 _STUDENT_T_975 = (
     12.706204736174694,
     4.302652729749462,
@@ -33,15 +33,15 @@ _STUDENT_T_975 = (
     2.1009220402410382,
     2.0930240544083087,
 )
-"""97.5 % quantiles of Student's t with 1, 2, ... `REPLICATES` - 1 degrees of freedom, as SciPy has them."""
+"""97.5 % quantiles of Student's t with 1, 2, ... `REPLICATES` - 1 degrees of freedom, as given by SciPy."""
 WINDOWS = 64
-"""Windows of one replicate: one in each of so many equal stretches of the layer's cycles."""
+"""Windows per replicate: one in each of this many equal stretches of the layer's cycles."""
 SHORTEST_WINDOW = 16
-"""Transitions of a window at least; priming its registers costs a few cycles."""
+"""Minimum number of transitions of a window; priming its registers costs a few cycles."""
 
 
 def all_windows(part: Part, cut: Windows) -> Windows:
-    """Windows that were cut from the transitions that belong to a part, moved to where these are.
+    """Windows cut from the transitions that belong to a part, shifted to their place in it.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def all_windows(part: Part, cut: Windows) -> Windows:
     Returns
     -------
     Windows
-        The same windows, counted from the heads of the part's sequences.
+        The same windows, counted from the start of the part's sequences.
     """
     return Windows(cut.sequence, cut.first + part.first_transitions[cut.sequence] - 1, cut.transitions)
 
@@ -84,7 +84,7 @@ def sample_windows(part: Part, share: float, generator: np.random.Generator) -> 
     Returns
     -------
     list of Windows
-        One a replicate. Every sequence is cut into windows of one length (the last may be shorter); in each of
+        One per replicate. Every sequence is cut into windows of equal length (the last may be shorter); from each of
         :data:`WINDOWS` stretches of equal length, the window around a random transition is taken.
     """
     ends = np.cumsum(part.transitions)
@@ -108,7 +108,7 @@ def relative_ci95(replicates: Sequence[float]) -> float:
     Parameters
     ----------
     replicates : sequence of float
-        Independent estimates, :data:`REPLICATES` at most.
+        Independent estimates, at most :data:`REPLICATES`.
 
     Returns
     -------

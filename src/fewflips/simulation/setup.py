@@ -1,4 +1,4 @@
-"""The energy of a network: every layer's operands through the gates of the accelerator's arithmetic units."""
+"""Prepares the simulation of a network's energy: unit, layers, samples and settings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def energy_settings(
     schedule: str | Path | None,
     run: NetworkEnergies,
 ) -> EnergySettings:
-    """What the user asked for, as reports have it."""
+    """The user's settings, as a report record."""
     return EnergySettings(
         inputs=None if inputs is None else printable_name(str(inputs)),
         samples=len(samples.feeds),
@@ -58,7 +58,7 @@ def network_unit(
 
 
 def simulated_layers(network: Network) -> tuple[list[Layer], tuple[str, ...]]:
-    """Layers whose activations are known as integers, and a note on the others.
+    """Layers whose activations are available as integers, and a note on the others.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def simulated_layers(network: Network) -> tuple[list[Layer], tuple[str, ...]]:
 
 
 def samples_or_random(network: Network, inputs: str | Path | None, seed: int) -> tuple[Samples, tuple[str, ...]]:
-    """Sample inputs, or one random input where none are given, and what the report has to say about them."""
+    """Sample inputs, or one random input if none are given, and remarks on them for the report."""
     samples, notes = read_samples(network, inputs)
     return (samples, notes[:1]) if samples is not None else random_sample(network, seed)
 

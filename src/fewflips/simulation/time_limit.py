@@ -1,4 +1,4 @@
-"""How much can be simulated in the time that the user gives."""
+"""Decides how much to simulate in the time given by the user."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ SMALLEST_SHARE = 2.0**-14
 
 @dataclass(frozen=True)
 class Shares:
-    """Share of the cycles to simulate under each model of delays: 1, 1/2, 1/4, ..."""
+    """Share of the cycles to simulate under each delay model: 1, 1/2, 1/4, ..."""
 
     zero_delay: float = 1.0
     inertial: float = 1.0
 
 
 def shares_within(seconds: float, zero_delay_seconds: float, inertial_seconds: float) -> Shares:
-    """Shares with which both simulations stay within a time.
+    """Shares with which both simulations stay within a time limit.
 
-    Powers of two, so that a machine that is a little slower or faster draws the same sample.
+    They are powers of two, so that a slightly slower or faster machine draws the same sample.
 
     Parameters
     ----------
     seconds : float
-        The time that the user gives.
+        The time limit.
     zero_delay_seconds, inertial_seconds : float
-        What all cycles would take.
+        Time that all cycles would take.
 
     Returns
     -------
     Shares
-        1 where everything fits.
+        1 if everything fits.
 
     Examples
     --------

@@ -19,21 +19,21 @@ from fewflips.simulation.sampling import all_windows, is_worth_sampling, sample_
 
 DelayModel = Literal["zero-delay", "inertial"]
 LANES = 64
-"""Windows that one word holds."""
+"""Number of windows in one word."""
 
 
 @dataclass(frozen=True, eq=False)
 class LayerToggles:
-    """What was counted for a layer under one model of delays.
+    """Toggle counts of a layer under one delay model.
 
     Parameters
     ----------
     exact : Toggles
-        Of the parts that were simulated whole.
+        Counts of the parts that were simulated completely.
     sample : Toggles
-        Of the windows that were simulated in the other parts.
+        Counts of the windows that were simulated in the other parts.
     sampled_transitions : int
-        Transitions for which `sample` stands.
+        Number of transitions that `sample` represents.
     replicates : tuple of Toggles
         The independent samples that make up `sample`.
     """
@@ -45,7 +45,7 @@ class LayerToggles:
 
     @property
     def scale(self) -> float:
-        """By which counts of the sample are multiplied to stand for the parts it was drawn from."""
+        """Factor that scales counts of the sample to the parts it was drawn from."""
         return self.sampled_transitions / self.sample.transitions if self.sample.transitions else 0.0
 
 
@@ -68,20 +68,20 @@ def count_toggles(
     parts : iterable of Part
         What the units see.
     mode : {"zero-delay", "inertial"}
-        Model of delays.
+        Delay model.
     share : float
-        Share of the transitions to simulate, about; what is too short to be sampled is simulated whole.
+        Approximate share of the transitions to simulate; parts too short to be sampled are simulated completely.
     seed : int or sequence of int
         Chooses the sample.
     jobs : int
         Threads.
     on_part : callable, optional
-        Called with the transitions of each part when it is done.
+        Called with the number of transitions of each finished part.
 
     Returns
     -------
     LayerToggles
-        Counts, and samples apart where the layer was sampled.
+        Counts, with separate samples if the layer was sampled.
     """
     generator = np.random.default_rng(seed)
     whole: list[Toggles] = []

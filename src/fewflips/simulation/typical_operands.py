@@ -1,9 +1,8 @@
-"""Typical operands of a unit: how its nets toggle on them weights what cell libraries give by state.
+"""Typical operands of a unit, whose toggles weight the state-dependent figures of cell libraries.
 
-Cell libraries give internal energies by the state of the other pins, and by which input caused a transition. How
-often each of these occurs is taken from one short stream, the same for every network, so that energies stay linear
-in toggles: uniform random weights, and activations as rectified units give them, 45 % of them zero and the others
-half-normal.
+Cell libraries give internal energies by the state of the other pins, and by the input that caused a transition. The
+frequencies of these cases are taken from one short stream, the same for every network, so that energies stay linear in
+toggles: uniform random weights, and activations like those after a ReLU, 45 % of them zero and the others half-normal.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from fewflips.network.lowering import MatrixProduct
 ZERO_ACTIVATIONS = 0.45
 """Share of zeros among activations."""
 _SPREAD = 0.25
-"""Standard deviation of the other activations, before they are taken as absolute values, relative to the range."""
+"""Standard deviation of the other activations, before taking absolute values, relative to the range."""
 _ROWS, _OUTPUTS = 64, 64
 
 _DATAFLOWS = {"column": "activation-stationary", "chain": "weight-stationary", "mac": "output-stationary"}

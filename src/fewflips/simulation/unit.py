@@ -1,4 +1,4 @@
-"""One arithmetic unit of the array, at gate level: netlist, delays, and what its toggles cost."""
+"""One arithmetic unit of the array, at gate level: netlist, delays, and cost of toggles."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _SECONDS_PER_CYCLE_AT_1_MHZ = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class ArithmeticUnit:
-    """A unit that is ready to be simulated.
+    """A unit, ready to be simulated.
 
     Parameters
     ----------
     datapath : Datapath
-        What it computes.
+        The function it computes.
     library : CellLibrary
         Its cells.
     netlist : Netlist
@@ -47,15 +47,15 @@ class ArithmeticUnit:
     timing : Timing
         Loads, slews, delays.
     circuit : Circuit
-        For the switching simulation.
+        The circuit for the switching simulation.
     model : EnergyModel
-        What each toggle costs.
+        Cost of each toggle.
     banks : dict of str to list of int
         Instances of the registers of each operand.
     wire_ff : ndarray of float64, shape (nets,)
         Capacitance of each net's wire, in fF.
     origin : str
-        Who made the netlist.
+        What made the netlist.
     wires : str
         Where wire capacitances come from.
     """
@@ -77,16 +77,16 @@ class ArithmeticUnit:
         Parameters
         ----------
         toggles : LayerToggles
-            Of the units' nets.
+            Toggles of the units' nets.
         work : UnitWork
             How long the units work, and what they share.
         clock_mhz : float
-            For leakage.
+            Clock frequency, for leakage.
 
         Returns
         -------
         Energy
-            Of all units, in fJ.
+            Energy of all units, in fJ.
         """
         model = self.shared_model(work.weight_share, work.activation_share)
         instances = len(self.netlist.instances)
@@ -98,19 +98,19 @@ class ArithmeticUnit:
         return counted + sample * toggles.scale + self._leakage(work, clock_mhz)
 
     def _leakage(self, work: UnitWork, clock_mhz: float) -> Energy:
-        """Of all units of the array, working or not, for as long as the layer takes."""
+        """Leakage of all units of the array, working or idle, for as long as the layer takes."""
         seconds = work.array_cycles * _SECONDS_PER_CYCLE_AT_1_MHZ / clock_mhz
         nothing = np.zeros(len(self.netlist.nets), dtype=np.int64)
         model = self.shared_model(work.weight_copies, work.activation_copies)
         return energy_of(model, Toggles(nothing, nothing, 0), 0.0, seconds * work.units)
 
     def shared_model(self, weight_share: float, activation_share: float) -> EnergyModel:
-        """What toggles cost a unit where operand registers serve several units.
+        """Cost of a unit's toggles when operand registers serve several units.
 
         Parameters
         ----------
         weight_share, activation_share : float
-            Part of the operand's registers, and of the wires in front of them, that is the unit's own.
+            The unit's share of the operand's registers and of the wires in front of them.
 
         Returns
         -------
@@ -143,23 +143,23 @@ def build_unit(
     library : CellLibrary
         Cells.
     netlist : Path, optional
-        Structural Verilog of another flow, with the ports that `datapath` has.
+        Structural Verilog from another flow, with the ports of `datapath`.
     spef : Path, optional
-        Wire capacitances of that netlist. Without it, they follow from the fanout.
+        Wire capacitances of that netlist. By default they are estimated from fanout.
     step_ps : float
-        To which delays are rounded.
+        Step to which delays are rounded.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
 
     Returns
     -------
     ArithmeticUnit
-        Checked.
+        The checked unit.
 
     Raises
     ------
     FewflipsError
-        If Yosys fails, or the files do not fit the datapath or one another.
+        If Yosys fails, or the files do not match the datapath or one another.
     """
     if netlist is None:
         gates, origin = unit_netlist(datapath, library, progress)
@@ -188,7 +188,7 @@ def build_unit(
 
 
 def compiled_unit(datapath: Datapath, library: CellLibrary) -> ArithmeticUnit:
-    """Synthesize a unit, and see to it that the kernels which simulate it are compiled, and kept on disk.
+    """Synthesize a unit, and make sure that the kernels that simulate it are compiled and cached on disk.
 
     Parameters
     ----------
@@ -200,12 +200,12 @@ def compiled_unit(datapath: Datapath, library: CellLibrary) -> ArithmeticUnit:
     Returns
     -------
     ArithmeticUnit
-        As :func:`build_unit` has it, which uses the kernels of inertial delays alone.
+        Result of :func:`build_unit`, which uses only the kernels of inertial delays.
 
     Raises
     ------
     FewflipsError
-        If the cells are not enough to build it, or Yosys is needed and fails.
+        If the cells do not suffice to build it, or Yosys is needed and fails.
     """
     unit = build_unit(datapath, library)
     simulate(unit.circuit, typical_operands(datapath), "zero-delay")

@@ -60,7 +60,7 @@ def activation_codes(layer: Layer, rows: NDArray[np.integer], operand: Operand) 
     Raises
     ------
     AcceleratorError
-        If the layer's activations are not known as integers, or do not fit the width.
+        If the layer's activations are not available as integers, or do not fit the width.
     """
     if layer.activation_type is None:
         raise AcceleratorError(f"{layer}: its activations are not integers in the file")
@@ -74,7 +74,7 @@ def activation_codes(layer: Layer, rows: NDArray[np.integer], operand: Operand) 
 
 
 def operand_width(storage: StorageType, number_format: NumberFormat, low: int, high: int, what: str) -> int:
-    """Width of an operand's words where the accelerator gives none.
+    """Width of an operand's words if the accelerator gives none.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Counting the flips of a stream."""
+"""Counts the flips of a stream."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class FlipCount:
     Parameters
     ----------
     within : int
-        Flips between consecutive cycles of a pass, summed over all passes, each taken once.
+        Flips between consecutive cycles of a pass, summed over all passes, each counted once.
     seams : int
-        Flips between the end of one pass and the start of the next, whichever it is, in one inference.
+        Flips between the end of a pass and the start of the one that follows it, in one inference.
     bit_positions : tuple of int
-        `within`, by position of the bit, least significant first.
+        `within` by bit position, least significant first.
     transitions : int
         Word transitions (lane x cycle pairs) behind `within`.
     bits : int
@@ -43,7 +43,7 @@ class FlipCount:
 
     @property
     def total(self) -> int:
-        """Flips in one inference at one register: passes as often as they occur, and all seams."""
+        """Flips in one inference at one register: all passes as often as they occur, and all seams."""
         return self.within * self.repeats + self.seams
 
     @property
@@ -63,7 +63,7 @@ def count_flips(stream: Stream) -> FlipCount:
     Returns
     -------
     FlipCount
-        Flips within passes and, apart from them, at the seams.
+        Flips within passes and, separately, at the seams.
     """
     words, starts = stream.words, stream.pass_starts
     ends = np.append(starts[1:], len(words)) - 1
@@ -86,17 +86,17 @@ def count_flips(stream: Stream) -> FlipCount:
 
 
 def add_counts(counts: list[FlipCount]) -> FlipCount:
-    """Counts of several samples of the same port, as one count of their mean sample.
+    """Combine the counts of several samples of the same port into one for their mean.
 
     Parameters
     ----------
     counts : list of FlipCount
-        One count a sample; same stream shape, so the same repeats, bits and hops.
+        One count per sample, all of the same stream shape and so with the same repeats, bits and hops.
 
     Returns
     -------
     FlipCount
-        Flips rounded to the nearest integer of the mean.
+        The mean, with flips rounded to the nearest integer.
     """
     first, samples = counts[0], len(counts)
     sums = np.array([count.bit_positions for count in counts], dtype=np.int64).sum(axis=0)

@@ -1,7 +1,7 @@
-"""Counting bit flips: of a stream, by bit position, and between all pairs of words.
+"""Counts bit flips: of a stream, by bit position, and between all pairs of words.
 
-All kernels work on rows packed into 64-bit words; on processors with a vector population count they are
-compiled to it.
+All kernels work on rows packed into 64-bit words; on processors with a vector population count they are compiled to
+use it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def pack_rows(words: NDArray[np.unsignedinteger]) -> NDArray[np.uint64]:
     Returns
     -------
     ndarray of uint64, shape (T, W)
-        W = ceil(L x itemsize / 8). A view of `words` where no padding is needed.
+        W = ceil(L x itemsize / 8). A view of `words` if no padding is needed.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def row_flips(words: NDArray[np.unsignedinteger], rows: NDArray[np.int64]) -> in
     Returns
     -------
     int
-        Sum over the rows given, in flips.
+        Sum over the given rows, in flips.
     """
     if rows.size == 0:
         return 0
@@ -102,19 +102,19 @@ def row_flips(words: NDArray[np.unsignedinteger], rows: NDArray[np.int64]) -> in
 
 
 def bit_position_flips(words: NDArray[np.unsignedinteger], bits: int) -> NDArray[np.int64]:
-    """Bit flips of a stream, by position of the bit within its word.
+    """Bit flips of a stream by bit position.
 
     Parameters
     ----------
     words : ndarray of uint8 or uint16, shape (T, L)
         A stream.
     bits : int
-        Positions to report, from the least significant one.
+        Number of positions to report, starting at the least significant one.
 
     Returns
     -------
     ndarray of int64, shape (bits,)
-        Flips of each position; their sum is :func:`stream_flips` where no higher bit is set.
+        Flips of each position; their sum is :func:`stream_flips` if no higher bit is set.
 
     Examples
     --------
@@ -134,7 +134,7 @@ def pairwise_distances(words: NDArray[np.unsignedinteger]) -> NDArray[np.int32]:
     Parameters
     ----------
     words : ndarray of uint8 or uint16, shape (N, L)
-        One word vector a row.
+        One word vector per row.
 
     Returns
     -------

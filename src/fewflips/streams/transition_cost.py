@@ -1,4 +1,4 @@
-"""What the step from one code to the next costs: flips, flips weighted by their bit, or any table of integers.
+"""The cost of the step from one code to the next: flips, flips weighted by bit, or any table of integers.
 
 Orders (`fewflips.ordering`), codes (`fewflips.assignment`), training (`fewflips.training`) and calibrated energies
 (`fewflips.estimation.transition_costs`) share this object. Costs are integers, so that orders, bounds and certificates
@@ -20,12 +20,12 @@ from fewflips.streams.flips import pairwise_distances, stream_flips
 
 _MOST_TABLE_BITS = 8
 _LARGEST_COST = 1 << 15
-"""Of one lane: sums over some thousand lanes stay within 32 bits."""
+"""Limit for one lane: sums over some thousand lanes fit in 32 bits."""
 
 
 @dataclass(frozen=True, eq=False)
 class TransitionCost:
-    """Costs of transitions between two codes on a lane; lanes and transitions add up.
+    """Costs of transitions between two codes on a lane, summed over lanes and transitions.
 
     Made by :meth:`flips`, :meth:`per_bit` or :meth:`from_table`. Two objects with the same costs are equal.
 
@@ -34,9 +34,9 @@ class TransitionCost:
     bits : int
         Width of a code.
     bit_costs : ndarray of int64, shape (bits,), or None
-        Cost of a flip of each bit, least significant first; None where the costs are a table.
+        Cost of a flip of each bit, least significant first; None if the costs are a table.
     table : ndarray of int64, shape (2 ** bits, 2 ** bits), or None
-        Cost of the step between any two codes, in either direction; None where it follows from `bit_costs`.
+        Cost of the step between any two codes, in either direction; None if it follows from `bit_costs`.
     """
 
     bits: int
@@ -55,17 +55,17 @@ class TransitionCost:
         Parameters
         ----------
         costs : sequence of int
-            One a bit, least significant first, 0 to 32768.
+            One per bit, least significant first, 0 to 32768.
 
         Returns
         -------
         TransitionCost
-            For codes of as many bits.
+            The cost for codes of that many bits.
 
         Raises
         ------
         InputError
-            If there are none or more than 16, or one is no integer in range.
+            If there are none or more than 16, or one is not an integer in range.
 
         Examples
         --------
@@ -89,7 +89,7 @@ class TransitionCost:
         Returns
         -------
         TransitionCost
-            Of that table.
+            The cost given by the table.
 
         Raises
         ------
@@ -144,7 +144,7 @@ class TransitionCost:
 
     @cached_property
     def is_flips(self) -> bool:
-        """Whether it is the Hamming distance."""
+        """Whether the cost is the Hamming distance."""
         return self.bit_costs is not None and bool((self.bit_costs == 1).all())
 
     @cached_property
@@ -184,12 +184,12 @@ class TransitionCost:
         return sum(int(cost) * int(((changed >> bit) & 1).sum()) for bit, cost in enumerate(self.bit_costs))
 
     def distances(self, words: NDArray[np.unsignedinteger]) -> NDArray[np.int64]:
-        """Costs of the step between any two rows.
+        """Costs of the steps between all pairs of rows.
 
         Parameters
         ----------
         words : ndarray of uint8 or uint16, shape (N, L)
-            One word vector a row.
+            One word vector per row.
 
         Returns
         -------

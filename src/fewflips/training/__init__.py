@@ -18,7 +18,7 @@ _HOMES = {
     "load_config": "fewflips.training.config",
     "train": "fewflips.training.trainer",
 }
-"""Where each public name lives; modules are imported when a name is first used, PyTorch with them."""
+"""Where each public name lives; modules, and PyTorch with them, are imported when a name is first used."""
 
 __all__ = ["HammingLoss", "HammingOptions", "TrainingConfig", "load_config", "train"]
 

@@ -1,4 +1,4 @@
-"""What would fail hours later is found before a run begins."""
+"""Finds problems before a run begins, rather than hours later."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ TEACHER = "quantized_stage.distillation.teacher"
 
 
 def check_run(config: TrainingConfig, dataset: Dataset, *, resumes_quantized: bool = False) -> None:
-    """Try everything that a run needs, but for the training itself.
+    """Try everything that a run needs except the training itself.
 
     Parameters
     ----------
     config : TrainingConfig
-        Of the run.
+        Configuration of the run.
     dataset : Dataset
         Its images.
     resumes_quantized : bool
-        Whether a checkpoint of the quantized stage, which holds the teacher, is there.
+        Whether there is a checkpoint of the quantized stage, which holds the teacher.
 
     Raises
     ------
     FewflipsError
-        If the images, the stages, the network, the teacher or the HD term do not fit together.
+        If the images, the stages, the network, the teacher and the HD term do not fit together.
     """
     height, width, _ = dataset.image_shape
     if height != width:
@@ -67,14 +67,14 @@ def _check_batches(config: TrainingConfig, dataset: Dataset) -> None:
 
 
 def new_network(config: TrainingConfig, dataset: Dataset) -> ImageClassifier:
-    """The float network of a configuration, with the weights that its seed draws.
+    """The float network of a configuration, with weights drawn from its seed.
 
     Parameters
     ----------
     config : TrainingConfig
-        Of the run.
+        Configuration of the run.
     dataset : Dataset
-        Says the size of images and the number of classes.
+        Gives the size of images and the number of classes.
 
     Returns
     -------
@@ -105,12 +105,12 @@ def new_network(config: TrainingConfig, dataset: Dataset) -> ImageClassifier:
 
 
 def quantized_network(network: ImageClassifier, options: QuantizedStage) -> ImageClassifier:
-    """A copy with fake quantization, as a stage asks for it.
+    """A copy with the fake quantization that a stage asks for.
 
     Raises
     ------
     InputError
-        If a pattern of `weight_bits` fits no layer.
+        If a pattern of `weight_bits` matches no layer.
     """
     try:
         return quantize(
@@ -129,7 +129,7 @@ def load_onnx_network(network: ImageClassifier, file: Path, field: str) -> None:
     Raises
     ------
     FewflipsError
-        If the file cannot be read, or is another network.
+        If the file cannot be read, or contains another network.
     """
     try:
         load_onnx_weights(network, file)

@@ -1,4 +1,4 @@
-"""What a training run reached, and the files that say so."""
+"""The results of a training run, and their files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fewflips.version import __version__
 
 RESULT = "result.json"
 EXPORT_TOLERANCE_PERCENT = 0.1
-"""A model that is exported is to be as accurate as the network that was trained, within so many points."""
+"""An exported model should be as accurate as the trained network within this many points."""
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 
@@ -72,13 +72,13 @@ class TrainingResult(Record):
 
 
 def software_versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
+    """Versions of the packages that a result depends on."""
     names = ("torch", "numpy", "onnx", "onnxruntime")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
 def export_warnings(trained_percent: float, exported_percent: float | None) -> tuple[str, ...]:
-    """What to say where a model that was exported is not as accurate as the trained network.
+    """Warnings if an exported model is not as accurate as the trained network.
 
     Examples
     --------
@@ -110,7 +110,7 @@ def read_result(folder: Path) -> TrainingResult | None:
     Returns
     -------
     TrainingResult or None
-        None where the run is not finished.
+        None if the run is not finished.
 
     Raises
     ------

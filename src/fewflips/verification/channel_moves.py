@@ -1,4 +1,4 @@
-"""Channels that moved between two files, and constants with their moves undone."""
+"""Channels that moved between two files, and constants with these moves undone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Orders = Mapping[int, NDArray[np.int64]]
 
 
 def axes_by_tensor(groups: ChannelGroups) -> dict[str, list[TiedAxis]]:
-    """The axes of each constant that move."""
+    """The axes of each constant along which channels move."""
     result: defaultdict[str, list[TiedAxis]] = defaultdict(list)
     for tied in groups.axes:
         result[tied.tensor].append(tied)
@@ -25,7 +25,7 @@ def axes_by_tensor(groups: ChannelGroups) -> dict[str, list[TiedAxis]]:
 def undone(
     part: ConstantPart, axes: list[TiedAxis] | tuple[TiedAxis, ...], groups: ChannelGroups, orders: Orders
 ) -> NDArray[np.generic]:
-    """A part of the other file's constant with the orders of its channels undone."""
+    """A part of the other file's constant, with its channel orders undone."""
     values = part.values
     for tied in axes:
         own = part.own_axis(tied.axis)
@@ -35,7 +35,7 @@ def undone(
 
 
 def new_positions(layout: Layout, groups: ChannelGroups, orders: Orders) -> NDArray[np.int64]:
-    """Where each of the original's entries of an axis lies in the other file, shape (length of the axis,)."""
+    """Position in the other file of each of the original's entries of an axis, shape (length of the axis,)."""
     positions: list[NDArray[np.int64]] = []
     offset = 0
     for piece in layout:

@@ -13,7 +13,7 @@ from fewflips.verification.structure import StructureComparison
 
 
 def comparison_check(comparison: Comparison, structure: StructureComparison | None) -> Check:
-    """A comparison of two models as it stands in a report; it passes where nothing differs."""
+    """A comparison of two models as a report record; it passes if nothing differs."""
     if structure is None:
         words = (
             "structure: not compared, since the files are of different formats, and outputs on a few inputs do not "

@@ -1,4 +1,4 @@
-"""Whether two models compute the same outputs, found out by running both."""
+"""Checks whether two models compute the same outputs, by running both."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fewflips.network.graph import Network
 from fewflips.progress import Progress
 
 FLOAT_TOLERANCE = 0.05
-"""Largest difference that a model executed in float may show, as a share of the largest output."""
+"""Largest difference allowed for a model executed in float, as a share of the largest output."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Intermediate:
     axis : int or None
         The axis of its channels.
     positions : ndarray of int64, shape (channels,), or None
-        Where each channel of the first model lies in the second; None where they lie alike.
+        Position in the second model of each channel of the first; None if the positions are the same.
     """
 
     name: str
@@ -46,11 +46,11 @@ class Comparison:
     Parameters
     ----------
     runtime : str
-        What executed them.
+        The runtimes that executed them.
     sample_inputs, random_inputs : int
-        How many of each were compared.
+        Number of sample and random inputs compared.
     values : int
-        Output values compared.
+        Number of output values compared.
     equal : int
         How many of them are equal bit for bit.
     largest_difference : float
@@ -60,9 +60,9 @@ class Comparison:
     in_integers : bool
         Whether the runtime computes all quantized products of the first model in integers.
     intermediate_tensors, intermediate_values, intermediate_equal : int
-        Tensors inside the models that were compared, their values, and how many of these are equal bit for bit.
+        Numbers of inner tensors compared, of their values, and of values equal bit for bit.
     intermediate_difference : float
-        Largest difference inside, as a share of its tensor's largest value.
+        Largest difference in an inner tensor, as a share of that tensor's largest value.
     """
 
     runtime: str
@@ -80,7 +80,7 @@ class Comparison:
 
     @property
     def bit_exact(self) -> bool:
-        """Whether all values are equal, those of the outputs and those inside."""
+        """Whether all values are equal, of outputs and of inner tensors."""
         return self.equal == self.values and self.intermediate_equal == self.intermediate_values
 
     @property
@@ -117,7 +117,7 @@ def compare_models(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Run two models on the same inputs and compare every output; on the first input tensors inside them, too.
+    """Run two models on the same inputs and compare every output and, on the first input, inner tensors.
 
     Parameters
     ----------
@@ -128,18 +128,18 @@ def compare_models(
     samples : Samples or None
         Sample inputs.
     intermediates : sequence of Intermediate
-        Tensors inside both models, which compute the same but for the order of their channels.
+        Inner tensors that both models compute identically except for the order of channels.
     random_inputs : int
-        Further inputs, drawn at random.
+        Number of additional random inputs.
     seed : int
-        Of the random inputs.
+        Seed of the random inputs.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
 
     Returns
     -------
     Comparison
-        What was found.
+        The result.
 
     Raises
     ------
@@ -186,7 +186,7 @@ def _compare_inside(
     feed: Mapping[str, NDArray[np.generic]],
     names: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Compare tensors inside two models on one input, by the names of the fields of :class:`Comparison`."""
+    """Compare inner tensors of two models on one input; keys are names of fields of :class:`Comparison`."""
     if not intermediates or not feed:
         return {}
     fetch = [tensor.name for tensor in intermediates]
@@ -211,7 +211,7 @@ def _compare_inside(
 
 
 def check_drop_in(original: Network, rewritten: Path, comparison: Comparison) -> None:
-    """Raise :class:`VerificationError` unless a rewritten model may be handed over.
+    """Raise :class:`VerificationError` unless a rewritten model passes the comparison.
 
     Parameters
     ----------
@@ -220,9 +220,9 @@ def check_drop_in(original: Network, rewritten: Path, comparison: Comparison) ->
     rewritten : Path
         The new file.
     comparison : Comparison
-        Outputs of both. Where the runtime computes in integers, every bit must agree. Otherwise its own
-        rounding may differ when channels are summed in another order, and outputs must agree within
-        :data:`FLOAT_TOLERANCE` of the largest output, tensors inside within that of their own largest value.
+        Outputs of both. If the runtime computes in integers, every bit must agree. Otherwise rounding may differ when
+        channels are summed in another order, and outputs must agree within :data:`FLOAT_TOLERANCE` of the largest
+        output, inner tensors within that of their own largest value.
     """
     if comparison.bit_exact:
         return
@@ -256,7 +256,7 @@ def _equal_values(output: NDArray[np.generic], other: NDArray[np.generic]) -> in
 
 
 def _same(output: NDArray[np.generic], other: NDArray[np.generic]) -> NDArray[np.bool_]:
-    """Where two outputs are equal, bit for bit: 0.0 is not -0.0; any NaN equals any NaN."""
+    """Where two outputs are equal bit for bit: 0.0 is not -0.0; any NaN equals any NaN."""
     same = output == other
     if output.dtype.kind == "f" and other.dtype.kind == "f":
         same &= np.signbit(output) == np.signbit(other)

@@ -1,4 +1,4 @@
-"""Outputs of two models, and the tensors inside them, where their structures say which channel is which."""
+"""Compares outputs of two models, and inner tensors if the structures say which channel is which."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def compare_outputs(
     network, other : Network
         The models.
     structure : StructureComparison or None
-        How they differ; where it finds them equal, the integer inputs of all layers are compared as well.
+        Comparison of their structures; if these are equal, the integer inputs of all layers are also compared.
     samples : Samples or None
         Sample inputs.
     random_inputs : int
-        Further inputs, drawn at random.
+        Number of additional random inputs.
     seed : int
-        Of the random inputs.
+        Seed of the random inputs.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
 
     Returns
     -------
     Comparison
-        What was found.
+        The result.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def compare_outputs(
 
 
 def _layer_inputs(network: Network, structure: StructureComparison) -> list[Intermediate]:
-    """The integer inputs of all layers, with the places of their channels in the other model."""
+    """The integer inputs of all layers, with the positions of their channels in the other model."""
     names = dict.fromkeys(layer.input_tensor for layer in network.layers if layer.input_tensor)
     tensors = []
     for name in names:

@@ -1,10 +1,10 @@
-"""Orders of channels, recovered from the constants of a file whose channels were moved.
+"""Recovers channel orders from the constants of a file whose channels were moved.
 
-A channel is known by its entries in all constants that it touches: rows of weights, a bias, a scale, columns of the
-next layer's weights. Groups are taken in the order in which the network computes them, so that the channels that a
-constant's other axes hold are known already; of axes that are not known yet, the entries count in any order. Channels
-that agree in everything are the same for all that follows. A few entries that differ (damage, or tampering) do not
-hide the order: channels without an exact counterpart go to the one with the fewest differences.
+A channel is identified by its entries in all constants that it touches: rows of weights, a bias, a scale, columns of
+the next layer's weights. Groups are processed in the order in which the network computes them, so that the channels on
+a constant's other axes are already known; along axes not known yet, entries count in any order. Channels that agree in
+everything are interchangeable. A few differing entries (damage, or tampering) do not hide the order: channels without
+an exact counterpart are matched to the one with the fewest differences.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from fewflips.network.contents import ConstantPart, as_bytes
 from fewflips.verification.channel_moves import axes_by_tensor, undone
 
 SWEEPS = 4
-"""Times that all groups are matched, each after the first with all other groups' orders at hand."""
+"""Number of rounds in which all groups are matched, from the second on knowing all other groups' orders."""
 
 MOST_UNMATCHED = 256
-"""Channels without an equal counterpart among which the nearest ones are sought; where there are more, the files
-hold different weights, and no order explains that."""
+"""Limit of channels without an equal counterpart for which the nearest one is sought; with more, the files hold
+different weights, which no order explains."""
 
 _MIXING = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 """Shifts and factors of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014)."""
@@ -35,14 +35,14 @@ Orders = dict[int, NDArray[np.int64]]
 
 
 def recover_orders(groups: ChannelGroups, pairs: Pairs) -> Orders:
-    """Find the order of every free group of channels that explains the constants best.
+    """Find the order of every free group of channels that best explains the constants.
 
     Parameters
     ----------
     groups : ChannelGroups
         Groups of the original.
     pairs : sequence of (ConstantPart, ConstantPart)
-        Each constant of the original, and the one that stands for it.
+        Each constant of the original, and its counterpart.
 
     Returns
     -------
@@ -115,7 +115,7 @@ class _Matching:
     def _rows(
         self, part: ConstantPart, values: NDArray[np.generic], tied: TiedAxis, free: list[int]
     ) -> Iterator[NDArray[np.uint8]]:
-        """What a constant says of each channel, shape (C, bytes); entries along free axes in any order."""
+        """The entries of each channel in a constant, shape (C, bytes); in any order along free axes."""
         axis = part.own_axis(tied.axis)
         if axis is None:
             return
@@ -145,7 +145,7 @@ def _joined(rows: list[NDArray[np.uint8]], channels: int) -> NDArray[np.uint8]:
 
 
 def _in_any_order(entries: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A digest of each channel's entries, shape (C, entries, bytes), whatever their order: shape (C, 16).
+    """An order-independent digest, shape (C, 16), of each channel's entries, shape (C, entries, bytes).
 
     Each entry is hashed to 128 bits (a random linear form, mixed as in SplitMix64), and the hashes are added.
     """
@@ -161,7 +161,7 @@ def _in_any_order(entries: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _match_equal(old: NDArray[np.uint8], new: NDArray[np.uint8], new_to_old: NDArray[np.int64]) -> None:
-    """Match channels without a counterpart whose rows are equal, those of equal rows in their order."""
+    """Match channels without a counterpart by equal rows; several with the same row in their order."""
     free = np.setdiff1d(np.arange(len(old)), new_to_old)
     waiting: defaultdict[bytes, list[int]] = defaultdict(list)
     for channel in free[::-1]:
@@ -173,7 +173,7 @@ def _match_equal(old: NDArray[np.uint8], new: NDArray[np.uint8], new_to_old: NDA
 
 
 def _match_nearest(old: NDArray[np.uint8], new: NDArray[np.uint8], new_to_old: NDArray[np.int64]) -> None:
-    """Match what is left, pairs with the fewest differing bytes first."""
+    """Match the remaining channels, pairs with the fewest differing bytes first."""
     free = np.setdiff1d(np.arange(len(old)), new_to_old)
     positions = np.flatnonzero(new_to_old < 0)
     if len(free) > MOST_UNMATCHED:

@@ -1,4 +1,4 @@
-"""Whether a schedule computes what its network computes."""
+"""Checks that a schedule computes what its network computes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fewflips.records.schedule import Axes
 from fewflips.schedule.executor import check_segments
 
 RANDOM_ROWS = 64
-"""Rows of random activations on which every layer's schedule is executed."""
+"""Number of rows of random activations on which every layer's schedule is executed."""
 
 
 def check_schedule(
@@ -40,13 +40,13 @@ def check_schedule(
     network : Network
         The network.
     array : Accelerator
-        Its dataflow says what the segments index.
+        The machine; its dataflow says what the segments index.
     orders : mapping of str to tuple of Segment
         The schedule.
     samples : Samples or None
-        The first sample's real activations are used, beside random ones.
+        The first sample's real activations are used in addition to random ones.
     seed : int
-        Of the random activations.
+        Seed of the random activations.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
 

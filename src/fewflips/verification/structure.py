@@ -1,8 +1,8 @@
-"""Whether a model is another one with its channels moved, and nothing else: found out without running it.
+"""Checks, without running it, that a model is another one with its channels moved and nothing else changed.
 
-The orders of the channels are given, or recovered from the constants. They are undone on every constant that moves;
-then each constant has to be the original's, bit for bit, and so has everything else in the file. What no order
-explains is a difference, named by its layer and index.
+The channel orders are given, or recovered from the constants. They are undone on every constant that moves; then each
+constant, and everything else in the file, must equal the original bit for bit. Anything that no order explains is a
+difference, named by its layer and index.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from fewflips.network.load import read_contents
 from fewflips.verification.channel_moves import Orders, axes_by_tensor, undone
 
 MOST_NAMED = 10
-"""Differences that are described; all are counted."""
+"""How many differences are described; all are counted."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class StructureComparison:
     Parameters
     ----------
     constants : int
-        Constants of the original that were compared.
+        Number of the original's constants compared.
     moved_groups : int
-        Channel groups whose order is another one.
+        Number of channel groups whose order differs.
     differing : int
-        Elements of constants, and other fields, that the orders do not explain.
+        Number of elements of constants, and of other fields, that the orders do not explain.
     differences : tuple of str
         The first of them, each named by its layer, part and index.
     orders : mapping of int to ndarray of int64
@@ -56,7 +56,7 @@ class StructureComparison:
 
     @property
     def equal(self) -> bool:
-        """Whether the files are the same but for the orders of channels."""
+        """Whether the files are the same except for the orders of channels."""
         return self.differing == 0
 
     def describe(self) -> str:
@@ -78,15 +78,15 @@ def compare_structure(original: Network, other: Network, orders: Orders | None =
     Parameters
     ----------
     original, other : Network
-        Read from the files, which are read again.
+        Networks read from the files, which are read again.
     orders : mapping of int to ndarray of int64, optional
-        Order of each of the original's channel groups that moved. Without it orders are recovered from the
-        constants: where the other file is the original with its channels moved, they are found.
+        Order of each of the original's channel groups that moved. By default orders are recovered from the constants;
+        this succeeds if the other file is the original with its channels moved.
 
     Returns
     -------
     StructureComparison
-        What is not explained by the orders.
+        Everything that the orders do not explain.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def check_structure(original: Network, rewritten: Path, structure: StructureComp
 
 
 class _Comparison:
-    """Differences as they are found: all counted, the first ones described."""
+    """Collects differences: counts all, and describes the first ones."""
 
     def __init__(self, original: Network) -> None:
         self.differing = 0
@@ -145,7 +145,7 @@ class _Comparison:
         self._layers = {layer.weights_tensor: layer.name for layer in original.layers}
 
     def pairs(self, first: Contents, second: Contents) -> list[tuple[ConstantPart, ConstantPart]]:
-        """Parts that stand for each other; one that is missing or has another shape is a difference."""
+        """Corresponding parts; one that is missing or has another shape is a difference."""
         others = {(number, part.tensor, part.part): part for number, part in _numbered(second.parts)}
         result = []
         for number, part in _numbered(first.parts):
@@ -177,7 +177,7 @@ class _Comparison:
         self.differing += len(places)
 
     def compare_rest(self, first: Contents, second: Contents) -> None:
-        """Compare everything that is no constant; a difference that has a name is not told again as bytes."""
+        """Compare everything that is not a constant; a named difference is not reported again as bytes."""
         names = [name for name in {**first.rest, **second.rest} if first.rest.get(name) != second.rest.get(name)]
         for name in names[:-1] if len(names) > 1 and names[-1].startswith("the bytes") else names:
             found = [name in contents.rest for contents in (first, second)]
@@ -197,7 +197,7 @@ class _Comparison:
 
 
 def _numbered(parts: tuple[ConstantPart, ...]) -> Iterator[tuple[int, ConstantPart]]:
-    """Parts with how often the same one came before: tensors may share a name."""
+    """Parts numbered by earlier occurrences of the same one, since tensors may share a name."""
     seen: defaultdict[tuple[str, str], int] = defaultdict(int)
     for part in parts:
         key = part.tensor, part.part

@@ -1,4 +1,4 @@
-"""Activation-stationary: a tile of activations stands still, weights stream over output channels.
+"""Activation-stationary: a tile of activations stays in the array, weights stream over output channels.
 
 for tile of `columns` output pixels:
     for segment of `lanes` reduction indices:
@@ -6,7 +6,7 @@ for tile of `columns` output pixels:
         for n in the segment's order:            # streams
             every column adds its product with W[segment, n] to its partial sum of n
 
-In a depthwise layer each output channel has activations of its own, so that the tile moves along with n.
+In a depthwise layer each output channel has its own activations, so the tile changes with n.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from fewflips.streams.stream import Stream
 
 
 class ActivationStationary(Dataflow):
-    """Weights stream over n, one word a lane, shared by all columns."""
+    """Weights stream over n, one word per lane, shared by all columns."""
 
     name = "activation-stationary"
     lanes_axis = "k"
@@ -87,7 +87,7 @@ class ActivationStationary(Dataflow):
         segments: tuple[Segment, ...],
         array: Accelerator,
     ) -> Stream:
-        """Contents of the tile registers: one load a segment, or one a channel in a depthwise layer."""
+        """Contents of the tile registers: one load per segment, or one per channel in a depthwise layer."""
         channels = layer.n if layer.is_depthwise else 1
         loads_in_all = -(-layer.m // array.columns) * len(segments) * channels
         check_stream_size(loads_in_all * array.columns * array.lanes, layer, array)
@@ -121,7 +121,7 @@ class ActivationStationary(Dataflow):
         array: Accelerator,
         part_cycles: int = PART_CYCLES,
     ) -> Iterator[Part]:
-        """One part a range of tiles; a tile is one output pixel in each column."""
+        """One part per range of tiles; a tile is one output pixel in each column."""
         return unit_parts(operands, segments, array, part_cycles)
 
     def phases(self, source: PhaseSource) -> Iterator[Phase]:

@@ -55,12 +55,12 @@ def unit_parts(
     array : Accelerator
         Columns.
     part_cycles : int
-        Unit cycles of a part, about.
+        Approximate number of unit cycles of a part.
 
     Yields
     ------
     Part
-        One a range of tiles; a tile is one output pixel in each column.
+        One per range of tiles; a tile is one output pixel in each column.
     """
     layer, datapath = operands.layer, operands.datapath
     lengths = np.array([len(segment.order) for segment in segments], dtype=np.int64)
@@ -99,7 +99,7 @@ def _steps(
     pixels: int,
     moves_with_weights: bool,
 ) -> Steps:
-    """One step a tile and segment; rows of pixels count from the first pixel of the part."""
+    """One step per tile and segment; rows of pixels count from the first pixel of the part."""
     segments, cycles = len(lengths), int(offsets[-1])
     pixel = np.arange(tiles)[:, None, None] * columns + np.arange(columns)  # (tiles, 1, columns)
     segment = np.arange(segments)[:, None]
@@ -119,7 +119,7 @@ def _steps(
 
 
 def _held_activations(operands: LayerOperands, segments: tuple[Segment, ...], pixels: NDArray[np.int64]) -> PortContent:
-    """One row a pixel and segment; in a depthwise layer one a pixel and cycle, for each channel has its own."""
+    """One row per pixel and segment; in a depthwise layer one per pixel and cycle, as each channel has its own."""
     layer, datapath = operands.layer, operands.datapath
     rows = slice(int(pixels[0]), int(pixels[-1]) + 1)
     loads = []
@@ -137,7 +137,7 @@ def _held_activations(operands: LayerOperands, segments: tuple[Segment, ...], pi
 def _partial_sums(
     operands: LayerOperands, segments: tuple[Segment, ...], pixels: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Sum of the segments before, for each pixel and cycle, shape (pixels x cycles, 1)."""
+    """Sum of the previous segments, for each pixel and cycle, shape (pixels x cycles, 1)."""
     layer = operands.layer
     rows = slice(int(pixels[0]), int(pixels[-1]) + 1)
     sums = np.zeros((len(pixels), layer.n), dtype=np.int64)

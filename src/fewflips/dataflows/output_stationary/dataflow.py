@@ -1,11 +1,11 @@
-"""Output-stationary: a tile of outputs stands still, both operands stream over the reduction.
+"""Output-stationary: a tile of outputs stays in the array, both operands stream over the reduction.
 
 for tile of `lanes` output pixels:
     for tile of `columns` output channels:       # a segment
         for k in the segment's order:            # both stream
             accumulator (m, n) adds X[m, k] * W[k, n]
 
-In a depthwise layer each output channel has activations of its own, so that one column works at a time.
+In a depthwise layer each output channel has its own activations, so one column works at a time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from fewflips.streams.stream import Stream
 
 
 class OutputStationary(Dataflow):
-    """Weights and activations stream over k, in an order that both share."""
+    """Weights and activations stream over k in a common order."""
 
     name = "output-stationary"
     lanes_axis = "n"
@@ -113,7 +113,7 @@ class OutputStationary(Dataflow):
         array: Accelerator,
         part_cycles: int = PART_CYCLES,
     ) -> Iterator[Part]:
-        """One part a range of tiles of output pixels."""
+        """One part per range of tiles of output pixels."""
         return unit_parts(operands, segments, array, part_cycles)
 
     def phases(self, source: PhaseSource) -> Iterator[Phase]:

@@ -8,7 +8,7 @@ from fewflips.dataflows.phases import Phase, PhaseSource, word_rates
 
 
 def phases(source: PhaseSource) -> Iterator[Phase]:
-    """Both operands stream, a word a cycle in each unit."""
+    """Both operands stream, one word per cycle in each unit."""
     layer = source.layer
     for words in source.words:
         cycles = layer.m * words.size

@@ -58,12 +58,12 @@ def unit_parts(
     array : Accelerator
         Lanes (output pixels) and columns (output channels).
     part_cycles : int
-        Unit cycles of a part, about.
+        Approximate number of unit cycles of a part.
 
     Yields
     ------
     Part
-        One a range of (tile of output pixels, segment) pairs.
+        One per range of (tile of output pixels, segment) pairs.
     """
     layer = operands.layer
     tiles = -(-layer.m // array.lanes)

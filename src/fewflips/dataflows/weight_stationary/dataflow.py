@@ -1,4 +1,4 @@
-"""Weight-stationary (TPU-like): a tile of weights stands still, activations stream over output pixels.
+"""Weight-stationary (TPU-like): a tile of weights stays in the array, activations stream over output pixels.
 
 for segment of `lanes` reduction indices:
     for tile of `columns` output channels, taken in the segment's order:
@@ -6,7 +6,7 @@ for segment of `lanes` reduction indices:
         for m in output pixels:                  # streams
             every column adds its product with X[m, segment] to its partial sum of m
 
-In a depthwise layer each output channel has activations of its own, so that one column works at a time.
+In a depthwise layer each output channel has its own activations, so one column works at a time.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ class WeightStationary(Dataflow):
         )
 
     def chains(self, layer: Layer, array: Accelerator) -> int:
-        """One chain of weights a column; a depthwise layer uses one column."""
+        """One chain of weights per column; a depthwise layer uses one column."""
         return 1 if layer.is_depthwise else min(array.columns, layer.n // layer.groups)
 
     def order_from_path(self, path: NDArray[np.int64], chains: int) -> NDArray[np.int64]:
-        """Consecutive pieces of the path, one down each column; tiles are read across the columns."""
+        """Consecutive pieces of the path, one per column; tiles are read across the columns."""
         longer = len(path) % chains or chains
         loads = -(-len(path) // chains)
         table = np.full((loads, chains), -1, dtype=np.int64)
@@ -67,7 +67,7 @@ class WeightStationary(Dataflow):
         return table[table >= 0]
 
     def unit(self, array: Accelerator) -> Literal["column", "chain", "mac"]:
-        """Chains of processing elements; columns with an adder tree where activations are broadcast."""
+        """Chains of processing elements; columns with an adder tree if activations are broadcast."""
         return "chain" if array.forwarding == "systolic" else "column"
 
     def lanes_in(self, layer: Layer, array: Accelerator) -> int:
@@ -82,7 +82,7 @@ class WeightStationary(Dataflow):
         segments: tuple[Segment, ...],
         array: Accelerator,
     ) -> Stream:
-        """Contents of the weight registers, one row a tile; one pass a segment."""
+        """Contents of the weight registers, one row per tile, one pass per segment."""
         columns = 1 if layer.is_depthwise else array.columns
         passes = []
         for segment in segments:
@@ -140,7 +140,7 @@ class WeightStationary(Dataflow):
         array: Accelerator,
         part_cycles: int = PART_CYCLES,
     ) -> Iterator[Part]:
-        """One part a range of tiles of output channels."""
+        """One part per range of tiles of output channels."""
         return unit_parts(operands, segments, array, part_cycles)
 
     def phases(self, source: PhaseSource) -> Iterator[Phase]:

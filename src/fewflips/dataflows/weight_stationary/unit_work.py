@@ -28,7 +28,7 @@ from fewflips.network.layer import Layer
 
 @dataclass(frozen=True, eq=False)
 class _Tile:
-    """One step: in each column an output channel's weights stand still while all output pixels stream.
+    """One step: in each column an output channel's weights are held while all output pixels stream.
 
     `channels` has -1 for idle columns; `partial_sums` has a row for each working one.
     """
@@ -70,12 +70,12 @@ def unit_parts(
     array : Accelerator
         Columns and forwarding.
     part_cycles : int
-        Unit cycles of a part, about.
+        Approximate number of unit cycles of a part.
 
     Yields
     ------
     Part
-        One a range of tiles of output channels.
+        One per range of tiles of output channels.
     """
     m, columns = operands.layer.m, _working_columns(operands.layer, array)
     tiles_in_part = max(1, part_cycles // (m * columns))
@@ -95,7 +95,7 @@ def unit_parts(
 
 
 def _last_tiles(segments: tuple[Segment, ...], columns: int) -> NDArray[np.int64]:
-    """The last tile in which each column works, -1 where it never does, shape (columns,)."""
+    """The last tile in which each column works, -1 if it never does, shape (columns,)."""
     last = np.full(columns, -1, dtype=np.int64)
     tile = 0
     for segment in segments:

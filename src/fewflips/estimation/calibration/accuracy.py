@@ -1,4 +1,4 @@
-"""How well predictions follow what was simulated."""
+"""How well predictions agree with simulation."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from fewflips.records.calibration import Accuracy
 def r_squared(simulated: NDArray[np.float64], predicted: NDArray[np.float64]) -> float | None:
     """Coefficient of determination: 1 - residual sum of squares / sum of squares about the mean.
 
-    Nothing is fitted: a prediction that is off by a factor is not forgiven, and the figure may be negative.
+    Nothing is fitted: a prediction that is off by a constant factor is penalized, and the figure may be negative.
 
     Parameters
     ----------
     simulated, predicted : ndarray of float64, shape (Q,)
-        What was found, and what was expected.
+        Simulated and predicted values.
 
     Returns
     -------
     float or None
-        At most 1; None for fewer than two values, or where all that was found is equal.
+        At most 1; None for fewer than two values, or if all simulated values are equal.
 
     Examples
     --------
@@ -54,7 +54,7 @@ def accuracy_of(
     Returns
     -------
     Accuracy
-        Layers of which the simulation found no energy count in the total alone.
+        Layers with a simulated energy of zero count only in the total.
 
     Raises
     ------

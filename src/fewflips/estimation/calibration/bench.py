@@ -1,4 +1,4 @@
-"""A unit on the bench: synthetic streams go in, energy per cycle comes out, simulated gate by gate."""
+"""A test bench for a unit: simulates synthetic streams gate by gate, and returns the energy per cycle."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from fewflips.simulation.toggles import DelayModel
 from fewflips.simulation.unit import ArithmeticUnit
 
 EARLIER_SEGMENTS = 4
-"""Segments whose products make up the partial sums that come in."""
+"""Number of segments whose products form the incoming partial sums."""
 SEQUENCES = 64
-"""Independent units: each has held operands of its own."""
+"""Number of independent units, each with its own held operands."""
 CYCLES = 64
-"""Of each unit, after its registers have settled."""
+"""Cycles of each unit after its registers have settled."""
 _BIT_RATE = 0.5
 
 
 class Bench:
-    """A unit, and what its streams are drawn from.
+    """A unit, and the words from which its streams are drawn.
 
     Parameters
     ----------
@@ -39,9 +39,9 @@ class Bench:
     weights, activations : WordPool
         Values of its operands.
     held : {"weights", "activations"}
-        Which operand stands still by default; the other one streams.
+        The operand held by default; the other one streams.
     seed : int
-        Of all streams: same seed, same energies.
+        Seed of all streams; the same seed gives the same energies.
     jobs : int
         Threads.
 
@@ -69,7 +69,7 @@ class Bench:
         self.on_point: Callable[[object], None] | None = None
 
     def registers(self) -> RegisterEnergy:
-        """Energy of each operand's registers per flip: it does not depend on delays."""
+        """Energy of each operand's registers per flip, which does not depend on delays."""
         datapath = self.unit.datapath
         found = {}
         for name in ("weights", "activations"):
@@ -108,11 +108,11 @@ class Bench:
         return self._pools[name]
 
     def generator(self, purpose: str) -> np.random.Generator:
-        """Random numbers of a purpose; points of the same purpose share them, so that noise cancels."""
+        """Random numbers for a purpose, shared by all points of that purpose so that noise cancels."""
         return np.random.default_rng([self.seed, *purpose.encode()])
 
     def stream(self, name: str, nhd: float) -> Words:
-        """A held operand has one row a sequence, a moving one a row a cycle."""
+        """A held operand has one row per sequence, a moving one a row per cycle."""
         cycles, lanes = self.shape
         generator = self.generator(name)
         if nhd == 0:
@@ -121,7 +121,7 @@ class Bench:
         return chains.reshape(self.sequence_cycles, SEQUENCES, lanes).swapaxes(0, 1).reshape(cycles, lanes)
 
     def sums_of_segments(self, nhd: float | None) -> NDArray[np.int64]:
-        """Sums of some segments whose words stream with an NHD, or are drawn anew each cycle."""
+        """Sums of some segments whose words stream with a given NHD, or are redrawn each cycle."""
         datapath, generator = self.unit.datapath, self.generator("partial sums")
         pool, lanes = self.pool(self.streaming), datapath.lanes
         size = (SEQUENCES, self.sequence_cycles, lanes)
@@ -142,7 +142,7 @@ class Bench:
     def energies_fj(
         self, words: dict[str, Words], partial_sums: NDArray[np.int64] | None = None
     ) -> dict[DelayModel, float]:
-        """Data energy per unit cycle under both models of delays, operand registers left out.
+        """Data energy per unit cycle under both delay models, without operand registers.
 
         Parameters
         ----------
@@ -150,7 +150,7 @@ class Bench:
             ``weights`` and ``activations``, as
             :func:`~fewflips.estimation.calibration.sequences.unit_sequences` takes them.
         partial_sums : ndarray of int64, shape (cycles, 1), optional
-            What comes in; zero throughout without it.
+            Incoming partial sums; zero by default.
 
         Returns
         -------
@@ -176,7 +176,7 @@ class Bench:
 
 
 def _without_registers(unit: ArithmeticUnit, shares: dict[str, float] | None = None) -> EnergyModel:
-    """What toggles cost, operand registers and their input wires left out, or in part."""
+    """Cost of toggles, without operand registers and their input wires, or with a share of them."""
     instance_share = np.ones(len(unit.netlist.instances))
     net_share = np.ones(len(unit.netlist.nets))
     for name in ("weights", "activations"):

@@ -1,4 +1,4 @@
-"""Short blocks of cycles: what a unit sees in them, and what it spends."""
+"""Short blocks of cycles: a unit's operands in them, and its energy."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class BlockFound:
     Parameters
     ----------
     activity : LayerActivity
-        Its flips; one phase of one cycle.
+        Its flips, as one phase of one cycle.
     energies_fj : dict of str to float
-        Simulated data energy per unit cycle under each model of delays.
+        Simulated data energy per unit cycle under each delay model.
     """
 
     activity: LayerActivity = field(repr=False)
@@ -42,19 +42,19 @@ class BlockFound:
 
 
 def choose_blocks(part: Part, generator: np.random.Generator) -> Windows:
-    """Blocks of a part: up to four units, a random place in each.
+    """Blocks of a part: one at a random place in each of up to four units.
 
     Parameters
     ----------
     part : Part
         Units with too few cycles for a whole block are left out.
     generator : numpy.random.Generator
-        Chooses.
+        Chooses units and places.
 
     Returns
     -------
     Windows
-        Each of :data:`BLOCK_CYCLES` transitions; none where no unit has as many.
+        Each has :data:`BLOCK_CYCLES` transitions; none if no unit has that many.
     """
     long_enough = np.flatnonzero(part.transitions >= BLOCK_CYCLES)
     count = min(BLOCKS_A_LAYER, len(long_enough))
@@ -67,7 +67,7 @@ def choose_blocks(part: Part, generator: np.random.Generator) -> Windows:
 def simulate_blocks(
     unit: ArithmeticUnit, part: Part, work: UnitWork, held: str, generator: np.random.Generator, jobs: int
 ) -> Iterator[BlockFound]:
-    """Simulate some blocks of a layer, each for itself.
+    """Simulate some blocks of a layer, each separately.
 
     Parameters
     ----------
@@ -103,14 +103,14 @@ def simulate_blocks(
 
 
 def port_words(sequences: OperandSequences, port: str, sequence: int, first: int, cycles: int) -> NDArray[np.integer]:
-    """What a port sees in some consecutive cycles of a sequence.
+    """The words at a port in consecutive cycles of a sequence.
 
     Parameters
     ----------
     sequences : OperandSequences
         Streams.
     port : str
-        An input port, taken as not delayed and not skewed.
+        An input port, treated as not delayed and not skewed.
     sequence : int
         Which sequence.
     first, cycles : int

@@ -1,4 +1,4 @@
-"""Calibrate: sweep an arithmetic unit, fit its curves, and hold them against a real network."""
+"""Calibrate: sweep an arithmetic unit, fit its curves, and compare them with a real network."""
 
 from __future__ import annotations
 
@@ -38,27 +38,27 @@ from fewflips.version import __version__
 from fewflips.visible import printable_name
 
 SAMPLES = 2
-"""Sample inputs that are looked at; further ones change little, and take as long again."""
+"""Default number of sample inputs; each further one changes little, and takes as long again."""
 _LARGEST_REDUCTION = 1280
-"""Of the layer that stands for a network where none is given: that of MobileNetV2's last one."""
+"""Reduction length of the layer used if no network is given: that of MobileNetV2's last layer."""
 
 
 @dataclass(frozen=True)
 class CalibrationRequest:
-    """What the user asked for.
+    """The user's request.
 
     Parameters
     ----------
     inputs : str, Path or None
-        Sample inputs; a random one without them.
+        Sample inputs; None for a random one.
     cells : str, Path or CellLibrary
         A built-in table's name, a cell table, or a Liberty file.
     samples : int
-        Sample inputs to use.
+        Number of sample inputs to use.
     options : EnergyOptions
         Time limit of the network's simulation, seed, processors.
     command : str
-        A command that makes the calibration again.
+        A command that reproduces the calibration.
     """
 
     inputs: str | Path | None = None
@@ -79,8 +79,8 @@ def calibrate(
     Parameters
     ----------
     model : str, Path or Network, optional
-        A TFLite or ONNX file, whose operands the unit is swept with and compared on. Without it the unit has 8-bit
-        two's complement words where the accelerator takes them as stored, and operands are synthetic.
+        A TFLite or ONNX file, whose operands are used for the sweeps and the comparison. By default operands are
+        synthetic, and the unit has 8-bit two's complement words if the accelerator takes words as stored.
     accelerator : str, Path or Accelerator
         A built-in machine's name, a YAML file, or an accelerator.
     request : CalibrationRequest, optional
@@ -186,7 +186,7 @@ def _sweep(
 
 
 def _means(operands: NetworkOperands, layers: Sequence[Layer], held: HeldOperand, source: str) -> MeanStatistics:
-    """Activations of all layers, each as often as it has multiplications."""
+    """Mean activations of all layers, weighted by multiplications."""
     statistics = operands.statistics[0]
 
     def mean(chosen: list[Layer]) -> tuple[float, ...]:

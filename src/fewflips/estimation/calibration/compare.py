@@ -57,16 +57,16 @@ _ENERGIES: tuple[_Name, _Name] = ("zero_delay_data_pj", "inertial_data_pj")
 
 @dataclass(frozen=True, eq=False)
 class OrderedLayers:
-    """All layers in one order, and the flips that follow.
+    """All layers in one order, and the resulting flips.
 
     Parameters
     ----------
     order : {"natural", "scheduled"}
         Its name.
     segments : mapping of str to tuple of Segment
-        Of each layer.
+        Segments of each layer.
     statistics : mapping of str to ActivationStatistics
-        Of each layer's activations in that order.
+        Statistics of each layer's activations in that order.
     """
 
     order: Order
@@ -83,18 +83,18 @@ def compare_network(
     inputs: str | None,
     progress: Progress | None = None,
 ) -> NetworkComparison:
-    """Simulate a network and hold predictions against it.
+    """Simulate a network and compare predictions with it.
 
     Parameters
     ----------
     run : NetworkRun
         Network, machine, layers, samples.
     unit : ArithmeticUnit
-        What the calibration was made for.
+        The unit for which the calibration was made.
     calibration : Calibration
-        Predicts.
+        The calibration to test.
     variants : sequence of OrderedLayers
-        Two: natural order, then another one.
+        Two orders: natural, then another one.
     options : EnergyOptions
         Time limit, seed, processors.
     inputs : str or None
@@ -198,7 +198,7 @@ def _pair(energy: LayerEnergy) -> EnergyPair:
 def _rankings(
     simulated: Sequence[Sequence[LayerEnergy]], activities: Sequence[Sequence[LayerActivity]], calibration: Calibration
 ) -> DelayRankings:
-    """What becomes of each layer in the second order, as simulated, as predicted, and as its flips alone have it."""
+    """Each layer's change in the second order, as simulated, as predicted, and from its flips alone."""
     found = [[_pair(layer) for layer in layers] for layers in simulated]
     predicted, from_flips = (
         [[predict_energy(activity, calibration, terms) for activity in layers] for layers in activities]
@@ -214,7 +214,7 @@ def _rankings(
 def order_ranking(
     found: NDArray[np.float64], predicted: NDArray[np.float64], from_flips: NDArray[np.float64]
 ) -> OrderRanking:
-    """How well ratios of two orders' energies are told.
+    """How well ratios of two orders' energies are predicted.
 
     Parameters
     ----------
@@ -278,7 +278,7 @@ def _blocks(
 
 
 def block_comparison(blocks: tuple[Block, ...]) -> BlockComparison:
-    """How closely predictions follow blocks."""
+    """How closely predictions match blocks."""
 
     def fit(name: _Name, flips_alone: bool) -> float | None:
         predicted = [block.predicted_from_flips if flips_alone else block.predicted for block in blocks]

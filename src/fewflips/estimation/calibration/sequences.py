@@ -10,7 +10,7 @@ from fewflips.formats.number_formats import decode
 from fewflips.gates.operands import OperandSequences, PortRows
 
 Words = NDArray[np.unsignedinteger]
-"""Codes of one operand, one row a cycle or one a sequence."""
+"""Codes of one operand, one row per cycle or one per sequence."""
 
 
 def unit_sequences(
@@ -27,16 +27,16 @@ def unit_sequences(
     datapath : Datapath
         The unit.
     words : dict of str to ndarray of uint8 or uint16
-        ``weights`` and ``activations``: shape (sequences, lanes) where held, (sequences x cycles, lanes) else.
+        ``weights`` and ``activations``: shape (sequences, lanes) if held, else (sequences x cycles, lanes).
     partial_sums : ndarray of int64, shape (sequences x cycles, 1), or None
-        What comes in; zero throughout for None.
+        Incoming partial sums; zero for None.
     sequences, cycles : int
-        Units, and cycles of each.
+        Number of units, and of cycles in each.
 
     Returns
     -------
     OperandSequences
-        Accumulators of a multiply-accumulate unit start from zero with each sequence.
+        Accumulators of a multiply-accumulate unit start at zero in each sequence.
     """
     passes = np.arange(sequences, dtype=np.int64)
     skew = datapath.kind == "chain"
@@ -63,7 +63,7 @@ def unit_sequences(
 
 
 def word_values(datapath: Datapath, name: str, words: dict[str, Words]) -> NDArray[np.int64]:
-    """Integers that an operand's words stand for, same shape."""
+    """Integers represented by an operand's words, same shape."""
     word = datapath.weights if name == "weights" else datapath.activations
     return decode(words[name], word.format.number_format, word.bits).astype(np.int64)
 

@@ -17,12 +17,12 @@ from fewflips.streams.counting import ones_shares
 from fewflips.streams.flips import bit_position_flips
 
 STREAMING_NHD = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
-"""Of the operand that streams."""
+"""NHD values of the streaming operand."""
 OTHER_NHD = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
-"""Of the other one; 0: held."""
+"""NHD values of the other operand; 0: held."""
 _BIT_RATE = 0.5
 _COMMON_NHD = 0.3
-"""Of the streaming operand where something else is varied: what ordered weights have."""
+"""NHD of the streaming operand when something else is varied: typical of ordered weights."""
 _LOWEST_COST = 0.02
 _SUM_NHD = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4)
 _TILTS = (-4.0, -1.5, -1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0, 4.0)
@@ -30,12 +30,12 @@ _TILTS = (-4.0, -1.5, -1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0, 4.0)
 
 
 class Sweep:
-    """What a unit spends under synthetic streams, quantity by quantity.
+    """Energy of a unit under synthetic streams, quantity by quantity.
 
     Parameters
     ----------
     bench : Bench
-        The unit, and what its streams are drawn from.
+        The unit, and the words from which its streams are drawn.
     """
 
     def __init__(self, bench: Bench) -> None:
@@ -43,7 +43,7 @@ class Sweep:
 
     @property
     def points(self) -> int:
-        """Points that are simulated, those of the registers among them."""
+        """Number of simulated points, including those of the registers."""
         datapath, bits = self.bench.unit.datapath, self.bench.bits
         sums = datapath.partial_sum_input
         surfaces = len(STREAMING_NHD) * len(OTHER_NHD) * (2 if sums else 1)
@@ -53,7 +53,7 @@ class Sweep:
         return surfaces + by_bit + by_ones + by_sums + len(_lane_counts(datapath.lanes)) + len(_TILTS) + 2
 
     def curves(self) -> dict[DelayModel, DelayCurves]:
-        """All that a prediction needs, under both models of delays."""
+        """Everything a prediction needs, under both delay models."""
         streams = {
             name: [self.bench.stream(name, nhd) for nhd in self._grid(name)] for name in ("weights", "activations")
         }
@@ -93,7 +93,7 @@ class Sweep:
         factors: tuple[NDArray[np.float64], NDArray[np.float64]],
         energies: NDArray[np.float64],
     ) -> NDArray[np.float64]:
-        """What a surface has too much because streams of a high NHD have more ones than the pool."""
+        """The excess of a surface due to streams of high NHD having more ones than the pool."""
         held = self.bench.held
         means = [ones_shares(words, self.bench.bits[held]) @ ones_costs for words in streams[held]]
         above = np.interp(means, *factors) - 1
@@ -102,7 +102,7 @@ class Sweep:
     def _factors(
         self, ones_costs: dict[DelayModel, NDArray[np.float64]]
     ) -> dict[DelayModel, tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        """Energy against the mean cost of all held words; not quite proportional, for lanes share an adder tree."""
+        """Energy against the mean cost of all held words; not quite proportional, since lanes share an adder tree."""
         held, pool = self.bench.held, self.bench.pool(self.bench.held)
         codes = np.arange(1 << pool.bits, dtype=_dtype(pool.bits))
         shares = np.bincount(pool.words, minlength=len(codes)) + 1e-3
@@ -140,7 +140,7 @@ class Sweep:
         return {mode: np.array([[point[mode] for point in row] for row in points]) for mode in MODES}
 
     def _bit_costs(self, name: str) -> dict[DelayModel, NDArray[np.float64]]:
-        """Energy of flips of each bit alone, over their mean; the other operand is held."""
+        """Energy of flips of each bit alone, relative to their mean; the other operand is held."""
         other = "activations" if name == "weights" else "weights"
         held = self.bench.stream(other, 0.0)
         still = self.bench.energies_fj({name: self.bench.stream(name, 0.0), other: held})
@@ -156,7 +156,7 @@ class Sweep:
         return {mode: _over_mean(np.array(found)) for mode, found in costs.items()}
 
     def _sum_shares(self) -> tuple[tuple[float, ...], dict[DelayModel, NDArray[np.float64]]]:
-        """What partial sums cost where the words behind them flip less than at random, over what they cost then."""
+        """Cost of partial sums whose words flip less than at random, relative to that at random."""
         if self.bench.streaming == "activations" or not self.bench.unit.datapath.partial_sum_input:
             return (0.0, 1.0), {mode: np.ones(2) for mode in MODES}
         streams = {
@@ -177,12 +177,12 @@ class Sweep:
         return tuple(grid), found
 
     def _sum_grid(self) -> list[float]:
-        """NHD of the words behind partial sums; the last one is that of random order."""
+        """NHD values of the words behind partial sums; the last one is that of random order."""
         random = self.bench.pool(self.bench.streaming).nhd
         return [*(nhd for nhd in _SUM_NHD if nhd < random), random]
 
     def _lane_shares(self) -> tuple[tuple[int, ...], dict[DelayModel, NDArray[np.float64]]]:
-        """Energy with some lanes idle, over that with all."""
+        """Energy with some lanes idle, relative to that with all lanes."""
         counts = _lane_counts(self.bench.unit.datapath.lanes)
         streams = {self.bench.streaming: self.bench.stream(self.bench.streaming, _COMMON_NHD)}
         streams[self.bench.held] = self.bench.stream(self.bench.held, 0.0)
@@ -196,7 +196,7 @@ class Sweep:
         return (0, *counts), {mode: curve / (curve[-1] or 1.0) for mode, curve in curves.items()}
 
     def _ones_costs(self) -> dict[DelayModel, NDArray[np.float64]]:
-        """Cost of a lane by the ones of its held word, measured on half the lanes while the others are as usual."""
+        """Cost of a lane by the ones in its held word, measured on half the lanes while the others are as usual."""
         held, lanes = self.bench.held, self.bench.unit.datapath.lanes
         pool, bits = self.bench.pool(held), self.bench.bits[held]
         chosen = np.arange(0, lanes, 2)
@@ -218,9 +218,9 @@ class Sweep:
     def _partial_sums(self) -> list[NDArray[np.int64]]:
         """Sums of earlier segments for each stream of the streaming operand.
 
-        Where weights stream, each segment has an order of its own, so that what an earlier one added changes from
-        cycle to cycle as at random. Activations stream in the same order through all segments, so that earlier sums
-        change as rarely as they do.
+        Where weights stream, each segment has its own order, so the contribution of an earlier one changes from cycle
+        to cycle as if at random. Activations stream in the same order through all segments, so earlier sums change as
+        rarely as they do.
         """
         grid = self._grid(self.bench.streaming)
         if self.bench.streaming == "weights":
@@ -228,7 +228,7 @@ class Sweep:
         return [self.bench.sums_of_segments(nhd) for nhd in grid]
 
     def _axis(self, name: str, streams: list[Words], costs: NDArray[np.float64]) -> Axis:
-        """Where the streams lie: their flips as they were drawn, seams between sequences left out."""
+        """Actual NHD of the streams as drawn, without seams between sequences."""
         rates = np.stack([_stream_rates(words, self.bench.bits[name], self.bench.sequence_cycles) for words in streams])
         return Axis(
             nhd=tuple(rates.mean(axis=1).tolist()),
@@ -256,12 +256,12 @@ def _stream_rates(words: Words, bits: int, cycles: int) -> NDArray[np.float64]:
 
 
 def _lane_counts(lanes: int) -> tuple[int, ...]:
-    """Lanes in use that are tried: about eight numbers up to all."""
+    """Numbers of lanes in use to try: about eight, up to all."""
     return tuple(sorted({max(1, round(lanes * share)) for share in np.linspace(1 / 8, 1, 8)}))
 
 
 def _idle_from(words: Words, count: int) -> Words:
-    """Words with the lanes from some number on idle."""
+    """Words with the lanes starting at some index idle."""
     cut = words.copy()
     cut[:, count:] = 0
     return cut

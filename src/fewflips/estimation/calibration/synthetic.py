@@ -11,7 +11,7 @@ from fewflips.estimation.word_pool import WordPool
 from fewflips.formats.number_formats import encode
 
 ZERO_SHARE = 0.45
-"""Share of zeros among synthetic activations: what a ReLU leaves of a quantized network's typically."""
+"""Share of zeros among synthetic activations: typical of a quantized network after a ReLU."""
 _SPREAD = 1 / 4
 """Standard deviation of the half-normal rest, as a share of the largest value."""
 _POOL_WORDS = 1 << 14
@@ -28,7 +28,7 @@ def synthetic_activations(word: Word, generator: np.random.Generator) -> WordPoo
     ----------
     word : Word
         Format and width. The half-normal part has a standard deviation of a quarter of the largest value, at
-        which it is cut off.
+        which it is clipped.
     generator : numpy.random.Generator
         Draws the values.
 
@@ -47,7 +47,7 @@ def synthetic_activations(word: Word, generator: np.random.Generator) -> WordPoo
 def flipping_words(
     cycles: int, lanes: int, rates: NDArray[np.float64], generator: np.random.Generator
 ) -> NDArray[np.unsignedinteger]:
-    """A stream in which each bit is a Markov chain of its own: it flips with a probability, or stays.
+    """A stream in which each bit is an independent Markov chain: it flips with a given probability, or stays.
 
     Parameters
     ----------
@@ -61,12 +61,12 @@ def flipping_words(
     Returns
     -------
     ndarray of uint8 (up to 8 bits) or uint16, shape (cycles, lanes)
-        Words; in any one cycle all values are equally likely.
+        Words; in any cycle all values are equally likely.
 
     Raises
     ------
     InputError
-        If a probability is not one, or there are not 1 to 16.
+        If a rate is not a probability, or there are not 1 to 16 of them.
     """
     bits = len(rates)
     if not 1 <= bits <= 16 or not ((rates >= 0) & (rates <= 1)).all():
@@ -83,12 +83,12 @@ def flipping_words(
 def likely_words(
     pool: WordPool, cycles: int, lanes: int, nhd: float, generator: np.random.Generator
 ) -> NDArray[np.unsignedinteger]:
-    """A stream of a given NHD with the values of a pool: as random as both allow.
+    """A stream with a given NHD and the values of a pool: as random as both allow.
 
-    Each lane is a Markov chain that goes from w to v with probability proportional to ``p(v) exp(-b d(w, v))``, p
-    being the pool's shares (blended with a few uniform words, so that every NHD can be reached) and d the Hamming
-    distance. It is reversible; b follows from the NHD by bisection. Words of more than 10 bits flip bit by bit, as
-    in :func:`flipping_words`.
+    Each lane is a Markov chain that goes from w to v with probability proportional to ``p(v) exp(-b d(w, v))``, where p
+    are the pool's shares (blended with a few uniform words, so that every NHD can be reached) and d is the Hamming
+    distance. It is reversible; b is found from the NHD by bisection. Words of more than 10 bits flip bit by bit, as in
+    :func:`flipping_words`.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def likely_words(
 
 
 def _chain(pool: WordPool, nhd: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Transition probabilities of the chain with an NHD, and how often it is at each word."""
+    """Transition probabilities of the chain with a given NHD, and its stationary distribution."""
     count = 1 << pool.bits
     shares = np.bincount(pool.words, minlength=count) / len(pool.words)
     shares = (1 - _UNIFORM_SHARE) * shares + _UNIFORM_SHARE / count

@@ -1,4 +1,4 @@
-"""Tables of cells as JSON: the built-in reduced ones, those that users distill, and what is kept of Liberty files."""
+"""Tables of cells as JSON: the built-in reduced ones, those that users distill, and cached Liberty files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _Record(BaseModel):
 
 
 class _TableRecord(_Record):
-    """Numbers of the axes in the file's lists (the first where left out), and values by slew, then load."""
+    """Indices of the axes in the file's lists (0 by default), and values by slew, then load."""
 
     slews: _AxisNumber = 0
     loads: _AxisNumber = 0
@@ -123,7 +123,7 @@ class _LibraryRecord(_Record):
 
 
 def write_cell_table(library: CellLibrary, path: str | Path) -> None:
-    """Write cells as a JSON table that is fit for reading and comparing: one line for each lookup table.
+    """Write cells as a JSON table that is easy to read and compare: one line per lookup table.
 
     Figures have four significant digits, and at most four decimals.
 
@@ -136,7 +136,7 @@ def write_cell_table(library: CellLibrary, path: str | Path) -> None:
 
 
 def cell_table_text(library: CellLibrary) -> str:
-    """What `write_cell_table` writes."""
+    """The text that `write_cell_table` writes."""
     document = _document(library, digits=_DIGITS)
     del document["sha256"]  # of a Liberty file's content, which this is not
     return _indented(document) + "\n"
@@ -176,7 +176,7 @@ def library_from_json(content: bytes, source: str) -> CellLibrary:
     Parameters
     ----------
     content : bytes
-        What `library_to_json` or `cell_table_text` made. Tables state no digest: theirs is that of the content.
+        Output of `library_to_json` or `cell_table_text`. Tables state no digest: theirs is that of the content.
     source : str
         Name of the file or built-in table: `CellLibrary.source`, also in messages.
 
@@ -197,7 +197,7 @@ def library_from_json(content: bytes, source: str) -> CellLibrary:
 
 
 class _Builder:
-    """Makes cells of records; axes are shared."""
+    """Makes cells from records; axes are shared."""
 
     def __init__(self, record: _LibraryRecord, source: str) -> None:
         self._record = record
@@ -273,7 +273,7 @@ class _Builder:
 
 
 class _Axes:
-    """Axes by number, each once."""
+    """Numbered axes, each stored once."""
 
     def __init__(self, digits: int | None) -> None:
         self._digits = digits
@@ -295,7 +295,7 @@ _Json = dict[str, object]
 
 
 class _Document:
-    """A library as nested dicts and lists; what has its default is left out."""
+    """A library as nested dicts and lists, without default values."""
 
     def __init__(self, digits: int | None) -> None:
         self._digits = digits
@@ -351,7 +351,7 @@ class _Document:
 
 
 def _document(library: CellLibrary, digits: int | None) -> _Json:
-    """A library as JSON, its figures rounded to so many significant digits."""
+    """A library as JSON, its figures rounded to a number of significant digits."""
     document = _Document(digits)
     cells = {name: document.cell(cell) for name, cell in library.cells.items()}
     head: _Json = {
@@ -379,7 +379,7 @@ def _rounded(value: float, digits: int | None) -> float:
 
 
 def _indented(document: _Json) -> str:
-    """JSON that breaks lines only where a value does not fit one."""
+    """JSON with line breaks only where a value does not fit on one line."""
     return "".join(_lines(document, "", ""))
 
 

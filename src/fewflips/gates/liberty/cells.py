@@ -20,9 +20,9 @@ class Table:
     Parameters
     ----------
     slews_ps : ndarray of float64, shape (S,)
-        Strictly increasing; one entry where the table does not depend on the slew.
+        Strictly increasing; one entry if the table does not depend on the slew.
     loads_ff : ndarray of float64, shape (C,)
-        Strictly increasing; one entry where the table does not depend on the load.
+        Strictly increasing; one entry if the table does not depend on the load.
     values : ndarray of float64, shape (S, C)
         In ps or fJ.
     """
@@ -84,7 +84,7 @@ class TimingArc:
 
 @dataclass(frozen=True)
 class InternalEnergy:
-    """Energy that a cell spends inside per transition of a pin, beside charging its output load.
+    """Energy that a cell spends internally per transition of a pin, in addition to charging its output load.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ class Pin:
     is_clock : bool
         Whether the pin clocks the cell.
     arcs : tuple of TimingArc
-        Combinational and clock-to-output arcs; setup, hold and such are left out.
+        Combinational and clock-to-output arcs; setup, hold and the like are left out.
     internal : tuple of InternalEnergy
         Energies of transitions of this pin.
     """
@@ -144,7 +144,7 @@ class FlipFlop:
     clocked_on : str
         Liberty expression of the active clock edge: ``CK``, ``!CKN``.
     next_state : str
-        Liberty expression of what is stored, over input pins.
+        Liberty expression of the value stored, over input pins.
     clear, preset : str or None
         Asynchronous controls.
     """
@@ -168,7 +168,7 @@ class Cell:
     area_um2 : float
         Area.
     leakage_nw : float
-        Leakage power, the mean over its states where the library gives several.
+        Leakage power; the mean over the cell's states if the library gives several.
     pins : mapping of str to Pin
         Signal pins.
     flip_flop : FlipFlop or None
@@ -176,7 +176,7 @@ class Cell:
     is_latch : bool
         Level-sensitive cells cannot be simulated here.
     dont_use : bool
-        Kept from synthesis by the library.
+        Whether the library excludes the cell from synthesis.
     """
 
     name: str
@@ -200,7 +200,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Reduction:
-    """How a reduced table of cells was distilled, and how far its figures are from the library's own.
+    """How a reduced table of cells was distilled, and how far its figures are from the library's.
 
     Parameters
     ----------
@@ -211,12 +211,12 @@ class Reduction:
     slews_ps, loads_ff : tuple of float
         Range of input slews and output loads in which the errors hold.
     delay_error_percent, energy_error_percent : tuple of float
-        Mean, 99th percentile and maximum of the difference from the library's tables within that range, in percent
-        of a table's mean. Energies are the mean of a rise and a fall, and in percent of a whole transition, the
-        energy in the load included.
+        Mean, 99th percentile and maximum of the difference from the library's tables within that range, in percent of a
+        table's mean. Energies are the mean of a rise and a fall, in percent of a whole transition including the energy
+        in the load.
     delay_spread_percent, energy_spread_percent : tuple of float
-        The same of the deviation of the library's state-dependent figures from their mean, which stands in the
-        reduced table.
+        The same for the deviation of the library's state-dependent figures from their mean, which the reduced table
+        holds.
     """
 
     source: str
@@ -243,7 +243,7 @@ class CellLibrary:
     sha256 : str
         Digest of the file's content.
     corner : str
-        The operating conditions' name, such as ``typical`` or ``tt_025C_1v80``.
+        Name of the operating conditions, such as ``typical`` or ``tt_025C_1v80``.
     voltage_v : float
         Supply.
     temperature_c : float
@@ -251,11 +251,11 @@ class CellLibrary:
     cells : mapping of str to Cell
         By name.
     notice : str
-        Copyright and licence lines of the file's header; empty where it has none.
+        Copyright and licence lines of the file's header; empty if it has none.
     reduction : Reduction or None
         For reduced tables: how they were distilled.
     left_out : mapping of str to str
-        Cells of the file that cannot be read, such as memories with buses beside the standard cells, and why. A
+        Cells of the file that cannot be read, such as memories with buses among the standard cells, and why. A
         netlist that uses one is refused.
     """
 
@@ -272,14 +272,14 @@ class CellLibrary:
 
 
 def axis_weights(axis: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights that an axis' points have at other points, in linear inter- or extrapolation.
+    """Weights of an axis' points at other points, in linear interpolation or extrapolation.
 
     Parameters
     ----------
     axis : ndarray of float64, shape (S,)
         Strictly increasing.
     points : ndarray of float64, shape (M,)
-        Where the weights are wanted.
+        Where to evaluate the weights.
 
     Returns
     -------
@@ -295,7 +295,7 @@ def axis_weights(axis: NDArray[np.float64], points: NDArray[np.float64]) -> NDAr
 
 
 def _weights(axis: NDArray[np.float64], value: float) -> NDArray[np.float64]:
-    """Weights of the axis' points in linear inter- or extrapolation."""
+    """Weights of the axis' points in linear interpolation or extrapolation."""
     weights = np.zeros(len(axis))
     if len(axis) == 1:
         weights[0] = 1.0

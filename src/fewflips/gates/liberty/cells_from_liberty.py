@@ -1,8 +1,8 @@
-"""What a Liberty file's groups and attributes mean: cells with figures in fF, ps, fJ, nW and um^2.
+"""The meaning of a Liberty file's groups and attributes: cells with figures in fF, ps, fJ, nW and um^2.
 
-Read are the non-linear delay model (``table_lookup``) and non-linear power model; current-source tables, constraints
-(setup, hold, pulse widths) and three-state arcs are passed over. Slews stay as the library measures them: its
-thresholds and ``slew_derate_from_library`` apply alike to the slews that tables give and to those that look them up.
+The non-linear delay model (``table_lookup``) and non-linear power model are read; current-source tables, constraints
+(setup, hold, pulse widths) and three-state arcs are skipped. Slews stay as the library measures them: its thresholds
+and ``slew_derate_from_library`` apply equally to the slews that tables return and to those used for lookup.
 Reference: the Liberty User Guide, volume 1.
 """
 
@@ -55,8 +55,8 @@ def library_from_groups(library: Group, source: str, sha256: str, notice: str) -
     Raises
     ------
     CellLibraryError
-        If units are missing or unknown, a figure of the library is no number, its delay model is another one, or it
-        holds no cell that can be read. Single cells that cannot be read are left out, with the reason.
+        If units are missing or unknown, a figure of the library is not a number, its delay model is unsupported, or
+        no cell of it can be read. Single cells that cannot be read are left out, with the reason.
     """
     if not any(library.of_kind("cell")):
         raise CellLibraryError(f"{source}: expected at least one cell group, got none; give a library of cells")
@@ -103,7 +103,7 @@ def _cells(library: Group, reader: _CellReader, source: str) -> tuple[dict[str, 
 
 
 class _TooManyValues(CellLibraryError):
-    """The library is too large to be kept in memory, whichever cell comes next."""
+    """The library is too large for memory, whichever cell comes next."""
 
 
 class _CellReader:
@@ -117,7 +117,7 @@ class _CellReader:
         self._values = 0
 
     def error(self, group: Group, what: str) -> CellLibraryError:
-        """An error that says where in the file it lies."""
+        """An error that says where in the file it is."""
         return CellLibraryError(f"{self._source}: line {group.line}: {what}")
 
     def cell(self, group: Group) -> Cell:
@@ -131,7 +131,7 @@ class _CellReader:
         state = next(group.of_kind(*_OTHER_STATE), None)
         is_latch = state is not None or "clock_gating_integrated_cell" in group.attributes
         if flip_flop is None and next(group.of_kind("ff"), None) is not None:
-            is_latch = True  # a master and a slave with clocks of their own
+            is_latch = True  # a master and a slave with separate clocks
         clocks = names_in(flip_flop.clocked_on) if flip_flop is not None else ()
         grounds = {pg.names[0] for pg in group.of_kind("pg_pin") if pg.names and "ground" in _pg_type(pg)}
         pins = {pin.name: pin for pin in self._pins(group, clocks, grounds)}
@@ -205,7 +205,7 @@ class _CellReader:
         )
 
     def _capacitance(self, pin: Group) -> float:
-        """Input capacitance in the library's unit; the mean of both edges where only they are given."""
+        """Input capacitance in the library's unit; the mean of both edges if only those are given."""
         edges = [edge for edge in ("rise_capacitance", "fall_capacitance") if edge in pin.attributes]
         if "capacitance" in pin.attributes or not edges:
             return self._figure(pin, "capacitance", self._defaults.get("default_input_pin_cap", "0"))
@@ -242,7 +242,7 @@ class _CellReader:
             raise self.error(pin, f"pin {pin.arguments[:40]!r}: expected tables cell_rise or cell_fall, got none")
 
     def _internal(self, pin: Group, grounds: set[str]) -> Iterator[InternalEnergy]:
-        """Internal energies, one for each related pin; those that ground pins would carry are left out."""
+        """Internal energies, one for each related pin, without those of ground pins."""
         for group in pin.of_kind("internal_power"):
             if group.attributes.get("related_pg_pin") in grounds:
                 continue
@@ -255,7 +255,7 @@ class _CellReader:
                 yield InternalEnergy(related, rise, fall, group.attributes.get("when"))
 
     def _count(self, group: Group, tables: tuple[Table, ...]) -> None:
-        """Keep a file that repeats its tables for ever more pins from filling the memory."""
+        """Stop a file that repeats its tables for ever more pins from filling the memory."""
         self._values += sum(table.values.size for table in tables)
         if self._values > _MOST_VALUES:
             raise _TooManyValues(
@@ -265,7 +265,7 @@ class _CellReader:
 
 
 def _both_edges(rise: Table | None, fall: Table | None) -> tuple[Table, Table]:
-    """The tables of both edges; where only one is given, it stands for both."""
+    """The tables of both edges; if only one is given, it is used for both."""
     return rise or fall or _NOTHING, fall or rise or _NOTHING
 
 

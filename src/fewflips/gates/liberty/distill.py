@@ -1,9 +1,9 @@
-"""Distilling a library into a small table: the smallest cell of each common function, with few points a figure.
+"""Distilling a library into a small table: the smallest cell of each common function, with few points per table.
 
 Delays, slews and energies are fitted by least squares to the library's tables over the range in which a synthesized
 datapath works: nets that drive one to eight pins, each with as much wire as pin, and the slews that such loads give.
-Figures that depend on the state of other pins are replaced by their mean. How far the result is from the library is
-measured on the same range and kept in the table.
+Figures that depend on the state of other pins are replaced by their mean. The deviation from the library is measured on
+the same range and stored in the table.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _FLIP_FLOP = "D flip-flop"
 _MOST_FANOUT = 8
 _WIRE_PER_PIN = 1.0
 _SAMPLES = 13
-_MIDDLE_SLEW, _MIDDLE_LOAD = 0.7, 0.6  # of the range's logarithm: the least mean error over two libraries
+_MIDDLE_SLEW, _MIDDLE_LOAD = 0.7, 0.6  # of the range's logarithm: gave the least mean error over two libraries
 _METHOD = (
     f"least squares over {_SAMPLES} x {_SAMPLES} points of the range; delays at 3 slews x 3 loads, energies at 2 slews"
     " x 3 loads; the mean over states of other pins, which are kept for the inputs of flip-flops alone; the smallest"
@@ -73,16 +73,16 @@ _Related = TypeVar("_Related", TimingArc, InternalEnergy)
 def distill(library: CellLibrary, progress: Progress | None = None) -> CellLibrary:
     """A library's smallest cell of each common function, with reduced tables.
 
-    Cells are told by their truth tables: inverter, buffer, NAND and NOR of 2 to 4 inputs, AND, OR, XOR, XNOR, AOI21,
-    AOI22, OAI21, OAI22, multiplexer, half adder, full adder, and a flip-flop without controls. Functions that the
-    library lacks are left out.
+    Cells are recognized by their truth tables: inverter, buffer, NAND and NOR of 2 to 4 inputs, AND, OR, XOR, XNOR,
+    AOI21, AOI22, OAI21, OAI22, multiplexer, half adder, full adder, and a flip-flop without controls. Functions that
+    the library lacks are left out.
 
     Parameters
     ----------
     library : CellLibrary
         Any library with delays and energies.
     progress : callable or None
-        Told of each cell.
+        Called for each cell.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def distill(library: CellLibrary, progress: Progress | None = None) -> CellLibra
     Raises
     ------
     CellLibraryError
-        If the library lacks an inverter, a NAND or NOR of two inputs, or a flip-flop: no datapath can do without.
+        If the library lacks an inverter, a NAND or NOR of two inputs, or a flip-flop: every datapath needs these.
     """
     chosen = choose_cells(library)
     missing = [name for name in ("inverter", _FLIP_FLOP) if name not in chosen]
@@ -123,7 +123,7 @@ def distill_file(source: str | Path, output: str | Path, progress: Progress | No
     output : str or Path
         The table to write.
     progress : callable or None
-        Told of the phases ``reading cells`` and ``distilling cells``.
+        Called in the phases ``reading cells`` and ``distilling cells``.
 
     Returns
     -------
@@ -152,7 +152,7 @@ def distill_file(source: str | Path, output: str | Path, progress: Progress | No
 def choose_cells(library: CellLibrary) -> dict[str, Cell]:
     """The smallest cell of each common function that a library has, by the function's name.
 
-    Of cells with the same area the one with the shortest name is taken, so that plain cells go before variants for
+    Among cells with the same area the one with the shortest name is chosen, which prefers plain cells to variants for
     clocks or isolated supplies.
     """
     wanted: dict[_Signature | None, str] = {
@@ -187,7 +187,7 @@ def _cell_signature(cell: Cell) -> _Signature | None:
 
 
 def _signature(functions: Sequence[str], inputs: Sequence[str]) -> _Signature:
-    """The least of the truth tables that orders of the inputs and outputs give."""
+    """The smallest truth table over all orders of the inputs and outputs."""
     orders = itertools.permutations(inputs)
     return len(inputs), min(tuple(sorted(truth_table(text, order) for text in functions)) for order in orders)
 
@@ -211,17 +211,17 @@ def _is_plain_flip_flop(cell: Cell) -> bool:
 
 @dataclass
 class _Errors:
-    """Differences in percent, gathered."""
+    """Collects differences in percent."""
 
     found: list[NDArray[np.float64]] = field(default_factory=list)
 
     def add(self, difference: NDArray[np.float64], scale: float) -> None:
-        """Add differences from figures of such a size."""
+        """Add differences from figures of a given size."""
         if scale > 0:
             self.found.append(np.abs(difference).ravel() / scale * 100)
 
     def summary(self) -> tuple[float, float, float]:
-        """Their mean, 99th percentile and maximum, in percent; zeros where there are none."""
+        """Mean, 99th percentile and maximum, in percent; zeros if there are none."""
         if not self.found:
             return 0.0, 0.0, 0.0
         together = np.concatenate(self.found)
@@ -256,7 +256,7 @@ class _Reducer:
         return cls((shortest, max(float(np.median(slow)), 2 * shortest)), (least, most), voltage_v)
 
     def reduction(self, library: CellLibrary) -> Reduction:
-        """What was done, and the errors gathered so far."""
+        """What was done, and the errors collected so far."""
         return Reduction(
             source=library.source,
             sha256=library.sha256,
@@ -307,8 +307,8 @@ class _Reducer:
     ) -> InternalEnergy:
         """One energy for all states; errors are of the mean of a rise and a fall.
 
-        Libraries differ in which edge bears the load's share of the supply's charge, so that a single edge's figure
-        may be far larger than what the cell spends, of either sign.
+        Libraries differ in which edge is charged with the load's share of the supply current, so a single edge's figure
+        may be far larger than what the cell spends, and of either sign.
         """
         points = self._slews[[0, -1]]
         rise = self._fit([state.rise_fj for state in states], points)
@@ -336,7 +336,7 @@ class _Reducer:
 
 @dataclass(frozen=True)
 class _Fit:
-    """A small table, what it gives on the range's samples, and what it was fitted to."""
+    """A small table, its values on the range's samples, and the values it was fitted to."""
 
     table: Table
     fitted: NDArray[np.float64]
@@ -348,7 +348,7 @@ _ZERO = np.zeros(1)
 
 
 def _three_points(ends: tuple[float, float], middle: float) -> NDArray[np.float64]:
-    """Both ends, and a point so far between them on a logarithmic scale."""
+    """Both ends, and a point at a given share of the way between them on a logarithmic scale."""
     return np.array([ends[0], ends[0] * (ends[1] / ends[0]) ** middle, ends[1]])
 
 

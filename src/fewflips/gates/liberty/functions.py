@@ -1,7 +1,7 @@
-"""Boolean expressions as Liberty files write them, turned into truth tables.
+"""Boolean expressions in Liberty syntax, turned into truth tables.
 
-Operators, the tightest first, as the Liberty reference manual orders them: ``!`` before and ``'`` after an operand
-(not), ``^`` (exclusive or), ``&``, ``*`` or nothing between operands (and), ``|`` or ``+`` (or).
+Operators in order of precedence, tightest first, according to the Liberty reference manual: ``!`` before and ``'``
+after an operand (not), ``^`` (exclusive or), ``&``, ``*`` or nothing between operands (and), ``|`` or ``+`` (or).
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def names_in(expression: str) -> tuple[str, ...]:
     Raises
     ------
     CellLibraryError
-        If the expression holds a character that has no meaning.
+        If the expression contains a meaningless character.
 
     Examples
     --------
@@ -81,26 +81,26 @@ def names_in(expression: str) -> tuple[str, ...]:
 
 
 def check_length(expression: str, added: int = 0) -> None:
-    """Refuse expressions that no cell needs, before they are worked on.
+    """Refuse expressions longer than any cell needs, before processing them.
 
     Parameters
     ----------
     expression : str
         The expression.
     added : int
-        Characters that it is about to get.
+        Characters about to be added to it.
 
     Raises
     ------
     CellLibraryError
-        If there are more than 10,000.
+        If there would be more than 10,000 characters.
     """
     if len(expression) + added > _LONGEST:
         raise _malformed(expression, f"expected at most {_LONGEST} characters, got {len(expression) + added}")
 
 
 def _column(position: int, count: int) -> int:
-    """Truth table of an input by itself: runs of 2**position zeros and as many ones."""
+    """Truth table of an input by itself: alternating runs of 2**position zeros and ones."""
     run = 1 << position
     ones = ((1 << run) - 1) << run
     column = 0
@@ -129,7 +129,7 @@ def _tokens(expression: str) -> Iterator[tuple[str, bool]]:
 
 
 class _Evaluator:
-    """Dijkstra's two stacks, so that deep nesting needs no recursion; operands are whole truth tables."""
+    """Dijkstra's two-stack algorithm, so that deep nesting needs no recursion; operands are whole truth tables."""
 
     def __init__(self, expression: str, values: dict[str, int], everything: int) -> None:
         self._expression = expression
@@ -170,7 +170,7 @@ class _Evaluator:
     def _follow_operand(self, token: str) -> None:
         """An operator that needs an operand before it."""
         if token == "'":
-            self._operands[-1] ^= self._everything  # commutes with any ! that still waits
+            self._operands[-1] ^= self._everything  # commutes with any pending !
         elif token == ")":
             self._apply(0)
             if not self._operators:
@@ -184,7 +184,7 @@ class _Evaluator:
         self._operators.append(operator)
 
     def _apply(self, least: int) -> None:
-        """Apply the operators that wait since the last parenthesis and bind at least so tightly."""
+        """Apply the operators pending since the last parenthesis that bind at least as tightly."""
         while self._operators and self._operators[-1] != "(" and _PRECEDENCE[self._operators[-1]] >= least:
             operator = self._operators.pop()
             if operator == "!":

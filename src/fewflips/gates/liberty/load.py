@@ -12,7 +12,7 @@ from fewflips.gates.liberty.cells import CellLibrary
 
 
 def builtin_tables() -> tuple[str, ...]:
-    """Names of the reduced tables that come with the package.
+    """Names of the reduced tables that ship with the package.
 
     Examples
     --------
@@ -31,7 +31,7 @@ def load_cells(source: str | Path | CellLibrary = "nangate45") -> CellLibrary:
     ----------
     source : str, Path or CellLibrary
         Name of a built-in table (`builtin_tables`), a table's file (``.json``), a Liberty file (``.lib``,
-        ``.lib.gz``), or cells that are loaded already, which are returned as they are.
+        ``.lib.gz``), or loaded cells, which are returned unchanged.
 
     Returns
     -------

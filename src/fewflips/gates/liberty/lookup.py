@@ -1,4 +1,4 @@
-"""Looking up delays, slews and energies in the tables of a cell library, for many gates at once.
+"""Lookup of delays, slews and energies in the tables of a cell library, for many gates at once.
 
 Between the points of a table values are interpolated bilinearly; beyond its ends the outermost interval is
 extended, as `Table.at` does for a single point.
@@ -49,7 +49,7 @@ def _intervals(axis: NDArray[np.float64], points: NDArray[np.float64]) -> tuple[
 
 
 class TableBank(NamedTuple):
-    """Tables laid out one behind another, for compiled code.
+    """Tables laid out one after another, for compiled code.
 
     Parameters
     ----------

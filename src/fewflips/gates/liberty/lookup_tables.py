@@ -23,12 +23,12 @@ _AXES = {
 }
 _DEFAULT_UNITS = {"time_unit": "1ns", "voltage_unit": "1V"}
 _LARGEST_TABLE = 1 << 16
-_LONGEST_NUMBER = 64  # with what separates it from the next
+_LONGEST_NUMBER = 64  # including the separator after it
 
 
 @dataclass(frozen=True)
 class Units:
-    """How many of fewflips' units one of the library's units is.
+    """The library's units, in fewflips' units.
 
     Parameters
     ----------
@@ -54,10 +54,10 @@ class Units:
 
     @classmethod
     def of_library(cls, library: Group, source: str) -> Units:
-        """Units that a library group states.
+        """Units stated by a library group.
 
-        Where it does not, the standard has units of time and of voltage, 1 ns and 1 V, and none of capacitance; figures
-        of leakage are then without a unit, which is no harm where there are none.
+        By default the standard has units of time and voltage, 1 ns and 1 V, but none of capacitance. Leakage
+        figures are then without a unit, which is harmless if there are none.
 
         Raises
         ------
@@ -122,7 +122,7 @@ class TableReader:
         return Table(slews, loads, np.ascontiguousarray(grid) * unit)
 
     def _axis_order(self, group: Group, kind: str) -> list[Literal["slew", "load"]]:
-        """What the template's variables are, in order; none for scalars."""
+        """The meanings of the template's variables, in order; none for scalars."""
         names = group.names
         if not names or names[0] == "scalar":
             return []
@@ -180,7 +180,7 @@ def number(text: str, attribute: str, source: str, line: int) -> float:
     Raises
     ------
     CellLibraryError
-        If the text is none; the message names the attribute.
+        If the text is not one; the message names the attribute.
     """
     try:
         value = float(text)

@@ -1,4 +1,4 @@
-"""Reading Liberty files, and keeping what was read."""
+"""Reads Liberty files, and caches the result."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from fewflips.gates.liberty.cells_from_liberty import library_from_groups
 from fewflips.gates.liberty.syntax import parse_groups
 
 LARGEST_BYTES = 512 << 20
-"""Largest Liberty text, unpacked. The largest open libraries with lookup tables have a tenth of it."""
+"""Largest Liberty text, unpacked. The largest open libraries with lookup tables are a tenth of this size."""
 
-_CACHE_VERSION = "liberty 8"  # of how files are read and kept: raise it when either changes
+_CACHE_VERSION = "liberty 8"  # version of reading and caching: raise it when either changes
 _CHUNK = 4 << 20
 _NOTICE = re.compile(r"copyright|licen[cs]e|all rights reserved", re.IGNORECASE)
 _LONGEST_NOTICE = 2000
@@ -29,12 +29,12 @@ _LONGEST_NOTICE = 2000
 def read_liberty(path: str | Path) -> CellLibrary:
     """Cells of a Liberty file.
 
-    The file is parsed once; what it says is kept by the digest of its content (`fewflips.files.cache`).
+    The file is parsed once; the result is cached under the digest of its content (`fewflips.files.cache`).
 
     Parameters
     ----------
     path : str or Path
-        A Liberty file, plain or compressed by gzip (told by its content).
+        A Liberty file, plain or gzipped (detected by its content).
 
     Returns
     -------
@@ -44,7 +44,7 @@ def read_liberty(path: str | Path) -> CellLibrary:
     Raises
     ------
     CellLibraryError
-        If the file is missing, not a Liberty file, truncated, too large, lacks units, or has no cell that can be read;
+        If the file is missing, not a Liberty file, truncated, too large, lacks units, or has no readable cell;
         the message is one line and says where. Single cells that cannot be read are in `CellLibrary.left_out`.
     """
     path = Path(path)
@@ -61,7 +61,7 @@ def read_liberty(path: str | Path) -> CellLibrary:
 
 
 def header_notice(text: str) -> str:
-    """Copyright and licence lines of a Liberty text: of its leading comments and its ``comment`` attribute.
+    """Copyright and licence lines of a Liberty text, from its leading comments and its ``comment`` attribute.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def header_notice(text: str) -> str:
     Returns
     -------
     str
-        In one line, at most 2000 characters; empty where there is none.
+        On one line of at most 2000 characters; empty if there are none.
     """
     head = text[: 64 << 10]
     found = []
@@ -118,7 +118,7 @@ def _unpacked(content: bytes, source: str) -> str:
                         " got more; unpack it first"
                     )
                 if b"\0" in chunk:
-                    break  # no text: refused below, without unpacking the rest
+                    break  # not text: refused below, without unpacking the rest
     except (OSError, EOFError, zlib.error) as error:
         raise CellLibraryError(
             f"{source}: cannot unpack: {error}; the file is damaged or truncated, fetch it again"

@@ -1,8 +1,8 @@
-"""The syntax of Liberty files: groups, which hold simple attributes, complex attributes and further groups.
+"""The syntax of Liberty files: groups, which contain simple attributes, complex attributes and further groups.
 
-Nothing here knows what an attribute means. Arguments are kept as text and split only where someone asks for them,
-which keeps the many tables that nobody reads cheap. No recursion, and no pattern that backtracks: time is linear
-in the length of the text, whatever it holds.
+Nothing here knows what an attribute means. Arguments are kept as text and split only on demand, which keeps the many
+tables that are never read cheap. There is no recursion and no backtracking pattern: time is linear in the length of
+the text, whatever it contains.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from fewflips.errors import CellLibraryError
 
 _DEEPEST = 16
-_MOST_STATEMENTS = 5_000_000  # bounds the memory that a hostile file can take; large libraries have a tenth
+_MOST_STATEMENTS = 5_000_000  # bounds the memory that a hostile file can take; large libraries have a tenth of it
 _STRING = r'"(?:[^"\\]++|\\.)*+"'
 _COMMENT = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\Z)|/\*.*?(?:\*/|\Z)|//[^\n]*+', re.DOTALL)
 _STATEMENT = re.compile(
@@ -27,7 +27,7 @@ _STATEMENT = re.compile(
     )""",
     re.DOTALL | re.VERBOSE,
 )
-# What is left where the file ends within a name, in parentheses, or in the string of a simple attribute.
+# What remains if the file ends within a name, in parentheses, or in the string of a simple attribute.
 _OPEN_STRING = r'"(?:[^"\\]++|\\.)*+\\?+\Z'
 _UNFINISHED = re.compile(
     rf"""[\s;\\]*+(?P<left>
@@ -49,13 +49,13 @@ class Group:
     kind : str
         Such as ``cell``.
     arguments : str
-        What stands in its parentheses, as text.
+        The text in its parentheses.
     line : int
-        Where it begins; lines count from 1.
+        Line where it begins, counted from 1.
     attributes : dict of str to str
-        Simple attributes, without quotes; the last of a name counts.
+        Simple attributes, without quotes; the last one of a name counts.
     complex : dict of str to str
-        Complex attributes: the text in their parentheses; the last of a name counts.
+        Complex attributes: the text in their parentheses; the last one of a name counts.
     groups : list of Group
         The groups within, in order.
     """
@@ -139,7 +139,7 @@ def parse_groups(text: str, source: str) -> Group:
 
 
 def _without_comments(text: str, source: str) -> str:
-    """Text whose comments are blank, the same lines in the same places."""
+    """The text with its comments blanked, and its lines in the same places."""
     if "/*" not in text and "//" not in text:
         return text
 
@@ -159,7 +159,7 @@ def _plain(value: str) -> str:
 
 
 def _check_end(text: str, position: int, stack: list[Group], source: str) -> None:
-    """Raise where the text goes on but is no statement, or ends within a group."""
+    """Raise an error if the text continues without being a statement, or ends within a group."""
     rest = text[position : position + 4096].lstrip(" \t\r\n;\\")
     unfinished = _UNFINISHED.match(text, position)
     line = 1 + text.count("\n", 0, position if unfinished is None else unfinished.start("left"))

@@ -1,4 +1,4 @@
-"""Writing cells as a Liberty file, for programs that read nothing else: Yosys, ABC, OpenSTA."""
+"""Writes cells as a Liberty file, for programs that read nothing else: Yosys, ABC, OpenSTA."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ _VARIABLES = {
 def liberty_text(library: CellLibrary) -> str:
     """A library as the text of a Liberty file.
 
-    Units are 1 ps, 1 fF, 1 V and 1 nW, and numbers are written to their last bit: `read_liberty` gives the same
-    cells again. Slews stay as the library defines them; OpenSTA insists on thresholds for them, which do not matter
-    where tables are used with one another alone. Cells that cannot be simulated (latches, clock gates) are left
-    out, so that no mapper takes them.
+    Units are 1 ps, 1 fF, 1 V and 1 nW, and numbers are written exactly: `read_liberty` returns the
+    same cells. Slews stay as the library defines them; OpenSTA insists on thresholds for them, which do not matter
+    as long as these tables are used only with one another. Cells that cannot be simulated (latches, clock gates)
+    are left out, so that no mapper uses them.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def liberty_text(library: CellLibrary) -> str:
     Raises
     ------
     CellLibraryError
-        If a name or an expression holds a quotation mark, a backslash or a line break.
+        If a name or an expression contains a quotation mark, a backslash or a line break.
     """
     templates = _Templates()
     cells = [line for cell in library.cells.values() if not cell.is_latch for line in _cell(cell, templates)]
@@ -115,7 +115,7 @@ class _Templates:
 
 
 def _is_absent(axis: NDArray[np.float64]) -> bool:
-    """Whether a table does not depend on what an axis stands for."""
+    """Whether a table does not depend on an axis."""
     return len(axis) == 1 and axis[0] == 0
 
 
@@ -163,7 +163,7 @@ def _pin(pin: Pin, flip_flop: FlipFlop | None, templates: _Templates) -> Iterato
 
 
 def _timing_type(arc: TimingArc, flip_flop: FlipFlop | None) -> str:
-    """Whether an arc starts at the clock, and at which of its edges."""
+    """Whether an arc starts at the clock, and at which edge."""
     if flip_flop is None or names_in(flip_flop.clocked_on) != (arc.related,):
         return "combinational"
     return "falling_edge" if truth_table(flip_flop.clocked_on, [arc.related]) == 0b01 else "rising_edge"

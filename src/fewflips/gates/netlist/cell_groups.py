@@ -1,4 +1,4 @@
-"""The instances of a netlist, grouped by their cell, so that work on them is done on arrays."""
+"""The instances of a netlist, grouped by cell, so that they can be processed as arrays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fewflips.gates.liberty.cells import Cell, CellLibrary
 from fewflips.gates.netlist.netlist import Instance, Netlist
 
 OPEN = -1
-"""Stands for the net of a pin that is not connected."""
+"""Represents the net of a pin that is not connected."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,7 @@ class CellGroup:
     instances : ndarray of int64, shape (I,)
         Their positions in the netlist.
     nets : mapping of str to ndarray of int64, shape (I,)
-        For each pin of the cell the net that it is connected to, or `OPEN`.
+        For each pin of the cell, the net it is connected to, or `OPEN`.
     """
 
     cell: Cell

@@ -1,4 +1,4 @@
-"""Whether a netlist can be simulated: every net driven once, no loops, one clock, cells that are understood."""
+"""Checks that a netlist can be simulated: every net driven once, no loops, one clock, known cells."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from fewflips.gates.netlist.graph import NO_DRIVER, NetlistGraph, single_input_g
 from fewflips.gates.netlist.netlist import ONE_NET, ZERO_NET, Netlist
 
 MOST_INSTANCES = 5_000_000
-"""Largest netlist that is simulated."""
+"""Size of the largest netlist that is simulated."""
 LATCH_PROBLEM = "expected flip-flops, got a latch; assign what it holds in every branch of its always block"
-"""What is said of a latch that Verilog describes, be it on purpose or not."""
+"""Explanation of a latch that the Verilog describes, intentionally or not."""
 
 
 def check_netlist(netlist: Netlist, library: CellLibrary) -> None:
@@ -30,8 +30,8 @@ def check_netlist(netlist: Netlist, library: CellLibrary) -> None:
     Raises
     ------
     NetlistError
-        One line about the first thing found: too many instances; a cell that the library lacks, or without a known
-        function; a latch; a pin that the cell lacks; an open input; a net that has no or several drivers; a
+        One line about the first problem found: too many instances; a cell that the library lacks, or without a known
+        function; a latch; a pin that the cell lacks; an open input; a net with no driver or several; a
         combinational loop; a flip-flop that does not take its data at the rising edge of the one clock; a clock
         that is also data.
     """
@@ -50,7 +50,7 @@ def check_netlist(netlist: Netlist, library: CellLibrary) -> None:
 
 
 def clock_nets(netlist: Netlist, library: CellLibrary) -> frozenset[int]:
-    """Nets that carry the clock: the port's, and those behind buffers and inverters that it feeds.
+    """Nets that carry the clock: the port's, and those after buffers and inverters that it drives.
 
     Parameters
     ----------
@@ -62,14 +62,14 @@ def clock_nets(netlist: Netlist, library: CellLibrary) -> frozenset[int]:
     Returns
     -------
     frozenset of int
-        The nets on the way from the clock port to clock pins, and side branches that balance the tree; none where
+        The nets on the way from the clock port to clock pins, and side branches that balance the tree; none if
         there is no flip-flop.
 
     Raises
     ------
     NetlistError
         If flip-flops have different clocks, store at falling edges, or are clocked through gates; if a gate or
-        flip-flop takes the clock as data; or if there is a combinational loop.
+        flip-flop uses the clock as data; or if there is a combinational loop.
     """
     graph = NetlistGraph(netlist, library)
     _ = graph.combinational_order  # a clock in a ring of inverters has no source
@@ -77,7 +77,7 @@ def clock_nets(netlist: Netlist, library: CellLibrary) -> frozenset[int]:
 
 
 def check_left_out(netlist: str, cells: Iterable[str], library: CellLibrary) -> None:
-    """Refuse cells that the library has, but that could not be read.
+    """Refuse cells that are in the library but could not be read.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def _check_drivers(netlist: Netlist, library: CellLibrary) -> None:
 
 
 def _ends(netlist: Netlist, library: CellLibrary, direction: Literal["input", "output"]) -> Iterator[tuple[int, str]]:
-    """Where nets end: at the pins of one direction, and at the ports that do the same to a net."""
+    """Where nets end: at pins of one direction, and at the ports that act on a net in the same way."""
     for name, nets in (netlist.inputs if direction == "output" else netlist.outputs).items():
         for net in nets:
             yield net, f"port {name}"
@@ -193,7 +193,7 @@ def _ends(netlist: Netlist, library: CellLibrary, direction: Literal["input", "o
 
 
 def _check_flip_flops(graph: NetlistGraph) -> None:
-    """Asynchronous controls must be tied so that they never act."""
+    """Check that asynchronous controls are tied inactive."""
     for index in graph.registers:
         flip_flop = graph.cell(index).flip_flop
         if flip_flop is None:
@@ -250,14 +250,14 @@ def _clock_tree(graph: NetlistGraph) -> frozenset[int]:
 
 
 def _with_side_branches(graph: NetlistGraph, clocks: set[int]) -> frozenset[int]:
-    """Clock nets and those behind further buffers and inverters; raises where anything else takes them as data."""
+    """Clock nets and those after further buffers and inverters; raises if anything else uses them as data."""
     netlist = graph.netlist
     for index in (*graph.combinational_order, *graph.registers):
         instance, cell = netlist.instances[index], graph.cell(index)
         if clocks.isdisjoint(instance.pins.values()) or not graph.output_nets(index):
             continue
         if single_input_gate(cell) is not None:
-            clocks.update(instance.pins.values())  # its output is no clock so far, or one already
+            clocks.update(instance.pins.values())  # its output is not a clock yet, or already one
             continue
         clock_pins = names_in(cell.flip_flop.clocked_on) if cell.flip_flop is not None else ()
         for pin in cell.inputs:
@@ -271,7 +271,7 @@ def _with_side_branches(graph: NetlistGraph, clocks: set[int]) -> frozenset[int]
 
 
 def _trace_clock(graph: NetlistGraph, net: int, carried: dict[int, tuple[int, bool]]) -> tuple[int, bool]:
-    """The net where a clock comes from, and whether it is inverted on the way; nets passed are noted in `carried`."""
+    """The net a clock comes from, and whether it is inverted on the way; nets passed are added to `carried`."""
     passed: list[tuple[int, bool]] = []
     inverted = False
     while net not in carried:

@@ -1,4 +1,4 @@
-"""A netlist as a graph: what a cell computes, what drives a net, in which order gates settle."""
+"""A netlist as a graph: what a cell computes, what drives a net, and the order in which gates settle."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fewflips.gates.liberty.functions import truth_table
 from fewflips.gates.netlist.netlist import ONE_NET, ZERO_NET, Netlist
 
 NO_DRIVER = -1
-"""Stands for the driver of an input port, a constant or an undriven net."""
+"""Represents the driver of an input port, a constant or an undriven net."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class NetlistGraph:
         return self.library.cells[self.netlist.instances[instance].cell]
 
     def input_nets(self, instance: int, clocks: bool = False) -> list[int]:
-        """Nets at the connected input pins of an instance, in the cell's order of pins; clock pins where asked for."""
+        """Nets at the connected input pins of an instance, in the cell's pin order; clock pins on request."""
         pins = self.netlist.instances[instance].pins
         return [
             pins[pin.name] for pin in self.cell(instance).inputs if pin.name in pins and (clocks or not pin.is_clock)
@@ -56,7 +56,7 @@ class NetlistGraph:
 
     @cached_property
     def drivers(self) -> list[int]:
-        """For each net the instance that drives it, or :data:`NO_DRIVER`."""
+        """For each net, the instance that drives it, or :data:`NO_DRIVER`."""
         drivers = [NO_DRIVER] * len(self.netlist.nets)
         for index in range(len(self.netlist.instances)):
             for net in self.output_nets(index):
@@ -85,7 +85,7 @@ class NetlistGraph:
                     waiting[index] += 1
                     readers[driver].append(index)
         order = [index for index in range(count) if index not in registers and waiting[index] == 0]
-        for index in order:  # grows while it is walked
+        for index in order:  # grows during the walk
             for reader in readers[index]:
                 waiting[reader] -= 1
                 if waiting[reader] == 0:
@@ -96,7 +96,7 @@ class NetlistGraph:
         return tuple(order)
 
     def _loop_message(self, unsettled: set[int]) -> str:
-        """Walk backwards among gates that wait for one another until one comes again."""
+        """Walk backwards among gates that depend on one another until one repeats."""
         index = min(unsettled)
         walked: dict[int, str] = {}
         while index not in walked:
@@ -113,7 +113,7 @@ class NetlistGraph:
 
     @cached_property
     def constants(self) -> dict[int, int]:
-        """Value of every net that is constant by tie cells and gates behind them."""
+        """Value of every net that is constant because of tie cells and the gates after them."""
         known = {ZERO_NET: 0, ONE_NET: 1}
         for index in self.combinational_order:
             nets = self.input_nets(index, clocks=True)

@@ -1,11 +1,11 @@
 """Verilog models of library cells, and a netlist with its delays, for event-driven simulation by Icarus Verilog.
 
-This is the independent reference of :mod:`fewflips.gates.switching`: cells are written from their functions alone,
+This is the independent reference of :mod:`fewflips.gates.switching`: cells are written only from their functions,
 delays are integers of time steps per instance, and toggles are counted from the VCD that Icarus writes.
 
-Every clock cycle takes its row from a file: bit 0 is `hold`, then come the contents of registers with feedback
-(stored at the next edge where `hold` is set), then the bits of the input ports. Rows are applied by nonblocking
-assignments at the rising edge, as flip-flops store, so that there is no race between data and clock.
+Every clock cycle reads its row from a file: bit 0 is `hold`, then come the contents of registers with feedback
+(stored at the next edge if `hold` is set), then the bits of the input ports. Rows are applied by nonblocking
+assignments at the rising edge, like flip-flops, so that data and clock do not race.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from fewflips.gates.netlist.checks import clock_nets
 from fewflips.gates.netlist.netlist import ONE_NET, ZERO_NET, Netlist
 
 Delays = Literal["zero-delay", "transport", "inertial", "inertial-expressions"]
-"""How models take time.
+"""How models represent delays.
 
-Continuous assignments without delay; nonblocking assignments with one, which let every pulse pass; continuous
-assignments with one, which swallow pulses that are shorter. These see the function settle in one piece, except with
-"inertial-expressions", ``assign #(d) y = expression``: there the operators of an expression follow one another in
-zero time, and where they make a pulse of no width between them, Icarus Verilog lets it cancel a change that waits.
+Continuous assignments without delay; nonblocking assignments with a delay, which let every pulse pass; continuous
+assignments with a delay, which swallow shorter pulses. In all of these the function settles at once, except with
+"inertial-expressions", ``assign #(d) y = expression``: there the operators of an expression are evaluated one after
+another in zero time, and Icarus Verilog lets zero-width pulses between them cancel a pending change.
 """
 
 _TOKEN = re.compile(r"[A-Za-z_]\w*|[01]|[!'^&*|+()]")
 _OPERATORS = {"!": "~", "*": "&", "+": "|"}
-# Macros, not literals: to Icarus they are variables, whose first values then are events that every process sees.
+# Macros, not literals: to Icarus they are variables, whose initial values are events that every process sees.
 _CONSTANTS = {"0": "`ZERO", "1": "`ONE"}
 _CONSTANT_VARIABLES = "`define ZERO testbench.constants[0]\n`define ONE testbench.constants[1]\n"
 
@@ -81,7 +81,7 @@ def cell_models(library: CellLibrary, names: Sequence[str], delays: Delays) -> s
     """Verilog modules of cells.
 
     Each output pin Z has a parameter ``D_Z``, its delay in time steps. Flip-flops have a parameter ``STATE``: the
-    bit of the testbench's row that they store where `hold` is set, or -1.
+    bit of the testbench's row that they store if `hold` is set, or -1.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def cell_models(library: CellLibrary, names: Sequence[str], delays: Delays) -> s
     names : sequence of str
         Which cells.
     delays : Delays
-        How they take time.
+        How they represent delays.
 
     Raises
     ------
@@ -158,14 +158,14 @@ def _flip_flop_output(cell: Cell, output: str, function: str, delays: Delays) ->
 
 @dataclass(frozen=True)
 class Row:
-    """Which bit of a testbench's row is what; bit 0 is `hold`.
+    """The meaning of the bits of a testbench's row; bit 0 is `hold`.
 
     Parameters
     ----------
     states : mapping of int to int
-        For instances of flip-flops with feedback, their bit.
+        Bit of each flip-flop instance with feedback.
     inputs : mapping of str to int
-        For input ports but the clock, the bit of their least significant one.
+        For each input port except the clock, the position of its least significant bit.
     width : int
         Bits of a row.
     """
@@ -199,7 +199,7 @@ def icarus_bench(
 ) -> str:
     """A complete Verilog text: models, the netlist with its delays, and a testbench.
 
-    It reads ``rows.txt`` (a binary number a line) and writes ``waves.vcd``, both in the working folder. Cycle i
+    It reads ``rows.txt`` (one binary number per line) and writes ``waves.vcd``, both in the working folder. Cycle i
     begins at time ``2 * half_period * (i + 1)``. With ``+quiet`` it writes no VCD.
 
     Parameters
@@ -213,7 +213,7 @@ def icarus_bench(
     delay_steps : ndarray of int64, shape (nets,)
         Delay of the output that drives each net.
     delays : Delays
-        How the models take time.
+        How the models represent delays.
     cycles : int
         Rows to apply.
     half_period : int
@@ -295,7 +295,7 @@ def vcd_toggles(path: Path, nets: int, period: int, cycles: int) -> NDArray[np.i
     Returns
     -------
     ndarray of int64, shape (cycles, nets)
-        Changes between 0 and 1 from each cycle's clock edge to before the next.
+        Changes between 0 and 1 from each cycle's clock edge until before the next.
 
     Raises
     ------

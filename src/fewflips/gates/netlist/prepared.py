@@ -1,7 +1,7 @@
-"""Netlists of common units that come with the package, so that their first use needs no synthesis.
+"""Netlists of common units that ship with the package, so that their first use needs no synthesis.
 
-A file belongs to a plan of :mod:`fewflips.gates.netlist.synthesis`, by its digest: it is what Yosys makes of the same
-Verilog, cells and script. One that belongs to another plan is not used.
+A file belongs to a plan of :mod:`fewflips.gates.netlist.synthesis`, identified by its digest: it is what Yosys makes of
+the same Verilog, cells and script. A file for another plan is not used.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SUFFIX = ".json.xz"
 
 
 def unit_netlist(datapath: Datapath, library: CellLibrary, progress: Progress | None = None) -> tuple[Netlist, str]:
-    """Netlist of a unit: the one that comes with the package, or a synthesized one.
+    """Netlist of a unit: the one that ships with the package, or a synthesized one.
 
     Parameters
     ----------
@@ -37,19 +37,19 @@ def unit_netlist(datapath: Datapath, library: CellLibrary, progress: Progress | 
     library : CellLibrary
         Cells.
     progress : Progress, optional
-        Told when a synthesis starts and ends.
+        Called when a synthesis starts and ends.
 
     Returns
     -------
     Netlist
         Checked.
     str
-        Who made it, such as ``Yosys 0.70``. A Yosys that ``$FEWFLIPS_YOSYS`` names is always used.
+        What made it, such as ``Yosys 0.70``. A Yosys named by ``$FEWFLIPS_YOSYS`` is always used.
 
     Raises
     ------
     CellLibraryError
-        If the cells are not enough to build the unit.
+        If the cells do not suffice to build the unit.
     ToolError
         If Yosys is needed and missing, or fails.
     """
@@ -80,7 +80,7 @@ def file_of(plan: SynthesisPlan, yosys: Yosys) -> bytes:
     plan : SynthesisPlan
         The unit's.
     yosys : Yosys
-        Who synthesizes it.
+        The Yosys that synthesizes it.
 
     Returns
     -------

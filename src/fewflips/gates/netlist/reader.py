@@ -1,4 +1,4 @@
-"""Reading mapped netlists: what Yosys writes as JSON, and structural Verilog of any flow by way of Yosys."""
+"""Reads mapped netlists: JSON from Yosys, and structural Verilog from any flow by way of Yosys."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from fewflips.gates.netlist.netlist import ONE_NET, ZERO_NET, Instance, Netlist
 from fewflips.gates.netlist.yosys import Yosys, find_yosys
 
 MOST_BYTES = 1 << 30
-"""Largest netlist file that is read."""
+"""Size of the largest netlist file that is read."""
 
 _MOST_BITS, _MOST_BITS_A_BYTE = 1 << 17, 256
-"""Of the buses that a file names: so many in all, and so many more for each byte of it."""
+"""Limit of the bits of all buses that a file names: a constant, and a further number for each byte of the file."""
 
 _POWER = re.compile(r"(vdd|vcc|vpwr|vpb|vpp|vnw|pwr)[a-z]?\d*!?", re.IGNORECASE)
 _GROUND = re.compile(r"(vss|vee|vgnd|vnb|vbb|vpw|vsubs?|gnd)[a-z]?\d*!?", re.IGNORECASE)
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
-# What makes Yosys read other files; macros can spell it. Carriage returns within words do not count to Yosys.
+# What makes Yosys read other files; macros can spell it. Yosys ignores carriage returns within words.
 _READS_FILES = re.compile(
     rb"`\r*(?:i\r*n\r*c\r*l\r*u\r*d\r*e|d\r*e\r*f\r*i\r*n\r*e)(?![\w$])|(?<![\w$\\])\$readmem[bh](?![\w$])"
 )
@@ -70,21 +70,21 @@ class _Design(BaseModel):
 
 
 def read_netlist(path: str | Path, library: CellLibrary, top: str | None = None, yosys: Yosys | None = None) -> Netlist:
-    """Read and check the structural Verilog of any flow.
+    """Read and check structural Verilog from any flow.
 
-    Hierarchy is flattened; an ``assign`` makes another name of a net, not a cell; power pins, supply ports and cells
-    without signal pins that the library does not know (fillers, taps) are left out.
+    Hierarchy is flattened; an ``assign`` gives a net another name rather than making a cell; power pins, supply ports
+    and cells without signal pins that the library does not know (fillers, taps) are left out.
 
     Parameters
     ----------
     path : str or Path
-        Verilog of library cells, also gzipped.
+        Verilog of library cells, plain or gzipped.
     library : CellLibrary
         The cells.
     top : str, optional
-        Its top module; by default the one that no other module uses.
+        The top module; by default the one that no other module uses.
     yosys : Yosys, optional
-        The Yosys to read it with; by default the one that is found.
+        The Yosys to read it with; by default the one found.
 
     Returns
     -------
@@ -110,7 +110,7 @@ def read_netlist(path: str | Path, library: CellLibrary, top: str | None = None,
         raise NetlistError(f"{path}: expected a module {top}, found {_listed(sorted(modules))}; name one of these")
     if top is not None and not _PLAIN_NAME.fullmatch(top):
         raise NetlistError(f"{path}: expected a top module with a plain name, got {top!r}; rename it")
-    # Models of cells that the file brings along. Names are commands' arguments here: none but plain ones get there.
+    # Models of cells that the file contains. Names become arguments of commands here, so only plain ones are passed.
     models = "".join(f"delete {name}\n" for name in sorted(modules & known) if _PLAIN_NAME.fullmatch(name))
     chosen = "-auto-top" if top is None else f"-top {top}"
     script = f"read_verilog netlist.v\n{models}hierarchy {chosen}\nproc\nflatten\nwrite_json netlist.json\n"
@@ -121,17 +121,17 @@ def read_netlist(path: str | Path, library: CellLibrary, top: str | None = None,
 
 
 def netlist_from_json(text: bytes, library: CellLibrary, top: str | None = None) -> Netlist:
-    """Turn what Yosys' ``write_json`` writes for a flat design into a netlist.
+    """Turn the output of Yosys' ``write_json`` for a flat design into a netlist.
 
-    A net of several names takes that of an input port, else of an output port, else the shortest that its author
-    gave. Nets and cells that have only names of Yosys' own are called ``n2``, ``n3``, ... and ``u1``, ``u2``, ...
+    A net with several names gets that of an input port, else of an output port, else the shortest one that the author
+    gave. Nets and cells with only generated names are called ``n2``, ``n3``, ... and ``u1``, ``u2``, ...
 
     Parameters
     ----------
     text : bytes
         The JSON text.
     library : CellLibrary
-        Tells supply pins from signal pins. Cells that it lacks are kept, for the check to find.
+        Distinguishes supply pins from signal pins. Cells that it lacks are kept, for the check to find.
     top : str, optional
         The module; by default the one marked as top, or the only one.
 
@@ -155,12 +155,12 @@ def netlist_from_json(text: bytes, library: CellLibrary, top: str | None = None)
 
 
 def reduced_json(text: bytes) -> bytes:
-    """What :func:`netlist_from_json` reads of such a text, and nothing else; the same netlist comes of it.
+    """Reduce such a text to what :func:`netlist_from_json` reads of it; the netlist is the same.
 
     Parameters
     ----------
     text : bytes
-        What Yosys' ``write_json`` wrote.
+        Output of Yosys' ``write_json``.
 
     Returns
     -------
@@ -171,14 +171,14 @@ def reduced_json(text: bytes) -> bytes:
 
 
 class _Reading:
-    """Numbers the nets of one module, and collects its cells and ports."""
+    """Numbers the nets of a module, and collects its cells and ports."""
 
     def __init__(self, name: str, module: _Module, library: CellLibrary) -> None:
         self.name, self.module, self.library = name, module, library
         self.numbers: dict[int | str, int] = {"0": ZERO_NET, "1": ONE_NET}
         self.names = ["1'b0", "1'b1"]
         self.supplies = self._supplies()
-        # Nets and instances share one name space in Verilog.
+        # Nets and instances share one namespace in Verilog.
         self.taken = {name for name, net in module.netnames.items() if not net.hide_name}
         self.taken.update(name for name, cell in module.cells.items() if not cell.hide_name)
 
@@ -199,7 +199,7 @@ class _Reading:
         return Netlist(self.name, tuple(self.names), instances, self._ports("input"), self._ports("output"))
 
     def _supplies(self) -> dict[int | str, str]:
-        """Nets of supply ports, and of nets that are named like supplies and have no driver; and their values."""
+        """Supply ports' nets, and undriven nets that are named like supplies, with their values."""
         driven = {
             bit
             for cell in self.module.cells.values()
@@ -227,7 +227,7 @@ class _Reading:
         return found.direction if found is not None else None
 
     def _signal_pins(self, cell: _Cell) -> dict[str, int | str] | None:
-        """Connected pins without supplies; None for a cell that is there to fill space alone."""
+        """Connected pins without supplies; None for a cell that only fills space."""
         pins: dict[str, int | str] = {}
         for pin, bits in cell.connections.items():
             known = self._direction(cell.type, pin) is not None
@@ -289,7 +289,7 @@ class _Reading:
 
 
 def _bit_names(name: str, net: _NetName) -> Iterator[str]:
-    """Names of a net's bits, least significant first; Yosys does not tell a bus of one bit from a single net."""
+    """Names of a net's bits, least significant first; Yosys does not distinguish a one-bit bus from a single net."""
     width = len(net.bits)
     if width == 1 and not net.offset:
         yield name
@@ -339,7 +339,7 @@ def _file_content(path: Path) -> bytes:
 
 
 def _check_stands_alone(path: Path, text: bytes) -> None:
-    """Refuse what makes Yosys read other files, wherever it stands: versions differ in where comments end."""
+    """Refuse anything that makes Yosys read other files, even in comments: versions differ in where comments end."""
     if b"\0" in text:
         raise NetlistError(f"{path}: expected structural Verilog, got binary data; give a mapped netlist")
     found = _READS_FILES.search(text)
@@ -353,7 +353,7 @@ def _check_stands_alone(path: Path, text: bytes) -> None:
 
 
 def _check_widths(path: Path, text: bytes) -> None:
-    """Refuse a few bytes that stand for millions of nets, which Yosys would write out one by one."""
+    """Refuse short files that declare millions of nets, which Yosys would write out one by one."""
     bits = sum(abs(int(left) - int(right)) + 1 for left, right in _RANGE.findall(text))
     if bits > _MOST_BITS + _MOST_BITS_A_BYTE * len(text):
         raise NetlistError(

@@ -1,4 +1,4 @@
-"""Which flip-flops hold what, found from the connections: names do not survive place and route."""
+"""Determines from the connections what flip-flops hold, since names do not survive place and route."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from fewflips.gates.netlist.graph import NO_DRIVER, NetlistGraph
 from fewflips.gates.netlist.netlist import Netlist
 
 INTERNAL = "internal"
-"""The bank of products, sums, accumulators and every register that is not fed by one port alone."""
+"""The bank of products, sums, accumulators and every register that is not fed by a single port."""
 
 
 def register_banks(netlist: Netlist, library: CellLibrary) -> dict[str, list[int]]:
-    """Flip-flops by what feeds them.
+    """Group flip-flops by what feeds them.
 
-    The data input is traced back through buffers, inverters and gates to ports and other flip-flops. Where it comes
-    from one input port alone, the flip-flop belongs to that port's bank: ``weights``, ``activations``,
+    The data input is traced back through buffers, inverters and gates to ports and other flip-flops. If it comes from
+    a single input port, the flip-flop belongs to that port's bank: ``weights``, ``activations``,
     ``partial_sum``, ``clear``.
 
     Parameters
@@ -29,12 +29,12 @@ def register_banks(netlist: Netlist, library: CellLibrary) -> dict[str, list[int
     Returns
     -------
     dict of str to list of int
-        Instance indices by bank, in ascending order: every input port that has a bank, and :data:`INTERNAL` last.
+        Instance indices by bank, in ascending order: every input port with a bank, then :data:`INTERNAL`.
     """
     graph = NetlistGraph(netlist, library)
     ports = list(netlist.inputs)
     from_register = 1 << len(ports)
-    sources = [0] * len(netlist.nets)  # one bit a port, and one for all flip-flops
+    sources = [0] * len(netlist.nets)  # one bit per port, and one for all flip-flops
     for position, nets in enumerate(netlist.inputs.values()):
         for net in nets:
             sources[net] = 1 << position
@@ -84,7 +84,7 @@ def _union(sources: list[int], nets: list[int]) -> int:
 
 
 def _predecessors(graph: NetlistGraph) -> list[list[int]]:
-    """For each instance those that drive its data inputs; clocks are left out."""
+    """For each instance, the instances that drive its data inputs; clocks are left out."""
     return [
         [graph.drivers[net] for net in graph.input_nets(index) if graph.drivers[net] != NO_DRIVER]
         for index in range(len(graph.netlist.instances))
@@ -103,14 +103,14 @@ class _Components:
 
     def __init__(self, predecessors: list[list[int]]) -> None:
         self.predecessors = predecessors
-        self.number = [0] * len(predecessors)  # in the order of the search; 0 before a node is met
+        self.number = [0] * len(predecessors)  # in the order of the search; 0 before a node is visited
         self.lowest = [0] * len(predecessors)
         self.open: list[int] = []
         self.is_open = [False] * len(predecessors)
         self.counted = 0
 
     def found(self) -> Iterator[list[int]]:
-        """Each component after those that it can be reached from."""
+        """The components, each after those from which it can be reached."""
         for start in range(len(self.predecessors)):
             if not self.number[start]:
                 yield from self._search(start)

@@ -1,7 +1,7 @@
 """Synthesis of a datapath to library cells by Yosys and ABC.
 
-A plan is everything that the result depends on, but for the version of Yosys. Results are kept by the digest of both,
-so that the same datapath is synthesized once.
+A plan is everything the result depends on except the version of Yosys. Results are cached under the digest of both,
+so the same datapath is synthesized only once.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from fewflips.gates.netlist.yosys import Yosys, find_yosys
 from fewflips.progress import Progress
 
 SPECIAL_PURPOSE = ("sky130_fd_sc_*__lpflow_*", "sky130_fd_sc_*__probe*")
-"""Name patterns of cells that compute like gates, but are meant for borders of power domains and for probing."""
+"""Name patterns of cells that compute like gates, but are meant for power-domain borders and for probing."""
 
 _RESULT_FORMAT = "1"
 _DESIGN, _CELLS, _RESULT = "design.v", "cells.lib", "netlist.json"
 _PHASE = "synthesis"
-# Logic is restructured, mapped, and gates are sized to their loads. Yosys' own script
-# leaves gates as small as they are mapped, and was not done with a column of sixteen lanes after eight minutes. Commas
-# stand for blanks; {D} is the delay target.
+# Logic is restructured and mapped, and gates are sized to their loads. Yosys' own script leaves gates at the size they
+# are mapped to, and had not finished a column of sixteen lanes after eight minutes. Commas stand for blanks; {D} is the
+# delay target.
 _ABC_SCRIPT = "strash;ifraig;scorr;dc2;strash;&get,-n;&dch,-f;&nf,{D};&put;buffer,-c;topo;upsize,{D};dnsize,{D}"
 
 
 @dataclass(frozen=True)
 class SynthesisPlan:
-    """A run of Yosys, before it is made.
+    """A planned run of Yosys.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class SynthesisPlan:
     liberty : str
         The cells to map to, all of which may be used.
     delay_target_ps : float or None
-        Longest delay between registers that ABC is asked for; None sizes gates for the shortest, and saves area
+        Longest delay between registers that ABC should reach; None sizes gates for the shortest delay, and saves area
         where that costs no delay.
     """
 
@@ -84,7 +84,7 @@ class SynthesisPlan:
         return digest_of(_RESULT_FORMAT, self.script, self.verilog, self.liberty)
 
     def run(self, yosys: Yosys) -> bytes:
-        """Run Yosys, or take the result that is kept for its version.
+        """Run Yosys, or return the cached result for its version.
 
         Parameters
         ----------
@@ -126,14 +126,14 @@ def synthesize(
 ) -> Netlist:
     """Synthesize a datapath to the cells of a library.
 
-    Registers are plain flip-flops whose output nets keep the names that the Verilog gives them; ports keep theirs.
+    Registers are plain flip-flops. Their output nets keep the names given in the Verilog, and so do ports.
 
     Parameters
     ----------
     datapath : Datapath
         What to synthesize.
     library : CellLibrary
-        The cells; those not to be used, latches, and flip-flops with more than clock and data are left out.
+        The cells; those marked as not to be used, latches, and flip-flops with more than clock and data are left out.
     progress : Progress, optional
         Told when the run starts and ends.
     delay_target_ps : float, optional
@@ -169,7 +169,7 @@ def synthesize_verilog(
     Parameters
     ----------
     text : str
-        Verilog, every module that the top module uses included.
+        Verilog, including every module that the top module uses.
     top : str
         Name of the top module, a plain identifier.
     library : CellLibrary
@@ -189,7 +189,7 @@ def synthesize_verilog(
     Raises
     ------
     CellLibraryError, ToolError, InputError
-        As :func:`synthesize`; or if `top` or `delay_target_ps` is not usable.
+        As for :func:`synthesize`, or if `top` or `delay_target_ps` is not usable.
     NetlistError
         If the module cannot be simulated: it has latches, several clocks or loops.
     """
@@ -214,7 +214,7 @@ def synthesis_plan(text: str, top: str, cells: CellLibrary, delay_target_ps: flo
     top : str
         Name of the top module.
     cells : CellLibrary
-        What :func:`synthesis_cells` gave.
+        Result of :func:`synthesis_cells`.
     delay_target_ps : float, optional
         See :class:`SynthesisPlan`.
 
@@ -243,18 +243,17 @@ def synthesis_cells(library: CellLibrary, without: Sequence[str] = SPECIAL_PURPO
     library : CellLibrary
         A whole library.
     without : sequence of str
-        Name patterns of cells to leave out besides those that the library keeps from use.
+        Name patterns of cells to leave out, in addition to those that the library excludes.
 
     Returns
     -------
     CellLibrary
-        Gates of one output with a function, and flip-flops of the rising edge that have a clock and a data pin
-        alone.
+        Single-output gates with a function, and rising-edge flip-flops with only a clock and a data pin.
 
     Raises
     ------
     CellLibraryError
-        If that is not enough to build any circuit.
+        If these do not suffice to build any circuit.
     """
     cells = {
         name: cell
@@ -314,7 +313,7 @@ def netlist_area_um2(netlist: Netlist, library: CellLibrary) -> float:
 
 
 def _is_gate(cell: Cell) -> bool:
-    """Whether ABC can use a cell; it knows gates of one output only."""
+    """Whether ABC can use a cell; it knows only single-output gates."""
     return (
         cell.flip_flop is None
         and not cell.is_latch
@@ -326,7 +325,7 @@ def _is_gate(cell: Cell) -> bool:
 
 
 def _gate_table(cell: Cell) -> tuple[int, int] | None:
-    """Number of inputs and truth table of a gate; None where its output does not follow from its input pins."""
+    """Number of inputs and truth table of a gate; None if its output does not follow from its input pins."""
     function = cell.outputs[0].function
     if function is None:
         return None

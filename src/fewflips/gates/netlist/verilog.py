@@ -1,4 +1,4 @@
-"""Writing a netlist as structural Verilog that Icarus Verilog, Yosys and OpenSTA read."""
+"""Writes a netlist as structural Verilog for Icarus Verilog, Yosys and OpenSTA."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fewflips.gates.liberty.cells import CellLibrary
 from fewflips.gates.netlist.netlist import ONE_NET, ZERO_NET, Netlist
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*")
-# Words of Verilog-2005 and SystemVerilog that a net or an instance may plausibly be called.
+# Keywords of Verilog-2005 and SystemVerilog that might plausibly be the name of a net or an instance.
 _KEYWORD_LINES = (
     "alias always and assert assign assume automatic before begin bind bit break buf byte case cell chandle",
     "checker class clocking config const constraint context continue cover cross deassign default defparam",
@@ -30,15 +30,15 @@ _KEYWORDS = frozenset(word for line in _KEYWORD_LINES for word in line.split())
 def netlist_verilog(netlist: Netlist, library: CellLibrary | None = None) -> str:
     """A netlist as one module of structural Verilog.
 
-    Ports of several bits are vectors; every other net is a scalar, escaped where its name needs that. Where a net
-    goes to several bits of output ports, or is a constant, the further ones are assigned.
+    Ports of several bits are vectors; every other net is a scalar, escaped if its name requires it. If a net
+    goes to several bits of output ports, or is a constant, the remaining bits are assigned.
 
     Parameters
     ----------
     netlist : Netlist
         The netlist.
     library : CellLibrary, optional
-        Orders the pins as the cells have them, inputs before outputs; by default they are written as stored.
+        Gives the order of the pins, inputs before outputs; by default they are written as stored.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def netlist_verilog(netlist: Netlist, library: CellLibrary | None = None) -> str
 
 
 def identifier(name: str) -> str:
-    r"""A name as Verilog writes it: escaped, with the blank that ends it, unless it is a plain identifier.
+    r"""A name in Verilog syntax: escaped, with the blank that ends it, unless it is a plain identifier.
 
     Examples
     --------

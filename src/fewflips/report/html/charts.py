@@ -1,7 +1,7 @@
-"""Charts of the HTML report, as SVG to stand within a page.
+"""Charts of the HTML report, as SVG for embedding in a page.
 
-Drawn by matplotlib through its figure objects, without pyplot. The colours are names of CSS variables in the
-end, so that a chart follows the page into dark mode and onto paper.
+They are drawn with matplotlib's figure objects, without pyplot. Colours are replaced by CSS variables, so that a chart
+follows the page into dark mode and onto paper.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _COLOURS = {
     "leakage": "#8b95a2",
 }
 ENERGY_KINDS = ("switching", "internal", "clock", "leakage")
-"""What energy is spent on; each is a colour, too."""
+"""What energy is spent on; each kind has a colour."""
 _STYLE = {
     "svg.hashsalt": "fewflips",
     "svg.fonttype": "none",
@@ -77,9 +77,9 @@ class Bar:
     hint : str
         Shown when the pointer rests on the row.
     before, after : float
-        Lengths.
+        Lengths of the bars.
     bound, drop_in : float or None
-        Marks, where known.
+        Marks, if known.
     remark : str
         At the end of the row.
     """
@@ -106,9 +106,9 @@ class EnergyBar:
     before : tuple of float
         Energy of the data, and with clock.
     after : tuple of float or None
-        The same after optimization, where known.
+        The same after optimization, if known.
     drop_in : float or None
-        A mark for the data's energy in the drop-in file, where it is not what `after` shows.
+        A mark for the data energy of the drop-in file, if `after` shows something else.
     remark : str
         At the end of the row.
     """
@@ -132,7 +132,7 @@ class SplitBar:
     hint : str
         Shown when the pointer rests on the row.
     energies : tuple of float
-        Of each of :data:`ENERGY_KINDS`.
+        Energy of each of :data:`ENERGY_KINDS`.
     remark : str
         At the end of the row.
     """
@@ -154,7 +154,7 @@ def bar_rows(bars: Sequence[Bar], axis_label: str, prefix: str, alt: str, percen
     bars : sequence of Bar
         From top to bottom, then from left to right.
     axis_label : str
-        What the lengths are.
+        What the lengths represent.
     prefix : str
         Makes the identifiers within the SVG unique on the page.
     alt : str
@@ -243,7 +243,7 @@ def _rows(
 
 
 def bit_positions(before: Sequence[float], after: Sequence[float], prefix: str, alt: str) -> str:
-    """How often each bit flips, the most significant one at the left.
+    """How often each bit flips, most significant bit on the left.
 
     Parameters
     ----------
@@ -351,7 +351,7 @@ def _label_rows(axes: Axes, bars: Sequence[Bar | EnergyBar | SplitBar], rows: in
 
 @contextmanager
 def _drawing(width: float, height: float) -> Iterator[Figure]:
-    """A figure of that many pixels, in the report's style whatever the user's matplotlib settings are."""
+    """A figure of a size in pixels, in the report's style regardless of the user's matplotlib settings."""
     with style.context(["default", _STYLE]):
         figure = Figure(figsize=(width / 72, height / 72), facecolor="none")
         FigureCanvasSVG(figure)

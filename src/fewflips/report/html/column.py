@@ -21,9 +21,9 @@ class Column:
     group : str
         Heading above the headings.
     cells : sequence of (text, value to sort by)
-        One a layer.
+        One per layer.
     total : str
-        Below the layers.
+        Text below the layers.
     starts_group : bool
         First column of its group.
     """
@@ -37,5 +37,5 @@ class Column:
 
     @property
     def numeric(self) -> bool:
-        """Sorted as numbers, largest first, and set flush right."""
+        """Whether the column is sorted numerically, largest first, and aligned right."""
         return self.key not in ("name", "operator")

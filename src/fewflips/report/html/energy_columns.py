@@ -23,7 +23,7 @@ _KINDS: tuple[tuple[str, str, _Picojoules], ...] = (
 
 
 def energy_columns(report: OptimizeReport) -> list[Column]:
-    """Energies before and after, of the data and with clock, inertial and zero delay.
+    """Energies before and after, data and with clock, inertial and zero delay.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def energy_columns(report: OptimizeReport) -> list[Column]:
     Returns
     -------
     list of Column
-        None where no energy was simulated.
+        Empty if no energy was simulated.
     """
     if report.energy is None:
         return []

@@ -1,4 +1,4 @@
-"""The section on energy of the HTML report."""
+"""The energy section of the HTML report."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from fewflips.visible import printable
 
 @dataclass(frozen=True)
 class EnergySection:
-    """What the page says about energy.
+    """The content of the energy section.
 
     Parameters
     ----------
     facts : list of (str, str, str)
-        What, how it changed with glitches, and how without delays.
+        Quantity, its change with glitches, and its change without delays.
     lead : str
         The totals in a sentence.
     layers_chart, split_chart : Markup or None
-        As ``<svg>`` elements; None where no layer was simulated.
+        ``<svg>`` elements; None if no layer was simulated.
     optimized, drop_in : bool
-        Whether there is an energy after optimization, and a drop-in file's beside it.
+        Whether there is an energy after optimization, and one of the drop-in file as well.
     headings : tuple of str
-        Of the figures in `split`.
+        Headings of the figures in `split`.
     split : list of (str, list of (str, list of str))
-        Model of delays; for each of its rows a label and figures.
+        Delay model; for each of its rows a label and figures.
     basis : list of (str, str)
-        Terms and words on how it was simulated.
+        Terms with explanations of how energy was simulated.
     remarks : list of str
-        Sentences below.
+        Sentences below the table.
     """
 
     facts: list[tuple[str, str, str]]
@@ -52,14 +52,14 @@ class EnergySection:
 
 
 def energy_section(report: OptimizeReport, labels: Sequence[str]) -> EnergySection | None:
-    """The section on energy; None where none was simulated.
+    """The energy section; None if no energy was simulated.
 
     Parameters
     ----------
     report : OptimizeReport
         The results.
     labels : sequence of str
-        What charts call each layer.
+        Labels of the layers in charts.
 
     Returns
     -------
@@ -167,7 +167,7 @@ def _layer_bar(name: str, label: str, comparison: EnergyComparison, size: float)
 
 
 def _lengths(parts: EnergyParts, size: float) -> tuple[float, float]:
-    """Data and total as lengths; internal energy may be negative, a length may not."""
+    """Data and total as lengths; internal energy may be negative, but a length may not."""
     return max(parts.data_pj, 0.0) / size, max(parts.total_pj, 0.0) / size
 
 
@@ -187,7 +187,7 @@ def _split_bar(label: str, parts: EnergyParts, size: float) -> charts.SplitBar:
 
 
 def _split(total: EnergyComparison) -> list[tuple[str, list[tuple[str, LayerEnergy, EnergyParts]]]]:
-    """Both models of delays, each with its rows: before and after."""
+    """Both delay models, each with its rows: before and after."""
     named = (("before", total.baseline), ("scheduled", total.schedule), ("drop-in file", total.drop_in))
     known = [(outcome, energy) for outcome, energy in named if energy is not None]
     return [

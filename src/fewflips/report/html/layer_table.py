@@ -21,7 +21,7 @@ from fewflips.visible import printable
 
 
 def columns(report: OptimizeReport) -> list[Column]:
-    """All columns that a report has figures for, in the order in which they are shown."""
+    """All columns for which a report has figures, in display order."""
     layers = report.layers
     table = _shape_columns(layers)
     table += _port_columns("weights", "", [layer.weights for layer in layers], report.totals.weights)

@@ -43,20 +43,20 @@ _PICTURE_MARGIN = 44
 
 
 def render_html(report: OptimizeReport, picture: StreamPicture | None = None) -> str:
-    """The report as an HTML page that needs nothing but itself.
+    """The report as a self-contained HTML page.
 
     Parameters
     ----------
     report : OptimizeReport
         The results.
     picture : StreamPicture, optional
-        A weight stream before and after, to be shown bit by bit.
+        A weight stream before and after, to show bit by bit.
 
     Returns
     -------
     str
         The page; the same results give the same bytes. Names from the model file are escaped, and the page's
-        own content security policy forbids every script but its own and every request.
+        content security policy forbids all requests and all scripts but its own.
     """
     environment = Environment(
         loader=PackageLoader("fewflips.report.html", "templates"),
@@ -94,13 +94,13 @@ def _asset(name: str) -> str:
 
 
 def _breakable(name: str) -> Markup:
-    """A name that may be broken after each part of its path."""
+    """A name that may wrap after each part of its path."""
     parts = re.split(r"(?<=[/;:.])", printable(name))
     return Markup("<wbr>").join(parts)
 
 
 def _headline(report: OptimizeReport) -> dict[str, Any]:
-    """The figures on top of the page."""
+    """The figures at the top of the page."""
     weights = report.totals.weights
     both = report.schedule is not None and report.drop_in is not None
     return {
@@ -123,7 +123,7 @@ def _words(totals: ResultTotals, what: str) -> str:
 
 
 def _checks(report: OptimizeReport) -> list[tuple[str, str, Check]]:
-    """(What, file, how it was checked) of everything written."""
+    """(Description, file, how it was checked) for everything written."""
     outputs = (("schedule", report.schedule), ("drop-in file", report.drop_in))
     written = [(name, output.file, output.check) for name, output in outputs if output is not None]
     return written + other_checks(report)
@@ -169,7 +169,7 @@ def _rate_bar(layer: LayerResult, result: PortResult, label: str, port: str, rep
 
 
 def _shares_chart(report: OptimizeReport) -> dict[str, Any]:
-    """The layers with most flips in one inference, and a sentence on the others."""
+    """The layers with the most flips in one inference, and a sentence on the others."""
     everything = max(sum(layer.weights.baseline_flips * layer.weights.repeats for layer in report.layers), 1)
     bars = [
         _share_bar(layer.weights, printable(layer.name), label, everything)
@@ -240,7 +240,7 @@ def _picture(picture: StreamPicture, report: OptimizeReport) -> dict[str, Any]:
 
 
 def _numbered(name: str, names: list[str]) -> str:
-    """A layer as the charts call it, or its whole name where the report has no such layer."""
+    """A layer's label in the charts, or its full name if the report has no such layer."""
     if name not in names:
         return name
     index = names.index(name)

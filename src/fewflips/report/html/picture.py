@@ -20,14 +20,14 @@ _TRANSPARENT = len(_PALETTE)
 
 @dataclass(frozen=True, eq=False)
 class StreamPicture:
-    """The words of one segment as they stream, in natural order and in the order chosen.
+    """The words of one segment in streaming order, natural and chosen.
 
     Parameters
     ----------
     layer : str
         Name of the layer.
     segment : int
-        Number of the segment within the layer, from 0.
+        Index of the segment within the layer.
     bits : int
         Width of a word, 1 to 16.
     before, after : ndarray of uint8 or uint16, shape (T, L)
@@ -63,20 +63,20 @@ class StreamPicture:
 
 @dataclass(frozen=True)
 class Raster:
-    """One stream as an image, one pixel a bit: bands of bit positions, most significant on top.
+    """One stream as an image, one pixel per bit: bands of bit positions, most significant on top.
 
     Parameters
     ----------
     png : bytes
         Indexed-colour PNG.
     cycles, lanes : int
-        What the image shows; no more than the stream has.
+        Cycles and lanes shown in the image; at most those of the stream.
     width, height : int
-        Of the image, in pixels.
+        Size of the image, in pixels.
     flips : int
         Flips of the whole stream, shown or not.
     rate : float
-        The same as normalized Hamming distance.
+        The same as a normalized Hamming distance.
     """
 
     png: bytes = field(repr=False)
@@ -99,13 +99,13 @@ def rasters(picture: StreamPicture) -> tuple[Raster, Raster]:
     Returns
     -------
     before, after : Raster
-        Of the first cycles and lanes, cut alike.
+        Images of the first cycles and lanes, cropped equally.
     """
     return _raster(picture.before, picture.bits), _raster(picture.after, picture.bits)
 
 
 def palette() -> dict[str, str]:
-    """Colours of a raster: of a bit that stays or flips, at 0 or 1."""
+    """Colours of a raster, for a bit that stays or flips, at 0 or 1."""
     return dict(zip(("stays_0", "stays_1", "flips_to_0", "flips_to_1"), _PALETTE, strict=True))
 
 

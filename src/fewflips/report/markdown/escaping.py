@@ -1,4 +1,4 @@
-"""Text from files in Markdown: it reads as itself, and makes no markup, no links and no HTML."""
+"""Text from files in Markdown: it is shown literally, and creates no markup, links or HTML."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NUMBERED = re.compile(r"^(\d+)([.)])")
 
 
 def inline(text: str) -> str:
-    r"""A name or a sentence of a file, for any place within a line of Markdown, tables included.
+    r"""A name or a sentence from a file, for any place within a line of Markdown, including tables.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def inline(text: str) -> str:
     Returns
     -------
     str
-        Markdown that shows it, control characters replaced.
+        Markdown that shows it, with control characters replaced.
 
     Examples
     --------
@@ -40,7 +40,7 @@ def inline(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """A command or a name in the type of code, for any place within a line but tables.
+    """A command or a name as code, for any place within a line except tables.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def code(text: str) -> str:
     Returns
     -------
     str
-        Markdown, with as many backticks around it as it takes.
+        Markdown, with as many backticks around it as needed.
 
     Examples
     --------
@@ -61,18 +61,18 @@ def code(text: str) -> str:
     """
     shown = printable(text)
     longest = max((len(run) for run in re.findall("`+", shown)), default=0)
-    edges = shown.strip(" ") and (shown.startswith(" ") or shown.endswith(" "))  # of spaces alone none is taken away
+    edges = shown.strip(" ") and (shown.startswith(" ") or shown.endswith(" "))  # spaces alone are not stripped
     fence, blank = "`" * (longest + 1), " " if longest or edges else ""
     return f"{fence}{blank}{shown}{blank}{fence}"
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lines of a table whose first column is text, and whose others are figures.
+    """Lines of a table whose first column is text and whose other columns are figures.
 
     Parameters
     ----------
     headings : sequence of str
-        One a column, in Markdown.
+        One per column, in Markdown.
     rows : iterable of sequence of str
         Cells, in Markdown.
 

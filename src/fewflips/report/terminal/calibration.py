@@ -21,7 +21,7 @@ from fewflips.visible import printable
 
 
 def calibration_table(calibration: Calibration) -> Group:
-    """The curve, and what it predicts.
+    """The curve, and its predictions.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ _MOST_NAMED = 3
 
 
 def cell_libraries_table(libraries: Sequence[CellLibrary]) -> RenderableType:
-    """Cell libraries, one a row, and what was left out of them.
+    """Cell libraries, one per row, and the cells left out of them.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def cell_libraries_table(libraries: Sequence[CellLibrary]) -> RenderableType:
 
 
 def left_out_note(library: CellLibrary) -> str | None:
-    """Which cells of a library cannot be read, and why, in a sentence; None where all can.
+    """Which cells of a library cannot be read, and why, in a sentence; None if all can be read.
 
     Parameters
     ----------
@@ -50,11 +50,11 @@ def left_out_note(library: CellLibrary) -> str | None:
     Returns
     -------
     str or None
-        Names the first three.
+        Sentence that names the first three.
 
     Examples
     --------
-    >>> from fewflips.gates.liberty.cell_table import load_cells
+    >>> from fewflips.gates.liberty.load import load_cells
     >>> left_out_note(load_cells("nangate45")) is None
     True
     """

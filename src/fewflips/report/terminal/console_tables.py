@@ -1,4 +1,4 @@
-"""What the tables for the terminal have in common."""
+"""Common parts of the tables for the terminal."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _Layer = TypeVar("_Layer", bound=_Named)
 
 @dataclass(frozen=True)
 class LayerName:
-    """A layer's name where there is room for it; otherwise what tells it from the others, without its middle.
+    """A layer's name if there is room for it; otherwise its distinguishing part, shortened in the middle.
 
     Parameters
     ----------
     whole : str
         As in the file.
     telling : str
-        What tells it from the others.
+        The part that distinguishes it from the others.
     """
 
     whole: str
@@ -62,12 +62,12 @@ def named_layers(layers: Sequence[_Layer]) -> Iterator[tuple[_Layer, LayerName]]
 
 @dataclass(frozen=True)
 class Fitting:
-    """A table with its columns two blanks apart where there is room, otherwise one.
+    """A table with its columns two blanks apart if there is room, otherwise one.
 
     Parameters
     ----------
     build : callable
-        Makes the table, given whether it is to be dense.
+        Builds the table; its argument says whether it should be dense.
     """
 
     build: Callable[[bool], Table]
@@ -118,7 +118,7 @@ def add_total(table: Table, figures: Sequence[str]) -> None:
 
 
 def page(title: str, *below: RenderableType) -> Group:
-    """A title, and what stands below it: tables, and remarks, which are never markup."""
+    """A title, followed by tables and remarks, which are never interpreted as markup."""
     return Group(title_text(title), *(Text(item) if isinstance(item, str) else item for item in below))
 
 

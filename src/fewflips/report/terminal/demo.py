@@ -25,7 +25,7 @@ _GATE_HEADINGS = ("gate\nlevel\nenergy", "\n\nless", "with\nclock\nless")
 
 
 def demo_table(report: DemoReport) -> Group:
-    """Every network in every order, beside the first.
+    """Every network in every order, compared with the first.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def demo_table(report: DemoReport) -> Group:
 
 
 def demo_headline(report: DemoReport) -> str:
-    """The last variant against the first in one sentence of plain text.
+    """The last variant against the first, in one sentence of plain text.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def demo_headline(report: DemoReport) -> str:
     Returns
     -------
     str
-        Flips, energy as far as it is known, accuracy.
+        Flips, energy if known, and accuracy.
     """
     before, after = report.variants[0], report.variants[-1]
     words = [comparison(before.weight_flips, after.weight_flips, "weight flips", "x")]
@@ -121,7 +121,7 @@ def _estimate_remark(report: DemoReport) -> list[str]:
 
 
 def _estimate_error(variant: DemoVariant) -> float | None:
-    """How far an estimated total is off the simulated one, relative to it; None where either is unknown."""
+    """Error of an estimated total relative to the simulated one; None if either is unknown."""
     ratio = energy_ratio(_estimated(variant), _simulated(variant))
     return None if ratio is None else ratio - 1
 

@@ -74,7 +74,7 @@ def energy_tables(report: OptimizeReport) -> list[RenderableType]:
     Returns
     -------
     list of renderables
-        To be printed by a rich console, 80 columns or wider; empty where no energy was simulated.
+        To be printed by a rich console, 80 columns or wider; empty if no energy was simulated.
     """
     result = report.energy
     if result is None:
@@ -101,7 +101,7 @@ def energy_tables(report: OptimizeReport) -> list[RenderableType]:
 
 
 def energy_headline(report: OptimizeReport) -> str:
-    """What becomes of an inference's energy in one line of plain text; empty where it was not simulated.
+    """The change of an inference's energy in one line of plain text; empty if it was not simulated.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def energy_headline(report: OptimizeReport) -> str:
     Returns
     -------
     str
-        Ratios of the totals, zero delay and inertial, of the data and with clock.
+        Ratios of the totals, zero delay and inertial, data and with clock.
     """
     if report.energy is None or (after := optimized_energy(report.energy.total)) is None:
         return ""

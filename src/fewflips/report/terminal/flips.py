@@ -34,7 +34,7 @@ _COUNTING = "Layers: each pass once. Total: one inference."
 
 
 def measurement_table(report: MeasureReport) -> Group:
-    """Flips of every layer as the network stands.
+    """Flips of every layer in the network's own order.
 
     Parameters
     ----------
@@ -131,8 +131,8 @@ def headline(report: OptimizeReport) -> str:
     Returns
     -------
     str
-        The reduction and how much more there could be; then, where known, the drop-in file's reduction and what
-        becomes of the activations; then, where simulated, what becomes of the energy.
+        The reduction and its distance from the bound; then, if known, the drop-in file's reduction and the change of
+        activation flips; then, if simulated, the change of energy.
     """
     weights = report.totals.weights
     first = [f"{_subject(report)}: {_words(weights, 'weight flips')}"]
@@ -149,7 +149,7 @@ def headline(report: OptimizeReport) -> str:
 
 
 def accelerator_table(machines: Sequence[Accelerator]) -> Table:
-    """Accelerators, one a row.
+    """Accelerators, one per row.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""Results of training, shown."""
+"""Display of training results."""

@@ -31,7 +31,7 @@ _STYLE = {
 
 
 def pareto_plot(front: ParetoFront, kind: Literal["svg", "png"]) -> bytes:
-    """Accuracy over energy, a point for each strength; over flips where no energy is known.
+    """Accuracy over energy, one point per strength; over flips if no energy is known.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ def training_table(result: TrainingResult) -> Group:
     Parameters
     ----------
     result : TrainingResult
-        Of the run.
+        Result of the run.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def training_table(result: TrainingResult) -> Group:
 
 
 def pareto_table(front: ParetoFront) -> Group:
-    """Accuracy against flips and energy, a row for each strength.
+    """Accuracy against flips and energy, one row per strength.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Writing a quantized network as an ONNX model (QDQ)."""
+"""Writes a quantized network as an ONNX model (QDQ)."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from fewflips.training.quantization.quantized_layers import (
 from fewflips.version import __version__
 
 OPSET, IR_VERSION = 17, 8
-"""For weights of int8: the oldest that will do, which most runtimes read."""
+"""Opset for int8 weights: the oldest sufficient one, which most runtimes support."""
 
 INT4_OPSET, INT4_IR_VERSION = 21, 10
-"""The first with INT4."""
+"""The first opset with INT4."""
 
 
 @torch.no_grad()
@@ -37,10 +37,10 @@ def to_onnx(
     doc_string: str = "",
     properties: Mapping[str, str] | None = None,
 ) -> onnx.ModelProto:
-    """Make an ONNX model of a quantized network, its batch size free.
+    """Make an ONNX model of a quantized network, with a free batch size.
 
-    Activations are uint8; weights int8, or INT4 where they have at most 4 bits (2- and 3-bit weights, too);
-    biases int32. Layers are named like the network's modules.
+    Activations are uint8; weights int8, or INT4 if they have at most 4 bits (including 2 and 3); biases int32. Layers
+    are named like the network's modules.
 
     Parameters
     ----------
@@ -56,12 +56,12 @@ def to_onnx(
     Returns
     -------
     ModelProto
-        The model, checked.
+        The checked model.
 
     Raises
     ------
     InputError
-        If the network is not quantized, a range is not known or not finite, or a bias is too large.
+        If the network is not quantized, a range is unknown or not finite, or a bias is too large.
     """
     _check_quantized(network)
     graph = QdqGraph()
@@ -128,7 +128,7 @@ def _emit_layer(graph: QdqGraph, x: str, name: str, layer: nn.Module) -> str:
 
 
 def _emit_block(graph: QdqGraph, x: str, name: str, block: Block) -> str:
-    """Units in a row, with a quantized sum where the block has a skip."""
+    """Consecutive units, with a quantized sum if the block has a skip."""
     y = x
     for part, unit in block.units():
         y = _emit_layer(graph, y, f"{name}.{part}", unit)

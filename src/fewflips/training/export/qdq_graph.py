@@ -14,10 +14,10 @@ from fewflips.errors import InputError
 from fewflips.training.quantization.quantized_layers import ActivationQuantizer, QuantizedWeight
 
 INT4_BITS = 4
-"""Weights of at most so many bits are stored two to a byte."""
+"""Weights of at most this many bits are stored two to a byte."""
 
 _LARGEST_BIAS = 2**30
-"""Bias codes: half of what 32 bits hold, so that sums of products have room."""
+"""Largest bias code: half the range of 32 bits, to leave room for sums of products."""
 
 
 class QdqGraph:
@@ -48,7 +48,7 @@ class QdqGraph:
         tensor, name : str
             What to quantize; prefix of the new names.
         quantizer : ActivationQuantizer
-            Has the range.
+            The quantizer with the range.
 
         Returns
         -------
@@ -122,7 +122,7 @@ class QdqGraph:
 def _with_room_for_bias(
     codes: NDArray[np.int8], scale: NDArray[np.float32], bias: NDArray[np.float32], input_scale: float
 ) -> NDArray[np.float32]:
-    """Scales, larger where a channel has no weight but zeros and its scale is too small for its bias."""
+    """Scales, enlarged for channels with only zero weights whose scale is too small for their bias."""
     empty = ~codes.reshape(len(codes), -1).any(1)
     needed = np.abs(bias) / (input_scale * _LARGEST_BIAS / 2)
     return np.where(empty & (needed > scale), needed, scale).astype(np.float32)

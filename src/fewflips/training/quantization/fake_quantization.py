@@ -1,4 +1,4 @@
-"""Rounding to a grid in the forward pass, with straight-through gradients, in few passes over memory."""
+"""Rounds to a grid in the forward pass, with straight-through gradients, in few passes over memory."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor
 
 
 class QuantizedActivation(torch.autograd.Function):
-    """Values on an affine grid; gradients pass where the value was within the grid, and are 0 where it was clipped.
+    """Values on an affine grid; gradients pass for values within the grid, and are 0 for clipped ones.
 
     The values equal those of ``torch.fake_quantize_per_tensor_affine`` bit for bit. Four vectorized passes, three of
-    them in place, take a tenth of its time on a CPU, since its loop is not vectorized.
+    them in place, take a tenth of the time on a CPU, where PyTorch's loop is not vectorized.
     """
 
     @staticmethod
@@ -22,13 +22,13 @@ class QuantizedActivation(torch.autograd.Function):
         Parameters
         ----------
         ctx : context
-            Holds `x` for the backward pass.
+            Stores `x` for the backward pass.
         x : Tensor of float32
-            Any shape; it is not changed.
+            Any shape; it is not modified.
         scale, inverse : float
             The step of the grid, and its reciprocal in float32.
         lowest, highest : float
-            The ends of the grid in steps, whole numbers.
+            The ends of the grid, as whole numbers of steps.
 
         Returns
         -------
@@ -41,7 +41,7 @@ class QuantizedActivation(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradient of `x`; none of the grid."""
+        """Gradient of `x`; the grid has none."""
         (x,) = ctx.saved_tensors
         return masked(gradients[0], x, *ctx.ends), None, None, None, None
 
@@ -49,8 +49,8 @@ class QuantizedActivation(torch.autograd.Function):
 class QuantizedWeights(torch.autograd.Function):
     """Weights on a symmetric grid with one scale per output channel.
 
-    Straight-through within the grid. The gradient of the scale is that of LSQ (Esser et al., ICLR 2020), with its
-    factor 1 / sqrt(weights per channel * peak).
+    Gradients are straight-through within the grid. The gradient of the scale is that of LSQ (Esser et al., ICLR 2020),
+    with its factor 1 / sqrt(weights per channel * peak).
     """
 
     @staticmethod
@@ -60,13 +60,13 @@ class QuantizedWeights(torch.autograd.Function):
         Parameters
         ----------
         ctx : context
-            Holds what the backward pass needs.
+            Stores what the backward pass needs.
         weight : Tensor of float32
             Shape (N, ...).
         scale : Tensor of float32
             Shape (N,), positive.
         shift : Tensor of float32, optional
-            Added to the codes before they are rounded; the shape of `weight`.
+            Added to the codes before rounding; the shape of `weight`.
         peak : int
             Largest code.
 

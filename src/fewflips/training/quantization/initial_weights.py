@@ -1,4 +1,4 @@
-"""Starting quantization-aware training from an exported network."""
+"""Starts quantization-aware training from an exported network."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from fewflips.training.quantization.quantized_layers import (
 from fewflips.training.quantization.weight_scales import weight_scale
 
 LARGEST_SCALE = 1e30
-"""Scales as large make weights or activations infinite in float32."""
+"""Scales this large make weights or activations infinite in float32."""
 
 _INTEGERS = (TensorProto.INT4, TensorProto.UINT4, TensorProto.INT8, TensorProto.UINT8, TensorProto.INT32)
 _FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE)
@@ -34,13 +34,13 @@ _FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE)
 def load_onnx_weights(network: ImageClassifier, onnx_path: str | Path) -> None:
     """Fill a quantized network with the weights, biases, scales and ranges of an exported one.
 
-    Where the network has fewer bits than the file, the scales of the weights are computed anew. Activation ranges
-    go on moving in training, from those of the file, until they are frozen.
+    If the network has fewer bits than the file, the scales of the weights are recomputed. Activation ranges start from
+    those of the file and keep moving in training until they are frozen.
 
     Parameters
     ----------
     network : ImageClassifier
-        From :func:`~fewflips.training.quantization.quantize.quantize`; changed in place.
+        From :func:`~fewflips.training.quantization.quantize.quantize`; modified in place.
     onnx_path : str or Path
         A file that :func:`~fewflips.training.export.onnx_export.to_onnx` made.
 
@@ -49,7 +49,7 @@ def load_onnx_weights(network: ImageClassifier, onnx_path: str | Path) -> None:
     ModelError
         If the file cannot be read or is damaged.
     InputError
-        If its architecture differs, with the first layer that does; the network is not changed then.
+        If its architecture differs; the message names the first such layer, and the network is unchanged.
     """
     source = _Source(OnnxFile(Path(onnx_path)))
     layers = quantized_weights(network)
@@ -66,7 +66,7 @@ def load_onnx_weights(network: ImageClassifier, onnx_path: str | Path) -> None:
 
 
 class _Source:
-    """The parameters of an exported network, by the names that the export gives them."""
+    """The parameters of an exported network, by their exported names."""
 
     def __init__(self, file: OnnxFile) -> None:
         self._file = file
@@ -103,7 +103,7 @@ class _Source:
             self.range(name)
 
     def range(self, name: str) -> tuple[float, float]:
-        """Ends of the range that gives exactly the file's scale and zero point."""
+        """Ends of the range with exactly the file's scale and zero point."""
         scale, zero_point = np.float32(self._values(f"{name}.scale")), int(self._values(f"{name}.zero_point"))
         if not 0 < scale < LARGEST_SCALE:
             raise self._differs(f"expected a positive scale of '{name}', got {scale}")
@@ -149,7 +149,7 @@ class _Source:
 
 
 def range_of(scale: np.float32, zero_point: int) -> tuple[float, float]:
-    """Ends of an activation range whose scale is exactly the given one, where there is such a range.
+    """Ends of an activation range whose scale is exactly the given one, if there is such a range.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ def _with_neighbours(value: np.float32) -> tuple[np.float32, np.float32, np.floa
 
 
 def _quantizers(network: nn.Module) -> dict[str, ActivationQuantizer]:
-    """Quantizers by the names that the export gives their parameters."""
+    """Quantizers by the exported names of their parameters."""
     result = {}
     for name, module in network.named_modules():
         if isinstance(module, ActivationQuantizer):

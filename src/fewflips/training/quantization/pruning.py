@@ -13,7 +13,7 @@ from fewflips.training.quantization.quantized_layers import QuantizedConv, Quant
 def prune(network: nn.Module, share: float) -> None:
     """Set the smallest weights of each dense layer to zero.
 
-    The first and the last layer and depthwise convolutions, which have few weights and suffer most, stay whole.
+    The first and the last layer and depthwise convolutions, which have few weights and suffer most, are not pruned.
 
     Parameters
     ----------
@@ -37,20 +37,20 @@ def prune(network: nn.Module, share: float) -> None:
 
 
 def hold_zeros(network: nn.Module) -> None:
-    """Let training leave the weights alone that are exactly zero, in the layers that :func:`prune` prunes.
+    """Keep weights that are exactly zero unchanged in training, in the layers that :func:`prune` prunes.
 
     Parameters
     ----------
     network : nn.Module
-        A network from :func:`~fewflips.training.quantization.quantize.quantize`. Which weights are held follows
-        from the weights themselves, so that a resumed run holds the same ones.
+        A network from :func:`~fewflips.training.quantization.quantize.quantize`. The weights themselves
+        determine which are held, so a resumed run holds the same ones.
     """
     for layer in _dense_layers(network):
         layer.weight.register_hook(_Held(layer))
 
 
 class _Held:
-    """Gradient of a layer's weights, without that of its zeros."""
+    """Gradient of a layer's weights, without those of its zeros."""
 
     def __init__(self, layer: QuantizedWeight) -> None:
         self._layer = layer

@@ -15,7 +15,7 @@ from fewflips.training.networks.blocks import Activation, Block, ConvUnit, Image
 from fewflips.training.quantization.quantized_layers import ActivationQuantizer, QuantizedConv, QuantizedLinear
 
 INPUT_RANGE = (-1.0, 127 / 128)
-"""Range of (pixel - 128) / 128: its grid of 256 values loses nothing of a pixel."""
+"""Range of (pixel - 128) / 128, whose grid of 256 values represents pixels exactly."""
 
 OBSERVE_EVERY = 10
 
@@ -38,14 +38,14 @@ def quantize(
     Parameters
     ----------
     network : ImageClassifier
-        From :func:`~fewflips.training.networks.build_network`; it is not changed.
+        From :func:`~fewflips.training.networks.build_network`; it is not modified.
     weight_bits : int or mapping of str to int
         Bits of the weights, 2 to 8: one number, or patterns of layer names (``*`` and ``?`` as in file names) to
-        numbers; the first pattern that fits decides, and layers that none fits have 8 bits.
+        numbers; the first matching pattern decides, and layers that match none have 8 bits.
     activation_bits : int
         Bits of the activations: 8.
     learned_scales : bool
-        Whether the scales of the weights are parameters (learned step size), or stay as they are.
+        Whether the scales of the weights are parameters (learned step size) or fixed.
     observe_every : int
         Training steps between two observations of the activation ranges.
     input_range : tuple of float
@@ -59,7 +59,7 @@ def quantize(
     Raises
     ------
     InputError
-        If the network is quantized already, a number is not possible, or a pattern fits no layer.
+        If the network is already quantized, a number is not possible, or a pattern matches no layer.
     """
     if activation_bits != 8:
         raise InputError(f"activation_bits: expected 8, got {activation_bits}; only uint8 activations are exported")
@@ -80,14 +80,14 @@ def quantize(
 
 @torch.no_grad()
 def calibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
-    """Give the activation quantizers their first ranges; every batch is observed.
+    """Set the initial ranges of the activation quantizers; every batch is observed.
 
     Parameters
     ----------
     network : nn.Module
         A network from :func:`quantize`; left in training mode.
     batches : iterable of Tensor
-        Training images (B, channels, height, width), float32; 20 batches of 128 will do.
+        Training images (B, channels, height, width), float32; 20 batches of 128 suffice.
 
     Raises
     ------
@@ -111,20 +111,20 @@ def calibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
 
 
 def freeze_ranges(network: nn.Module) -> None:
-    """Stop every activation quantizer of a network from moving its range."""
+    """Freeze the range of every activation quantizer of a network."""
     for quantizer in _quantizers(network):
         quantizer.frozen = True
 
 
 def widen_ranges(network: nn.Module, headroom: float) -> None:
-    """Let the grids of activations reach further than their ranges, so that codes stay small; not the input's.
+    """Extend the grids of activations, except the input's, beyond their ranges, so that codes stay small.
 
     Parameters
     ----------
     network : nn.Module
         A network from :func:`quantize`.
     headroom : float
-        The grids' width over the ranges', 1 to 64.
+        Ratio of the grids' width to the ranges', 1 to 64.
 
     Raises
     ------
@@ -199,7 +199,7 @@ def _quantized_layer(
 
 
 def _connect(network: ImageClassifier) -> None:
-    """Tell each layer which quantizer makes its input."""
+    """Connect each layer to the quantizer of its input."""
     before = network.input
     for layer in network.features:
         before = _connected(layer, before)

@@ -1,4 +1,4 @@
-"""Layers with fake-quantized weights and activations, as quantization-aware training sees them."""
+"""Layers with fake-quantized weights and activations, for quantization-aware training."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ LEVELS = 255
 """Activations are uint8 codes 0..255."""
 
 RANGE_MOMENTUM = 0.02
-"""Weight of one step's smallest and largest value in their moving averages."""
+"""Weight of one step's smallest and largest value in the moving averages."""
 
 CEILINGS: Mapping[ActivationFunction, float] = {"none": math.inf, "relu": math.inf, "relu6": 6.0}
-"""Largest value behind each activation function."""
+"""Largest value after each activation function."""
 
 
 class ActivationQuantizer(nn.Module):
     """Fake uint8 quantization, per tensor and affine; the range is a moving average of smallest and largest value.
 
-    An activation function in front of the quantizer is absorbed: the range is cut to its range, and the saturation
-    of the quantizer does the clipping, in training as in the exported model. The range is observed in training
-    mode, until it is frozen.
+    An activation function before the quantizer is absorbed: the range is limited to the function's, and the quantizer's
+    saturation does the clipping, in training as in the exported model. The range is observed in training mode until it
+    is frozen.
 
     Parameters
     ----------
@@ -45,11 +45,11 @@ class ActivationQuantizer(nn.Module):
     low, high : Tensor of float32
         Ends of the range, shape (); NaN until the first observation.
     frozen : bool
-        Whether the range stays as it is.
+        Whether the range is fixed.
     observe_every : int
         Steps between two observations.
     headroom : float
-        By how much the grid reaches further than the range; see :meth:`widen`.
+        Factor by which the grid exceeds the range; see :meth:`widen`.
     """
 
     low: Tensor
@@ -72,7 +72,7 @@ class ActivationQuantizer(nn.Module):
         return self.training and not self.frozen
 
     def start(self, low: float, high: float) -> None:
-        """Begin with this range, as if it had been observed.
+        """Start with this range, as if it had been observed.
 
         Parameters
         ----------
@@ -91,27 +91,27 @@ class ActivationQuantizer(nn.Module):
         self._steps, self._grid = max(self._steps, 1), None
 
     def fix(self, low: float, high: float) -> ActivationQuantizer:
-        """Use exactly this range from now on; as :meth:`start`, then frozen.
+        """Use exactly this range from now on: like :meth:`start`, but frozen.
 
         Returns
         -------
         ActivationQuantizer
-            This one.
+            The quantizer itself.
         """
         self.start(low, high)
         self.frozen = True
         return self
 
     def widen(self, headroom: float) -> None:
-        """Let the grid reach further than the range, so that codes stay small: fewer of their bits are 1, or flip.
+        """Extend the grid beyond the range, so that codes stay small and fewer of their bits are 1, or flip.
 
-        A code loses log2(headroom) bits of precision. Where values are negative, too, the code of 0 is put where
+        A code loses log2(headroom) bits of precision. If values can also be negative, the code of 0 is placed where the
         codes around it have the fewest ones.
 
         Parameters
         ----------
         headroom : float
-            The grid's width over the range's, 1 or more.
+            Ratio of the grid's width to the range's, 1 or more.
 
         Raises
         ------
@@ -155,7 +155,7 @@ class ActivationQuantizer(nn.Module):
         return scale, zero_point.to(torch.int32)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Values of any shape to the nearest ones on the grid, float32.
+        """Round values of any shape to the nearest ones on the grid, float32.
 
         Raises
         ------
@@ -171,7 +171,7 @@ class ActivationQuantizer(nn.Module):
 
     @property
     def grid(self) -> tuple[float, float, float, float]:
-        """Scale, its reciprocal in float32, lowest and highest multiple, as numbers of Python.
+        """Scale, its reciprocal in float32, lowest and highest multiple, as Python numbers.
 
         Raises
         ------
@@ -184,7 +184,7 @@ class ActivationQuantizer(nn.Module):
 
     @property
     def step(self) -> float:
-        """Scale of the grid, as a number of Python."""
+        """Scale of the grid, as a Python number."""
         return self.grid[0]
 
     @torch.no_grad()
@@ -192,7 +192,7 @@ class ActivationQuantizer(nn.Module):
         if self._steps == 0:
             raise InputError("activation range: none was observed yet; run calibrate() before the network is used")
         scale, zero_point = self.scale_and_zero_point()
-        if not torch.isfinite(scale):  # NaN activations go on to the loss, which is where they are reported
+        if not torch.isfinite(scale):  # NaN activations propagate to the loss, where they are reported
             return math.nan, math.nan, 0.0, float(LEVELS)
         zero = int(zero_point)
         return float(scale), float(1.0 / scale), float(-zero), float(LEVELS - zero)
@@ -202,7 +202,7 @@ class ActivationQuantizer(nn.Module):
         return torch.tensor([self._steps, int(self.frozen), self.headroom], dtype=torch.float64)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Take over what :meth:`get_extra_state` gave."""
+        """Restore the result of :meth:`get_extra_state`."""
         known = isinstance(state, Tensor) and state.dtype == torch.float64 and state.shape == (3,)
         if not known or not bool(torch.isfinite(state).all()) or bool((state < 0).any()):
             raise ValueError("activation range: expected steps, whether it is frozen, and headroom, got something else")
@@ -216,13 +216,13 @@ def sparse_zero_point(lowest: int, highest: int) -> int:
     Parameters
     ----------
     lowest, highest : int
-        Where it may be, so that the range fits into the codes 0 to 255 on both sides.
+        Limits of the code, so that the range fits into the codes 0 to 255 on both sides.
 
     Returns
     -------
     int
-        The code of 0 that makes for the fewest ones on average over a normal distribution; a quarter of the range's
-        wider side is its standard deviation.
+        The code of 0 that gives the fewest ones on average over a normal distribution whose standard deviation is a
+        quarter of the range's wider side.
     """
     deviation = max(lowest, LEVELS - highest) / 4
     codes = np.arange(LEVELS + 1)
@@ -244,18 +244,18 @@ class QuantizedWeight(nn.Module):
     bits : int
         Bits of a code, 2 to 8.
     learned_scales : bool
-        Whether the scales are parameters (learned step size) or stay as they are.
+        Whether the scales are parameters (learned step size) or fixed.
 
     Attributes
     ----------
     weight, bias : nn.Parameter
-        As above: the latent weights.
+        The latent weights, as above.
     weight_scale : Tensor or nn.Parameter of float32
         Shape (N,).
     bits, peak : int
         Bits of a code; the largest one, 2**(bits - 1) - 1.
     code_shift : Tensor of float32 or None
-        What is added to the codes before they are rounded; the shape of `weight`.
+        Added to the codes before rounding; the shape of `weight`.
     """
 
     weight_scale: Tensor
@@ -269,7 +269,7 @@ class QuantizedWeight(nn.Module):
         self.peak = 2 ** (bits - 1) - 1
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(bias)
-        self._before: tuple[ActivationQuantizer, ...] = ()  # a tuple, so that it is no submodule
+        self._before: tuple[ActivationQuantizer, ...] = ()  # a tuple, so that it is not a submodule
         scale = weight_scale(weight.detach(), bits)
         if learned_scales:
             self.weight_scale = nn.Parameter(scale)
@@ -282,23 +282,23 @@ class QuantizedWeight(nn.Module):
         return self.weight / self._columns()
 
     def fake_quantized(self) -> Tensor:
-        """Values that the layer computes with: rounded and clipped codes times scale; float32, the weight's shape."""
+        """Values used in the layer's product: rounded and clipped codes times scale; float32, the weight's shape."""
         if isinstance(self.weight_scale, nn.Parameter):
             with torch.no_grad():
-                self.weight_scale.clamp_(min=MIN_WEIGHT_SCALE)  # an optimizer's step may have gone too far
+                self.weight_scale.clamp_(min=MIN_WEIGHT_SCALE)  # an optimizer step may have gone too far
         return QuantizedWeights.apply(self.weight, self.weight_scale, self.code_shift, self.peak)
 
     def connect(self, before: ActivationQuantizer) -> None:
-        """Say which quantizer makes the layer's input; biases are rounded to multiples of its scale then."""
+        """Set the quantizer of the layer's input; biases are then rounded to multiples of its scale."""
         self._before = (before,)
 
     @property
     def input_scale(self) -> float | None:
-        """Scale of the layer's input; None where :meth:`connect` was not called."""
+        """Scale of the layer's input; None if :meth:`connect` was not called."""
         return self._before[0].step if self._before else None
 
     def fake_quantized_bias(self) -> Tensor:
-        """Bias as the exported model has it: whole multiples of input scale * weight scale; float32, shape (N,)."""
+        """Bias as in the exported model: whole multiples of input scale * weight scale; float32, shape (N,)."""
         step = self.input_scale
         if step is None:
             return self.bias
@@ -321,7 +321,7 @@ class QuantizedWeight(nn.Module):
         return self.weight_scale.view(-1, *[1] * (self.weight.ndim - 1))
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
-        """Make room for a code shift, or drop it, as the checkpoint has one or not."""
+        """Allocate or drop the code shift, depending on whether the checkpoint has one."""
         if f"{prefix}code_shift" not in state_dict:
             self.code_shift = None
         elif self.code_shift is None:
@@ -337,11 +337,11 @@ class QuantizedConv(QuantizedWeight):
     weight, bias, bits, learned_scales
         As in :class:`QuantizedWeight`.
     stride, padding : tuple of int
-        Vertical and horizontal.
+        Vertical and horizontal values.
     groups : int
         Groups of channels.
     function : {"none", "relu", "relu6"}
-        The activation function that the output's range absorbs.
+        The activation function absorbed by the output's range.
     observe_every : int
         As in :class:`ActivationQuantizer`.
     """
@@ -371,7 +371,7 @@ class QuantizedConv(QuantizedWeight):
 
 
 class QuantizedLinear(QuantizedWeight):
-    """A fully connected layer with quantized weights; its output, the logits, stays float."""
+    """A fully connected layer with quantized weights; its output, the logits, remains float."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Features (B, K) to logits (B, N), float32."""
@@ -389,6 +389,6 @@ def quantized_weights(network: nn.Module) -> dict[str, QuantizedWeight]:
     Returns
     -------
     dict of str to QuantizedWeight
-        By the names that the exported model gives its layers.
+        Layers by their names in the exported model.
     """
     return {name: module for name, module in network.named_modules() if isinstance(module, QuantizedWeight)}

@@ -1,4 +1,4 @@
-"""Scales of quantized weights: one for each output channel."""
+"""Scales of quantized weights, one per output channel."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ MIN_WEIGHT_SCALE = 1e-6
 def weight_scale(weight: Tensor, bits: int) -> Tensor:
     """Scale of each output channel's codes.
 
-    With 8 bits the largest magnitude gets the largest code. With fewer the scale is the one of least squared
-    error: the best of 128 multiples (0.1 to 1.3) of that one, each refined by least squares for fixed codes.
+    With 8 bits the largest magnitude gets the largest code. With fewer bits the scale minimizes the squared error: it
+    is the best of 128 multiples (0.1 to 1.3) of that scale, each refined by least squares for fixed codes.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def _squared_error(rows: Tensor, scale: Tensor, peak: int) -> Tensor:
 
 
 def _fitted(rows: Tensor, scale: Tensor, peak: int) -> Tensor:
-    """Scale of least squared error for the codes that another scale gives."""
+    """Scale of least squared error for the codes given by another scale."""
     codes = _rounded(rows, scale, peak)
     power = codes.square().sum(1)
     fitted = (codes * rows).sum(1) / power.clamp(min=1.0)

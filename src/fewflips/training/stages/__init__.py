@@ -1,1 +1,1 @@
-"""What a stage of training is made of."""
+"""The parts of a training stage."""

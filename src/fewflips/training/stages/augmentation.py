@@ -1,4 +1,4 @@
-"""From pixels to what a network takes, with random crops and flips in training."""
+"""Converts pixels to network inputs, with random crops and flips in training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _GREY = 128  # zero to the network
 
 
 def to_input(images: Tensor) -> Tensor:
-    """Pixels in [-1, 1): (pixel - 128) / 128, so that the quantizer of the input loses nothing.
+    """Pixels in [-1, 1): (pixel - 128) / 128, which the quantizer of the input represents exactly.
 
     Parameters
     ----------
@@ -35,9 +35,9 @@ def augment(images: Tensor, options: AugmentationOptions, generator: torch.Gener
     images : Tensor of uint8, shape (count, height, width, channels)
         Pixels.
     options : AugmentationOptions
-        How far to shift, whether to flip.
+        How far to shift, and whether to flip.
     generator : torch.Generator
-        On the CPU whatever the images are on, so that every device sees the same images.
+        Always on the CPU, so that every device sees the same images.
 
     Returns
     -------

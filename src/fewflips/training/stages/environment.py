@@ -1,4 +1,4 @@
-"""Where and how precisely a training run computes."""
+"""The device and precision of a training run."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ class Environment:
     device : torch.device
         Where tensors are.
     precision : torch.dtype
-        Of convolutions and matrix products in the forward and backward pass; weights, sums and losses are float32.
+        Precision of convolutions and matrix products in the forward and backward pass; weights, sums and losses are
+        float32.
     """
 
     device: torch.device
     precision: torch.dtype
 
     def autocast(self) -> torch.autocast:
-        """A context in which products have the precision."""
+        """A context in which products have this precision."""
         mixed = self.precision != torch.float32
         return torch.autocast(self.device.type, dtype=self.precision if mixed else None, enabled=mixed)
 
     def scaler(self) -> torch.amp.GradScaler | None:
-        """What keeps small gradients from vanishing in float16; None where they cannot."""
+        """The scaler that keeps small gradients from vanishing in float16; None for other precisions."""
         return torch.amp.GradScaler(self.device.type) if self.precision == torch.float16 else None
 
 
@@ -45,17 +46,17 @@ def resolved(config: TrainingConfig) -> TrainingConfig:
     Parameters
     ----------
     config : TrainingConfig
-        As it was given.
+        The configuration as given.
 
     Returns
     -------
     TrainingConfig
-        Without ``auto`` and without an open number of threads.
+        The configuration without ``auto`` and with a number of threads.
 
     Raises
     ------
     InputError
-        If CUDA is asked for and there is none.
+        If CUDA is requested and there is none.
     """
     available = torch.cuda.is_available()
     if config.device == "cuda" and not available:
@@ -75,7 +76,7 @@ def environment(config: TrainingConfig) -> Environment:
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Let PyTorch use so many threads, and as many as before in the end."""
+    """Set PyTorch's number of threads, and restore it at the end."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -1,4 +1,4 @@
-"""Accuracy on test images, of a network in PyTorch and of a model in ONNX Runtime."""
+"""Accuracy on test images, for a network in PyTorch and a model in ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def accuracy_percent(network: nn.Module, split: Split, between: Callable[[], Non
     Parameters
     ----------
     network : nn.Module
-        From images (B, channels, height, width) to logits; it is left in evaluation mode.
+        Maps images (B, channels, height, width) to logits; it is left in evaluation mode.
     split : Split
         Images and labels on the network's device.
     between : callable, optional
@@ -54,7 +54,7 @@ def exported_accuracy_percent(
     split : Split
         Images and labels.
     threads : int
-        Of ONNX Runtime.
+        Number of ONNX Runtime threads.
     between : callable, optional
         Called before every batch; it may raise :class:`KeyboardInterrupt`.
 
@@ -66,7 +66,7 @@ def exported_accuracy_percent(
     Raises
     ------
     RuntimeFailure
-        If ONNX Runtime does not take the model.
+        If ONNX Runtime refuses the model.
     """
     import onnxruntime
 
@@ -82,6 +82,6 @@ def exported_accuracy_percent(
             pixels = to_input(images).cpu().contiguous().numpy()
             (logits,) = session.run(None, {name: pixels})
             hits += int((logits.argmax(1) == labels.cpu().numpy()).sum())
-    except Exception as error:  # ONNX Runtime's errors have no class in common but this one
+    except Exception as error:  # ONNX Runtime's errors have no other common class
         raise RuntimeFailure(f"ONNX Runtime does not run the exported model: {' '.join(str(error).split())}") from error
     return 100.0 * hits / len(split)

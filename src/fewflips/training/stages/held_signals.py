@@ -1,8 +1,8 @@
-"""Ctrl-C while PyTorch computes: it is noted, and looked at where a run can be cut off.
+"""Ctrl-C while PyTorch computes: it is recorded, and checked where a run can be interrupted.
 
-An exception that a signal's handler raises comes up in whatever Python function is running. Where C++ code has called
-that function (an import, a stream that PyTorch writes to, a backward pass), the process may be aborted, or the
-exception be swallowed.
+An exception from a signal handler is raised in whatever Python function is running. If C++ code has called that
+function (an import, a stream that PyTorch writes to, a backward pass), the process may be aborted, or the exception
+swallowed.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any, Self
 
 
 class Stopped(KeyboardInterrupt):
-    """A run ended in order because it was asked to.
+    """A run was stopped on request, in an orderly way.
 
     Parameters
     ----------
     number : int
-        Of the signal.
+        Number of the signal.
     where : str
-        How far the run has come, and what holds its state; empty where there was nothing to be saved.
+        How far the run has come, and what holds its state; empty if there was nothing to save.
     """
 
     def __init__(self, number: int, where: str = "") -> None:
@@ -32,23 +32,22 @@ class Stopped(KeyboardInterrupt):
 
 
 class HeldSignals:
-    """SIGINT and SIGTERM as requests to stop, for as long as a ``with`` statement on this lasts.
+    """SIGINT and SIGTERM as requests to stop, within a ``with`` statement.
 
-    The first one sets :attr:`asked`, and nothing else; a second one does what it would have done without this. It may
-    be entered more than once. Signals that are ignored stay ignored, and outside the main thread, which alone receives
-    them, nothing is changed.
+    The first signal only sets :attr:`asked`; a second one has its usual effect. The context may be entered more than
+    once. Ignored signals stay ignored, and outside the main thread, which alone receives signals, nothing is changed.
 
     Parameters
     ----------
     noticed : callable, optional
-        Called, from the handler, when the first one comes.
+        Called from the handler when the first signal arrives.
     at_once : callable, optional
-        Called, from the handler, with the number of the second one, in place of the handler before.
+        Called from the handler with the number of the second signal, instead of the previous handler.
 
     Attributes
     ----------
     asked : int or None
-        Number of the signal that came first.
+        Number of the first signal received.
 
     Examples
     --------
@@ -78,7 +77,7 @@ class HeldSignals:
             self._release()
 
     def check(self, where: str = "") -> None:
-        """Stop here, if that was asked for.
+        """Stop here, if requested.
 
         Parameters
         ----------
@@ -88,14 +87,14 @@ class HeldSignals:
         Raises
         ------
         Stopped
-            If a signal has come.
+            If a signal has been received.
         """
         if self.asked is not None:
             raise Stopped(self.asked, where)
 
     @contextmanager
     def immediate(self) -> Iterator[None]:
-        """Treat the first signal as a second one, where a run has nothing to lose.
+        """Treat the first signal like a second one, where a run has nothing to lose.
 
         Raises
         ------
@@ -111,7 +110,7 @@ class HeldSignals:
 
     @contextmanager
     def released(self) -> Iterator[None]:
-        """Let signals do what they do without this, in work that can be interrupted anywhere.
+        """Give signals their usual effect, in work that can be interrupted anywhere.
 
         Raises
         ------

@@ -15,7 +15,7 @@ class Schedule:
     peak : float
         Largest learning rate.
     warmup : float
-        Share of the stage in which it rises, 0 up to but not including 1.
+        Share of the stage in which it rises, from 0 to below 1.
     epochs : int
         Length of the stage.
     """
@@ -25,7 +25,7 @@ class Schedule:
     epochs: int
 
     def at(self, epoch: float) -> float:
-        """The learning rate after so many epochs, parts of them included.
+        """The learning rate after a (fractional) number of epochs.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-"""One stage of training: epochs, steps, and where it can be cut off and taken up again."""
+"""One stage of training: epochs, steps, and where it can be interrupted and resumed."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ from fewflips.training.stages.metrics import Metrics
 
 @dataclass(frozen=True)
 class Stage:
-    """What a stage trains, and how.
+    """Settings of a stage.
 
     Parameters
     ----------
     name : {"float", "quantized"}
-        In metrics, checkpoints and messages.
+        Name in metrics, checkpoints and messages.
     schedule : Schedule
         Learning rate and epochs.
     batch : int
-        Images a step.
+        Images per step.
     seed : int
-        Epoch e, from 0, draws its order, crops and flips from a generator with seed + e + 1.
+        Epoch e, starting at 0, draws its order, crops and flips from a generator with seed + e + 1.
     objective : Objective
-        What is minimized.
+        The objective to minimize.
     """
 
     name: str
@@ -54,26 +54,26 @@ class Stage:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What all stages of a run share.
+    """Resources shared by all stages of a run.
 
     Parameters
     ----------
     dataset : Dataset
-        On the device.
+        Images, on the device.
     augmentation : AugmentationOptions
-        Of training images.
+        Augmentation of training images.
     environment : Environment
         Device and precision.
     metrics : Metrics
-        Where epochs are noted.
+        Where epochs are recorded.
     save : callable
-        Takes the state of a loop and writes a checkpoint.
+        Writes a checkpoint of a loop's state.
     checkpoint : str
         The checkpoint's path, for messages.
     checkpoint_every : int
         Steps between checkpoints.
     signals : HeldSignals
-        They say whether the run is asked to stop; looked at between steps.
+        Requests to stop, checked between steps.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
     """
@@ -113,11 +113,11 @@ class StageLoop:
     Parameters
     ----------
     stage : Stage
-        What to do.
+        The stage to train.
     network : nn.Module
-        It is trained in place.
+        Network, trained in place.
     optimizer : torch.optim.Optimizer
-        Of its parameters.
+        Optimizer of its parameters.
     around : Surroundings
         Data, device, files.
     """
@@ -134,14 +134,14 @@ class StageLoop:
         self._steps = len(around.dataset.train) // stage.batch
 
     def run(self) -> None:
-        """Train up to the end of the stage.
+        """Train to the end of the stage.
 
         Raises
         ------
         Stopped
-            If a signal has asked for that; the checkpoint has all steps up to there.
+            If a signal requested it; the checkpoint includes all steps up to there.
         DivergenceError
-            If a loss or a weight becomes NaN or infinite; the last checkpoint is from before.
+            If a loss or a weight becomes NaN or infinite; the last checkpoint was written before that.
         OutputError
             If a checkpoint or the metrics cannot be written.
         """
@@ -153,7 +153,7 @@ class StageLoop:
         self.around.signals.check(self._position())
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the rest of the stage depends on, as tensors and plain values."""
+        """Everything the rest of the stage depends on, as tensors and plain values."""
         objective = self.stage.objective
         return {
             "stage": self.stage.name,
@@ -173,9 +173,9 @@ class StageLoop:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the position, optimizer and random numbers that :meth:`state_dict` gave.
+        """Restore the position, optimizer and random number generators from :meth:`state_dict`.
 
-        Weights, the teacher's and the HD term's state are put in place by whoever builds those.
+        The weights, the teacher and the HD term are restored where they are built.
         """
         self.optimizer.load_state_dict(optimizer_state(self.optimizer, state["optimizer"]))
         if self.scaler is not None:
@@ -212,7 +212,7 @@ class StageLoop:
         self._end_epoch()
 
     def _begin_epoch(self) -> tuple[Tensor, ...]:
-        """The epoch's batches of places in the training images; random numbers are where they were."""
+        """The epoch's batches of indices into the training images; random number generators are restored."""
         seed = self.stage.seed + self.epoch + 1
         count = len(self.around.dataset.train)
         order = torch.randperm(count, generator=self._generator.manual_seed(seed))
@@ -256,7 +256,7 @@ class StageLoop:
     def _telling_divergence(self, what: Literal["weights", "codes"] = "weights") -> Iterator[None]:
         try:
             yield
-        except InputError as error:  # weights, codes or ranges of activations that are not finite
+        except InputError as error:  # non-finite weights, codes or activation ranges
             if what == "weights" and self._finite():
                 raise
             raise self._divergence(f"the {what} became NaN or infinite") from error
@@ -303,7 +303,7 @@ class StageLoop:
         self.around.save(self.state_dict())
 
     def _position(self) -> str:
-        """How far the stage has come, where that has just been saved."""
+        """How far the stage has come, just after saving."""
         epochs = self.stage.schedule.epochs
         done = f"epoch {self.epoch + 1} of {epochs}, after step {self.step} of {self._steps}"
         if self.step == 0:

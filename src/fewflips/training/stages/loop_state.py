@@ -1,6 +1,6 @@
-"""Whether the parts of a checkpoint that a stage goes on with are what such a stage leaves.
+"""Checks that the parts of a checkpoint from which a stage continues are ones that such a stage writes.
 
-A tensor of another shape or type, or text where a number belongs, would otherwise come up steps later, in PyTorch.
+A tensor of another shape or type, or text instead of a number, would otherwise cause an error steps later, in PyTorch.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class SavedTally(BaseModel):
     losses : dict of str to float
         Each term of the loss, summed over the steps.
     hits, images, steps : int
-        Images that were classified right, all images, and steps.
+        Numbers of correctly classified images, of all images, and of steps.
     seconds : float
-        Spent on them.
+        Time spent on them.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -45,7 +45,7 @@ def check_random(state: Mapping[str, Any]) -> None:
     Parameters
     ----------
     state : mapping
-        ``data`` and ``torch``: of generators on the CPU; ``cuda``: a list, one for each device, or empty.
+        ``data`` and ``torch``: states of generators on the CPU; ``cuda``: a list with one per device, or empty.
     """
     expected = torch.Generator().get_state()
     for name in ("data", "torch"):
@@ -57,20 +57,20 @@ def check_random(state: Mapping[str, Any]) -> None:
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer, state: Any) -> dict[str, Any]:
-    """A state of this optimizer after some steps, or before the first, with tensors of its own.
+    """A copy of an optimizer's state, checked to be one that it has after some steps or before the first.
 
     Parameters
     ----------
     optimizer : torch.optim.Optimizer
-        With the parameters that the state is about.
+        Optimizer of the parameters to which the state belongs.
     state : object
-        ``param_groups`` as the optimizer has them, at another learning rate; ``state``: for each parameter either
-        nothing or tensors: of the parameter's shape and type, or single numbers.
+        ``param_groups`` like the optimizer's, except for the learning rate; ``state``: for each parameter either
+        nothing or tensors, which have the parameter's shape and type or are single numbers.
 
     Returns
     -------
     dict
-        The same; no tensor shares memory, or brings along hooks or gradients.
+        The same, with tensors that share no memory and have no hooks or gradients.
 
     Raises
     ------
@@ -106,7 +106,7 @@ _STATES: dict[type[torch.optim.Optimizer], tuple[str, ...]] = {
 
 
 def _check_groups(expected: list[dict[str, Any]], groups: Any) -> None:
-    """Options of an optimizer come from the configuration; its learning rate changes from step to step."""
+    """Check an optimizer's options against the configuration's, except the learning rate, which changes."""
     if not isinstance(groups, list) or len(groups) != len(expected):
         raise ValueError(f"optimizer.param_groups: expected {len(expected)} groups, got {_described(groups)}")
     for own, group in zip(expected, groups, strict=True):

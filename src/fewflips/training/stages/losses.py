@@ -15,20 +15,20 @@ from fewflips.training.config import DistillationOptions
 
 
 class DivergenceError(FewflipsError, ArithmeticError):
-    """A loss or a weight is NaN or infinite; training cannot go on."""
+    """A loss or a weight is NaN or infinite; training cannot continue."""
 
 
 class HammingTerm(Protocol):
-    """What the trainer asks of the HD term."""
+    """The interface of the HD term for the trainer."""
 
     def advance(self, progress: float) -> None:
-        """Tell how far the stage is, from 0 to 1, before each step."""
+        """Set the progress of the stage, from 0 to 1, before each step."""
 
     def __call__(self) -> Tensor:
         """The term, shape ()."""
 
     def finish(self) -> None:
-        """End of the stage: weights become their assigned codes."""
+        """End the stage: weights become their assigned codes."""
 
     def statistics(self) -> dict[str, float]:
         """Figures for the metrics."""
@@ -37,7 +37,7 @@ class HammingTerm(Protocol):
         """Tensors and plain values."""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state_dict` gave."""
+        """Restore the result of :meth:`state_dict`."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Distillation:
     Parameters
     ----------
     teacher : nn.Module
-        In evaluation mode; it is not trained.
+        The teacher, in evaluation mode; it is not trained.
     options : DistillationOptions
         Temperature and weight.
     """
@@ -56,14 +56,14 @@ class Distillation:
     options: DistillationOptions
 
     def term(self, images: Tensor, logits: Tensor) -> Tensor:
-        """Divergence of the outputs from the teacher's, times temperature squared (Hinton et al., 2015, section 2).
+        """Divergence of the outputs from the teacher's, times the squared temperature (Hinton et al., 2015, section 2).
 
         Parameters
         ----------
         images : Tensor of float32, shape (B, channels, height, width)
-            What both see.
+            Input of both networks.
         logits : Tensor of float32, shape (B, classes)
-            Of the network that is trained.
+            Output of the trained network.
 
         Returns
         -------
@@ -80,18 +80,18 @@ class Distillation:
 
 @dataclass(frozen=True)
 class Objective:
-    """What a stage minimizes.
+    """The objective of a stage.
 
     Parameters
     ----------
     label_smoothing : float
-        Of the task's cross entropy.
+        Label smoothing of the task's cross entropy.
     distillation : Distillation or None
-        Takes its weight from the task's.
+        Distillation term; its weight is subtracted from the task's.
     hamming : HammingTerm or None
         The HD term.
     strength : float
-        What it is multiplied by.
+        Factor of the HD term.
     """
 
     label_smoothing: float
@@ -100,21 +100,21 @@ class Objective:
     strength: float = 0.0
 
     def terms(self, images: Tensor, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Terms by name, each as it enters the sum.
+        """Terms by name, as they enter the sum.
 
         Parameters
         ----------
         images : Tensor of float32, shape (B, channels, height, width)
-            What the network was given.
+            Input of the network.
         logits : Tensor of float32, shape (B, classes)
-            What it answered.
+            Output of the network.
         labels : Tensor of int64, shape (B,)
-            What is right.
+            Correct classes.
 
         Returns
         -------
         dict of str to Tensor
-            ``task``, ``distillation``, ``hamming``; those in use, each of shape ().
+            Those in use of ``task``, ``distillation`` and ``hamming``, each of shape ().
         """
         terms = {"task": functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)}
         if self.distillation is not None:

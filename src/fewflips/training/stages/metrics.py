@@ -1,4 +1,4 @@
-"""What is known of every epoch, as lines of JSON and, where TensorBoard is installed, as its events."""
+"""Figures of every epoch, as lines of JSON and, if TensorBoard is installed, as its events."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from fewflips.errors import OutputError
 from fewflips.files.atomic import atomic_write
 
 Figures = dict[str, Any]
-"""One epoch: names to strings, numbers, or a dictionary of numbers."""
+"""One epoch: names mapped to strings, numbers, or a dictionary of numbers."""
 
 
 class Metrics:
     """The epochs of a run, kept in ``metrics.jsonl`` of its folder.
 
-    The file is written anew with every epoch: it always holds exactly the epochs known, each once, however a run
-    was stopped and resumed.
+    The file is rewritten with every epoch: it always holds each known epoch exactly once, however a run was stopped and
+    resumed.
 
     Parameters
     ----------
     folder : Path
-        Of the run.
+        Folder of the run.
     epochs : sequence of dict
-        Those that a checkpoint knows.
+        Epochs from a checkpoint.
     tensorboard : bool
-        Whether to write TensorBoard events, too, where it is installed.
+        Whether to write TensorBoard events if it is installed.
     on_epoch : callable, optional
         Called with each epoch that is added.
 
@@ -52,7 +52,7 @@ class Metrics:
         self._write()
 
     def add(self, figures: Figures) -> None:
-        """Note an epoch.
+        """Record an epoch.
 
         Raises
         ------

@@ -16,19 +16,19 @@ def make_optimizer(
     Parameters
     ----------
     kind : {"sgd", "adam"}
-        SGD with Nesterov momentum 0.9; or Adam (Kingma and Ba, 2015), its weight decay decoupled (Loshchilov and
+        SGD with Nesterov momentum 0.9; or Adam (Kingma and Ba, 2015) with decoupled weight decay (Loshchilov and
         Hutter, 2019, AdamW).
     network : nn.Module
-        What is trained.
+        The network to train.
     learning_rate : float
-        To start with.
+        Initial learning rate.
     weight_decay : float
-        Of weights; biases, scales and batch normalization have none.
+        Weight decay of weights; biases, scales and batch normalization have none.
 
     Returns
     -------
     torch.optim.Optimizer
-        Two groups of parameters.
+        Optimizer with two groups of parameters.
     """
     groups: list[dict[str, Any]] = [
         {"params": [parameter for parameter in network.parameters() if parameter.ndim > 1]},

@@ -14,7 +14,7 @@ from fewflips.training.weight_views.view import WeightView
 
 @dataclass(frozen=True, eq=False)
 class FewflipsView(WeightView):
-    """A quantized layer of fewflips; its latent codes leave its code shift out, its integer codes hold it."""
+    """A quantized layer of fewflips; its latent codes exclude its code shift, its integer codes include it."""
 
     module: QuantizedWeight
 
