@@ -23,7 +23,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fewflips.datapath.design import Datapath, Kind, Word, WordFormat
+from fewflips.datapath.design import Datapath, Word, WordFormat
+from fewflips.datapath.kinds import Kind
 from fewflips.gates.liberty.cells import CellLibrary
 from fewflips.gates.liberty.reader import read_liberty
 from fewflips.gates.netlist.netlist import Netlist

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from fewflips.dataflows import dataflow_of
 from fewflips.dataflows.unit_words import common_word, sum_bits
 from fewflips.datapath.design import Datapath, Word
+from fewflips.datapath.kinds import UNIT_KINDS
 from fewflips.errors import AcceleratorError
 from fewflips.formats.number_formats import NumberFormat, StorageType
 from fewflips.machine import Accelerator
@@ -48,6 +49,7 @@ def unit_datapath(layers: Sequence[Layer], array: Accelerator, activations: Word
         [(layer.weight_type, weight_codes(layer, array.weights)[1]) for layer in layers], array.weights
     )
     kind = dataflow_of(array).unit(array)
+    traits = UNIT_KINDS[kind]
     options = array.datapath
     needed = sum_bits(weights, activations, max(layer.k for layer in layers))
     accumulator_bits = options.accumulator_bits or needed
@@ -60,12 +62,12 @@ def unit_datapath(layers: Sequence[Layer], array: Accelerator, activations: Word
         kind=kind,
         weights=weights,
         activations=activations,
-        lanes=1 if kind == "mac" else array.lanes,
+        lanes=array.lanes if traits.many_lanes else 1,
         accumulator_bits=accumulator_bits,
         multiplier=options.multiplier,
-        adder=options.adder if kind == "column" else "tree",
-        product_registers=options.product_registers and kind == "column",
-        partial_sum_input=options.partial_sum_input and kind != "mac",
+        adder=options.adder if traits.has_adder else "tree",
+        product_registers=options.product_registers and traits.has_adder,
+        partial_sum_input=options.partial_sum_input and traits.takes_partial_sum,
     )
 
 

@@ -168,9 +168,7 @@ def drain_cycles(datapath: Datapath) -> int:
 
     An accumulator would continue adding; what it does with its last operands is left out.
     """
-    if datapath.kind == "chain":
-        return datapath.latency + datapath.lanes - 1
-    return datapath.latency if datapath.kind == "column" else 0
+    return 0 if datapath.traits.accumulates else datapath.latency + datapath.skew_cycles
 
 
 def steps_to_repeat(active: Sequence[NDArray[np.bool_]], lengths: Sequence[int], cycles: int) -> int:
@@ -208,4 +206,4 @@ def steps_to_repeat(active: Sequence[NDArray[np.bool_]], lengths: Sequence[int],
 
 def settling_cycles(datapath: Datapath) -> int:
     """Cycles after which every register without feedback depends only on the ports."""
-    return datapath.latency + 2 + (datapath.lanes if datapath.kind == "chain" else 0)
+    return datapath.latency + 2 + (datapath.lanes if datapath.traits.skewed else 0)

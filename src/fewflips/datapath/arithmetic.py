@@ -74,7 +74,7 @@ def check_words(datapath: Datapath, operands: PortWords) -> None:
             raise InputError(f"{name}: expected shape {shape} (cycles, lanes), got {codes.shape}")
         _check_codes(name, codes, word)
     _check_port("partial_sums", operands.partial_sums, datapath.partial_sum_input, "iu", operands.cycles)
-    _check_port("clear", operands.clear, datapath.kind == "mac", "b", operands.cycles)
+    _check_port("clear", operands.clear, datapath.traits.accumulates, "b", operands.cycles)
 
 
 def products(
@@ -136,19 +136,18 @@ def expected_outputs(datapath: Datapath, operands: PortWords) -> NDArray[np.uint
     """
     check_words(datapath, operands)
     terms = products(datapath, operands.weights, operands.activations).astype(np.uint64)
-    if datapath.kind == "mac":
+    if datapath.traits.accumulates:
         results = _accumulated(terms[:, 0], _clear(operands))
-    elif datapath.kind == "chain":
+    elif datapath.traits.skewed:
         results = _chained(terms, operands.partial_sums)
     else:
         results = terms.sum(axis=1, dtype=np.uint64)
         if operands.partial_sums is not None:
             results += operands.partial_sums.astype(np.uint64)
-    bits = datapath.product_bits if datapath.kind == "multiplier" else datapath.accumulator_bits
     outputs = np.zeros(operands.cycles, dtype=np.uint64)
     outputs[datapath.latency :] = results[: max(operands.cycles - datapath.latency, 0)]
     outputs[: first_known_output(datapath, operands)] = 0
-    return outputs & np.uint64((1 << bits) - 1)
+    return outputs & np.uint64((1 << datapath.output_bits) - 1)
 
 
 def first_known_output(datapath: Datapath, operands: PortWords) -> int:
@@ -166,12 +165,10 @@ def first_known_output(datapath: Datapath, operands: PortWords) -> int:
     int
         The cycle; `operands.cycles` or more if there is none.
     """
-    if datapath.kind == "chain":
-        return datapath.latency + datapath.lanes - 1
-    if datapath.kind == "mac":
+    if datapath.traits.accumulates:
         cleared = np.flatnonzero(_clear(operands))
         return datapath.latency + int(cleared[0] if len(cleared) else operands.cycles)
-    return datapath.latency
+    return datapath.latency + datapath.skew_cycles
 
 
 def _values(name: str, codes: NDArray[np.unsignedinteger], word: Word) -> NDArray[np.int64]:

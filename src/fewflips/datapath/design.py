@@ -32,11 +32,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, get_args
 
+from fewflips.datapath.kinds import UNIT_KINDS, Kind, UnitKind
 from fewflips.errors import InputError
 from fewflips.formats.number_formats import NumberFormat, value_range, width_for
 
-Kind = Literal["multiplier", "mac", "column", "chain"]
-"""Kind of arithmetic unit; see the module."""
 MultiplierArchitecture = Literal["synthesizer", "booth"]
 """``a * b`` left to the synthesizer, or radix-4 Booth recoding of the weight."""
 
@@ -135,22 +134,22 @@ class Datapath:
         _check_choice("adder", self.adder, get_args(Adder))
         self._check_lanes()
         self._check_options()
-        if self.kind != "multiplier":
+        if self.traits.clocked:
             self._check_accumulator()
 
     def _check_lanes(self) -> None:
-        if self.kind in ("multiplier", "mac"):
+        if not self.traits.many_lanes:
             if self.lanes != 1:
                 raise InputError(f"{self.kind}: expected 1 lane, got {self.lanes}; use a column or a chain for more")
         elif not 1 <= self.lanes <= 4096:
             raise InputError(f"{self.kind}: expected 1 to 4096 lanes, got {self.lanes}")
 
     def _check_options(self) -> None:
-        if self.product_registers and self.kind != "column":
+        if self.product_registers and not self.traits.has_adder:
             raise InputError(f"product registers: expected a column, got a {self.kind}; leave product_registers out")
-        if self.adder != "tree" and self.kind != "column":
+        if self.adder != "tree" and not self.traits.has_adder:
             raise InputError(f"adder: expected a column, got a {self.kind}; leave adder out")
-        if self.partial_sum_input and self.kind not in ("column", "chain"):
+        if self.partial_sum_input and not self.traits.takes_partial_sum:
             raise InputError(
                 f"partial sum input: expected a column or chain, got a {self.kind}; leave partial_sum_input out"
             )
@@ -163,6 +162,11 @@ class Datapath:
                 f"accumulator of a {self.kind}: expected at least {self.product_bits} bits, the width of a product, "
                 f"got {self.accumulator_bits}"
             )
+
+    @property
+    def traits(self) -> UnitKind:
+        """What units of this kind do."""
+        return UNIT_KINDS[self.kind]
 
     @property
     def signed(self) -> bool:
@@ -195,10 +199,18 @@ class Datapath:
 
     @property
     def latency(self) -> int:
-        """Cycles from the operands at the ports to the sum at the output (in a chain, from those of the last lane)."""
-        if self.kind == "multiplier":
-            return 0
-        return 3 if self.kind == "column" and self.product_registers else 2
+        """Cycles from the operands at the ports to the sum at the output (of the last lane, in a chain)."""
+        return self.traits.latency + self.product_registers
+
+    @property
+    def skew_cycles(self) -> int:
+        """Cycles by which the last lane's operands come after those of lane 0."""
+        return self.lanes - 1 if self.traits.skewed else 0
+
+    @property
+    def output_bits(self) -> int:
+        """Width of the output port."""
+        return self.accumulator_bits if self.traits.clocked else self.product_bits
 
 
 def _check_choice(what: str, given: str, choices: tuple[str, ...]) -> None:

@@ -244,11 +244,10 @@ def _result(name: str, printed: str) -> TestbenchResult:
 def _bench(datapath: Datapath, operands: PortWords) -> tuple[str, str]:
     """The module that tests a unit when its ``run`` task is called, and its memory file."""
     check_words(datapath, operands)
-    held = operands.held(datapath.latency + (datapath.lanes - 1 if datapath.kind == "chain" else 0))
+    held = operands.held(datapath.latency + datapath.skew_cycles)
     first_check = first_known_output(datapath, held)
     if first_check >= held.cycles:
         raise InputError("clear: expected at least one cycle that clears the accumulator, got none; set the first one")
-    output = {"multiplier": "product", "mac": "accumulator"}.get(datapath.kind, "sum")
     words = _words(datapath, held)
     fields, low = [], 0
     for port, (_, port_bits, lanes) in reversed(words.items()):
@@ -259,8 +258,8 @@ def _bench(datapath: Datapath, operands: PortWords) -> tuple[str, str]:
         name=module_name(datapath),
         stimulus_file=_stimulus_file(datapath),
         fields=fields[::-1],
-        output=output,
-        clocked=datapath.kind != "multiplier",
+        output=datapath.traits.output,
+        clocked=datapath.traits.clocked,
         cycles=held.cycles,
         first_check=first_check,
         mismatches_shown=_MISMATCHES_SHOWN,
@@ -272,7 +271,7 @@ def _bench(datapath: Datapath, operands: PortWords) -> tuple[str, str]:
 
 def _words(datapath: Datapath, operands: PortWords) -> dict[str, tuple[NDArray[np.integer], int, int]]:
     """For the output and each port, from left to right in a stimulus word: codes (T, L), their bits, L."""
-    sum_bits = datapath.product_bits if datapath.kind == "multiplier" else datapath.accumulator_bits
+    sum_bits = datapath.output_bits
     words: dict[str, tuple[NDArray[np.integer], int, int]] = {
         "expected": (expected_outputs(datapath, operands)[:, None], sum_bits, 1)
     }

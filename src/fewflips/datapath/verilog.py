@@ -35,10 +35,10 @@ def module_name(datapath: Datapath) -> str:
     'column_16_lanes_signed8_by_signed8_sum32_booth'
     """
     parts: list[str] = [datapath.kind]
-    if datapath.kind in ("column", "chain"):
+    if datapath.traits.many_lanes:
         parts.append(f"{datapath.lanes}_lane{'s' if datapath.lanes > 1 else ''}")
     parts.append(f"{_word_name(datapath.weights)}_by_{_word_name(datapath.activations)}")
-    if datapath.kind != "multiplier":
+    if datapath.traits.clocked:
         parts.append(f"sum{datapath.accumulator_bits}")
     if datapath.multiplier == "booth":
         parts.append("booth")
@@ -90,8 +90,8 @@ def verilog(datapath: Datapath) -> str:
         product=product,
         booth=_booth(datapath, product.bits) if datapath.multiplier == "booth" else None,
         number=number.format,
-        tree=_tree(datapath, product.bits) if datapath.kind == "column" and datapath.adder == "tree" else None,
-        one_sum=_one_sum(datapath) if datapath.kind == "column" and datapath.adder == "one-sum" else None,
+        tree=_tree(datapath, product.bits) if datapath.traits.has_adder and datapath.adder == "tree" else None,
+        one_sum=_one_sum(datapath) if datapath.traits.has_adder and datapath.adder == "one-sum" else None,
         separate_products=not _multiplies_in_the_sum(datapath),
     )
 
@@ -140,7 +140,7 @@ def _product(datapath: Datapath) -> _Product:
     signs = [f"{port}[{word.bits - 1}]" for port, word in words.items() if word.format is WordFormat.SIGN_MAGNITUDE]
     signed = any(word.format is WordFormat.TWOS_COMPLEMENT for word in words.values())
     return _Product(
-        bits=datapath.product_bits if datapath.kind == "multiplier" else datapath.bits_for_products(1),
+        bits=datapath.bits_for_products(1) if datapath.traits.clocked else datapath.product_bits,
         weight=_factor("weight", datapath.weights, signed),
         activation=_factor("activation", datapath.activations, signed),
         factors_product="magnitude" if len(signs) == 2 else "factors_product",
@@ -247,12 +247,7 @@ def _product_of_lane(datapath: Datapath, lane: int) -> str:
 
 
 def _title(datapath: Datapath) -> str:
-    what = {
-        "multiplier": "Multiplier",
-        "mac": "Output-stationary multiply-accumulate unit",
-        "column": f"Activation-stationary column, {datapath.lanes} lanes",
-        "chain": f"Weight-stationary systolic chain, {datapath.lanes} processing elements",
-    }[datapath.kind]
+    what = datapath.traits.title.format(lanes=datapath.lanes)
     multiplier = "Booth-recoded weights" if datapath.multiplier == "booth" else "multiplier left to the synthesizer"
     return f"{what}, {multiplier}. No register has a reset."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fewflips.datapath.kinds import UNIT_KINDS
 from fewflips.records.energy import CellsRecord, DatapathRecord, EnergyParts, EnergySettings, LayerEnergy, WordRecord
 from fewflips.records.optimization import EnergyComparison
 from fewflips.report.numbers import (
@@ -85,13 +86,8 @@ def glitches(energy: LayerEnergy, sign: str = "\u00d7") -> str | None:
 
 
 def _unit(datapath: DatapathRecord, space: str) -> str:
-    kinds = {
-        "multiplier": "multiplier",
-        "mac": "multiply-accumulate unit, output stationary",
-        "column": f"column of {datapath.lanes} lanes, activations held",
-        "chain": f"systolic chain of {datapath.lanes} elements, weights held",
-    }
-    words = [kinds[datapath.kind], f"weights {_word(datapath.weights)}", f"activations {_word(datapath.activations)}"]
+    unit = UNIT_KINDS[datapath.kind].words.format(lanes=datapath.lanes)
+    words = [unit, f"weights {_word(datapath.weights)}", f"activations {_word(datapath.activations)}"]
     words.append(f"accumulator {datapath.accumulator_bits} bits")
     words.append("Booth multipliers" if datapath.multiplier == "booth" else "multipliers as the synthesizer chooses")
     words += ["one sum of all terms"] if datapath.adder == "one-sum" else []

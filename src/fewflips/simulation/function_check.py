@@ -32,7 +32,7 @@ def check_function(circuit: Circuit, datapath: Datapath, sequences: OperandSeque
     NetlistError
         If an output word differs, or the netlist lacks the output.
     """
-    port = "accumulator" if datapath.kind == "mac" else "sum"
+    port = datapath.traits.output
     nets = circuit.netlist.outputs.get(port, ())
     if len(nets) != datapath.accumulator_bits:
         raise NetlistError(

@@ -83,7 +83,7 @@ def datapath_record(unit: ArithmeticUnit, array: Accelerator) -> DatapathRecord:
         adder=datapath.adder,
         product_registers=datapath.product_registers,
         partial_sum_input=datapath.partial_sum_input,
-        units=array.columns * (array.lanes if datapath.kind == "mac" else 1),
+        units=array.columns * (1 if datapath.traits.many_lanes else array.lanes),
         instances=len(unit.netlist.instances),
         registers=registers,
         area_um2=netlist_area_um2(unit.netlist, unit.library),

@@ -55,7 +55,7 @@ def typical_operands(datapath: Datapath) -> OperandSequences:
         dataflow=_DATAFLOWS[datapath.kind],
         lanes=datapath.lanes,
         columns=4,
-        forwarding="systolic" if datapath.kind == "chain" else "broadcast",
+        forwarding="systolic" if datapath.traits.skewed else "broadcast",
     )
     segments = dataflow_of(array).segments(layer, array)
     return next(iter(dataflow_of(array).unit_parts(operands, segments, array, PART_CYCLES))).sequences

@@ -226,7 +226,7 @@ def _check_ports(netlist: Netlist, library: CellLibrary, datapath: Datapath) -> 
     }
     if datapath.partial_sum_input:
         expected["partial_sum"] = datapath.accumulator_bits
-    if datapath.kind == "mac":
+    if datapath.traits.accumulates:
         expected["clear"] = 1
     clocks = clock_nets(netlist, library)
     found = {name: len(nets) for name, nets in netlist.inputs.items() if not clocks.issuperset(nets)}

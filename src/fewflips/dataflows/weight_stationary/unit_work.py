@@ -123,7 +123,7 @@ def _tiles(operands: LayerOperands, segments: tuple[Segment, ...], columns: int)
 
 def _part(operands: LayerOperands, tiles: list[_Tile], repeated: int, drained: NDArray[np.bool_]) -> Part:
     layer, datapath = operands.layer, operands.datapath
-    skew = datapath.kind == "chain"
+    skew = datapath.traits.skewed
     weights, activation_starts = [], []
     activations: list[NDArray[np.unsignedinteger]] = []
     places: dict[tuple[int, int], int] = {}

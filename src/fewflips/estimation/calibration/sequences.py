@@ -39,7 +39,7 @@ def unit_sequences(
         Accumulators of a multiply-accumulate unit start at zero in each sequence.
     """
     passes = np.arange(sequences, dtype=np.int64)
-    skew = datapath.kind == "chain"
+    skew = datapath.traits.skewed
 
     def rows(content: NDArray[np.integer], bits: int, *, skewed: bool = False) -> PortRows:
         held = len(content) == sequences
@@ -53,7 +53,7 @@ def unit_sequences(
     if datapath.partial_sum_input:
         content = np.zeros((sequences, 1), dtype=np.int64) if partial_sums is None else partial_sums
         inputs["partial_sum"] = rows(content, datapath.accumulator_bits)
-    if datapath.kind == "mac":
+    if datapath.traits.accumulates:
         clear = np.zeros((cycles, 1), dtype=np.uint8)
         clear[0] = 1
         inputs["clear"] = PortRows(clear, 1, np.zeros(sequences, dtype=np.int64), 1)
