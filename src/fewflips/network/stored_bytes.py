@@ -6,18 +6,9 @@ import os
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from fewflips.errors import InputError, ModelError
 from fewflips.files.input_files import open_plain
-
-
-class StoredBytes(Protocol):
-    """Bytes that somebody keeps."""
-
-    def read(self) -> bytes:
-        """The bytes."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -106,3 +97,6 @@ class FileBytes:
         if len(content) != self.length or zlib.crc32(content) != self.checksum:
             raise InputError(f"{self.path}: the file has changed since it was read; read it again")
         return content
+
+
+StoredBytes = HeldBytes | FileBytes

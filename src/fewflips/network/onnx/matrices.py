@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,19 +12,6 @@ from fewflips.formats.number_formats import StorageType
 from fewflips.network.onnx.elements import values_of
 from fewflips.network.operand import Matrix
 from fewflips.network.stored_bytes import StoredBytes
-
-
-class ArraySource(Protocol):
-    """An array that is made when it is asked for."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Its shape."""
-        ...
-
-    def __call__(self) -> NDArray[Any]:
-        """Make it."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -83,6 +70,9 @@ class QuantizedArray:
             steps = np.rint(floats / self.scale.astype(floats.dtype)) + self.zero_point
         codes = np.clip(np.nan_to_num(steps), self.storage.low, self.storage.high)
         return codes.astype(np.int8 if self.storage.signed else np.uint8)
+
+
+ArraySource = StoredArray | QuantizedArray
 
 
 @dataclass(frozen=True)
