@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from fewflips.api.optimized import Optimization
+from fewflips.coding.notes import coding_notes
 from fewflips.dataflows.orders import natural_orders
 from fewflips.errors import InputError, RuntimeFailure, VerificationError
 from fewflips.execution.activations import read_samples
@@ -107,9 +108,8 @@ def optimize(
         check = check_schedule(network, array, plan.orders, samples, seed, progress)
         schedule = build_schedule(network, array, plan.orders)
     energies = _energies(network, array, plan, drop_in, samples, inputs, energy, progress)
-    report = optimize_report(
-        network, array, request, counts, plan, schedule, check, drop_in, (*network.notes, *notes), energies
-    )
+    notes = (*network.notes, *notes, *coding_notes(array, ordered=True))
+    report = optimize_report(network, array, request, counts, plan, schedule, check, drop_in, notes, energies)
     return Optimization(network, array, schedule, drop_in, report, plan.orders if plan else {})
 
 

@@ -187,12 +187,13 @@ def stream_picture(result: Optimization) -> StreamPicture | None:
     Returns
     -------
     StreamPicture or None
-        None where nothing gained.
+        None where nothing gained, or where the weights are coded on the wires: words and flips would not belong
+        together.
     """
     array, report = result.accelerator, result.report
     gains = [(layer.weights.baseline_flips - layer.weights.optimized_flips) * layer.repeats for layer in report.layers]
     best = max(range(len(gains)), key=gains.__getitem__)
-    if gains[best] <= 0:
+    if gains[best] <= 0 or array.weights.is_coded:
         return None
     layer, orders = result.network.layers[best], dataflow_of(array).segments(result.network.layers[best], array)
     new_layer, new_orders = layer, orders

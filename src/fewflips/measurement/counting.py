@@ -11,24 +11,45 @@ from numpy.typing import NDArray
 
 from fewflips.dataflows import Segment, dataflow_of
 from fewflips.dataflows.orders import LayerOrders
+from fewflips.errors import AcceleratorError
 from fewflips.execution.activations import lowered_rows, measurable_layers, run_samples
 from fewflips.execution.samples import Samples
-from fewflips.machine import Accelerator
+from fewflips.machine import Accelerator, Operand
 from fewflips.measurement.observed import ObservedActivations, mean_observed, observe
 from fewflips.network import Network
 from fewflips.network.layer import Layer
 from fewflips.progress import Progress
+from fewflips.streams.coded import PortCount, count_port
 from fewflips.streams.codes import activation_codes, weight_codes
-from fewflips.streams.counting import FlipCount, add_counts, count_flips
+from fewflips.streams.counting import FlipCount, add_counts
+from fewflips.streams.stream import Stream
 
 
 @dataclass(frozen=True)
 class LayerCount:
-    """Flips of one layer under one set of orders, and what else its activations showed."""
+    """Flips of one layer under one set of orders, and what else its activations showed.
+
+    Parameters
+    ----------
+    weights : FlipCount
+        On the wires of the weight port.
+    activations : FlipCount or None
+        On the wires of the activation port; None without sample inputs.
+    observed : ObservedActivations or None
+        What else the activations showed.
+    behind_decoders : LayerCount or None
+        The same layer in the words that arithmetic units see; None where no port is coded.
+    """
 
     weights: FlipCount
     activations: FlipCount | None
     observed: ObservedActivations | None = None
+    behind_decoders: LayerCount | None = None
+
+    @property
+    def decoded(self) -> LayerCount:
+        """The layer in the words that arithmetic units see."""
+        return self.behind_decoders or self
 
 
 def count_network(
@@ -59,9 +80,10 @@ def count_network(
         For each variant, the count of each layer; activations are the mean over the samples.
     """
     weights = [
-        {layer.name: count_weights(layer, array, orders[layer.name]) for layer in network.layers} for orders in variants
+        {layer.name: _count_weights(layer, array, orders[layer.name]) for layer in network.layers}
+        for orders in variants
     ]
-    activations: list[dict[str, list[FlipCount]]] = [{} for _ in variants]
+    activations: list[dict[str, list[PortCount]]] = [{} for _ in variants]
     observed: dict[str, list[ObservedActivations]] = {}
     if samples is not None:
         for tensors in run_samples(network, samples, progress):
@@ -73,9 +95,10 @@ def count_network(
                     counted.setdefault(layer.name, []).append(count)
     return [
         {
-            name: LayerCount(
+            name: _layer_count(
+                array,
                 count,
-                add_counts(counted[name]) if name in counted else None,
+                counted.get(name, []),
                 mean_observed(observed[name]) if name in observed else None,
             )
             for name, count in weights_of.items()
@@ -85,9 +108,25 @@ def count_network(
 
 
 def count_weights(layer: Layer, array: Accelerator, segments: tuple[Segment, ...]) -> FlipCount:
-    """Flips of a layer's weight stream."""
+    """Flips on the wires of a layer's weight port."""
+    return _count_weights(layer, array, segments).wires
+
+
+def _count_weights(layer: Layer, array: Accelerator, segments: tuple[Segment, ...]) -> PortCount:
     codes, bits = weight_codes(layer, array.weights)
-    return count_flips(dataflow_of(array).weight_stream(layer, codes, bits, segments, array))
+    return _count_port(layer, dataflow_of(array).weight_stream(layer, codes, bits, segments, array), array.weights)
+
+
+def _layer_count(
+    array: Accelerator, weights: PortCount, samples: list[PortCount], observed: ObservedActivations | None
+) -> LayerCount:
+    """Both ports of a layer, with the mean of its activations over the samples."""
+    wires = add_counts([count.wires for count in samples]) if samples else None
+    decoded = None
+    if array.is_coded:
+        activations = add_counts([count.decoded for count in samples]) if samples else None
+        decoded = LayerCount(weights.decoded, activations, observed)
+    return LayerCount(weights.wires, wires, observed, decoded)
 
 
 def _activations_of(
@@ -98,5 +137,13 @@ def _activations_of(
 
 def _count_activations(
     layer: Layer, array: Accelerator, codes: tuple[NDArray[np.unsignedinteger], int], segments: tuple[Segment, ...]
-) -> FlipCount:
-    return count_flips(dataflow_of(array).activation_stream(layer, codes[0], codes[1], segments, array))
+) -> PortCount:
+    stream = dataflow_of(array).activation_stream(layer, *codes, segments, array)
+    return _count_port(layer, stream, array.activations)
+
+
+def _count_port(layer: Layer, stream: Stream, operand: Operand) -> PortCount:
+    try:
+        return count_port(stream, operand)
+    except AcceleratorError as error:
+        raise AcceleratorError(f"{stream.port} of {layer}: {error}") from error

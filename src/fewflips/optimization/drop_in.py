@@ -108,7 +108,8 @@ def make_drop_in(
     comparison = compare_outputs(network, rewritten, structure, samples, seed=seed, progress=progress)
     check_drop_in(network, path, comparison)
     counts = count_network(rewritten, array, [natural_orders(rewritten, array)], samples, progress)[0]
-    flips = {layer.name: count.weights.within for layer, count in zip(network.layers, counts.values(), strict=True)}
+    codes = [count.decoded.weights.within for count in counts.values()]
+    flips = {layer.name: count for layer, count in zip(network.layers, codes, strict=True)}
     bound_effort = effort if effort == Effort.prove() else Effort.quick()
     certificates = drop_in_certificates(
         network, array, flips, effort=bound_effort, seed=seed, jobs=jobs, progress=progress

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from fewflips.dataflows import dataflow_of
 from fewflips.machine import Accelerator
 from fewflips.measurement.counting import LayerCount
 from fewflips.network import Network
@@ -74,8 +75,8 @@ def optimize_report(
         Content of ``report.json``.
     """
     baseline = counts[0]
-    scheduled = _pairs(network, baseline, counts[1], plan.certificates) if plan else None
-    dropped = _pairs(network, baseline, drop_in.counts, drop_in.certificates) if drop_in else None
+    scheduled = _pairs(network, array, baseline, counts[1], plan.certificates) if plan else None
+    dropped = _pairs(network, array, baseline, drop_in.counts, drop_in.certificates) if drop_in else None
     main = scheduled or dropped or {}
     layers = tuple(
         LayerResult(
@@ -86,7 +87,7 @@ def optimize_report(
             k=layer.k,
             groups=layer.groups,
             macs=layer.macs,
-            repeats=baseline[layer.name].weights.repeats,
+            repeats=dataflow_of(array).weight_repeats(layer, array),
             weights=main[layer.name].weights,
             activations=main[layer.name].activations,
             drop_in=dropped[layer.name] if dropped else None,
@@ -111,6 +112,7 @@ def optimize_report(
 
 def _pairs(
     network: Network,
+    array: Accelerator,
     baseline: dict[str, LayerCount],
     optimized: dict[str, LayerCount],
     certificates: dict[str, Certificate],
@@ -121,9 +123,10 @@ def _pairs(
         activations = None
         if old.activations and after.activations:
             activations = _port_result(old.activations, after.activations, None)
-        pairs[name] = PortPair(
-            weights=_port_result(old.weights, after.weights, certificates[name]), activations=activations
-        )
+        weights = _port_result(old.weights, after.weights, certificates[name])
+        if array.weights.is_coded:  # bounds are those of the codes, not of the wires
+            weights = weights.model_copy(update={"lower_bound": None, "proven_segments": 0})
+        pairs[name] = PortPair(weights=weights, activations=activations)
     return pairs
 
 
