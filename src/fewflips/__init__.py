@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fewflips.api.optimize import optimize
     from fewflips.api.optimized import Optimization
     from fewflips.api.verify import Verification, verify
+    from fewflips.coding import Coding, register_coding
     from fewflips.dataflows import Dataflow, Segment, register_dataflow
     from fewflips.errors import FewflipsError
     from fewflips.estimation.calibration.calibrate import CalibrationRequest, calibrate
@@ -40,6 +41,7 @@ _HOMES = {
     "Calibration": "fewflips.records.calibration",
     "CalibrationRequest": "fewflips.estimation.calibration.calibrate",
     "CellLibrary": "fewflips.gates.liberty.cells",
+    "Coding": "fewflips.coding",
     "Dataflow": "fewflips.dataflows",
     "EnergyOptions": "fewflips.simulation.run",
     "EnergyReport": "fewflips.records.energy",
@@ -64,6 +66,7 @@ _HOMES = {
     "load_cells": "fewflips.gates.liberty.load",
     "measure": "fewflips.api.measure",
     "optimize": "fewflips.api.optimize",
+    "register_coding": "fewflips.coding",
     "register_dataflow": "fewflips.dataflows",
     "register_reader": "fewflips.network",
     "register_step": "fewflips.optimization.registration",
@@ -76,6 +79,7 @@ __all__ = [
     "Calibration",
     "CalibrationRequest",
     "CellLibrary",
+    "Coding",
     "Dataflow",
     "EnergyOptions",
     "EnergyReport",
@@ -101,6 +105,7 @@ __all__ = [
     "load_cells",
     "measure",
     "optimize",
+    "register_coding",
     "register_dataflow",
     "register_reader",
     "register_step",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fewflips.coding.notes import coding_notes
 from fewflips.dataflows.orders import LayerOrders, natural_orders
 from fewflips.errors import AcceleratorError, InputError
 from fewflips.gates.liberty.cells import CellLibrary
@@ -94,7 +95,7 @@ def energy(
         total=total_energy(results),
         datapath=datapath_record(unit, array),
         cells=cells_record(unit.library),
-        notes=(*network.notes, *sample_notes, *notes),
+        notes=(*network.notes, *sample_notes, *notes, *coding_notes(array)),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fewflips.api.measure_report import measurement_report
+from fewflips.coding.notes import coding_notes
 from fewflips.dataflows.orders import LayerOrders, natural_orders
 from fewflips.errors import AcceleratorError, RuntimeFailure
 from fewflips.execution.activations import read_samples
@@ -64,7 +65,7 @@ def measure(
         raise RuntimeFailure(f"{failure}; {advice}", failure.model) from failure
     counts = count_network(network, array, [orders], samples, progress)[0]
     estimate, missing = _estimate(network, array, orders, counts, calibration)
-    notes = (*network.notes, *notes, *missing)
+    notes = (*network.notes, *notes, *coding_notes(array), *missing)
     return measurement_report(network, array, orders, counts, samples, notes, estimate)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from fewflips.dataflows import dataflow_of
 from fewflips.dataflows.orders import LayerOrders
 from fewflips.execution.samples import Samples
 from fewflips.machine import Accelerator
@@ -40,7 +41,7 @@ def measurement_report(
             k=layer.k,
             groups=layer.groups,
             macs=layer.macs,
-            repeats=counts[layer.name].weights.repeats,
+            repeats=dataflow_of(array).weight_repeats(layer, array),
             segments=len(orders[layer.name]),
             weights=_port_flips(counts[layer.name].weights),
             activations=_optional_port_flips(counts[layer.name].activations),

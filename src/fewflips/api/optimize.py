@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fewflips.api.optimized import Optimization
+from fewflips.coding.notes import coding_notes
 from fewflips.errors import RuntimeFailure
 from fewflips.execution.activations import read_samples
 from fewflips.execution.runtimes import Runtime
@@ -101,7 +102,8 @@ def optimize(
     if run.scheduled is not None:
         schedule = build_schedule(run.scheduled.state.network, array, run.scheduled.state.orders)
     energies = _energies(run, samples, inputs, energy, progress)
-    report = optimize_report(run, request, schedule, (*network.notes, *notes), energies)
+    notes = (*network.notes, *notes, *coding_notes(array, ordered=True))
+    report = optimize_report(run, request, schedule, notes, energies)
     return Optimization(network, array, schedule, report, run)
 
 

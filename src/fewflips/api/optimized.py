@@ -196,12 +196,12 @@ def stream_picture(result: Optimization) -> StreamPicture | None:
     Returns
     -------
     StreamPicture or None
-        None if no segment gained.
+        None if no segment gained, or if the weights are coded on the wires: words and flips would not belong together.
     """
     array, report = result.accelerator, result.report
     gains = [(layer.weights.baseline_flips - layer.weights.optimized_flips) * layer.repeats for layer in report.layers]
     best = max(range(len(gains)), key=gains.__getitem__)
-    if gains[best] <= 0:
+    if gains[best] <= 0 or array.weights.is_coded:
         return None
     before, after = (_first_segment(state, best) for state in (result.run.baseline.state, result.run.main.state))
     bits = weight_codes(result.network.layers[best], array.weights).bits

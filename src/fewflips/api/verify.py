@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from fewflips.errors import RuntimeFailure, VerificationError
 from fewflips.execution.activations import read_samples
+from fewflips.measurement.counting import count_network
 from fewflips.network import load
 from fewflips.progress import Progress
 from fewflips.records.optimization import Check
@@ -92,6 +93,8 @@ def verify(
         schedule = read_schedule(Path(second))
         orders = schedule_orders(schedule, network)
         check = check_schedule(network, schedule.accelerator, orders, samples, seed, progress)
+        if schedule.accelerator.is_coded:  # whatever a port sends has to come back from its wires
+            count_network(network, schedule.accelerator, [orders], samples, progress)
         return Verification(first=names[0], second=names[1], check=check)
     other = load(second)
     structure = compare_structure(network, other) if network.file_format == other.file_format else None

@@ -12,6 +12,7 @@ from typing import Never
 from fewflips.api.optimize import optimize
 from fewflips.api.optimized import Optimization, check_writable
 from fewflips.bundled import ACCELERATOR, BundledPair, stated_accuracy_percent
+from fewflips.coding.notes import coding_notes
 from fewflips.dataflows.orders import LayerOrders, natural_orders
 from fewflips.dataflows.unit_datapath import network_datapath
 from fewflips.errors import AcceleratorError, ToolError
@@ -155,17 +156,14 @@ def demonstrate(
         for number, study in enumerate(studies)
         for index in range(len(_ORDERS))
     ]
+    notes = [note for study in studies for note in study.notes]
     report = DemoReport(
         fewflips=__version__,
         accelerator=array,
         variants=tuple(variants),
         calibration=known.calibration if known else None,
         simulation=simulation,
-        notes=tuple(
-            dict.fromkeys(
-                filter(None, [*(note for study in studies for note in study.notes), *gate_notes, pair.remark])
-            )
-        ),
+        notes=tuple(dict.fromkeys(filter(None, [*notes, *gate_notes, *coding_notes(array), pair.remark]))),
     )
     return Demonstration(studies[0].result, studies[1].result, report)
 

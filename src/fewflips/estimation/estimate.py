@@ -142,10 +142,11 @@ def _statistics(
     observed: ObservedActivations | None,
     calibration: Calibration,
 ) -> ActivationStatistics:
-    if count.activations is None or observed is None:
+    activations = count.decoded.activations
+    if activations is None or observed is None:
         return mean_statistics(layer, calibration)
     bits = calibration.datapath.activations.bits
-    return activation_statistics(layer, orders[layer.name], array, count.activations, bits, observed)
+    return activation_statistics(layer, orders[layer.name], array, activations, bits, observed)
 
 
 def _record(calibration: Calibration, source: str, known: bool) -> CalibrationRecord:

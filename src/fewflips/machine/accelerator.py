@@ -6,15 +6,27 @@ import os
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from fewflips.errors import AcceleratorError
 from fewflips.files.input_files import size_of
 from fewflips.files.settings_text import LARGEST_BYTES, parse_settings
 from fewflips.files.validation import bounded_text, describe_validation_error
 from fewflips.formats.number_formats import NumberFormat
+from fewflips.machine.coding_names import CODINGS, PLAIN
 from fewflips.machine.dataflow_names import DATAFLOWS
 
 
@@ -28,12 +40,43 @@ class Operand(BaseModel):
     bits : int or None
         Width of a word, 2 to 16. None: the width in which the file stores the operand, widened if the
         format needs more to hold a layer's values (an unsigned 8-bit weight less its zero point may take 9).
+    coding : str
+        How codes are put on the wires: ``plain``, or what other packages register. Written only where it is not plain.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: NumberFormat = NumberFormat.AS_STORED
     bits: Annotated[int, Field(ge=2, le=16)] | None = None
+    coding: Annotated[str, Field(description="how codes are put on the wires; left out where plain")] = PLAIN
+
+    @property
+    def is_coded(self) -> bool:
+        """Whether the wires hold something else than the codes."""
+        return self.coding != PLAIN
+
+    @field_validator("coding")
+    @classmethod
+    def _known_coding(cls, name: str) -> str:
+        if name not in CODINGS:
+            raise ValueError(f"expected one of {', '.join(CODINGS.names)}, got {name!r}")
+        return name
+
+    @model_serializer(mode="wrap")
+    def _without_plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        if not self.is_coded:
+            content.pop("coding", None)
+        return content
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schema of the fields, of which `coding` may be left out."""
+        found = handler({name: part for name, part in schema.items() if name != "serialization"})
+        fields = handler.resolve_ref_schema(found)
+        if "required" in fields:
+            fields["required"] = [name for name in fields["required"] if name != "coding"]
+        return found
 
 
 class DatapathOptions(BaseModel):
@@ -90,7 +133,7 @@ class Accelerator(BaseModel):
         ``broadcast``: a word toggles one register, and reaches all units by wire. ``systolic``: a word
         toggles one register in every unit it passes.
     weights, activations : Operand
-        Number format and width of each operand.
+        Number format, width and coding of each operand.
     datapath : DatapathOptions
         How the arithmetic units are built.
     """
@@ -113,6 +156,11 @@ class Accelerator(BaseModel):
         if name not in DATAFLOWS:
             raise ValueError(f"expected one of {', '.join(DATAFLOWS.names)}, got {name!r}")
         return name
+
+    @property
+    def is_coded(self) -> bool:
+        """Whether any port has a coding other than plain."""
+        return self.weights.is_coded or self.activations.is_coded
 
 
 def load_accelerator(source: str | Path | Accelerator) -> Accelerator:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from fewflips.dataflows import dataflow_of
+from fewflips.machine import Accelerator
 from fewflips.network import Network
 from fewflips.optimization.pipeline import Run, Stage
 from fewflips.optimization.segment_orders import Certificate
@@ -77,7 +79,13 @@ def optimize_report(
         accelerator=run.baseline.state.accelerator,
         settings=_settings(request),
         coverage=coverage_of(network),
-        layers=_layers(network, records[main.name], records[dropped.name] if dropped else None, compared),
+        layers=_layers(
+            network,
+            run.baseline.state.accelerator,
+            records[main.name],
+            records[dropped.name] if dropped else None,
+            compared,
+        ),
         totals=records[main.name].totals,
         schedule=_schedule_summary(run.scheduled, schedule),
         drop_in=_drop_in_summary(dropped, records[dropped.name].totals) if dropped else None,
@@ -112,7 +120,11 @@ def _evidence(evidence: Evidence) -> StageEvidence:
 
 
 def _layers(
-    network: Network, main: StageRecord, dropped: StageRecord | None, energies: dict[str, EnergyComparison]
+    network: Network,
+    array: Accelerator,
+    main: StageRecord,
+    dropped: StageRecord | None,
+    energies: dict[str, EnergyComparison],
 ) -> tuple[LayerResult, ...]:
     return tuple(
         LayerResult(
@@ -123,7 +135,7 @@ def _layers(
             k=layer.k,
             groups=layer.groups,
             macs=layer.macs,
-            repeats=pair.weights.repeats,
+            repeats=dataflow_of(array).weight_repeats(layer, array),
             weights=pair.weights,
             activations=pair.activations,
             drop_in=dropped.layers[index] if dropped else None,
@@ -134,16 +146,22 @@ def _layers(
 
 
 def _pairs(baseline: Stage, stage: Stage) -> list[PortPair]:
+    coded = baseline.state.accelerator.weights.is_coded
     certificates: tuple[Certificate | None, ...] = stage.certificates or (None,) * len(baseline.counts)
     return [
         PortPair(
-            weights=_port_result(old.weights, new.weights, certificate),
+            weights=_without_bound(_port_result(old.weights, new.weights, certificate), coded),
             activations=_port_result(old.activations, new.activations, None)
             if old.activations and new.activations
             else None,
         )
         for old, new, certificate in zip(baseline.counts.values(), stage.counts.values(), certificates, strict=True)
     ]
+
+
+def _without_bound(port: PortResult, coded: bool) -> PortResult:
+    """A port whose bounds are left out where it is coded: they are those of the codes, not of the wires."""
+    return port.model_copy(update={"lower_bound": None, "proven_segments": 0}) if coded else port
 
 
 def _port_result(baseline: FlipCount, optimized: FlipCount, certificate: Certificate | None) -> PortResult:

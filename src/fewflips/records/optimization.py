@@ -20,17 +20,22 @@ _COVERAGE = "share of the network that the layers cover; null in reports older t
 
 
 class PortFlips(Record):
-    """Flips of one operand port of one layer, counted exactly on the streams as they are."""
+    """Flips of one operand port of one layer, counted exactly on its wires.
+
+    On a coded port a pass need not have the same flips each time that it is sent: its counts are those of all passes
+    of one inference, and `repeats` is 1.
+    """
 
     flips: Annotated[Count, Field(description="flips within passes, each pass taken once")]
     seam_flips: Annotated[Count, Field(description="flips between passes, in one inference")]
     transitions: Annotated[Count, Field(description="word transitions (lane x cycle pairs) behind `flips`")]
-    nhd: Annotated[float, Field(ge=0, le=1, description="flips / (transitions x bits); 0.5 for random words")]
-    bits: Annotated[int, Field(ge=1, le=16, description="width of a word, in bits")]
+    nhd: Annotated[float, Field(ge=0, description="flips / (transitions x bits); 0.5 for random words on plain wires")]
+    bits: Annotated[int, Field(ge=1, le=16, description="width of a word, in bits; that of its code on a coded port")]
     repeats: Annotated[Count, Field(description="how often each pass occurs in one inference")]
     hops: Annotated[int, Field(ge=1, description="registers that one word toggles on its way")]
     bit_position_flips: Annotated[
-        tuple[Count, ...], Field(description="`flips` by bit position, least significant first")
+        tuple[Count, ...],
+        Field(description="`flips` by bit position, least significant first; the bits of side lanes follow"),
     ]
 
 
@@ -61,7 +66,7 @@ class PortTotals(Record):
 
     flips: Count
     seam_flips: Count
-    nhd: Annotated[float, Field(ge=0, le=1)]
+    nhd: Annotated[float, Field(ge=0)]
 
 
 class MeasureTotals(Record):
@@ -95,7 +100,10 @@ class PortResult(Record):
     optimized_flips: Annotated[Count, Field(description="the same, after optimization")]
     lower_bound: Annotated[
         Count | None,
-        Field(description="lower bound: no order has fewer flips; null for the port that the order was not chosen for"),
+        Field(
+            description="lower bound: no order has fewer flips; null for the port that the order was not chosen for, "
+            "and on coded wires"
+        ),
     ]
     segments: Annotated[Count, Field(description="number of orders chosen independently")]
     proven_segments: Annotated[Count, Field(description="orders proven optimal (within one flip of the bound)")]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fewflips.coding.notes import coding_notes
 from fewflips.dataflows import dataflow_of
 from fewflips.dataflows.orders import LayerOrders, natural_orders
 from fewflips.dataflows.phases import HeldOperand
@@ -112,7 +113,7 @@ def calibrate(
     orders = [natural_orders(network, array), _scheduled(network, array, request, progress)]
     operands = network_operands(network, array, layers, samples, unit.datapath, orders, request.options.seed, progress)
     means = _means(operands, layers, dataflow_of(array).held_operand, f"{network.path.name}, natural order")
-    notes = (*network.notes, *sample_notes, *notes)
+    notes = (*network.notes, *sample_notes, *notes, *coding_notes(array))
     swept = _sweep(unit, array, operands.weights, operands.activations, means, request, notes, progress)
     variants = [
         OrderedLayers("natural", orders[0], operands.statistics[0]),
@@ -145,7 +146,7 @@ def _without_network(
         held_ones=tuple(held.ones_shares.tolist()),
     )
     note = "No model was given: operands are synthetic, and nothing was compared."
-    return _sweep(unit, array, weights, activations, means, request, (note,), progress)
+    return _sweep(unit, array, weights, activations, means, request, (note, *coding_notes(array)), progress)
 
 
 def _sweep(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fewflips.measurement.counting import count_weights
+from fewflips.measurement.counting import count_weight_port
 from fewflips.network import rewrite
 from fewflips.optimization.channel_orders import drop_in_certificates, plan_channels
 from fewflips.optimization.model_files import write_model
@@ -53,7 +53,7 @@ class DropInStep(Step):
 def _certificates(before: State, after: State, context: Context) -> tuple[Certificate, ...]:
     """Lower bounds of each layer under one order for all its segments."""
     flips = {
-        layer.name: count_weights(moved, after.accelerator, after.orders[moved.name]).within
+        layer.name: count_weight_port(moved, after.accelerator, after.orders[moved.name]).decoded.within
         for layer, moved in zip(before.network.layers, after.network.layers, strict=True)
     }
     certificates = drop_in_certificates(

@@ -31,6 +31,7 @@ from fewflips.report.terminal.energy import energy_headline, energy_tables
 from fewflips.visible import printable
 
 _COUNTING = "Layers: each pass once. Total: one inference."
+_CODED_COUNTING = "Layers: each pass once, on a coded port as often as it is sent. Total: one inference."
 
 
 def measurement_table(report: MeasureReport) -> Group:
@@ -73,7 +74,7 @@ def measurement_table(report: MeasureReport) -> Group:
         f"{_subject(report)}: flips within passes, as stored",
         *coverage_lines(report.coverage),
         table,
-        f"{_COUNTING} NHD 0.5: random words.",
+        f"{_counting(report.accelerator)} NHD 0.5: random words.",
         seams,
         activations,
         *([estimate_words(estimate, " ")] if estimate else []),
@@ -105,7 +106,7 @@ def result_table(report: OptimizeReport) -> Group:
     total += [_ratio(live)] if live else []
     add_total(table, total)
     weights = report.totals.weights
-    remarks = [_COUNTING]
+    remarks = [_counting(report.accelerator)]
     remarks.append(
         "Seams, from one pass to the next, in one inference: "
         f"{_si(weights.baseline_seam_flips)} before, {_si(weights.optimized_seam_flips)} after."
@@ -193,6 +194,10 @@ def _ratio(port: PortResult | ResultTotals) -> str:
 
 def _words(totals: ResultTotals, what: str) -> str:
     return comparison(totals.baseline_flips, totals.optimized_flips, what, "x")
+
+
+def _counting(array: Accelerator) -> str:
+    return _CODED_COUNTING if array.is_coded else _COUNTING
 
 
 def _si(number: int) -> str:
