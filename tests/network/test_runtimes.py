@@ -372,7 +372,7 @@ HANGING_SCRIPT = """
     import sys, threading, time
     from contextlib import suppress
     from fewflips.errors import RuntimeFailure
-    from fewflips.network import runtimes
+    from fewflips.execution import runtimes
     sys.path.insert(0, sys.argv[2])
     runtimes._SESSIONS = {"tflite": ("hanging_session", "LiteRT")}
     try:

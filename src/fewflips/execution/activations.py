@@ -15,12 +15,13 @@ from fewflips.execution.samples import Samples, load_samples
 from fewflips.network import Network
 from fewflips.network.layer import Layer
 from fewflips.progress import Progress
+from fewflips.records.notes import StandingNote
 
 
 def read_samples(network: Network, inputs: str | Path | None) -> tuple[Samples | None, tuple[str, ...]]:
     """Sample inputs that fit a network, and remarks on them for the report."""
     if inputs is None:
-        return None, ("Activations were not measured: no sample inputs were given.",)
+        return None, (StandingNote.NO_SAMPLE_INPUTS,)
     with Runtime(network.path, network.file_format) as runtime:
         samples = load_samples(Path(inputs), runtime.inputs)
     unknown = [layer.name for layer in network.layers if layer.input_tensor is None]

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from fewflips.records.notes import StandingNote
 from fewflips.records.optimization import LayerResult, OptimizeReport, PortResult
 from fewflips.visible import one_line, printable, shorten_middle
 
@@ -15,7 +16,6 @@ _SHORTEST_PART = 4
 _OPERATOR_PART = re.compile(
     r"(ReadVariableOp|resource|bias(es)?|weights|BiasAdd|MatMul|Conv2D|BatchNorm_Fold|FusedBatchNormV\d|\w+_[Ff]old)\d*"
 )
-_NOT_MEASURED = "Activations were not measured"
 _SI_STEPS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
 _ENERGY_UNITS = ((1e12, "J"), (1e9, "mJ"), (1e6, "\u00b5J"), (1e3, "nJ"), (1.0, "pJ"))
 
@@ -262,13 +262,14 @@ def not_measured(inputs: str | None) -> str:
     'Activations were not measured: no sample inputs were given (--inputs).'
     """
     if inputs is None:
-        return f"{_NOT_MEASURED}: no sample inputs were given (--inputs)."
-    return f"{_NOT_MEASURED}: the notes say why."
+        return f"{StandingNote.NO_SAMPLE_INPUTS.removesuffix('.')} (--inputs)."
+    return "Activations were not measured: the notes say why."
 
 
 def other_notes(notes: Iterable[str]) -> list[str]:
-    """Notes without the one about activations not being measured, which every report shows elsewhere."""
-    return [one_line(note) for note in notes if not note.startswith(_NOT_MEASURED)]
+    """Notes without those that every report shows elsewhere."""
+    standing = set(StandingNote)
+    return [one_line(note) for note in notes if note not in standing]
 
 
 def ports(report: OptimizeReport, port: str) -> Iterator[tuple[LayerResult, PortResult]]:
