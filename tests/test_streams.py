@@ -7,7 +7,7 @@ from fewflips.errors import AcceleratorError
 from fewflips.formats.number_formats import INT4, INT16, UINT8, NumberFormat
 from fewflips.machine import Operand
 from fewflips.streams.codes import activation_codes, weight_codes
-from fewflips.streams.counting import FlipCount, add_counts, count_flips
+from fewflips.streams.counting import FlipCount, add_counts, count_flips, ones_shares
 from fewflips.streams.stream import Stream
 from tests.layers import altered, dense_layer, random_rows
 
@@ -204,3 +204,13 @@ def test_sixteen_bit_activations_that_do_not_fit(operand, words):
     layer = altered(dense_layer(1, 3, 2), activation_type=INT16, activation_zero_point=0)
     with pytest.raises(AcceleratorError, match=f"activations of dense .*: {words}$"):
         activation_codes(layer, np.array([[[-32768, 7]]], dtype=np.int16), operand)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3), (4, 3), (0, 3)])
+@pytest.mark.parametrize("bits", [1, 3, 8])
+def test_words_are_shared_out_by_their_ones(shape, bits):
+    words = np.random.default_rng(bits).integers(1 << bits, size=shape, dtype=np.uint8)
+    ones = [bin(word).count("1") for word in words.ravel().tolist()]
+    shares = ones_shares(words, bits)
+    assert shares.shape == (bits + 1,)
+    assert shares.tolist() == [ones.count(number) / max(len(ones), 1) for number in range(bits + 1)]

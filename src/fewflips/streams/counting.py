@@ -127,14 +127,14 @@ def ones_shares(words: NDArray[np.integer], bits: int) -> NDArray[np.float64]:
     Parameters
     ----------
     words : ndarray of uint8 or uint16, any shape
-        Codes; at least one.
+        Codes.
     bits : int
         Width of a code.
 
     Returns
     -------
     ndarray of float64, shape (bits + 1,)
-        Adds up to 1.
+        Adds up to 1; zeros where there are no words.
 
     Examples
     --------
