@@ -17,6 +17,7 @@ from fewflips.network.operand import HeldMatrix
 from fewflips.network.quantization_values import QuantizationValues
 from fewflips.network.stored_bytes import FileBytes
 from tests.layers import altered, dense_layer
+from tests.property_settings import examples
 
 SHAPES = st.lists(st.integers(1, 7), min_size=1, max_size=4).map(tuple)
 
@@ -34,6 +35,7 @@ def blocked(draw: st.DrawFn) -> tuple[tuple[int, ...], int, int, np.ndarray]:
     return shape, axis, block, values
 
 
+@examples(60)
 @given(shape=SHAPES, value=st.integers(-128, 127))
 def test_one_zero_point_for_all_elements(shape: tuple[int, ...], value: int) -> None:
     spread = QuantizationValues.per_tensor(np.int32(value), len(shape)).elements(shape)
@@ -42,6 +44,7 @@ def test_one_zero_point_for_all_elements(shape: tuple[int, ...], value: int) -> 
     assert all(spread[index] == value for index in np.ndindex(*shape))
 
 
+@examples(60)
 @given(shape=SHAPES, data=st.data())
 def test_one_zero_point_a_channel(shape: tuple[int, ...], data: st.DataObject) -> None:
     axis = data.draw(st.integers(0, len(shape) - 1))
@@ -51,6 +54,7 @@ def test_one_zero_point_a_channel(shape: tuple[int, ...], data: st.DataObject) -
     assert all(spread[index] == values[index[axis]] for index in np.ndindex(*shape))
 
 
+@examples(60)
 @given(blocked())
 def test_one_zero_point_a_block(drawn: tuple[tuple[int, ...], int, int, np.ndarray]) -> None:
     shape, axis, block, values = drawn
@@ -62,6 +66,7 @@ def test_one_zero_point_a_block(drawn: tuple[tuple[int, ...], int, int, np.ndarr
         assert spread[index] == values[tuple(place)]
 
 
+@examples(60)
 @given(blocked(), st.data())
 def test_axes_are_transposed_as_those_of_the_operand(
     drawn: tuple[tuple[int, ...], int, int, np.ndarray], data: st.DataObject
@@ -73,6 +78,7 @@ def test_axes_are_transposed_as_those_of_the_operand(
     np.testing.assert_array_equal(moved, np.transpose(whole.elements(shape), order))
 
 
+@examples(60)
 @given(blocked(), st.data())
 def test_values_along_an_axis_are_those_of_all_its_elements(
     drawn: tuple[tuple[int, ...], int, int, np.ndarray], data: st.DataObject

@@ -104,6 +104,8 @@ def largest_error_in_codes(path: Path, seed: int = 0) -> tuple[int, float]:
         y += interpreter.get_tensor(bias)
         target = details[int(op["outputs"][0])]
         weight_scales = details[weights]["scales"]
+        as_read = layer.right.scales.along(0, layer.right.shape)
+        np.testing.assert_array_equal(as_read, np.broadcast_to(weight_scales, layer.n))
         precision = np.float64 if layer.operator != small.DENSE else np.float32
         product = details[source]["scales"].astype(precision) * weight_scales.astype(precision)
         scale = product.astype(np.float64) / target["scales"][0]
