@@ -125,7 +125,7 @@ def test_optimize_and_verify(model: Path, machine: Path, plain_machine: Path, in
     assert result.schedule.layers == plain.schedule.layers  # orders of codes, whatever the wires are
     network, array = result.network, result.accelerator
     natural = list(walks(network, array, natural_orders(network, array), inputs))
-    ordered = list(walks(network, array, result.checked_orders, inputs))
+    ordered = list(walks(network, array, result.run.scheduled.state.orders, inputs))
     rewritten = result.drop_in.network
     dropped = list(walks(rewritten, array, natural_orders(rewritten, array), inputs))
     for layer, before, after, tied in zip(result.report.layers, natural, ordered, dropped, strict=True):
@@ -139,7 +139,7 @@ def test_optimize_and_verify(model: Path, machine: Path, plain_machine: Path, in
     totals = result.report.totals.weights
     assert (totals.lower_bound, totals.proven_segments) == (None, 0)
     assert totals.segments == plain.report.totals.weights.segments
-    assert result.drop_in.certificates == plain.drop_in.certificates  # of the codes
+    assert result.run.rewritten.certificates == plain.run.rewritten.certificates  # of the codes
     assert "no lower bound is known and nothing is proven" in result.report.notes[-1]
     assert stream_picture(plain) is not None
     assert stream_picture(result) is None  # the words are not what the wires hold

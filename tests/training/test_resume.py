@@ -47,14 +47,14 @@ if where in ("before checkpoint", "after checkpoint"):
             counted(kill)
     os.replace = killing
 elif where == "before metrics":
-    from fewflips.training import metrics
+    from fewflips.training.stages import metrics
     add = metrics.Metrics.add
     def killing(self, figures):
         add(self, figures)
         counted(kill)
     metrics.Metrics.add = killing
 else:
-    from fewflips.training import loop
+    from fewflips.training.stages import loop
     descend = loop.StageLoop._descend
     def killing(self, loss):
         descend(self, loss)
@@ -141,7 +141,7 @@ def test_runs_killed_again_and_again_end_as_those_that_never_were(config_file, u
 
 def test_a_process_killed_from_outside_goes_on(config_file, undisturbed, tmp_path):
     output = tmp_path / "out"
-    slow = "import time; from fewflips.training import loop as l; d = l.StageLoop._descend\n"
+    slow = "import time; from fewflips.training.stages import loop as l; d = l.StageLoop._descend\n"
     slow += "l.StageLoop._descend = lambda self, loss: (time.sleep(0.05), d(self, loss))\n"
     slow += "from fewflips.cli import main; main()"
     process = subprocess.Popen(
@@ -149,7 +149,7 @@ def test_a_process_killed_from_outside_goes_on(config_file, undisturbed, tmp_pat
     )
     try:
         deadline = time.monotonic() + PATIENCE_S
-        while not (output / "checkpoint.pt").exists() and time.monotonic() < deadline:
+        while not (output / "checkpoint.pt").exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(0.4)
     finally:

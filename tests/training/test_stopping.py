@@ -63,7 +63,7 @@ elif moment == "step":
     from fewflips.training.stages.loop import StageLoop
     sending(StageLoop, "_descend")
 elif moment == "backward":
-    from fewflips.training import fake_quantization
+    from fewflips.training.quantization import fake_quantization
     backward = fake_quantization.QuantizedWeights.backward
     def sending_backward(*arguments):
         send()

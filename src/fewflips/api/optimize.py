@@ -21,6 +21,7 @@ from fewflips.optimization.state import State
 from fewflips.optimization.step import Context, Step
 from fewflips.ordering import Effort
 from fewflips.progress import Progress
+from fewflips.records.notes import StandingNote
 from fewflips.schedule.file import build_schedule
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def _notes_on_refusal(run: Run, inputs: str | Path | None, energy: EnergyRequest
         missing.append("activations were not measured, since the original cannot be run on the sample inputs")
     if energy is not None:
         missing.append("energy was not simulated, since the original cannot be run for its activations")
-    unasked = () if inputs is not None else ("Activations were not measured: no sample inputs were given.",)
+    unasked = () if inputs is not None else (StandingNote.NO_SAMPLE_INPUTS,)
     return (*unasked, *(f"{sentence}: {run.refusal}" for sentence in missing))
 
 
