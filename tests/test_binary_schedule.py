@@ -157,6 +157,9 @@ def test_the_first_bytes_tell_it_from_json_and_from_a_model(tmp_path):
     assert not is_binary_schedule(tmp_path / "nothing")
     assert not is_binary_schedule(tmp_path)
     assert not is_binary_schedule("a\0b")
+    for head in (b"\xff" * 16, b"\x89PNG\r\n\x1a\n" * 2, b""):
+        binary.write_bytes(head)
+        assert not is_binary_schedule(binary)
 
 
 def small() -> Schedule:

@@ -17,6 +17,7 @@ MODULES = (
     "streams/codes",
     "optimization/channel_orders",
     "schedule/file",
+    "schedule/binary",
     "schedule/executor",
     "verification/equivalence",
     "verification/schedule_check",

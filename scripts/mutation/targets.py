@@ -19,6 +19,7 @@ TARGETS = {
     "streams/codes": ("tests/test_streams.py", "tests/accelerator/test_dataflows.py"),
     "optimization/channel_orders": ("tests/test_dropin.py",),
     "schedule/file": ("tests/test_schedule.py",),
+    "schedule/binary": ("tests/test_binary_schedule.py",),
     "schedule/executor": ("tests/test_schedule.py",),
     "verification/equivalence": ("tests/network/test_equivalence.py",),
     "verification/schedule_check": ("tests/test_schedule_check.py",),
