@@ -36,7 +36,7 @@ test-lowest: $(LOWEST)/installed-dev
 lint: setup-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/lint-imports --no-cache
+	$(BIN)/lint-imports --no-cache --no-logo
 
 types: setup-test
 	$(BIN)/mypy

@@ -170,8 +170,6 @@ class HammingLoss:
     def __reduce__(self) -> Any:
         return object.__new__, (type(self),), self.__dict__  # a copy is an object of its own
 
-    # ------------------------------------------------------------------------------- as a number
-
     def __call__(self) -> Tensor:
         """The value: float32, shape (), on the device of the first layer's weights."""
         if not self._led:
@@ -197,8 +195,6 @@ class HammingLoss:
         """Let tensors take the term as its value."""
         values = [arg() if isinstance(arg, cls) else arg for arg in args]
         return function(*values, **(kwargs or {}))
-
-    # ----------------------------------------------------------------------------------- training
 
     def advance(self, progress: float) -> None:
         """Tell how far the training is; call it before each step's forward pass.
@@ -322,8 +318,6 @@ class HammingLoss:
         parameter.requires_grad_(False)
         parameter.grad = None
 
-    # ----------------------------------------------------------------------------- orders, codes
-
     @torch.no_grad()
     def _latent(self) -> list[Tensor]:
         return [stream.view.latent_codes().float().cpu() for stream in self.streams]
@@ -393,8 +387,6 @@ class HammingLoss:
             weights = [stream.view.weight for stream in self.streams]
             self._targets = [codes.to(w.device).float() for codes, w in zip(self._assigned, weights, strict=True)]
         return self._targets
-
-    # -------------------------------------------------------------------------------------- value
 
     def _counted(self) -> Tensor:
         """Mean NHD of the present codes; counted when codes or orders are set, not at every step."""
