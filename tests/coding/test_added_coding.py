@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 import fewflips
-from fewflips.api.optimized import stream_picture
 from fewflips.api.verify import verify
 from fewflips.coding import coding_named, coding_names, register_coding
 from fewflips.dataflows import dataflow_of
@@ -141,8 +140,8 @@ def test_optimize_and_verify(model: Path, machine: Path, plain_machine: Path, in
     assert totals.segments == plain.report.totals.weights.segments
     assert result.run.rewritten.certificates == plain.run.rewritten.certificates  # of the codes
     assert "no lower bound is known and nothing is proven" in result.report.notes[-1]
-    assert stream_picture(plain) is not None
-    assert stream_picture(result) is None  # the words are not what the wires hold
+    assert plain.picture is not None
+    assert result.picture is None  # the words are not what the wires hold
     result.save(tmp_path / "out")
     assert AS_SENT in printed(result_table(result.report))
     assert AS_SENT in (tmp_path / "out" / "report.html").read_text()
@@ -243,7 +242,7 @@ def test_names_are_taken_once(machine: Path):
     with pytest.raises(FewflipsError, match="plain comes with fewflips; expected another name"):
         register_coding(type("Other", (BusInvert,), {"name": "plain"}))
     CODINGS.unregister("bus-invert")
-    with pytest.raises(AcceleratorError, match=r"weights\.coding: .*expected one of plain, got 'bus-invert'"):
+    with pytest.raises(AcceleratorError, match=r"weights\.coding: .*expected one of plain"):
         load_accelerator(machine)
 
 

@@ -24,6 +24,7 @@ from fewflips.machine import load_accelerator
 from fewflips.optimization import Context, Evidence, Outcome, State, Step, register_step, step_names
 from fewflips.optimization.registration import STEPS
 from fewflips.optimization.steps.drop_in import DropInStep
+from fewflips.optimization.steps.order import ScheduleStep
 from fewflips.records.optimization import OptimizeReport, StageRecord
 from fewflips.report.html.page import render_html
 from fewflips.report.terminal.flips import result_table
@@ -393,3 +394,81 @@ def test_a_step_that_does_nothing_leaves_the_baseline(model: Path, tmp_path: Pat
     result = fewflips.optimize(model, "edge4", steps=[Named("idle")])
     assert counted(result.report.stages[1]) == counted(result.report.stages[0])
     assert sorted(file.name for file in result.save(tmp_path / "out")) == ["report.html", "report.json"]
+
+
+def test_a_report_says_which_stage_a_schedule_starts_from_and_gives_no_command_for_it(model: Path):
+    result = fewflips.optimize(model, "edge4", steps=["drop-in", ScheduleStep(start="stage before")])
+    report = result.report
+    assert [stage.start for stage in report.stages] == [None, "baseline", "drop-in"]
+    assert report.settings.command is None  # `--step drop-in --step schedule` would start from the baseline
+    page = render_html(report, result.picture)
+    assert "a step was given that no command line can ask for" in page
+    for text in (printed(report), page):
+        assert "since drop-in" in " ".join(text.split())
+    again = fewflips.optimize(model, "edge4", steps=["drop-in", "schedule"]).report
+    assert again.settings.command.endswith("--step drop-in --step schedule --seed 0")
+    assert "since" not in printed(again)
+
+
+def test_an_unregistered_step_has_no_command(model: Path):
+    STEPS.unregister("backwards")
+    report = fewflips.optimize(model, "edge4", steps=[Backwards()]).report
+    assert (report.settings.steps, report.settings.command) == (("backwards",), None)
+    STEPS.register("backwards")(Backwards)
+
+
+class Nameless(Step):
+    def apply(self, state: State, context: Context) -> Outcome:
+        raise AssertionError("it is not applied")
+
+
+class Silent(Step):
+    name = "silent"
+
+    def apply(self, state: State, context: Context) -> None:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        (5, "steps: expected names of steps or steps, got int"),
+        ([5], "steps: expected a name or a step, got int"),
+        ([ScheduleStep], r"got the class ScheduleStep; give ScheduleStep\(\)"),
+        ([Nameless()], "step Nameless: expected a class with a `name`"),
+        (
+            [ScheduleStep(start="nonsense")],
+            "step schedule: start: expected one of baseline, stage before, got 'nonsense'",
+        ),
+        ([Silent()], "step silent: expected an Outcome, got NoneType"),
+    ],
+)
+def test_what_is_no_step_is_refused_in_words(model: Path, steps: object, words: str):
+    with pytest.raises(FewflipsError, match=words):
+        fewflips.optimize(model, "edge4", steps=steps)
+
+
+def test_a_class_without_a_name_is_not_registered():
+    with pytest.raises(InputError, match="Nameless: expected a class with a `name`"):
+        register_step(Nameless)
+
+
+@pytest.mark.parametrize("choice", [("--mode", "drop-in"), ("--step", "drop-in")])
+def test_a_binary_schedule_needs_a_schedule(monkeypatch, capsys, model: Path, tmp_path: Path, choice: tuple[str, ...]):
+    assert run(monkeypatch, "optimize", model, "--output", tmp_path / "out", *choice, "--binary-schedule") == 2
+    assert "expected a mode or a step that gives a schedule" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("mode", ["schedule", "drop-in", "both"])
+def test_results_are_saved_where_the_model_is_gone(model: Path, tmp_path: Path, mode: str):
+    result = fewflips.optimize(model, "edge4", mode=mode)
+    model.unlink()
+    assert {"report.html", "report.json"} < {file.name for file in result.save(tmp_path / "out")}
+
+
+def test_a_damaged_binary_schedule_is_no_model(model: Path, tmp_path: Path):
+    file = tmp_path / "schedule.bin"
+    file.write_bytes(b"\x88FFS" + bytes(100))
+    with pytest.raises(InputError, match="expected a fewflips schedule"):
+        fewflips.verify(model, file)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fewflips.api.optimized import Optimization
+from fewflips.api.optimized import Optimization, stream_picture
 from fewflips.coding.notes import coding_notes
 from fewflips.errors import RuntimeFailure
 from fewflips.execution.activations import read_samples
@@ -105,7 +105,7 @@ def optimize(
     energies = _energies(run, samples, inputs, energy, progress)
     notes = (*network.notes, *notes, *coding_notes(array, ordered=True))
     report = optimize_report(run, request, schedule, notes, energies)
-    return Optimization(network, array, schedule, report, run)
+    return Optimization(network, array, schedule, report, run, stream_picture(report, run))
 
 
 def _energies(

@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fewflips.dataflows import dataflow_of
 from fewflips.errors import OutputError, VerificationError
 from fewflips.files.atomic import check_name
 from fewflips.files.leftovers import temporary_folder
 from fewflips.files.result_folder import STAGING, save_together
+from fewflips.formats.codes import Codes
 from fewflips.machine import Accelerator
 from fewflips.network import Network
 from fewflips.optimization.pipeline import Run
@@ -54,6 +52,8 @@ class Optimization:
         Figures of every layer.
     run : Run
         The network as stored, and after each step, as it was checked.
+    picture : StreamPicture or None
+        What ``report.html`` shows of the segment that gained most.
     """
 
     network: Network
@@ -61,6 +61,7 @@ class Optimization:
     schedule: Schedule | None = field(repr=False)
     report: OptimizeReport = field(repr=False)
     run: Run = field(repr=False)
+    picture: StreamPicture | None = field(repr=False)
 
     @property
     def drop_in(self) -> State | None:
@@ -172,7 +173,7 @@ def _contents(result: Optimization, binary_schedule: bool) -> dict[str, bytes]:
         state = result.run.scheduled.state
         contents.update({name: _checked_schedule(state, name, content) for name, content in schedules.items()})
     contents["report.json"] = (result.report.model_dump_json(indent=1) + "\n").encode()
-    contents["report.html"] = render_html(result.report, stream_picture(result)).encode()
+    contents["report.html"] = render_html(result.report, result.picture).encode()
     return contents
 
 
@@ -184,12 +185,14 @@ def _checked_schedule(state: State, name: str, content: bytes) -> bytes:
     return content
 
 
-def stream_picture(result: Optimization) -> StreamPicture | None:
+def stream_picture(report: OptimizeReport, run: Run) -> StreamPicture | None:
     """Words of the segment that gained most, before and after.
 
     Parameters
     ----------
-    result : Optimization
+    report : OptimizeReport
+        Flips of each layer, before and after.
+    run : Run
         With a schedule: the segment's scheduled order is shown. Without one: its order in the rewritten model, or
         after the last step.
 
@@ -198,18 +201,19 @@ def stream_picture(result: Optimization) -> StreamPicture | None:
     StreamPicture or None
         None if no segment gained, or if the weights are coded on the wires: words and flips would not belong together.
     """
-    array, report = result.accelerator, result.report
+    baseline, after = run.baseline.state, run.main.state
     gains = [(layer.weights.baseline_flips - layer.weights.optimized_flips) * layer.repeats for layer in report.layers]
     best = max(range(len(gains)), key=gains.__getitem__)
-    if gains[best] <= 0 or array.weights.is_coded:
+    if gains[best] <= 0 or baseline.accelerator.weights.is_coded:
         return None
-    before, after = (_first_segment(state, best) for state in (result.run.baseline.state, result.run.main.state))
-    bits = weight_codes(result.network.layers[best], array.weights).bits
-    return StreamPicture(layer=report.layers[best].name, segment=0, bits=bits, before=before, after=after)
+    before, words = _first_segment(baseline, best), _first_segment(after, best)
+    return StreamPicture(
+        layer=report.layers[best].name, segment=0, bits=before.bits, before=before.words, after=words.words
+    )
 
 
-def _first_segment(state: State, number: int) -> NDArray[np.unsignedinteger]:
+def _first_segment(state: State, number: int) -> Codes:
     """Words of the first segment of a layer, cycle by cycle."""
     layer, array = state.network.layers[number], state.accelerator
     codes, bits = weight_codes(layer, array.weights)
-    return dataflow_of(array).weight_stream(layer, codes, bits, state.orders[layer.name][:1], array).words
+    return Codes(dataflow_of(array).weight_stream(layer, codes, bits, state.orders[layer.name][:1], array).words, bits)

@@ -89,7 +89,7 @@ def verify(
     names = (printable_name(str(first)), printable_name(str(second)))
     network = load(first)
     samples, _ = read_samples(network, inputs)
-    if Path(second).suffix == ".json" or is_binary_schedule(second):
+    if Path(second).suffix in (".json", ".bin") or is_binary_schedule(second):
         schedule = read_schedule(Path(second))
         orders = schedule_orders(schedule, network)
         check = check_schedule(network, schedule.accelerator, orders, samples, seed, progress)

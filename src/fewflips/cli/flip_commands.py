@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from fewflips.cli import options
 from fewflips.cli.console import progress_bars, rendered, show, write, write_json, wrote
+from fewflips.errors import InputError
 
 if TYPE_CHECKING:
     from fewflips.api.optimized import Optimization
@@ -100,6 +101,10 @@ def optimize(
 
     if steps and click.get_current_context().get_parameter_source("mode") is ParameterSource.DEFAULT:
         mode = None
+    if binary_schedule and "drop-in" in (mode, *steps) and len(steps) < 2:
+        raise InputError(
+            "--binary-schedule: expected a mode or a step that gives a schedule, got drop-in; leave it out"
+        )
     energy = None
     if with_energy:
         from fewflips.simulation.run import EnergyOptions

@@ -59,7 +59,7 @@ class Operand(BaseModel):
     @classmethod
     def _known_coding(cls, name: str) -> str:
         if name not in CODINGS:
-            raise ValueError(f"expected one of {', '.join(CODINGS.names)}, got {name!r}")
+            raise ValueError(f"expected one of {', '.join(CODINGS.names)}")
         return name
 
     @model_serializer(mode="wrap")
@@ -154,7 +154,7 @@ class Accelerator(BaseModel):
     @classmethod
     def _known_dataflow(cls, name: str) -> str:
         if name not in DATAFLOWS:
-            raise ValueError(f"expected one of {', '.join(DATAFLOWS.names)}, got {name!r}")
+            raise ValueError(f"expected one of {', '.join(DATAFLOWS.names)}")
         return name
 
     @property

@@ -41,6 +41,8 @@ def check_outcome(step: Step, before: State, outcome: Outcome, context: Context)
     RuntimeFailure
         If a runtime refuses a model.
     """
+    if not isinstance(outcome, Outcome):
+        raise VerificationError(f"step {step.name}: expected an Outcome, got {type(outcome).__name__}")
     after = outcome.state
     if after.accelerator != before.accelerator:
         raise VerificationError(f"step {step.name}: expected the machine that it was given, got another one")

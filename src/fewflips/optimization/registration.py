@@ -46,6 +46,14 @@ def step_named(name: str) -> Step:
     return step
 
 
+def check_named(step: Step | type[Step]) -> None:
+    """Raise :class:`InputError` unless a step, or a class of steps, has a name."""
+    name = getattr(step, "name", None)
+    if not isinstance(name, str) or not name:
+        kind = step if isinstance(step, type) else type(step)
+        raise InputError(f"step {kind.__name__}: expected a class with a `name`, a word of its own, got {name!r}")
+
+
 def step_names() -> tuple[str, ...]:
     """Names of all steps: those of the package first."""
     return STEPS.names
@@ -67,6 +75,7 @@ def register_step(step: AnyStep) -> AnyStep:
     Raises
     ------
     FewflipsError
-        If fewflips itself has a step of that name.
+        If the class has no name, or fewflips itself has a step of that name.
     """
+    check_named(step)
     return STEPS.register(step.name)(step)

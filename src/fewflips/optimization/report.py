@@ -212,20 +212,24 @@ def _reduction(baseline: int, optimized: int) -> float | None:
 
 
 def _settings(request: Request) -> Settings:
-    words = ["fewflips", "optimize", request.model, "--output", "out", "--accelerator", request.accelerator]
-    words += ["--mode", request.mode] if request.mode else [word for name in request.steps for word in ("--step", name)]
-    words += ["--seed", str(request.seed)]
-    words += ["--inputs", request.inputs] if request.inputs else []
-    words += ["--prove"] if request.prove else []
-    words += request.extra
     return Settings(
         mode=request.mode,
         steps=request.steps,
         effort="prove" if request.prove else "default",
         seed=request.seed,
         inputs=request.inputs,
-        command=shlex.join(words),
+        command=_command(request) if request.repeatable else None,
     )
+
+
+def _command(request: Request) -> str:
+    words = ["fewflips", "optimize", request.model, "--output", "out", "--accelerator", request.accelerator]
+    words += ["--mode", request.mode] if request.mode else [word for name in request.steps for word in ("--step", name)]
+    words += ["--seed", str(request.seed)]
+    words += ["--inputs", request.inputs] if request.inputs else []
+    words += ["--prove"] if request.prove else []
+    words += request.extra
+    return shlex.join(words)
 
 
 def _schedule_summary(stage: Stage | None, schedule: Schedule | None) -> ScheduleSummary | None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 from fewflips.errors import InputError
 from fewflips.machine import Accelerator
 from fewflips.network import Network
-from fewflips.optimization.registration import step_named
-from fewflips.optimization.step import BASELINE, Step
+from fewflips.optimization.registration import STEPS, check_named, step_named
+from fewflips.optimization.step import BASELINE, Start, Step
 from fewflips.visible import printable_name
 
 if TYPE_CHECKING:
@@ -25,7 +25,11 @@ Mode = Literal["schedule", "drop-in", "both"]
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked for, as it goes into the report."""
+    """What the user asked for, as it goes into the report.
+
+    ``repeatable`` says whether a command line can ask for it: not for a step that was given as an object with arguments
+    of its own, or that is not registered.
+    """
 
     model: str
     accelerator: str
@@ -34,6 +38,7 @@ class Request:
     inputs: str | None
     prove: bool
     seed: int
+    repeatable: bool
     extra: tuple[str, ...] = ()
 
 
@@ -73,7 +78,7 @@ def chosen_steps(mode: Mode | None, steps: Sequence[str | Step] | None) -> tuple
     Raises
     ------
     InputError
-        If both were given, or a name is not known or occurs twice.
+        If both were given, a name is not known or occurs twice, or a step does not say what it starts from.
     """
     if steps is None:
         mode = "both" if mode is None else mode
@@ -82,8 +87,7 @@ def chosen_steps(mode: Mode | None, steps: Sequence[str | Step] | None) -> tuple
         return mode, tuple(step_named(name) for name in (("schedule", "drop-in") if mode == "both" else (mode,)))
     if mode is not None:
         raise InputError(f"steps: expected either a mode or steps, got mode {mode} and steps as well; leave one out")
-    given = (steps,) if isinstance(steps, str | Step) else tuple(steps)
-    chosen = tuple(step if isinstance(step, Step) else step_named(step) for step in given)
+    chosen = _steps(steps)
     names = [step.name for step in chosen]
     if not chosen:
         raise InputError("steps: expected one step or more, got none")
@@ -92,6 +96,26 @@ def chosen_steps(mode: Mode | None, steps: Sequence[str | Step] | None) -> tuple
     if BASELINE in names:
         raise InputError(f"steps: {BASELINE} is what the network as stored is called; expected another name")
     return None, chosen
+
+
+def _steps(steps: Sequence[str | Step]) -> tuple[Step, ...]:
+    """Steps from what a user gave, each with a name and a start that the pipeline knows."""
+    if not isinstance(steps, str | Step | Sequence):
+        raise InputError(f"steps: expected names of steps or steps, got {type(steps).__name__}")
+    given = (steps,) if isinstance(steps, str | Step) else tuple(steps)
+    for step in given:
+        if isinstance(step, type) and issubclass(step, Step):
+            raise InputError(f"steps: expected a name or a step, got the class {step.__name__}; give {step.__name__}()")
+        if not isinstance(step, str | Step):
+            raise InputError(f"steps: expected a name or a step, got {type(step).__name__}")
+    chosen = tuple(step if isinstance(step, Step) else step_named(step) for step in given)
+    for step in chosen:
+        check_named(step)
+        if step.start not in get_args(Start):
+            raise InputError(
+                f"step {step.name}: start: expected one of {', '.join(get_args(Start))}, got {step.start!r}"
+            )
+    return chosen
 
 
 def request_of(
@@ -114,6 +138,7 @@ def request_of(
         inputs=None if inputs is None else printable_name(str(inputs)),
         prove=prove,
         seed=seed,
+        repeatable=all(step.name in STEPS and STEPS[step.name] == step for step in steps),
         extra=() if energy is None else _energy_words(energy),
     )
 

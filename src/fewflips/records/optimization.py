@@ -278,7 +278,10 @@ class Settings(Record):
     effort: Literal["default", "prove"]
     seed: int
     inputs: Annotated[str | None, Field(description="sample inputs; null if none were given")] = None
-    command: Annotated[str, Field(description="a command that makes this report again")]
+    command: Annotated[
+        str | None,
+        Field(description="a command that makes this report again; null for steps that no command line can ask for"),
+    ]
 
 
 class OptimizeReport(Record):

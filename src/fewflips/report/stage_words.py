@@ -8,7 +8,8 @@ from fewflips.records.optimization import Check, OptimizeReport, StageEvidence, 
 from fewflips.report.numbers import as_energy, as_figure, comparison
 from fewflips.visible import printable
 
-_IN_THE_TABLES = frozenset({"baseline", "schedule", "drop-in"})
+BASELINE = "baseline"
+_IN_THE_TABLES = frozenset({BASELINE, "schedule", "drop-in"})
 """Stages whose figures every table has in columns of their own."""
 
 
@@ -44,9 +45,9 @@ def other_stages(report: OptimizeReport, sign: str, space: str) -> list[StageWor
     Returns
     -------
     list of StageWords
-        Empty for the steps that a mode stands for: the tables say all about them.
+        Empty for the steps that a mode stands for, each from the network as stored: the tables say all about them.
     """
-    if all(stage.name in _IN_THE_TABLES for stage in report.stages):
+    if all(stage.name in _IN_THE_TABLES and stage.start in (None, BASELINE) for stage in report.stages):
         return []
     return [
         StageWords(printable(stage.name), _changes(stage, report.stages[0], sign, space), _evidence(stage))
