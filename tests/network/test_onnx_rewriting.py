@@ -350,7 +350,9 @@ class RandomNetwork(QOperators):
     def step_relu(self, x: str, channels: int, size: int, y: str, more: int, height: int) -> Known:
         return self.node("Max", [x, self.zero]), channels, size
 
-    def step_slice(self, x: str, channels: int, size: int, y: str, more: int, height: int) -> Known:
+    def step_slice(self, x: str, channels: int, size: int, y: str, more: int, height: int) -> Known | None:
+        if channels == 1:  # nothing would be left
+            return None
         bounds = [self.constant(np.array([value], np.int64)) for value in (0, channels - 1, 1)]
         return self.node("Slice", [x, *bounds]), channels - 1, size
 
