@@ -152,14 +152,14 @@ def test_outputs_within_a_bound(onnx_model: Path, tmp_path: Path):
         assert (kept.weights == layer.weights // 2 * 2).all()
     assert counted(even) == [walk(layer, lambda words: words) for layer in result.drop_in.network.layers]
     assert all(pair.weights.optimized_bit_position_flips[0] == 0 for pair in backwards.layers)
-    assert (even.evidence.exact, even.evidence.bound, even.evidence.unit) == (False, 0.05, "of a probability")
+    assert (even.evidence.exact, even.evidence.bound, even.evidence.unit) == (False, 0.5, "of a probability")
     assert even.model_check.passed
     assert not even.model_check.bit_exact
-    assert 0 < even.model_check.largest_difference <= 0.05
+    assert 0 < even.model_check.largest_difference <= 0.5
     assert even.files == ("model.onnx",)
     assert result.report.drop_in is None
     assert "Stage even: " in printed(result.report)
-    assert "outputs within 0.05 of a probability since baseline" in printed(result.report)
+    assert "outputs within 0.50 of a probability since baseline" in printed(result.report)
     assert "the network as step even left it" in render_html(result.report)
     result.save(tmp_path / "out")
     found = fewflips.verify(onnx_model, tmp_path / "out" / "model.onnx").check

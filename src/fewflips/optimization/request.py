@@ -38,8 +38,8 @@ class Request:
     inputs: str | None
     prove: bool
     seed: int
-    repeatable: bool
     extra: tuple[str, ...] = ()
+    repeatable: bool = True
 
 
 @dataclass(frozen=True)
