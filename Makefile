@@ -36,6 +36,7 @@ test-lowest: $(LOWEST)/installed-dev
 lint: setup-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache --no-logo
 
 types: setup-test
 	$(BIN)/mypy
@@ -73,7 +74,7 @@ $(VENV)/installed: pyproject.toml
 
 $(VENV)/installed-dev: pyproject.toml scripts/install_test_tools.sh
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,lint]'
 	sh scripts/install_test_tools.sh
 	touch $(VENV)/installed $@
 

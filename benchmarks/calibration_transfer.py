@@ -18,7 +18,7 @@ from rich.table import Table
 
 import fewflips
 from benchmarks.record import Row, add_json_option, write_record
-from fewflips.network_energy.estimate import random_sample
+from fewflips.simulation.setup import random_sample
 
 MODELS = {
     "keyword spotting": "mlperf_tiny_kws_dscnn_int8.tflite",

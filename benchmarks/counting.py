@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.record import Row, add_json_option, write_record
-from fewflips.flips import bit_position_flips, pairwise_distances, stream_flips
+from fewflips.streams.flips import bit_position_flips, pairwise_distances, stream_flips
 
 RUNS = 9
 

@@ -33,14 +33,15 @@ MEMORY_BOUND_MIB = 4096
 def count_network(model: Path, image: Path, mode: str) -> None:
     """Toggles of every net over all layers under one delay model; prints seconds, MACs and MiB."""
     from fewflips import load, load_accelerator
-    from fewflips.gates.cell_table import load_cells
-    from fewflips.measurement import lowered_rows, natural_orders, read_samples, run_samples
-    from fewflips.network_energy.dataflows import UNIT_PARTS
-    from fewflips.network_energy.estimate import network_unit, simulated_layers
-    from fewflips.network_energy.layer_operands import layer_operands
-    from fewflips.network_energy.parts import PART_CYCLES
-    from fewflips.network_energy.run import EnergyOptions
-    from fewflips.network_energy.simulation import count_toggles
+    from fewflips.dataflows import dataflow_of
+    from fewflips.dataflows.layer_operands import layer_operands
+    from fewflips.dataflows.orders import natural_orders
+    from fewflips.dataflows.unit_work import PART_CYCLES
+    from fewflips.execution.activations import lowered_rows, read_samples, run_samples
+    from fewflips.gates.liberty.load import load_cells
+    from fewflips.simulation.run import EnergyOptions
+    from fewflips.simulation.setup import network_unit, simulated_layers
+    from fewflips.simulation.toggles import count_toggles
 
     begin = time.perf_counter()
     network, array = load(model), load_accelerator("edge16")
@@ -51,7 +52,7 @@ def count_network(model: Path, image: Path, mode: str) -> None:
     for tensors in run_samples(network, samples):
         for layer in layers:
             operands = layer_operands(layer, lowered_rows(layer, tensors), array, unit.datapath)
-            parts = UNIT_PARTS[array.dataflow](operands, orders[layer.name], array, PART_CYCLES)
+            parts = dataflow_of(array).unit_parts(operands, orders[layer.name], array, PART_CYCLES)
             count_toggles(unit.circuit, parts, mode, jobs=THREADS)
     seconds = time.perf_counter() - begin
     peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]

@@ -37,11 +37,12 @@ from rich.table import Table
 
 from benchmarks.record import Row, add_json_option, write_record
 from fewflips.datapath.design import Datapath, Word, WordFormat
-from fewflips.gates.cell_table import load_cells
-from fewflips.gates.cells import Cell, CellLibrary
-from fewflips.gates.icarus_models import Delays, icarus_bench, row_layout, vcd_toggles, verilog_expression
-from fewflips.gates.netlist import Netlist
-from fewflips.gates.netlist_checks import clock_nets
+from fewflips.gates.liberty.cells import Cell, CellLibrary
+from fewflips.gates.liberty.load import load_cells
+from fewflips.gates.netlist.checks import clock_nets
+from fewflips.gates.netlist.icarus_models import Delays, icarus_bench, row_layout, vcd_toggles, verilog_expression
+from fewflips.gates.netlist.netlist import Netlist
+from fewflips.gates.netlist.synthesis import synthesize
 from fewflips.gates.operands import OperandSequences, PortRows, Windows
 from fewflips.gates.switching import Circuit, Mode, compile_circuit, simulate
 from fewflips.gates.switching.engines import Propagating
@@ -50,7 +51,6 @@ from fewflips.gates.switching.layout import waveform_layout
 from fewflips.gates.switching.prepared import prepare
 from fewflips.gates.switching.steps import Kind
 from fewflips.gates.switching.words import WIDTH, ones, spread, total
-from fewflips.gates.synthesis import synthesize
 from fewflips.gates.timing import analyze_timing
 
 LANES = 16

@@ -24,7 +24,7 @@ from benchmarks.record import Row, add_json_option, write_record
 from fewflips.bundled import bundled_pair
 from fewflips.network import load
 from fewflips.ordering import order_segments
-from fewflips.training.streaming import QUICK
+from fewflips.training.hamming.weight_streams import QUICK
 
 Words = NDArray[np.uint8]
 Columns = NDArray[np.int64]

@@ -19,10 +19,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from fewflips.accelerator.machine import describe_validation_error
-from fewflips.atomic import atomic_write
 from fewflips.errors import InputError
-from fewflips.report.record import Record
+from fewflips.files.atomic import atomic_write
+from fewflips.files.validation import describe_validation_error
+from fewflips.records.record import Record
 from fewflips.version import __version__
 
 RESULTS = Path(__file__).with_name("results")

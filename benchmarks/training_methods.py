@@ -2,7 +2,7 @@
 
     python -m benchmarks.training_methods --data ../shared/data/cifar10_jpeg.npz
 
-Each run trains one int8 network (docs/results/models/start_seed0.onnx) for the same epochs on the first images of
+Each run trains one int8 network (results/models/start_seed0.onnx) for the same epochs on the first images of
 CIFAR-10's training set, with the same order of images, crops and flips: at two strengths of each method, and once
 without the term. Then orders are solved for every network, and flips counted as `fewflips optimize` counts them. One
 seed; test accuracy on all 10,000 images, in ONNX Runtime.
@@ -24,7 +24,7 @@ from fewflips.training import TrainingConfig, train
 from fewflips.training.config import DatasetOptions
 from fewflips.training.datasets import Dataset, Split, load_dataset
 
-START = Path(__file__).parents[1] / "docs/results/models/start_seed0.onnx"
+START = Path(__file__).parents[1] / "results/models/start_seed0.onnx"
 
 RUNS: dict[str, tuple[float, ...]] = {
     "none": (0.0,),

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from benchmarks.record import Row, add_json_option, write_record
 from fewflips.training import HammingLoss, HammingOptions
 from fewflips.training.networks import build_network
-from fewflips.training.quantize import calibrate, quantize
+from fewflips.training.quantization.quantize import calibrate, quantize
 
 BOUND = 1.2
 ASSIGN_EVERY, REORDER_EVERY = 3, 6

@@ -2,7 +2,7 @@
 
     python -m benchmarks.word_costs
 
-The bundled baseline's codes are moved to cheaper ones (`fewflips.training.assignment`), for several costs of a bit
+The bundled baseline's codes are moved to cheaper ones (`fewflips.assignment.moved_codes`), for several costs of a bit
 that is 1; the price of a flip is set, layer by layer, so that each layer's codes move by the same relative distance
 (root mean square). Such networks classify nothing; they show which codes a datapath likes. Each is ordered, and its
 energy simulated with glitches, in the machine `edge16`, built-in Nangate45 figures.
@@ -23,17 +23,17 @@ from rich.table import Table
 
 import fewflips
 from benchmarks.record import Row, add_json_option, write_record
+from fewflips.assignment.moved_codes import codes_moved_by
 from fewflips.bundled import BundledPair, bundled_pair
-from fewflips.report.energy_model import EnergyReport
-from fewflips.training.assignment import nearest_codes
-from fewflips.training.export import to_onnx, write_onnx
-from fewflips.training.hamming_options import HammingOptions
-from fewflips.training.initial_weights import load_onnx_weights
-from fewflips.training.layer_costs import layer_costs
+from fewflips.records.energy import EnergyReport
+from fewflips.training.export.onnx_export import to_onnx, write_onnx
+from fewflips.training.hamming.layer_costs import layer_costs
+from fewflips.training.hamming.options import HammingOptions
+from fewflips.training.hamming.weight_streams import WeightStream, solve_orders, weight_streams
 from fewflips.training.networks import build_network
 from fewflips.training.networks.blocks import ImageClassifier
-from fewflips.training.quantize import quantize
-from fewflips.training.streaming import WeightStream, solve_orders, weight_streams
+from fewflips.training.quantization.initial_weights import load_onnx_weights
+from fewflips.training.quantization.quantize import quantize
 from fewflips.training.weight_views import weight_views
 
 COSTS = (0.0, 0.1, 0.25, 0.5, 0.8, 1.2, 3.0)
@@ -42,24 +42,12 @@ ROUNDS = 4
 """Times the orders are solved anew for the moved codes."""
 
 
-def moved(stream: WeightStream, codes: NDArray[np.int16], price: float, ones: float) -> NDArray[np.int16]:
-    """Cheapest codes near the given ones, along the stream's orders."""
-    places = stream.ordered()
-    latent = codes.reshape(-1)[places].astype(np.float32)
-    costs = layer_costs(stream, HammingOptions(ones=ones), None).of_words(price)
-    result = np.empty_like(codes)
-    result.reshape(-1)[places] = nearest_codes(latent, np.ones_like(latent), costs)
-    return result
-
-
 def moved_by(stream: WeightStream, codes: NDArray[np.int16], distance: float, ones: float) -> NDArray[np.int16]:
-    """Codes moved by a relative distance: the price that does it, by bisection."""
-    low, high = 0.1, 1e5
-    for _ in range(14):
-        price = float(np.sqrt(low * high))
-        result = moved(stream, codes, price, ones)
-        away = np.sqrt(np.square(result.astype(float) - codes).mean() / np.square(codes.astype(float)).mean())
-        low, high = (price, high) if away < distance else (low, price)
+    """A layer's codes moved by a relative distance, along the stream's orders."""
+    places = stream.ordered()
+    result = np.empty_like(codes)
+    costs = layer_costs(stream, HammingOptions(ones=ones)).of_words
+    result.reshape(-1)[places] = codes_moved_by(codes.reshape(-1)[places], costs, distance)
     return result
 
 

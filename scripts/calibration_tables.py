@@ -14,8 +14,8 @@ from scripts.figures.__main__ import main as write_figures
 from scripts.figures.calibration import MACHINES, NETWORKS, PICTURE, SHOWN, TABLES, arguments
 from scripts.figures.origin import ROOT
 
-from fewflips.calibration.files import calibration_name, datapath_of, read_calibration
 from fewflips.cli.calibration_command import calibrate
+from fewflips.estimation.calibration_files import calibration_name, datapath_of, read_calibration
 
 
 def make(machine: str, network: str) -> None:

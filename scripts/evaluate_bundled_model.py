@@ -19,8 +19,8 @@ import onnx
 import onnxruntime
 from PIL import Image
 
-from fewflips.atomic import atomic_write
 from fewflips.bundled import ACCURACY_PROPERTY, BASELINE, HD_TRAINED, stated_accuracy_percent
+from fewflips.files.atomic import atomic_write
 
 FOLDER = Path(__file__).parents[1] / "src/fewflips/data"
 MODEL = FOLDER / BASELINE

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fewflips.accelerator import load_accelerator
 from fewflips.bundled import bundled_pair
+from fewflips.dataflows.unit_datapath import network_datapath
 from fewflips.datapath.verilog import module_name, verilog
-from fewflips.gates.cell_table import load_cells
-from fewflips.gates.prepared_netlists import file_of
-from fewflips.gates.synthesis import synthesis_cells, synthesis_plan
-from fewflips.gates.yosys import find_yosys
+from fewflips.gates.liberty.load import load_cells
+from fewflips.gates.netlist.prepared import file_of
+from fewflips.gates.netlist.synthesis import synthesis_cells, synthesis_plan
+from fewflips.gates.netlist.yosys import find_yosys
+from fewflips.machine import load_accelerator
 from fewflips.network import load
-from fewflips.network_energy.estimate import simulated_layers
-from fewflips.network_energy.words import network_datapath
+from fewflips.simulation.setup import simulated_layers
 
 MACHINES = ("edge4", "edge16")
 CELLS = "nangate45"
-FOLDER = Path(__file__).parents[1] / "src/fewflips/gates/netlists"
+FOLDER = Path(__file__).parents[1] / "src/fewflips/gates/netlist/netlists"
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from fewflips.cache import cache_folder
+from fewflips.files.cache import cache_folder
 from tests.property_settings import FRESH_TIMES, USUAL_EXAMPLES
 
 # no deadline: the first example compiles kernels

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fewflips import atomic
-from fewflips.atomic import atomic_write
 from fewflips.errors import OutputError
+from fewflips.files import atomic
+from fewflips.files.atomic import atomic_write
 
 
 def test_writes_and_replaces(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fewflips.background import in_background
 from fewflips.errors import ToolError
+from fewflips.parallel.background import in_background
 from tests.patience import PATIENCE_S
 
 
@@ -34,7 +34,7 @@ def end_of(caller: int) -> int:
 
 @pytest.fixture(autouse=True)
 def _two_cores(monkeypatch):
-    monkeypatch.setattr("fewflips.processors.cpu_count", lambda: 2)
+    monkeypatch.setattr("fewflips.parallel.processors.cpu_count", lambda: 2)
 
 
 def test_it_is_another_process():
@@ -45,7 +45,7 @@ def test_it_is_another_process():
 @pytest.mark.parametrize("jobs", [1, -1])
 def test_a_single_processor_does_it_when_it_is_asked(monkeypatch, jobs):
     if jobs < 1:
-        monkeypatch.setattr("fewflips.processors.cpu_count", lambda: 1)
+        monkeypatch.setattr("fewflips.parallel.processors.cpu_count", lambda: 1)
     with in_background(jobs, process_number) as result:
         assert result() == os.getpid()
 
@@ -78,9 +78,9 @@ def test_no_processes_in_this_container(monkeypatch):
 def test_a_script_needs_no_main_guard(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        "import fewflips.processors\n"
-        "fewflips.processors.cpu_count = lambda: 2\n"
-        "from fewflips.background import in_background\n"
+        "import fewflips.parallel.processors\n"
+        "fewflips.parallel.processors.cpu_count = lambda: 2\n"
+        "from fewflips.parallel.background import in_background\n"
         "with in_background(2, divmod, 17, 5) as result:\n"
         "    print(result())\n"
     )

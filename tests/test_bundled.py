@@ -17,10 +17,10 @@ from scripts.audit.figures import read_audit
 from scripts.figures.facts import facts
 from scripts.figures.prose import PageRegistry, renewed, unregistered
 
+from fewflips.api.measure import measure
 from fewflips.bundled import ACCURACY_PROPERTY, PAIR_REMARK, bundled_model, bundled_pair, stated_accuracy_percent
 from fewflips.errors import ModelError
-from fewflips.formats import INT8
-from fewflips.measurement import measure
+from fewflips.formats.number_formats import INT8
 from fewflips.network import load
 from tests.network import build_onnx as small
 
@@ -140,7 +140,7 @@ def test_the_remark_on_the_pair_has_the_figures_of_the_records():
     known["pair/all flips"] = (flips[0] + seams[0]) / (flips[1] + seams[1])
     run = next(
         run
-        for run in read_audit(ROOT / "docs" / "results" / "audit.json").runs
+        for run in read_audit(ROOT / "results" / "audit.json").runs
         if (run.network, run.machine, run.weight_bits) == ("hamming_8bit_seed0", "edge4", None)
     )
     known["pair/index table_kib"] = run.index_table_bits / 8 / 1024

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fewflips.cache import cache_folder, cached, digest_of
+from fewflips.files.cache import cache_folder, cached, digest_of
 
 
 @pytest.fixture(autouse=True)

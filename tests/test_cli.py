@@ -45,6 +45,21 @@ def test_measure_prints_json(monkeypatch, capsys, branching):
     assert report["accelerator"]["name"] == "tpu16"
 
 
+def test_a_binary_schedule_is_written_where_it_is_asked_for_and_verified(monkeypatch, capsys, branching, tmp_path):
+    words = ("optimize", branching, "--output", tmp_path / "out", "--mode", "schedule", "--binary-schedule")
+    assert run(monkeypatch, *words, "--jobs", 1) == 0
+    assert "schedule.bin" in capsys.readouterr().out
+    assert run(monkeypatch, "verify", branching, tmp_path / "out" / "schedule.bin") == 0
+    assert "sums are equal" in " ".join(capsys.readouterr().out.split())
+    content = bytearray((tmp_path / "out" / "schedule.bin").read_bytes())
+    content[100] ^= 1
+    changed = tmp_path / "changed"
+    changed.write_bytes(content)
+    assert run(monkeypatch, "verify", branching, changed) == 2
+    reason = "its checksum does not fit, so it was cut off or changed: write it again"
+    assert capsys.readouterr().err == f"fewflips: {changed}: expected a fewflips schedule: {reason}\n"
+
+
 def test_optimize_writes_its_files_and_prints_json(monkeypatch, capsys, branching, tmp_path):
     assert run(monkeypatch, "optimize", branching, "--output", tmp_path / "out", "--json", "--jobs", 1) == 0
     report = json.loads(capsys.readouterr().out)
@@ -227,7 +242,7 @@ def test_memory_that_runs_out_is_one_line(monkeypatch, capsys, branching):
     def exhausted(*arguments, **options):
         raise MemoryError
 
-    monkeypatch.setattr("fewflips.network.tflite.read_plain", exhausted)
+    monkeypatch.setattr("fewflips.network.tflite.reader.read_plain", exhausted)
     assert run(monkeypatch, "measure", branching) == 2
     expected = "fewflips: out of memory: give smaller files or fewer samples, or use a machine with more of it\n"
     assert capsys.readouterr().err == expected

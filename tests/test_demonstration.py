@@ -17,19 +17,19 @@ from onnx import numpy_helper
 from rich.console import Console
 
 from fewflips import bundled
-from fewflips.accelerator import load_accelerator
-from fewflips.accelerator.machine import DatapathOptions
+from fewflips.api.energy import energy
+from fewflips.api.measure import measure
 from fewflips.bundled import ACCURACY_PROPERTY, BundledPair
 from fewflips.cli import main
-from fewflips.demonstration import BASELINE_FOLDER, SIMULATED_SHARE, Demonstration, demonstrate
-from fewflips.measurement import measure
+from fewflips.dataflows.unit_datapath import network_datapath
+from fewflips.demo.demonstration import BASELINE_FOLDER, SIMULATED_SHARE, Demonstration, demonstrate
+from fewflips.files.result_folder import MANIFEST
+from fewflips.machine import load_accelerator
+from fewflips.machine.accelerator import DatapathOptions
 from fewflips.network import load
-from fewflips.network_energy.estimate import energy
-from fewflips.network_energy.run import EnergyOptions
-from fewflips.network_energy.words import network_datapath
-from fewflips.report.demo_model import DemoReport, DemoVariant
-from fewflips.report.demo_table import demo_headline, demo_table
-from fewflips.result_folder import MANIFEST
+from fewflips.records.demo import DemoReport, DemoVariant
+from fewflips.report.terminal.demo import demo_headline, demo_table
+from fewflips.simulation.run import EnergyOptions
 from tests.network import build_onnx as small
 
 MACHINE = "edge4"
@@ -181,7 +181,7 @@ def demonstrated_by_the_default_install(pair: BundledPair, machine: str, folder:
         f"sys.modules.update(dict.fromkeys({EXTRAS!r}))  # as if they were not installed\n"
         "from pathlib import Path\n"
         "from fewflips.bundled import BundledPair\n"
-        "from fewflips.demonstration import demonstrate\n"
+        "from fewflips.demo.demonstration import demonstrate\n"
         "shown = demonstrate(BundledPair(*map(Path, sys.argv[1:4])), sys.argv[4], jobs=1)\n"
         "shown.save(sys.argv[5])\n"
         "print(shown.report.model_dump_json())\n"
@@ -236,7 +236,7 @@ def test_a_machine_without_calibration_or_unit(pair, tmp_path):
 
 
 def test_the_command_prints_a_table_and_what_it_wrote(monkeypatch, capsys, pair, tmp_path, shown):
-    monkeypatch.setattr("fewflips.demonstration.demonstrate", lambda *_, **__: shown)
+    monkeypatch.setattr("fewflips.demo.demonstration.demonstrate", lambda *_, **__: shown)
     assert run(monkeypatch, pair, "--output", tmp_path / "out") == 0
     captured = capsys.readouterr()
     assert captured.err == ""
@@ -255,7 +255,7 @@ def test_the_command_prints_json(monkeypatch, capsys, pair, tmp_path, shown):
 @pytest.mark.parametrize("blocked", ["report.html", f"{BASELINE_FOLDER}/model.onnx"])
 def test_a_folder_that_cannot_be_written_is_found_before_any_work(monkeypatch, capsys, pair, tmp_path, blocked):
     (tmp_path / blocked).mkdir(parents=True)
-    monkeypatch.setattr("fewflips.demonstration.demonstrate", lambda *_, **__: pytest.fail("worked in vain"))
+    monkeypatch.setattr("fewflips.demo.demonstration.demonstrate", lambda *_, **__: pytest.fail("worked in vain"))
     assert run(monkeypatch, pair, "--output", tmp_path) == 2
     captured = capsys.readouterr()
     assert captured.out == ""

@@ -9,8 +9,13 @@ from tracemalloc import get_traced_memory, start, stop
 import numpy as np
 import pytest
 
-from fewflips.accelerator import Accelerator
-from fewflips.dropin import (
+from fewflips.dataflows import dataflow_of
+from fewflips.machine import Accelerator
+from fewflips.network.channels import tie_channels
+from fewflips.network.graph import ConstantAxis, Network, Operation
+from fewflips.network.layer import Layer
+from fewflips.network.lowering import Convolution2D
+from fewflips.optimization.channel_orders import (
     ChannelUse,
     _chains,
     _keep_gains,
@@ -20,13 +25,9 @@ from fewflips.dropin import (
     plan_channels,
     weighted_words,
 )
-from fewflips.network.channels import tie_channels
-from fewflips.network.graph import ConstantAxis, Network, Operation
-from fewflips.network.layer import Layer
-from fewflips.network.lowering import Convolution2D
+from fewflips.optimization.segment_orders import Certificate
 from fewflips.ordering import Effort, order_distances
-from fewflips.scheduling import Certificate
-from tests.layers import dense_layer, depthwise_layer
+from tests.layers import altered, dense_layer, depthwise_layer
 from tests.network_building import CHANNELWISE, CONCATENATION, GraphBuilder
 
 STREAMING = Accelerator(name="streaming", dataflow="activation-stationary", lanes=4, columns=4)
@@ -36,7 +37,7 @@ LOADED = Accelerator(name="loaded", dataflow="weight-stationary", lanes=4, colum
 
 def product(name: str, source: str, weights: np.ndarray, m: int) -> Layer:
     layer = dense_layer(m, *weights.shape)
-    return replace(layer, name=name, weights=weights, weights_tensor=f"{name}.w", input_tensor=source)
+    return altered(layer, name=name, weights=weights, weights_tensor=f"{name}.w", input_tensor=source)
 
 
 def residual(first: np.ndarray, second: np.ndarray, rows: tuple[int, int] = (8, 4)) -> Network:
@@ -120,14 +121,14 @@ def test_an_order_is_laid_along_the_layer_with_most_chains():
     words = np.array([[1, 2, 4, 8], [16, 32, 64, 3], [5, 9, 17, 33], [7, 11, 13, 19]], dtype=np.int8)
     depthwise = depthwise_layer(4, 8, (1, 1))
     depthwise.weights[:] = 0
-    depthwise = replace(depthwise, name="d", weights_tensor="d.w", input_tensor="a")
+    depthwise = altered(depthwise, name="d", weights_tensor="d.w", input_tensor="a")
     layers = (
         product("a", "x", np.repeat(words, 2, axis=0), 4),
         depthwise,
         product("y", "d", np.zeros((1, 8), np.int8), 4),
     )
     network = replace(build.network(("x",), ("y",)), layers=layers)
-    assert [LOADED.flow.chains(layer, LOADED) for layer in layers[:2]] == [4, 1]
+    assert [dataflow_of(LOADED).chains(layer, LOADED) for layer in layers[:2]] == [4, 1]
 
     (order,) = plan_of(network, LOADED).orders.values()
     moved = layers[0].weights[order]
@@ -173,7 +174,7 @@ def test_words_of_a_wide_group_have_the_distances_of_its_matrix():
     [(9 * 38 * 4, [30, 7, 1]), (9 * 38 * 4 - 1, [15, 4, 1]), (9 * 60, [10, 2, 1]), (1, [1, 1, 1])],
 )
 def test_words_of_a_wide_group_are_bounded(most: int, times: list[int], monkeypatch):
-    monkeypatch.setattr("fewflips.dropin.MOST_WORD_BYTES", most)
+    monkeypatch.setattr("fewflips.optimization.channel_orders.MOST_WORD_BYTES", most)
     uses = [ChannelUse(count, np.full((9, 4), count, dtype=np.uint8)) for count in (60, 14, 2)]
     assert weighted_words(uses)[0].tolist() == [60] * 4 * times[0] + [14] * 4 * times[1] + [2] * 4 * times[2]
 
@@ -186,10 +187,10 @@ def test_a_group_too_wide_for_a_matrix_is_ordered_as_well(monkeypatch):
     def refuse(_):
         raise MemoryError
 
-    monkeypatch.setattr("fewflips.dropin.channel_distances", refuse)
+    monkeypatch.setattr("fewflips.optimization.channel_orders.channel_distances", refuse)
     with pytest.raises(MemoryError):
         plan_of(network, STREAMING)
-    monkeypatch.setattr("fewflips.dropin.MOST_ENTRIES", 35)
+    monkeypatch.setattr("fewflips.optimization.channel_orders.MOST_ENTRIES", 35)
     steps = []
     plan = plan_channels(
         network, STREAMING, effort=Effort.default(), seed=0, jobs=1, progress=lambda *step: steps.append(step)
@@ -218,7 +219,7 @@ def convolution(layout: str, channels: int, kernel: tuple[int, int], outputs: in
     build.product("x", "a", 4, channels)
     build.product("a", "y", 4, outputs)
     last = product("y", "a", random_weights(outputs, channels * kernel[0] * kernel[1], 3), 4)
-    last = replace(last, lowering=Convolution2D(layout, kernel, (1, 1), (1, 1), (0, 0, 0, 0)))
+    last = altered(last, lowering=Convolution2D(layout, kernel, (1, 1), (1, 1), (0, 0, 0, 0)))
     layers = (product("a", "x", random_weights(channels, 2, 1), 4), last)
     return replace(build.network(("x",), ("y",)), layers=layers)
 
@@ -325,8 +326,8 @@ def test_distances_are_held_in_batches(most: int, batches: list[list[int]], monk
         held.append([len(table) for table in distances])
         return order_distances(distances, **options)
 
-    monkeypatch.setattr("fewflips.dropin.MOST_ENTRIES", most)
-    monkeypatch.setattr("fewflips.dropin.order_distances", record)
+    monkeypatch.setattr("fewflips.optimization.channel_orders.MOST_ENTRIES", most)
+    monkeypatch.setattr("fewflips.optimization.channel_orders.order_distances", record)
     plan = plan_of(network, STREAMING)
     assert held == batches
     assert list(plan.certificates) == sorted(plan.certificates)

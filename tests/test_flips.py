@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fewflips.errors import InputError
-from fewflips.flips import bit_position_flips, pack_rows, pairwise_distances, row_flips, stream_flips
+from fewflips.streams.flips import bit_position_flips, pack_rows, pairwise_distances, row_flips, stream_flips
 
 WORDS = st.one_of(
     *(

@@ -6,7 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewflips.errors import InputError
-from fewflips.formats import INT4, UINT8, NumberFormat, StorageType, decode, encode, value_range, width_for
+from fewflips.formats.number_formats import (
+    INT4,
+    UINT8,
+    NumberFormat,
+    StorageType,
+    decode,
+    encode,
+    value_range,
+    width_for,
+)
 
 VALUE_FORMATS = [NumberFormat.TWOS_COMPLEMENT, NumberFormat.UNSIGNED, NumberFormat.SIGN_MAGNITUDE]
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin
 
 from fewflips.errors import InputError
-from fewflips.image_files import open_image
-from fewflips.image_metadata import without_metadata
+from fewflips.files.image_files import open_image
+from fewflips.files.image_metadata import without_metadata
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

@@ -15,22 +15,22 @@ import numpy as np
 import pytest
 
 from fewflips import measure, verify
-from fewflips.calibration.files import read_calibration
 from fewflips.errors import FewflipsError
-from fewflips.gates.cell_table import load_cells
-from fewflips.gates.liberty_writer import liberty_text
-from fewflips.gates.netlist_reader import read_netlist
-from fewflips.gates.spef import read_spef
-from fewflips.input_files import most_unpacked, open_plain, read_plain
-from fewflips.network.runtimes import InputSpec
-from fewflips.network.samples import load_samples
-from fewflips.schedule import read_schedule
+from fewflips.estimation.calibration_files import read_calibration
+from fewflips.execution.runtimes import InputSpec
+from fewflips.execution.samples import load_samples
+from fewflips.files.input_files import most_unpacked, open_plain, read_plain
+from fewflips.gates.liberty.load import load_cells
+from fewflips.gates.liberty.writer import liberty_text
+from fewflips.gates.netlist.reader import read_netlist
+from fewflips.gates.parasitics.spef import read_spef
+from fewflips.schedule.file import read_schedule
 from fewflips.training.checkpoints import load_checkpoint
 from fewflips.training.config import DatasetOptions, load_config
 from fewflips.training.datasets import load_dataset
-from fewflips.training.initial_weights import load_onnx_weights
 from fewflips.training.networks import build_network
-from fewflips.training.quantize import quantize
+from fewflips.training.quantization.initial_weights import load_onnx_weights
+from fewflips.training.quantization.quantize import quantize
 from fewflips.training.result import read_result
 from fewflips.training.resuming import float_weights
 from tests.gates.mapped_circuits import LIBRARY

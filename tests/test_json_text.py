@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from fewflips.json_text import parse_json
+from fewflips.files.json_text import parse_json
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])

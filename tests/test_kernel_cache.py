@@ -13,10 +13,10 @@ import numba
 import numpy as np
 import pytest
 
-from fewflips.kernel_cache import kernel_folder
+from fewflips.kernels.cache import kernel_folder
 
 KERNELS = """
-from fewflips.compiled import compiled
+from fewflips.kernels.compiled import compiled
 
 
 @compiled
@@ -159,10 +159,10 @@ def test_a_change_of_what_a_kernel_inlines_is_seen(tmp_path: Path, folder: Path)
     package = tmp_path / "some_kernels"
     package.mkdir()
     (package / "__init__.py").touch()
-    outer = "from some_kernels.inner import step\nfrom fewflips.compiled import compiled\n"
+    outer = "from some_kernels.inner import step\nfrom fewflips.kernels.compiled import compiled\n"
     outer += "@compiled\ndef walk(place):\n    return step(place)\n"
     inner = "from some_kernels.sizes import Size\nfrom some_kernels.factors import FACTOR\n"
-    inner += "from fewflips.compiled import compiled\n"
+    inner += "from fewflips.kernels.compiled import compiled\n"
     inner += "@compiled\ndef step(place):\n    return place + {} * Size.SMALL.value * FACTOR\n"
     sizes = "from enum import Enum\nclass Size(Enum):\n    SMALL = {}\n"
     (package / "outer.py").write_text(outer)

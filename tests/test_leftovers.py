@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fewflips.atomic import atomic_write
-from fewflips.leftovers import owned_prefix, remove_leftovers, temporary_folder
+from fewflips.files.atomic import atomic_write
+from fewflips.files.leftovers import owned_prefix, remove_leftovers, temporary_folder
 
 DAY_S = 24 * 3600
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fewflips.measurement import measure
+from fewflips.api.measure import measure
+from fewflips.execution.runtimes import Runtime
 from fewflips.network import load
-from fewflips.network.runtimes import Runtime
 from tests.network import build_tflite as small
 
 MOBILENET = "mobilenet_v2_1.0_224_quant.tflite"
@@ -45,7 +45,7 @@ def test_activation_flips_of_a_pointwise_layer_by_plain_numpy(shared: Path):
     report = measure(network, "edge16", inputs=shared / "images")
     index = next(i for i, layer in enumerate(network.layers) if layer.k == 32 and layer.groups == 1)
     layer = network.layers[index]
-    from fewflips.network.samples import load_samples
+    from fewflips.execution.samples import load_samples
 
     total, samples = 0, 0
     with Runtime(network, fetch=[layer.input_tensor]) as runtime:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewflips.errors import InputError, SamplesError
-from fewflips.npz import Header, read_npz
+from fewflips.files.npz import Header, read_npz
 
 
 def header(text: str, version: int = 1) -> bytes:

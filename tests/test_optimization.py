@@ -12,17 +12,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fewflips.accelerator import Accelerator
+from fewflips.api.measure import measure
+from fewflips.api.optimize import optimize
+from fewflips.api.verify import verify
 from fewflips.errors import InputError, OutputError, RuntimeFailure, VerificationError
-from fewflips.measurement import measure
+from fewflips.execution.runtimes import Runtime
+from fewflips.execution.samples import random_feeds
+from fewflips.files.result_folder import MANIFEST
+from fewflips.machine import Accelerator
 from fewflips.network import load
-from fewflips.network.runtimes import Runtime
-from fewflips.network.samples import random_feeds
-from fewflips.network.tflite_file import TFLiteFile, decode
-from fewflips.optimization import EnergyRequest, optimize
-from fewflips.result_folder import MANIFEST
-from fewflips.schedule import read_schedule
-from fewflips.verification import verify
+from fewflips.network.tflite.file import TFLiteFile, decode
+from fewflips.optimization.request import EnergyRequest
+from fewflips.schedule.file import read_schedule
 from tests.network import build_tflite as small
 from tests.patience import PATIENCE_S
 
@@ -98,7 +99,7 @@ def test_same_seed_same_files(branching: Path, tmp_path: Path):
 def test_a_drop_in_that_changed_after_its_check_is_not_written(branching: Path, tmp_path: Path):
     result = optimize(branching, mode="both")
     result.save(tmp_path / "before")
-    file = next(Path(result.drop_in.folder.name).iterdir())
+    file = next(Path(result.drop_in.files.folder.name).iterdir())
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
@@ -159,6 +160,30 @@ def test_verify_executes_a_schedule(branching: Path, tmp_path: Path):
     assert schedule.layers[0].axes.order == "k"
 
 
+@pytest.mark.parametrize("machine", ["edge4", "tpu16", "os16"])
+def test_a_schedule_in_binary_beside_the_json(branching: Path, tmp_path: Path, machine: str):
+    result = optimize(branching, machine, mode="schedule")
+    plain = result.save(tmp_path / "plain")
+    files = result.save(tmp_path / "out", binary_schedule=True)
+    assert {file.name for file in files} == {file.name for file in plain} | {"schedule.bin"}
+    for file in plain:
+        assert file.read_bytes() == (tmp_path / "out" / file.name).read_bytes()
+    assert read_schedule(tmp_path / "out" / "schedule.bin") == read_schedule(tmp_path / "out" / "schedule.json")
+    checks = [verify(branching, tmp_path / "out" / name).check for name in ("schedule.bin", "schedule.json")]
+    assert checks[0] == checks[1]
+    assert checks[0].passed
+    (tmp_path / "out" / "schedule.bin").write_bytes(b"another")
+    with pytest.raises(InputError, match=r"schedule\.bin: expected the file of `fewflips optimize`"):
+        read_schedule(tmp_path / "out" / "schedule.json")
+    result.save(tmp_path / "out")
+    assert not (tmp_path / "out" / "schedule.bin").exists()
+
+
+def test_a_drop_in_alone_has_no_binary_schedule(branching: Path, tmp_path: Path):
+    files = optimize(branching, mode="drop-in").save(tmp_path / "out", binary_schedule=True)
+    assert [file.name for file in files] == ["model.tflite", "report.html", "report.json"]
+
+
 def test_models_of_another_shape_are_not_compared(branching: Path, shared: Path):
     with pytest.raises(VerificationError, match="different inputs"):
         verify(branching, shared / "models" / KWS)
@@ -168,7 +193,7 @@ def test_a_rewritten_model_that_computes_something_else_is_not_given_out(branchi
     def wrong(network, permutations, destination):
         destination.write_bytes(small.branching(seed=1))
 
-    monkeypatch.setattr("fewflips.optimization.rewrite", wrong)
+    monkeypatch.setattr("fewflips.optimization.steps.drop_in.rewrite", wrong)
     with pytest.raises(VerificationError, match=r"is not branching\.tflite with its channels moved"):
         optimize(branching, mode="drop-in")
 
@@ -179,7 +204,7 @@ def test_a_failure_while_saving_leaves_nothing_behind(branching: Path, tmp_path:
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("fewflips.result_folder.os.fsync", full)
+    monkeypatch.setattr("fewflips.files.result_folder.os.fsync", full)
     with pytest.raises(OutputError, match="No space left on device; choose another --output"):
         result.save(tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
@@ -198,7 +223,7 @@ def test_a_failure_while_replacing_puts_the_former_files_back(branching: Path, t
             raise OSError(5, "Input/output error")
         replace(source, target)
 
-    monkeypatch.setattr("fewflips.result_folder.os.replace", failing)
+    monkeypatch.setattr("fewflips.files.result_folder.os.replace", failing)
     with pytest.raises(OutputError, match="Input/output error"):
         optimize(branching, mode="both", seed=5).save(tmp_path)
     monkeypatch.undo()
@@ -231,8 +256,8 @@ def failing(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     code, words = STAND_INS[request.param]
     (tmp_path / "failing_session.py").write_text(f"import os, time\ndef Session(path, fetch):\n    {code}\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("fewflips.network.runtimes._SESSIONS", {"tflite": ("failing_session", "LiteRT")})
-    monkeypatch.setattr("fewflips.optimization.LONGEST_RUN_S", 3.0 if request.param == "hangs" else PATIENCE_S)
+    monkeypatch.setattr("fewflips.execution.runtimes._SESSIONS", {"tflite": ("failing_session", "LiteRT")})
+    monkeypatch.setattr("fewflips.api.optimize.LONGEST_RUN_S", 3.0 if request.param == "hangs" else PATIENCE_S)
     return words
 
 
@@ -270,7 +295,7 @@ def test_an_original_that_runs_once_only_is_not_blamed_on_the_copy(branching: Pa
     def fails(network, *_, **__):
         raise RuntimeFailure("LiteRT ended by signal 11", network.path)
 
-    monkeypatch.setattr("fewflips.optimization.compare_outputs", fails)
+    monkeypatch.setattr("fewflips.optimization.checks.compare_outputs", fails)
     notes = optimize(branching, mode="both").report.notes
     assert (
         "no drop-in file, since the original cannot be run to compare its outputs: LiteRT ended by signal 11" in notes
@@ -283,7 +308,7 @@ def test_a_copy_that_does_not_run_is_not_written(branching: Path, monkeypatch):
     def fails(network, other, *_, **__):
         raise RuntimeFailure("LiteRT ended by signal 11 on model.tflite", other.path)
 
-    monkeypatch.setattr("fewflips.optimization.compare_outputs", fails)
+    monkeypatch.setattr("fewflips.optimization.checks.compare_outputs", fails)
     with pytest.raises(VerificationError, match=r"on model\.tflite; it runs .*branching\.tflite, so the copy was not"):
         optimize(branching, mode="both")
 
@@ -399,7 +424,7 @@ def test_verify_says_what_was_compared_where_the_runtime_refuses(branching: Path
     def crashing(runtime, feeds, fetch):
         raise RuntimeFailure("LiteRT crashed")
 
-    monkeypatch.setattr("fewflips.network.runtimes.Runtime.run", crashing)
+    monkeypatch.setattr("fewflips.execution.runtimes.Runtime.run", crashing)
     with pytest.raises(
         VerificationError, match=r"structure: \d+ differences .*; but outputs were not compared: LiteRT crashed"
     ):
@@ -411,8 +436,8 @@ def test_verify_says_what_was_compared_where_the_runtime_refuses(branching: Path
 
 def test_files_of_different_formats_are_compared_by_their_outputs_alone(branching: Path, monkeypatch):
     networks = iter([load(branching), replace(load(branching), file_format="onnx")])
-    monkeypatch.setattr("fewflips.verification.load", lambda path: next(networks))
-    monkeypatch.setattr("fewflips.network.equivalence.Runtime", lambda path, *_: Runtime(path, "tflite"))
+    monkeypatch.setattr("fewflips.api.verify.load", lambda path: next(networks))
+    monkeypatch.setattr("fewflips.verification.equivalence.Runtime", lambda path, *_: Runtime(path, "tflite"))
     check = verify(branching, branching).check
     assert check.structure is None
     assert "structure: not compared, since the files are of different formats" in check.method

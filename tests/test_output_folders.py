@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from scripts.fuzz.permissions import permissions_count
 
-from fewflips.atomic import make_folder
+from fewflips.api.optimized import check_writable
 from fewflips.errors import OutputError
-from fewflips.network_energy.activity import make_activity_folder
+from fewflips.files.atomic import make_folder
+from fewflips.files.result_folder import save_together
 from fewflips.report.calibration_files import check_folder
-from fewflips.report.files import check_writable
-from fewflips.result_folder import save_together
+from fewflips.simulation.activity import make_activity_folder
 
 WRITERS: dict[str, Callable[[Path], object]] = {
     "any": make_folder,

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from fewflips.errors import InputError, OutputError
-from fewflips.result_folder import MANIFEST, check_belongs, read_manifest, save_together
+from fewflips.files.result_folder import MANIFEST, check_belongs, read_manifest, save_together
 from tests.patience import PATIENCE_S
 
 OLD = {"model.onnx": b"old model", "report.json": b"old report", "schedule.json": b"old schedule"}
@@ -25,7 +25,7 @@ STEPS = 1 + len(NEW) + 2
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from fewflips.result_folder import save_together
+from fewflips.files.result_folder import save_together
 
 left = int(sys.argv[2])
 

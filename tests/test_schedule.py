@@ -7,22 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fewflips.accelerator import Accelerator, Segment, load_accelerator
+from fewflips.dataflows import Segment, dataflow_of
 from fewflips.errors import InputError, VerificationError
-from fewflips.formats import UINT8
+from fewflips.formats.number_formats import UINT8
+from fewflips.machine import Accelerator, load_accelerator
 from fewflips.network.graph import Network
-from fewflips.schedule import (
-    Axes,
-    Schedule,
-    build_schedule,
-    check_segments,
-    execute_segments,
-    read_schedule,
-    reference_product,
-    same_orders,
-    schedule_orders,
-)
-from tests.layers import dense_layer, depthwise_layer, random_rows
+from fewflips.records.schedule import Axes, Schedule
+from fewflips.schedule.executor import check_segments, execute_segments, reference_product
+from fewflips.schedule.file import build_schedule, read_schedule, same_orders, schedule_orders
+from tests.layers import altered, dense_layer, depthwise_layer, random_rows
 
 MACHINES = ["edge4", "tpu16", "os16"]
 LAYERS = [dense_layer(5, 9, 11), dense_layer(4, 6, 7, groups=2), depthwise_layer(6, 5, (3, 3), multiplier=2)]
@@ -38,7 +31,7 @@ def shuffled_orders(network: Network, array: Accelerator, seed: int = 0) -> dict
     return {
         layer.name: tuple(
             Segment(segment.lanes, generator.permutation(segment.order))
-            for segment in array.flow.segments(layer, array)
+            for segment in dataflow_of(array).segments(layer, array)
         )
         for layer in network.layers
     }
@@ -58,7 +51,7 @@ def test_any_order_computes_the_same_sums(machine, layer):
         for m in range(layer.m)
     ]
     orders = shuffled_orders(network_of(layer), array)["layer0"]
-    axes = Axes(lanes=array.flow.lanes_axis, order=array.flow.order_axis)
+    axes = Axes(lanes=dataflow_of(array).lanes_axis, order=dataflow_of(array).order_axis)
     assert execute_segments(layer, rows, 3, orders, axes).tolist() == by_hand
     assert reference_product(layer, rows, 3).tolist() == by_hand
     assert check_segments(layer, rows, orders, axes) == layer.m * layer.n
@@ -67,7 +60,7 @@ def test_any_order_computes_the_same_sums(machine, layer):
 def test_a_schedule_that_skips_a_weight_fails_its_check():
     layer = LAYERS[0]
     array = load_accelerator("edge4")
-    orders = array.flow.segments(layer, array)
+    orders = dataflow_of(array).segments(layer, array)
     broken = (Segment(orders[0].lanes, orders[0].order[1:]), *orders[1:])
     with pytest.raises(VerificationError, match=r"5 of 45 sums differ"):
         check_segments(layer, random_rows(layer), broken, Axes(lanes="k", order="n"))
@@ -220,9 +213,9 @@ def test_a_schedule_is_read_up_to_a_size(tmp_path, monkeypatch):
     _, content = damaged(lambda c: None)
     path = tmp_path / "schedule.json"
     path.write_text(json.dumps(content))
-    monkeypatch.setattr("fewflips.schedule._LARGEST_FILE_BYTES", path.stat().st_size)
+    monkeypatch.setattr("fewflips.schedule.file._LARGEST_FILE_BYTES", path.stat().st_size)
     read_schedule(path)
-    monkeypatch.setattr("fewflips.schedule._LARGEST_FILE_BYTES", path.stat().st_size - 1)
+    monkeypatch.setattr("fewflips.schedule.file._LARGEST_FILE_BYTES", path.stat().st_size - 1)
     with pytest.raises(InputError, match=r"expected a schedule of at most [0-9]+ bytes"):
         read_schedule(path)
 
@@ -241,7 +234,7 @@ def test_weights_and_activations_are_counted_from_their_zero_points():
     assert reference_product(layer, rows, 3).tolist() == expected.tolist()
     assert execute_segments(layer, rows, 3, segments, axes).tolist() == expected.tolist()
     assert check_segments(layer, rows, segments, axes) == 6
-    at_zero = replace(layer, activation_zero_point=None)
+    at_zero = altered(layer, activation_zero_point=None)
     assert check_segments(at_zero, rows, segments, axes) == 6
 
 

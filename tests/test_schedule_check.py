@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fewflips import optimization
-from fewflips.accelerator import Segment, load_accelerator
+from fewflips.dataflows import Segment
 from fewflips.errors import VerificationError
-from fewflips.formats import UINT8
+from fewflips.execution.samples import Samples
+from fewflips.formats.number_formats import UINT8
+from fewflips.machine import load_accelerator
 from fewflips.network.graph import Network
-from fewflips.network.samples import Samples
-from fewflips.optimization import RANDOM_ROWS, check_schedule
-from tests.layers import dense_layer
+from fewflips.verification import schedule_check
+from fewflips.verification.schedule_check import RANDOM_ROWS, check_schedule
+from tests.layers import altered, dense_layer
 from tests.test_schedule import network_of, shuffled_orders
 
-LAYERS = (dense_layer(3, 5, 7), replace(dense_layer(2, 4, 6, seed=1), input_tensor="y"))
+LAYERS = (dense_layer(3, 5, 7), altered(dense_layer(2, 4, 6, seed=1), input_tensor="y"))
 """The first has 5 outputs, the second 4, which take 3 and 2 rows a sample."""
 ARRAY = load_accelerator("edge4")
 
@@ -33,7 +33,7 @@ def seen(monkeypatch) -> list[tuple[str, np.ndarray]]:
         rows.append((layer.name, activations))
         return activations.shape[1] * layer.n
 
-    monkeypatch.setattr(optimization, "check_segments", note)
+    monkeypatch.setattr(schedule_check, "check_segments", note)
     return rows
 
 
@@ -52,7 +52,7 @@ def samples_of(monkeypatch, count: int, tensors: tuple[str, ...] = ("x", "y")) -
         assert len(samples.feeds) == 1
         yield {name: samples.feeds[0][name] for name in tensors}
 
-    monkeypatch.setattr(optimization, "run_samples", run)
+    monkeypatch.setattr(schedule_check, "run_samples", run)
     return Samples(tuple(feeds(number) for number in range(count)), "here", "as they are")
 
 
@@ -88,7 +88,7 @@ def test_layers_whose_activations_a_runtime_does_not_give_have_random_ones(monke
 
 
 def test_random_activations_span_the_layers_type(seen) -> None:
-    unknown = replace(LAYERS[0], activation_type=None)
+    unknown = altered(LAYERS[0], activation_type=None)
     network = network_of(LAYERS[0], unknown)
     for seed in range(20):
         check_schedule(network, ARRAY, shuffled_orders(network, ARRAY), None, seed=seed)
@@ -112,11 +112,11 @@ def test_a_wrong_order_in_any_layer_is_refused(place: int) -> None:
 @pytest.mark.parametrize("place", [0, 1])
 def test_a_difference_on_real_activations_alone_is_refused(monkeypatch, place: int) -> None:
     """Random rows of zeros hide it: what the first sample brings is executed as well."""
-    network = network_of(*(replace(layer, activation_zero_point=0) for layer in LAYERS))
+    network = network_of(*(altered(layer, activation_zero_point=0) for layer in LAYERS))
     orders = dict(shuffled_orders(network, ARRAY))
     first, *others = orders[f"layer{place}"]
     orders[f"layer{place}"] = (Segment(first.lanes, np.repeat(first.order[:1], len(first.order))), *others)
-    monkeypatch.setattr(optimization, "_random_rows", lambda layer, _: np.zeros((1, RANDOM_ROWS, layer.k), np.int16))
+    monkeypatch.setattr(schedule_check, "_random_rows", lambda layer, _: np.zeros((1, RANDOM_ROWS, layer.k), np.int16))
     check_schedule(network, ARRAY, orders, None, seed=0)
     with pytest.raises(VerificationError, match=f"layer{place}"):
         check_schedule(network, ARRAY, orders, samples_of(monkeypatch, 1), seed=0)

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from fewflips.settings_text import LARGEST_BYTES, parse_settings
+from fewflips.files.settings_text import LARGEST_BYTES, parse_settings
 
 
 def merges(levels: int) -> str:

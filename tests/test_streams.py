@@ -1,15 +1,15 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from fewflips.accelerator import Operand
 from fewflips.errors import AcceleratorError
-from fewflips.formats import INT4, INT16, UINT8, NumberFormat
-from fewflips.streams import FlipCount, Stream, activation_codes, add_counts, count_flips, weight_codes
-from tests.layers import dense_layer, random_rows
+from fewflips.formats.number_formats import INT4, INT16, UINT8, NumberFormat
+from fewflips.machine import Operand
+from fewflips.streams.codes import activation_codes, weight_codes
+from fewflips.streams.counting import FlipCount, add_counts, count_flips, ones_shares
+from fewflips.streams.stream import Stream
+from tests.layers import altered, dense_layer, random_rows
 
 
 def test_as_stored_weights_keep_their_code():
@@ -147,8 +147,8 @@ def test_a_wider_operand_is_used_as_it_is():
 def test_activations_that_are_not_known_are_refused():
     layer = dense_layer(2, 1, 3)
     with pytest.raises(AcceleratorError, match="its activations are not integers in the file"):
-        activation_codes(replace(layer, activation_type=None), random_rows(layer), Operand())
-    at_run_time = replace(layer, activation_zero_point=None)
+        activation_codes(altered(layer, activation_type=None), random_rows(layer), Operand())
+    at_run_time = altered(layer, activation_zero_point=None)
     with pytest.raises(AcceleratorError, match="so that unsigned activations are not known; use as-stored"):
         activation_codes(at_run_time, random_rows(layer), Operand(format=NumberFormat.UNSIGNED))
     codes, _ = activation_codes(at_run_time, random_rows(layer), Operand())
@@ -162,7 +162,7 @@ def test_unsigned_words_are_counted_from_the_least_value_of_their_type():
 
 
 def test_activations_of_zero_point_0_are_values_as_they_are():
-    layer = replace(dense_layer(1, 1, 3), activation_zero_point=0)
+    layer = altered(dense_layer(1, 1, 3), activation_zero_point=0)
     rows = np.array([[[0, 1, 200]]], dtype=np.uint8)
     for number_format in (NumberFormat.SIGN_MAGNITUDE, NumberFormat.TWOS_COMPLEMENT):
         codes, bits = activation_codes(layer, rows, Operand(format=number_format))
@@ -170,7 +170,7 @@ def test_activations_of_zero_point_0_are_values_as_they_are():
 
 
 def test_sixteen_bit_activations_take_sixteen_wires():
-    layer = replace(dense_layer(2, 3, 4), activation_type=INT16, activation_zero_point=0)
+    layer = altered(dense_layer(2, 3, 4), activation_type=INT16, activation_zero_point=0)
     rows = np.array([[[-32768, 32767, -1, 0]] * 2], dtype=np.int16)
     for number_format, expected in [
         (NumberFormat.AS_STORED, [0x8000, 0x7FFF, 0xFFFF, 0]),
@@ -201,6 +201,16 @@ def test_sixteen_bit_activations_take_sixteen_wires():
     ],
 )
 def test_sixteen_bit_activations_that_do_not_fit(operand, words):
-    layer = replace(dense_layer(1, 3, 2), activation_type=INT16, activation_zero_point=0)
+    layer = altered(dense_layer(1, 3, 2), activation_type=INT16, activation_zero_point=0)
     with pytest.raises(AcceleratorError, match=f"activations of dense .*: {words}$"):
         activation_codes(layer, np.array([[[-32768, 7]]], dtype=np.int16), operand)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3), (4, 3), (0, 3)])
+@pytest.mark.parametrize("bits", [1, 3, 8])
+def test_words_are_shared_out_by_their_ones(shape, bits):
+    words = np.random.default_rng(bits).integers(1 << bits, size=shape, dtype=np.uint8)
+    ones = [bin(word).count("1") for word in words.ravel().tolist()]
+    shares = ones_shares(words, bits)
+    assert shares.shape == (bits + 1,)
+    assert shares.tolist() == [ones.count(number) / max(len(ones), 1) for number in range(bits + 1)]

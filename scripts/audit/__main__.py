@@ -1,7 +1,7 @@
 """Measure how far the result carries: `python -m scripts.audit`.
 
 The kept networks in other company: baselines that are given what the HD-trained ones have, other cells, units and
-machines, the buffers on the bill. Writes docs/results/audit.json, of which `python -m scripts.reproduction` makes
+machines, the buffers on the bill. Writes results/audit.json, of which `python -m scripts.reproduction` makes
 a part of its page.
 """
 
@@ -14,8 +14,8 @@ from pathlib import Path
 
 from scripts.reproduction.progress import say
 
-from fewflips.atomic import atomic_write
 from fewflips.errors import FewflipsError, InputError
+from fewflips.files.atomic import atomic_write
 
 from .accuracy import accuracies, hits_of, paired
 from .figures import Audit, Run
@@ -26,7 +26,7 @@ from .setups import BUILT_IN, liberty_files, questions
 from .weights import weight_figures
 
 SHARED = Path(os.environ.get("FEWFLIPS_SHARED") or "../shared")
-RESULTS = Path("docs/results")
+RESULTS = Path("results")
 SAMPLES = Path("src/fewflips/data/cifar10_samples.npz")
 
 

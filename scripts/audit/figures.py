@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from fewflips.accelerator.machine import describe_validation_error
 from fewflips.errors import InputError
-from fewflips.report.record import Count, Record
+from fewflips.files.validation import describe_validation_error
+from fewflips.records.record import Count, Record
 from fewflips.version import __version__
 
 from .setups import Order

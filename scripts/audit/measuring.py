@@ -11,16 +11,17 @@ from pathlib import Path
 from scripts.reproduction.energies import digest_of_sources
 from scripts.reproduction.progress import StepReport, say
 
-from fewflips.accelerator import Accelerator, load_accelerator
-from fewflips.accelerator.machine import Operand
-from fewflips.cache import cached, digest_of
+from fewflips.api.optimize import optimize
 from fewflips.errors import InputError
-from fewflips.formats import NumberFormat
-from fewflips.network_energy.run import EnergyOptions
-from fewflips.optimization import EnergyRequest, optimize
-from fewflips.report.energy_model import LayerEnergy
-from fewflips.report.model import EnergyComparison, OptimizeReport
-from fewflips.schedule import Schedule
+from fewflips.files.cache import cached, digest_of
+from fewflips.formats.number_formats import NumberFormat
+from fewflips.machine import Accelerator, load_accelerator
+from fewflips.machine.accelerator import Operand
+from fewflips.optimization.request import EnergyRequest
+from fewflips.records.energy import LayerEnergy
+from fewflips.records.optimization import EnergyComparison, OptimizeReport
+from fewflips.records.schedule import Schedule
+from fewflips.simulation.run import EnergyOptions
 
 from .figures import OrderFigures, Run
 from .memory import Traffic, layer_traffic

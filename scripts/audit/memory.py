@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import asdict, astuple, dataclass
 from math import ceil
 
-from fewflips.accelerator import Accelerator
 from fewflips.errors import InputError
-from fewflips.report.model import LayerResult
+from fewflips.machine import Accelerator
+from fewflips.records.optimization import LayerResult
 
 SRAM_PJ_PER_BIT = 0.156
 """An access of an 8 KB SRAM: 10 pJ for 64 bits (M. Horowitz, ISSCC 2014, figure 1.1.9)."""

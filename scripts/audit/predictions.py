@@ -10,14 +10,16 @@ from statistics import median
 from scripts.reproduction.energies import digest_of_sources
 from scripts.reproduction.progress import StepReport, say
 
-import fewflips.calibration
-from fewflips.accelerator import Accelerator
-from fewflips.cache import cached, digest_of
-from fewflips.calibration.estimate import estimate_energy
+import fewflips.estimation.calibration
+from fewflips.api.optimize import optimize
+from fewflips.dataflows.orders import natural_orders
 from fewflips.errors import InputError
-from fewflips.measurement import count_network, natural_orders, read_samples
-from fewflips.optimization import optimize
-from fewflips.schedule import schedule_orders
+from fewflips.estimation.estimate import estimate_energy
+from fewflips.execution.activations import read_samples
+from fewflips.files.cache import cached, digest_of
+from fewflips.machine import Accelerator
+from fewflips.measurement.counting import count_network
+from fewflips.schedule.file import schedule_orders
 
 from .figures import Prediction, Run
 from .measuring import ORDERS, Sources, machine_of
@@ -86,5 +88,5 @@ def _prediction(run: Run, order: Order, estimated: dict[str, float]) -> Predicti
 
 
 def _calibrations() -> bytes:
-    folder = Path(fewflips.calibration.__file__).parent
+    folder = Path(fewflips.estimation.calibration.__file__).parent
     return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.suffix in (".py", ".json"))

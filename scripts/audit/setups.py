@@ -42,7 +42,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Variant:
-    """A network of `docs/results/models` in an order.
+    """A network of `results/models` in an order.
 
     Parameters
     ----------

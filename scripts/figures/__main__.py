@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from fewflips.atomic import atomic_write
 from fewflips.errors import FewflipsError, InputError
+from fewflips.files.atomic import atomic_write
 
 from .origin import ROOT
 from .pages import page_paths, with_figures

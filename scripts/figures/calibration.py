@@ -7,16 +7,16 @@ import shlex
 from collections.abc import Iterator, Sequence
 from functools import cache
 
-from fewflips.calibration.files import calibration_name, datapath_of, read_calibration
-from fewflips.calibration.model import Calibration, NetworkComparison
 from fewflips.errors import InputError
-from fewflips.report.calibration_markdown import calibration_markdown
+from fewflips.estimation.calibration_files import calibration_name, datapath_of, read_calibration
+from fewflips.records.calibration import Calibration, NetworkComparison
 from fewflips.report.calibration_words import as_fit, curve_rows, total_of
-from fewflips.report.markdown import inline
+from fewflips.report.markdown.calibration import calibration_markdown
+from fewflips.report.markdown.escaping import inline
 
 from .origin import DELAYS, ROOT, Fact
 
-TABLES = ROOT / "src/fewflips/calibration/tables"
+TABLES = ROOT / "src/fewflips/estimation/tables"
 PICTURE = "calibration-edge16.svg"
 NETWORKS = {
     "../shared/models/mobilenet_v2_1.0_224_quant.tflite": "../shared/images",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "docs" / "results"
+RESULTS = ROOT / "results"
 PJ_PER_UJ = 1e6
 DELAYS = ("zero_delay", "inertial")
 

@@ -17,7 +17,7 @@ _MARK = re.compile(r"<!-- table: ([\w -]+) -->\n.*?<!-- end of table: \1 -->", r
 
 def page_paths() -> list[Path]:
     """Pages whose figures are held."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "docs" / "results" / "discussion.md"]
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "results" / "discussion.md"]
 
 
 def with_tables(text: str) -> str:

@@ -15,8 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from fewflips.atomic import atomic_write
 from fewflips.errors import FewflipsError, InputError
+from fewflips.files.atomic import atomic_write
 
 from .campaign import Campaign, Tally
 from .findings import Finding, save

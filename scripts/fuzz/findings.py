@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fewflips.atomic import atomic_write
+from fewflips.files.atomic import atomic_write
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from fewflips.atomic import atomic_write
 from fewflips.errors import InputError
+from fewflips.files.atomic import atomic_write
 
 from .record import ROOT, Record, table
 
-PAGE, RECORD = ROOT / "docs" / "reliability.md", ROOT / "docs" / "results" / "fuzzing.json"
+PAGE, RECORD = ROOT / "docs" / "reliability.md", ROOT / "results" / "fuzzing.json"
 _BEGIN, _END = "<!-- begin of the table: python -m scripts.fuzz --page FILE -->", "<!-- end of the table -->"
 
 

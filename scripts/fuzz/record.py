@@ -10,7 +10,7 @@ from typing import Any
 
 import fewflips
 from fewflips.errors import InputError
-from fewflips.report.markdown import code
+from fewflips.report.markdown.escaping import code
 
 from .campaign import Tally
 from .findings import Finding

@@ -20,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from fewflips.atomic import atomic_write
+from fewflips.files.atomic import atomic_write
 
 from .code_digest import code_digest
 from .targets import TARGETS, Mutant, draw, mutants_of, source_of

@@ -31,7 +31,7 @@ def distance(source: Any, i: int, j: int) -> np.int64:
     return np.int64(source[i, j])
 
 
-for name in ("fewflips.flips", "fewflips.ordering"):
+for name in ("fewflips.streams.flips", "fewflips.ordering"):
     import_module(name)
 for module in [module for name, module in sys.modules.items() if name.startswith("fewflips")]:
     for replacement in (popcount, distance):

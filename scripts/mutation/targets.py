@@ -14,17 +14,18 @@ from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
 
 TARGETS = {
-    "flips": ("tests/test_flips.py",),
-    "streams": ("tests/test_streams.py", "tests/accelerator/test_dataflows.py"),
-    "dropin": ("tests/test_dropin.py",),
-    "schedule": ("tests/test_schedule.py",),
-    "network/equivalence": ("tests/network/test_equivalence.py",),
+    "streams/flips": ("tests/test_flips.py",),
+    "streams/counting": ("tests/test_streams.py", "tests/accelerator/test_dataflows.py"),
+    "streams/codes": ("tests/test_streams.py", "tests/accelerator/test_dataflows.py"),
+    "optimization/channel_orders": ("tests/test_dropin.py",),
+    "schedule/file": ("tests/test_schedule.py",),
+    "schedule/binary": ("tests/test_binary_schedule.py",),
+    "schedule/executor": ("tests/test_schedule.py",),
+    "verification/equivalence": ("tests/network/test_equivalence.py",),
+    "verification/schedule_check": ("tests/test_schedule_check.py",),
     "ordering/bound": ("tests/ordering/test_bound_steps.py",),
-    "optimization": ("tests/test_schedule_check.py",),
 }
 """Tests of each module below src/fewflips."""
-DEFINITIONS = {"optimization": ("check_schedule", "_random_rows")}
-"""Modules of which only some functions are mutated: the rest is put together from what the other modules check."""
 
 OPERATORS = re.compile(
     r"core/(ReplaceBinaryOperator_(Add_Sub|Sub_Add|Mul_Add|Div_Mul|FloorDiv_Mul|Mod_FloorDiv|Pow_Mul|RShift_LShift"
@@ -76,8 +77,6 @@ def mutants_of(module: str, root: Path) -> list[Mutant]:
         places = [(node, start) for node in nodes for start, _ in operator.mutation_positions(node)]
         for occurrence, (node, start) in enumerate(places):
             definition = ASTQuery(node).get_definition_name() or ""
-            if definition not in DEFINITIONS.get(module, (definition,)):
-                continue
             if not any(first <= start < last for first, last in left_out):
                 found.append(Mutant(module, name, occurrence, start[0], definition))
     return found

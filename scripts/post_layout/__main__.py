@@ -15,14 +15,14 @@ import time
 from pathlib import Path
 
 from fewflips import load
-from fewflips.accelerator import load_accelerator
+from fewflips.api.optimize import optimize
+from fewflips.dataflows.unit_datapath import network_datapath
 from fewflips.errors import FewflipsError, InputError
-from fewflips.gates.cell_table import load_cells
-from fewflips.gates.synthesis import synthesize
+from fewflips.gates.liberty.load import load_cells
+from fewflips.gates.netlist.synthesis import synthesize
+from fewflips.machine import load_accelerator
 from fewflips.network import Network
-from fewflips.network_energy.estimate import simulated_layers
-from fewflips.network_energy.words import network_datapath
-from fewflips.optimization import optimize
+from fewflips.simulation.setup import simulated_layers
 
 from . import table
 from .energies import ACCELERATOR, Setting, compare

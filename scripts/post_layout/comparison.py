@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fewflips.report.energy_model import EnergyReport
+from fewflips.records.energy import EnergyReport
 
 
 @dataclass(frozen=True)

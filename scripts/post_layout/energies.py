@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import fewflips
-from fewflips.cache import digest_of
-from fewflips.network_energy.estimate import energy
-from fewflips.network_energy.run import EnergyOptions
+from fewflips.api.energy import energy
+from fewflips.files.cache import digest_of
 from fewflips.progress import Progress
-from fewflips.report.energy_model import EnergyReport
+from fewflips.records.energy import EnergyReport
+from fewflips.simulation.run import EnergyOptions
 
 from .comparison import Comparison
 from .qflow import CELLS
@@ -98,4 +98,4 @@ def _report(
 def _sources() -> list[Path]:
     """The code that simulates: energies of another version are not kept."""
     package = Path(fewflips.__file__).parent
-    return sorted(path for part in ("gates", "network_energy") for path in (package / part).rglob("*.py"))
+    return sorted(path for part in ("gates", "dataflows", "simulation") for path in (package / part).rglob("*.py"))

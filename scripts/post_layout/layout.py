@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fewflips.cache import digest_of
-from fewflips.gates.cells import CellLibrary
-from fewflips.gates.netlist import Netlist
-from fewflips.gates.netlist_reader import read_netlist
-from fewflips.gates.spef_writer import spef_text
-from fewflips.gates.verilog import netlist_verilog
-from fewflips.gates.wires import WireModel, fanout_wire_ff
+from fewflips.files.cache import digest_of
+from fewflips.gates.liberty.cells import CellLibrary
+from fewflips.gates.netlist.netlist import Netlist
+from fewflips.gates.netlist.reader import read_netlist
+from fewflips.gates.netlist.verilog import netlist_verilog
+from fewflips.gates.parasitics.spef_writer import spef_text
+from fewflips.gates.parasitics.wires import WireModel, fanout_wire_ff
 
 from . import extraction, lef_capacitance
 from .plain_names import plain_names

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fewflips.errors import NetlistError
-from fewflips.gates.netlist import ONE_NET, ZERO_NET, Instance, Netlist
+from fewflips.gates.netlist.netlist import ONE_NET, ZERO_NET, Instance, Netlist
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""What the page's figures are made of, as data: ``docs/results/post_layout.json``."""
+"""What the page's figures are made of, as data: ``results/post_layout.json``."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from fewflips.accelerator.machine import describe_validation_error
-from fewflips.atomic import atomic_write
 from fewflips.errors import InputError
-from fewflips.report.energy_model import EnergyReport
-from fewflips.report.record import Record
+from fewflips.files.atomic import atomic_write
+from fewflips.files.validation import describe_validation_error
+from fewflips.records.energy import EnergyReport
+from fewflips.records.record import Record
 
 from .comparison import Comparison
 from .layout import LayoutFigures
 
-PATH = Path(__file__).parents[2] / "docs" / "results" / "post_layout.json"
+PATH = Path(__file__).parents[2] / "results" / "post_layout.json"
 
 
 class Pair(Record):

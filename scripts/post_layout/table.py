@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from fewflips.atomic import atomic_write
 from fewflips.errors import InputError
-from fewflips.report.energy_model import EnergyParts, LayerEnergy
-from fewflips.report.markdown import inline
+from fewflips.files.atomic import atomic_write
+from fewflips.records.energy import EnergyParts, LayerEnergy
+from fewflips.report.markdown.escaping import inline
 from fewflips.report.numbers import telling_names
 
 from .comparison import Comparison

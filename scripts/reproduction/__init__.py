@@ -1,1 +1,1 @@
-"""Reproduction of the paper's result: train, measure, simulate, and write the tables (docs/results)."""
+"""Reproduction of the paper's result: train, measure, simulate, and write the tables (results/)."""

@@ -1,7 +1,7 @@
 """Reproduce the paper's result: `python -m scripts.reproduction`.
 
 Steps: training of the networks that are not kept yet (hours; a run that was cut off goes on where it was), accuracies,
-schedules and energies at gate level (minutes; kept by content), and the files in docs/results.
+schedules and energies at gate level (minutes; kept by content), and the files in results/.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pathlib import Path
 from scripts.audit.figures import read_audit
 from scripts.audit.page import audit_sections
 
-from fewflips.accelerator import load_accelerator
-from fewflips.atomic import atomic_write
 from fewflips.errors import FewflipsError, InputError
-from fewflips.network_energy.run import EnergyOptions
+from fewflips.files.atomic import atomic_write
+from fewflips.machine import load_accelerator
+from fewflips.simulation.run import EnergyOptions
 
 from .collect import collect, read_before, summary
 from .energies import Setting
@@ -29,7 +29,7 @@ from .training import Folders, train_networks
 
 SHARED = Path(os.environ.get("FEWFLIPS_SHARED") or "../shared")
 SAMPLES = Path("src/fewflips/data/cifar10_samples.npz")
-RESULTS = Path("docs/results")
+RESULTS = Path("results")
 
 
 def main(words: list[str] | None = None) -> int:

@@ -11,8 +11,8 @@ from zipfile import BadZipFile
 import numpy as np
 from scripts.evaluate_bundled_model import count_hits, load_split
 
-from fewflips.cache import cached, digest_of
 from fewflips.errors import InputError, RuntimeFailure
+from fewflips.files.cache import cached, digest_of
 
 from .figures import Reproduction
 

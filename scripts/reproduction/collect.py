@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fewflips.accelerator.machine import describe_validation_error
 from fewflips.errors import InputError
+from fewflips.files.validation import describe_validation_error
 from fewflips.training.result import TrainingResult
 
 from .accuracy import accuracy_of

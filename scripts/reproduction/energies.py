@@ -9,21 +9,22 @@ from functools import cache, partial
 from pathlib import Path
 
 import fewflips
-from fewflips.accelerator import Accelerator
-from fewflips.cache import cached, digest_of
+from fewflips.api.optimize import optimize
 from fewflips.errors import InputError
-from fewflips.gates.cell_table import load_cells
-from fewflips.network_energy.run import EnergyOptions
-from fewflips.optimization import EnergyRequest, optimize
+from fewflips.files.cache import cached, digest_of
+from fewflips.gates.liberty.load import load_cells
+from fewflips.machine import Accelerator
+from fewflips.optimization.request import EnergyRequest
 from fewflips.progress import Progress
-from fewflips.report.energy_model import LayerEnergy
-from fewflips.report.model import EnergyComparison, EnergyResult, LayerResult, OptimizeReport
+from fewflips.records.energy import LayerEnergy
+from fewflips.records.optimization import EnergyComparison, EnergyResult, LayerResult, OptimizeReport
+from fewflips.simulation.run import EnergyOptions
 
 from .figures import Energies, LayerFigures
 
 LIBRARIES = ("nangate45", "sky130hd")
 """Built-in cells; ratios of the headline are those of the first."""
-_SOURCES = ("accelerator", "datapath", "gates", "network", "network_energy", "ordering")
+_SOURCES = ("dataflows", "datapath", "formats", "gates", "machine", "network", "ordering", "simulation", "streams")
 _KINDS = (".py", ".v", ".j2", ".yaml")
 _DECIMALS = 4  # of a picojoule
 

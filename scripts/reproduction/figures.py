@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fewflips.report.energy_model import CellsRecord, DatapathRecord
-from fewflips.report.record import Count, Record
+from fewflips.records.energy import CellsRecord, DatapathRecord
+from fewflips.records.record import Count, Record
 from fewflips.training.result import Percent, TrainingResult
 from fewflips.version import __version__
 

@@ -11,10 +11,10 @@ from .targets import PAPER_BEST, PAPER_MEAN, targets
 _VARIANTS = """\
 - **baseline**: the network trained without the HD term, in natural order.
 - **post-training only**: the same network in the order of a schedule (`fewflips optimize --mode schedule`).
-- **training only**: the network trained as long, on the same images, with the HD term, in natural order. Its weights
-  were trained to agree along orders of their own, one for each segment, which are solved again and again during
-  training. The natural order is not among them, so that it shows only a part of what training did.
-- **both**: that network in the order of its schedule, which `fewflips optimize` finds anew from the ONNX file."""
+- **training only**: the network trained for as long, on the same images, with the HD term, in natural order. Its
+  weights were trained to agree along their own orders, one for each segment, which are solved repeatedly during
+  training. The natural order is not among them, so it shows only part of the effect of training.
+- **both**: that network in the order of its schedule, which `fewflips optimize` finds from the ONNX file."""
 
 
 def page(found: Reproduction, discussion: str = "", audit: str = "") -> str:
@@ -52,7 +52,7 @@ def page(found: Reproduction, discussion: str = "", audit: str = "") -> str:
             f"Layer by layer, {first.bits} bits, seed {first.seed}",
             f"{_layer_words(found)}\n\n{tables.layer_table(found, headline)}",
         ),
-        ("Do it again", _again_words(found)),
+        ("How to reproduce", _again_words(found)),
     )
     text = "\n\n".join(f"## {title}\n\n{body}" if title else body for title, body in sections if body)
     return "\n\n".join(part for part in (text, discussion.strip()) if part) + "\n"
@@ -69,20 +69,20 @@ def _introduction(found: Reproduction) -> str:
 <!-- made by `python -m scripts.reproduction` from reproduction_layers.json and discussion.md: change those -->
 # HD-aware training: the paper's result
 
-Li et al. (ASP-DAC 2021, arXiv 2002.05293) report, after layout, {PAPER_MEAN}x less datapath energy on the average over
-MobileNetV2's layers and up to {PAPER_BEST}x on single ones. Here the same two levers, reordering after training and
-training for few bit flips, act on a MobileNetV2 for CIFAR-10, every multiply-accumulate of which runs through the gates
-of `{found.accelerator}`, before layout."""
+Li et al. (ASP-DAC 2021, arXiv 2002.05293) report, after layout, {PAPER_MEAN}x less datapath energy on average over
+MobileNetV2's layers and up to {PAPER_BEST}x on single ones. Here the same two methods, reordering after training and
+training for few bit flips, are applied to a MobileNetV2 for CIFAR-10, and every multiply-accumulate is simulated in the
+gates of `{found.accelerator}`, before layout."""
 
 
 def _summary_words(found: Reproduction) -> str:
     library = next(iter(found.cells))
     return (
-        f"Energy: of the data (switching and internal), glitches included (inertial), cells of `{library}`. Ratios are "
-        "baseline over variant, with the baseline of the same bits and seed. The average over the layers is taken both "
-        "ways: the mean of the layers' ratios, all of them alike (depthwise ones included; beside it that of the dense "
-        "ones alone), and the ratio of the network's totals. Accuracy: ONNX Runtime, all test images. Flips: of the "
-        "weights within passes, in one inference, as all reports have them; from one pass to the next there are "
+        f"Energy is data energy (switching and internal), glitches included (inertial), with cells of `{library}`. "
+        "Ratios are baseline over variant, with the baseline of the same bits and seed. The average over the layers is "
+        "taken in two ways: the mean of the layers' ratios, unweighted (including depthwise ones, and of the dense "
+        "ones alone), and the ratio of the network's totals. Accuracy is measured in ONNX Runtime on all test images. "
+        "Flips are weight flips within passes, in one inference, as in all reports; between passes there are "
         f"{_seam_words(found)}."
     )
 
@@ -102,16 +102,16 @@ def _targets_words(found: Reproduction) -> str:
         lines += [f"- {variant.bits} bits, seed {variant.seed}, {target.text}" for target in wanted]
         missed += sum(not target.reached for target in wanted)
     verdict = f"{missed} of {len(lines)} targets are missed." if missed else f"All {len(lines)} targets are reached."
-    against = "Of the variant *both*, in the measure of the summary, against the baseline as it was trained."
+    against = "For the variant *both*, in the measure of the summary, against the baseline as originally trained."
     return "\n".join([f"{against} {verdict}", "", *lines])
 
 
 def _networks_words(found: Reproduction) -> str:
     units = "\n".join(f"- {text}" for text in dict.fromkeys(_unit_words(one) for one in found.networks))
     unknown = [f"`{one.name}`" for one in found.networks if one.run is None]
-    alike = f"The networks of a pair were trained alike, from the same start, but for {_differences(found)}."
+    alike = f"The networks of a pair were trained alike, from the same start, except for {_differences(found)}."
     if unknown:
-        alike += f" No record is kept of the training of {', '.join(unknown)}."
+        alike += f" There is no record of the training of {', '.join(unknown)}."
     return (
         f"{alike} Both run on the same units of `{found.accelerator}`, clocked at {found.clock_mhz:g} MHz:\n\n{units}"
     )
@@ -125,7 +125,7 @@ def _differences(found: Reproduction) -> str:
         return "the HD term"
     by = " or ".join(f"{one:g}" for one in headroom)
     return (
-        f"the HD term and what its section of the configuration brings along, an activation headroom of {by}: codes "
+        f"the HD term and the activation headroom of {by} that its section of the configuration includes: codes "
         f"of activations are smaller by that factor, whatever the weights, and fewer of their bits flip"
     )
 
@@ -143,8 +143,8 @@ def _unit_words(network: NetworkFigures) -> str:
 def _layer_words(found: Reproduction) -> str:
     library = next(iter(found.cells))
     return (
-        f"Baseline over variant, inertial data energy in cells of `{library}` where nothing else is said; in the last "
-        "columns the other measures of *both*."
+        f"Baseline over variant, inertial data energy with cells of `{library}` unless stated otherwise; the last "
+        "columns have the other measures of *both*."
     )
 
 
@@ -152,16 +152,16 @@ def _again_words(found: Reproduction) -> str:
     minutes = sum(one.seconds for one in found.networks) / 60
     return f"""\
 ```
-make reproduce                                   # trains the networks that are missing (hours), then all figures
+make reproduce                                   # trains missing networks (hours), then computes all figures
 python -m scripts.reproduction --no-train        # all figures of the kept networks, in minutes; needs no PyTorch
-python -m scripts.reproduction --train           # trains all networks, those that are kept, too
+python -m scripts.reproduction --train           # trains all networks, including the kept ones
 ```
 
-Schedules and energies of these {len(found.networks)} networks took {minutes:.0f} minutes. They are kept in the cache
-(`FEWFLIPS_CACHE` names another folder), so that a second run computes what changed. One network alone:
+Schedules and energies of these {len(found.networks)} networks took {minutes:.0f} minutes. They are cached
+(`FEWFLIPS_CACHE` names another folder), so a second run computes only what changed. For a single network:
 
 ```
-fewflips optimize docs/results/models/{found.networks[0].name}.onnx --mode schedule --accelerator {found.accelerator} \\
+fewflips optimize results/models/{found.networks[0].name}.onnx --mode schedule --accelerator {found.accelerator} \\
     --inputs src/fewflips/data/cifar10_samples.npz --energy --output out
 ```
 
@@ -173,7 +173,7 @@ def _sampling_words(found: Reproduction) -> str:
     if found.share == 1:
         return f"{operands} Every cycle was simulated."
     return (
-        f"{operands} Of long layers a sample of the cycles, {found.share:g} of them, was simulated with delays. 95 % "
+        f"{operands} For long layers a sample of {found.share:g} of the cycles was simulated with delays. 95 % "
         f"interval of a data energy: {_widest([v.total for v in found.variants]):.2f} % in total, "
         f"{_widest([layer.energies for v in found.variants for layer in v.layers]):.2f} % at most in a layer; of a "
         "ratio, at most the sum of the two."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from fewflips.report.markdown import inline
+from fewflips.report.markdown.escaping import inline
 from fewflips.report.numbers import telling_names
 from fewflips.training.config import QuantizedStage
 

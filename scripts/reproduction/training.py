@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fewflips.atomic import atomic_write
 from fewflips.errors import InputError, ToolError
+from fewflips.files.atomic import atomic_write
 from fewflips.training.result import TrainingResult
 
 from .networks import TRAININGS, Pair, model_file, result_file

@@ -13,42 +13,102 @@ from typing import TYPE_CHECKING, Any
 from fewflips.version import __version__
 
 if TYPE_CHECKING:
-    from fewflips.accelerator import Accelerator, builtin_accelerators, load_accelerator
+    from fewflips.api.energy import energy
+    from fewflips.api.measure import measure
+    from fewflips.api.optimize import optimize
+    from fewflips.api.optimized import Optimization
+    from fewflips.api.verify import Verification, verify
+    from fewflips.coding import Coding, register_coding
+    from fewflips.dataflows import Dataflow, Segment, register_dataflow
     from fewflips.errors import FewflipsError
-    from fewflips.measurement import measure
-    from fewflips.network import Network, load
-    from fewflips.network_energy.estimate import energy
-    from fewflips.network_energy.run import EnergyOptions
-    from fewflips.optimization import optimize
-    from fewflips.verification import verify
+    from fewflips.estimation.calibration.calibrate import CalibrationRequest, calibrate
+    from fewflips.gates.liberty.cells import CellLibrary
+    from fewflips.gates.liberty.load import load_cells
+    from fewflips.machine import Accelerator, builtin_accelerators, load_accelerator
+    from fewflips.network import Layer, Network, Reader, load, register_reader
+    from fewflips.optimization.registration import register_step
+    from fewflips.optimization.request import EnergyRequest
+    from fewflips.optimization.step import Step
+    from fewflips.progress import Progress
+    from fewflips.records.calibration import Calibration
+    from fewflips.records.energy import EnergyReport
+    from fewflips.records.optimization import MeasureReport, OptimizeReport
+    from fewflips.records.schedule import Schedule
+    from fewflips.simulation.run import EnergyOptions
 
 _HOMES = {
-    "Accelerator": "fewflips.accelerator",
-    "EnergyOptions": "fewflips.network_energy.run",
+    "Accelerator": "fewflips.machine",
+    "Calibration": "fewflips.records.calibration",
+    "CalibrationRequest": "fewflips.estimation.calibration.calibrate",
+    "CellLibrary": "fewflips.gates.liberty.cells",
+    "Coding": "fewflips.coding",
+    "Dataflow": "fewflips.dataflows",
+    "EnergyOptions": "fewflips.simulation.run",
+    "EnergyReport": "fewflips.records.energy",
+    "EnergyRequest": "fewflips.optimization.request",
     "FewflipsError": "fewflips.errors",
+    "Layer": "fewflips.network",
+    "MeasureReport": "fewflips.records.optimization",
     "Network": "fewflips.network",
-    "builtin_accelerators": "fewflips.accelerator",
-    "energy": "fewflips.network_energy.estimate",
+    "Optimization": "fewflips.api.optimized",
+    "OptimizeReport": "fewflips.records.optimization",
+    "Progress": "fewflips.progress",
+    "Reader": "fewflips.network",
+    "Schedule": "fewflips.records.schedule",
+    "Segment": "fewflips.dataflows",
+    "Step": "fewflips.optimization.step",
+    "Verification": "fewflips.api.verify",
+    "builtin_accelerators": "fewflips.machine",
+    "calibrate": "fewflips.estimation.calibration.calibrate",
+    "energy": "fewflips.api.energy",
     "load": "fewflips.network",
-    "load_accelerator": "fewflips.accelerator",
-    "measure": "fewflips.measurement",
-    "optimize": "fewflips.optimization",
-    "verify": "fewflips.verification",
+    "load_accelerator": "fewflips.machine",
+    "load_cells": "fewflips.gates.liberty.load",
+    "measure": "fewflips.api.measure",
+    "optimize": "fewflips.api.optimize",
+    "register_coding": "fewflips.coding",
+    "register_dataflow": "fewflips.dataflows",
+    "register_reader": "fewflips.network",
+    "register_step": "fewflips.optimization.registration",
+    "verify": "fewflips.api.verify",
 }
 """Where each public name lives; modules are imported when a name is first used."""
 
 __all__ = [
     "Accelerator",
+    "Calibration",
+    "CalibrationRequest",
+    "CellLibrary",
+    "Coding",
+    "Dataflow",
     "EnergyOptions",
+    "EnergyReport",
+    "EnergyRequest",
     "FewflipsError",
+    "Layer",
+    "MeasureReport",
     "Network",
+    "Optimization",
+    "OptimizeReport",
+    "Progress",
+    "Reader",
+    "Schedule",
+    "Segment",
+    "Step",
+    "Verification",
     "__version__",
     "builtin_accelerators",
+    "calibrate",
     "energy",
     "load",
     "load_accelerator",
+    "load_cells",
     "measure",
     "optimize",
+    "register_coding",
+    "register_dataflow",
+    "register_reader",
+    "register_step",
     "verify",
 ]
 

@@ -1,4 +1,4 @@
-"""The networks that come with the package: see ``data/README.md`` for how they were made."""
+"""The networks that ship with the package; ``data/README.md`` says how they were made."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ PAIR_REMARK = (
     "layers: 2.71x, not 2.87x). 4 lanes flatter: wider arrays reach 1.99x to 2.70x, and with 8 KB buffers on the "
     "bill edge4 reaches 1.39x. Flips are those within passes: with those between passes 8.04x, not 8.46x. A "
     "schedule needs an index table of 145 KiB, a quarter of the weights. Strength and epochs were chosen by "
-    "accuracy on the same test images. More: docs/results/reproduction.md."
+    "accuracy on the same test images. More: results/reproduction.md."
 )
-"""What a reader of the pair's figures has to know; tests hold its figures against their records."""
+"""What a reader of the pair's figures has to know; tests compare its figures with their records."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class BundledPair:
     baseline : Path
         Trained for accuracy alone (ONNX).
     hd_trained : Path
-        Trained for few bit flips, too (ONNX).
+        Also trained for few bit flips (ONNX).
     samples : Path
         Sample inputs (``.npz``).
     remark : str
-        What a reader of a comparison of the two has to know; empty where there is nothing.
+        What a reader of a comparison of the two has to know; may be empty.
     """
 
     baseline: Path
@@ -84,7 +84,7 @@ def stated_accuracy_percent(model: Path) -> float | None:
     Returns
     -------
     float or None
-        In percent; None where the file states none.
+        In percent; None if the file states none.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Errors that fewflips raises on purpose: each message says what was expected, what was got, and what to do."""
+"""Errors that fewflips raises on purpose: each message says what was expected, what was found, and what to do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class FewflipsError(Exception):
     """Base of every error that fewflips raises; the command line prints it in one line and exits with 2.
 
-    What a file brings into the message is shown without control characters, and cut where it is very long.
+    Text from files is shown in messages without control characters, and shortened if it is very long.
     """
 
     def __str__(self) -> str:
@@ -41,7 +41,7 @@ class AcceleratorError(InputError):
 
 
 class RuntimeFailure(FewflipsError, RuntimeError):
-    """LiteRT or ONNX Runtime refused the model, ended on it, or gave no answer in time.
+    """LiteRT or ONNX Runtime refused the model, crashed on it, or did not answer in time.
 
     Parameters
     ----------

@@ -1,11 +1,11 @@
-"""How long work tells its caller how far it has come."""
+"""How long-running work reports its progress to its caller."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int], None]
-"""Called with a phase, the steps done and the steps in all."""
+"""Called with a phase, the steps done and the total number of steps."""
 
 
 def counter(progress: Progress | None, phase: str, total: int) -> Callable[[object], None] | None:

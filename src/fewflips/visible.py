@@ -1,4 +1,4 @@
-"""Text that came from files, made safe to show: no control characters, one line, of bounded length.
+"""Makes text from files safe to show: no control characters, one line, bounded length.
 
 Names in models, netlists and libraries are whatever their authors, or an attacker, wrote: escape sequences that
 rewrite the screen, marks that turn the direction of the text, megabytes. Errors, tables and reports show them through
@@ -7,16 +7,17 @@ these functions.
 
 from __future__ import annotations
 
+import os
 from unicodedata import category
 
 LONGEST_LINE = 1000
-"""Characters of an error or a remark that are shown."""
+"""How many characters of an error or a remark are shown."""
 
 _UNSEEN = "\ufffd"
 
 
 def visible(text: str) -> str:
-    """A text with every control and formatting character replaced, and every half of a surrogate pair.
+    """A text with every control or formatting character and every lone surrogate replaced.
 
     Examples
     --------
@@ -29,7 +30,7 @@ def visible(text: str) -> str:
 
 
 def printable(name: str) -> str:
-    """A name from a file, made visible even where it is empty.
+    """A name from a file, made visible even if it is empty.
 
     Examples
     --------
@@ -40,7 +41,7 @@ def printable(name: str) -> str:
 
 
 def one_line(message: str, longest: int = LONGEST_LINE) -> str:
-    """A message as one visible line; of one that is too long, the beginning and the end.
+    """A message as one visible line; if it is too long, only its beginning and end.
 
     Examples
     --------
@@ -57,7 +58,7 @@ def one_line(message: str, longest: int = LONGEST_LINE) -> str:
 
 
 def shorten_middle(text: str, width: int) -> str:
-    """A text of at most `width` characters, an ellipsis in place of its middle; more of its end is kept.
+    """A text of at most `width` characters, with an ellipsis in place of its middle; more of its end is kept.
 
     Examples
     --------
@@ -71,3 +72,8 @@ def shorten_middle(text: str, width: int) -> str:
     head = (width - 1) // 4
     tail = width - 1 - head
     return f"{text[:head]}…{text[len(text) - tail :]}"
+
+
+def printable_name(name: str) -> str:
+    """A file name as text that can be encoded as UTF-8, whatever its bytes in the file system."""
+    return os.fsencode(name).decode("utf-8", "replace")

@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fewflips.accelerator import DATAFLOWS, Accelerator, Segment
-from fewflips.formats import UINT8
+from fewflips.dataflows import Segment, dataflow_named, dataflow_names, dataflow_of
+from fewflips.formats.number_formats import UINT8
+from fewflips.machine import Accelerator
 from fewflips.network.layer import Layer
-from fewflips.streams import activation_codes, count_flips, weight_codes
+from fewflips.streams.codes import activation_codes, weight_codes
+from fewflips.streams.counting import count_flips
 from tests.accelerator.cycle_simulation import SIMULATIONS
 from tests.layers import dense_layer, depthwise_layer, random_rows
 from tests.property_settings import examples
@@ -34,12 +36,12 @@ def compare_with_simulation(layer: Layer, array: Accelerator, segments: tuple[Se
     np.testing.assert_array_equal(trace.y, expected)
 
     codes, bits = weight_codes(layer, array.weights)
-    weights = count_flips(array.flow.weight_stream(layer, codes, bits, segments, array))
+    weights = count_flips(dataflow_of(array).weight_stream(layer, codes, bits, segments, array))
     assert (weights.within * weights.repeats, weights.seams) == trace.flips("weights")
     assert sum(weights.bit_positions) == weights.within
 
     codes, bits = activation_codes(layer, rows, array.activations)
-    activations = count_flips(array.flow.activation_stream(layer, codes, bits, segments, array))
+    activations = count_flips(dataflow_of(array).activation_stream(layer, codes, bits, segments, array))
     assert (activations.within * activations.repeats, activations.seams) == trace.flips("activations")
     assert sum(activations.bit_positions) == activations.within
 
@@ -48,7 +50,7 @@ def machine(dataflow: str, lanes: int, columns: int) -> Accelerator:
     return Accelerator(name="test", dataflow=dataflow, lanes=lanes, columns=columns)
 
 
-@pytest.mark.parametrize("dataflow", DATAFLOWS)
+@pytest.mark.parametrize("dataflow", dataflow_names())
 @given(
     m=st.integers(1, 7),
     n=st.integers(1, 7),
@@ -64,12 +66,12 @@ def test_dense_and_grouped_layers(dataflow, m, n, k, groups, lanes, columns, see
     if layer.is_depthwise:
         return  # one reduction index a group is a depthwise layer of kernel 1: covered below
     array = machine(dataflow, lanes, columns)
-    natural = array.flow.segments(layer, array)
+    natural = dataflow_of(array).segments(layer, array)
     compare_with_simulation(layer, array, natural)
     compare_with_simulation(layer, array, shuffled(natural, seed))
 
 
-@pytest.mark.parametrize("dataflow", DATAFLOWS)
+@pytest.mark.parametrize("dataflow", dataflow_names())
 @given(
     m=st.integers(1, 6),
     channels=st.integers(2, 6),
@@ -83,7 +85,7 @@ def test_dense_and_grouped_layers(dataflow, m, n, k, groups, lanes, columns, see
 def test_depthwise_layers(dataflow, m, channels, multiplier, kernel, lanes, columns, seed):
     layer = depthwise_layer(m, channels, kernel, multiplier=multiplier, seed=seed)
     array = machine(dataflow, lanes, columns)
-    natural = array.flow.segments(layer, array)
+    natural = dataflow_of(array).segments(layer, array)
     compare_with_simulation(layer, array, natural)
     compare_with_simulation(layer, array, shuffled(natural, seed))
 
@@ -94,7 +96,7 @@ def test_activation_stationary_by_hand():
     layer.weights[:] = [[0b00, 0b01, 0b11], [0b01, 0b01, 0b00], [0b11, 0b10, 0b01]]
     array = machine("activation-stationary", 2, 4)
     codes, bits = weight_codes(layer, array.weights)
-    stream = array.flow.weight_stream(layer, codes, bits, array.flow.segments(layer, array), array)
+    stream = dataflow_of(array).weight_stream(layer, codes, bits, dataflow_of(array).segments(layer, array), array)
     assert stream.words.tolist() == [[0, 1], [1, 1], [3, 2], [3, 0], [0, 0], [1, 0]]
     assert stream.pass_starts.tolist() == [0, 3]
     count = count_flips(stream)
@@ -116,18 +118,18 @@ def test_systolic_forwarding_counts_a_register_a_hop():
         ("output-stationary", "activations", 4),
     ):
         array = Accelerator(name="test", dataflow=dataflow, lanes=2, columns=4, forwarding="systolic")
-        segments = array.flow.segments(layer, array)
+        segments = dataflow_of(array).segments(layer, array)
         codes, bits = weight_codes(layer, array.weights)
         if port == "weights":
-            stream = array.flow.weight_stream(layer, codes, bits, segments, array)
+            stream = dataflow_of(array).weight_stream(layer, codes, bits, segments, array)
         else:
             codes, bits = activation_codes(layer, random_rows(layer), array.activations)
-            stream = array.flow.activation_stream(layer, codes, bits, segments, array)
+            stream = dataflow_of(array).activation_stream(layer, codes, bits, segments, array)
         assert stream.hops == hops, dataflow
 
 
 def test_weight_stationary_lays_a_path_along_its_columns():
-    flow = DATAFLOWS["weight-stationary"]
+    flow = dataflow_named("weight-stationary")
     order = flow.order_from_path(np.arange(7), 3)
     # columns 0..2 hold 0 1 2 | 3 4 | 5 6: the tiles are read across
     assert order.tolist() == [0, 3, 5, 1, 4, 6, 2]
@@ -138,5 +140,5 @@ def test_activations_of_a_depthwise_layer_pass_the_one_column_that_works(dataflo
     array = Accelerator(name="test", dataflow=dataflow, lanes=2, columns=4, forwarding="systolic")
     for layer, hops in ((dense_layer(4, 8, 8), dense), (depthwise_layer(4, 6, (3, 3)), depthwise)):
         codes, bits = activation_codes(layer, random_rows(layer), array.activations)
-        segments = array.flow.segments(layer, array)
-        assert array.flow.activation_stream(layer, codes, bits, segments, array).hops == hops
+        segments = dataflow_of(array).segments(layer, array)
+        assert dataflow_of(array).activation_stream(layer, codes, bits, segments, array).hops == hops

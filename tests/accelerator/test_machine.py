@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-from fewflips.accelerator import builtin_accelerators, load_accelerator
 from fewflips.errors import AcceleratorError
+from fewflips.machine import builtin_accelerators, load_accelerator
 
 BUILTIN = {
     "edge16": ("activation-stationary", 16, 16),

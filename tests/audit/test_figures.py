@@ -16,7 +16,7 @@ from scripts.audit.weights import weight_figures
 
 from fewflips.errors import InputError
 
-RESULTS = Path(__file__).parents[2] / "docs" / "results"
+RESULTS = Path(__file__).parents[2] / "results"
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from scripts.audit.memory import Traffic, layer_traffic, microjoules
 
-from fewflips.accelerator import Accelerator
 from fewflips.errors import InputError
-from fewflips.report.model import LayerResult, PortResult
+from fewflips.machine import Accelerator
+from fewflips.records.optimization import LayerResult, PortResult
 
 SUM_BITS = 20
 

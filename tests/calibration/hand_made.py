@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fewflips.accelerator import Accelerator
-from fewflips.calibration.model import (
+from fewflips.machine import Accelerator
+from fewflips.records.calibration import (
     Axis,
     Calibration,
     CalibrationSettings,
@@ -12,7 +12,7 @@ from fewflips.calibration.model import (
     RegisterEnergy,
     Surface,
 )
-from fewflips.report.energy_model import CellsRecord, DatapathRecord, WordRecord
+from fewflips.records.energy import CellsRecord, DatapathRecord, WordRecord
 
 LANES = 4
 BITS = 8

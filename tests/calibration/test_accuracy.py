@@ -7,9 +7,9 @@ from math import e
 import numpy as np
 import pytest
 
-from fewflips.calibration.accuracy import accuracy_of, r_squared
-from fewflips.calibration.compare import order_ranking
 from fewflips.errors import InputError
+from fewflips.estimation.calibration.accuracy import accuracy_of, r_squared
+from fewflips.estimation.calibration.compare import order_ranking
 
 
 def test_r_squared_by_hand():

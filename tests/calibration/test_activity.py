@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fewflips.accelerator import Accelerator
-from fewflips.calibration.activity import ActivationStatistics, activation_statistics, held_operand, layer_activity
-from fewflips.calibration.observed import ObservedActivations, flips_by_input, mean_observed, observe
-from fewflips.network_energy.dataflows import UNIT_WORK
-from fewflips.streams import count_flips, weight_codes
+from fewflips.dataflows import dataflow_of
+from fewflips.dataflows.phases import ActivationStatistics
+from fewflips.estimation.activity import activation_statistics, layer_activity
+from fewflips.machine import Accelerator
+from fewflips.measurement.observed import ObservedActivations, flips_by_input, mean_observed, observe
+from fewflips.streams.codes import weight_codes
+from fewflips.streams.counting import count_flips
 from tests.layers import dense_layer, depthwise_layer, random_rows
 
 MACHINES = {
@@ -30,7 +32,7 @@ STATISTICS = ActivationStatistics(np.linspace(0.1, 0.4, 8), np.full(9, 1 / 9))
 
 
 def activity_of(layer, array):
-    segments = array.flow.segments(layer, array)
+    segments = dataflow_of(array).segments(layer, array)
     codes, bits = weight_codes(layer, array.weights)
     return layer_activity(layer, segments, array, codes, bits, STATISTICS), segments, codes, bits
 
@@ -39,7 +41,7 @@ def activity_of(layer, array):
 @pytest.mark.parametrize("array", MACHINES.values(), ids=MACHINES)
 def test_cycles_add_up_to_the_unit_cycles(layer, array):
     activity, segments, _, _ = activity_of(layer, array)
-    work = UNIT_WORK[array.dataflow](layer, segments, array)
+    work = dataflow_of(array).unit_work(layer, segments, array)
     assert sum(phase.cycles for phase in activity.phases) == pytest.approx(work.unit_cycles)
     assert (activity.weight_share, activity.activation_share) == (work.weight_share, work.activation_share)
     assert all(1 <= phase.active_lanes <= array.lanes for phase in activity.phases)
@@ -50,7 +52,7 @@ def test_cycles_add_up_to_the_unit_cycles(layer, array):
 def test_weight_flips_within_passes_are_those_of_the_stream(name):
     layer, array = LAYERS[name], MACHINES["activation-stationary"]
     activity, segments, codes, bits = activity_of(layer, array)
-    count = count_flips(array.flow.weight_stream(layer, codes, bits, segments, array))
+    count = count_flips(dataflow_of(array).weight_stream(layer, codes, bits, segments, array))
     within = activity.phases[::2]
     flips = sum(phase.cycles * phase.active_lanes * phase.weight_rates for phase in within)
     np.testing.assert_allclose(flips, layer.m * np.array(count.bit_positions))
@@ -94,8 +96,8 @@ def test_weights_stand_still_while_activations_stream():
 def test_activation_rates_are_per_lane_in_use():
     layer, array = LAYERS["depthwise"], MACHINES["activation-stationary"]  # 9 of 12 lanes in 3 segments
     rows = random_rows(layer)
-    segments = array.flow.segments(layer, array)
-    count = count_flips(array.flow.activation_stream(layer, rows, 8, segments, array))
+    segments = dataflow_of(array).segments(layer, array)
+    count = count_flips(dataflow_of(array).activation_stream(layer, rows, 8, segments, array))
     statistics = activation_statistics(layer, segments, array, count, 8)
     assert statistics.rates.mean() == pytest.approx(0.5, abs=0.05)  # random words
     observed = ObservedActivations(np.full(9, 1 / 9), None)
@@ -108,7 +110,7 @@ def test_activation_rates_are_per_lane_in_use():
 def test_activations_stream_as_each_input_does(name):
     layer, array = LAYERS[name], MACHINES["weight-stationary"]
     rows = random_rows(layer)
-    segments = array.flow.segments(layer, array)
+    segments = dataflow_of(array).segments(layer, array)
     codes, bits = weight_codes(layer, array.weights)
     statistics = ActivationStatistics(np.zeros(8), by_input=flips_by_input(rows, 8))
     activity = layer_activity(layer, segments, array, codes, bits, statistics)
@@ -122,12 +124,12 @@ def test_random_order_by_hand():
     layer = dense_layer(4, 2, 1)
     array = MACHINES["activation-stationary"]
     codes = np.array([[0b0011], [0b0101]], dtype=np.uint8)  # bits 1 and 2 differ: half of the random pairs flip them
-    activity = layer_activity(layer, array.flow.segments(layer, array), array, codes, 8, STATISTICS)
+    activity = layer_activity(layer, dataflow_of(array).segments(layer, array), array, codes, 8, STATISTICS)
     assert activity.sum_nhd == pytest.approx(2 * 0.5 / 8)
 
 
 def test_which_operand_is_held():
-    assert {name: held_operand(array) for name, array in MACHINES.items()} == {
+    assert {name: dataflow_of(array).held_operand for name, array in MACHINES.items()} == {
         "activation-stationary": "activations",
         "weight-stationary": "weights",
         "output-stationary": "activations",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fewflips.calibration.blocks import BLOCK_CYCLES, choose_blocks, port_words
+from fewflips.dataflows.unit_work import Part
+from fewflips.estimation.calibration.blocks import BLOCK_CYCLES, choose_blocks, port_words
 from fewflips.gates.operands import OperandSequences, PortRows
-from fewflips.network_energy.parts import Part
 
 
 def sequences(lengths, first_passes, stride, start, rows=50):

@@ -11,26 +11,28 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from fewflips.accelerator import Accelerator
-from fewflips.calibration.calibrate import CalibrationRequest, calibrate
-from fewflips.calibration.estimate import estimate_energy, missing_note, sum_of
-from fewflips.calibration.files import read_calibration, write_calibration
-from fewflips.calibration.model import Calibration, EstimatedEnergy
-from fewflips.calibration.observed import observe
 from fewflips.cli.calibration_command import calibrate as command
+from fewflips.dataflows.orders import natural_orders
 from fewflips.errors import InputError
-from fewflips.measurement import count_network, lowered_rows, measurable_layers, natural_orders, run_samples
+from fewflips.estimation.calibration.calibrate import CalibrationRequest, calibrate
+from fewflips.estimation.calibration_files import read_calibration, write_calibration
+from fewflips.estimation.estimate import estimate_energy, missing_note, sum_of
+from fewflips.execution.activations import lowered_rows, measurable_layers, run_samples
+from fewflips.files.result_folder import MANIFEST
+from fewflips.machine import Accelerator
+from fewflips.measurement.counting import count_network
+from fewflips.measurement.observed import observe
 from fewflips.network import load
-from fewflips.network_energy.estimate import samples_or_random
-from fewflips.network_energy.run import EnergyOptions
+from fewflips.records.calibration import Calibration, EstimatedEnergy
 from fewflips.report.calibration_files import NAMES, save_calibration
-from fewflips.report.calibration_markdown import calibration_markdown
 from fewflips.report.calibration_plot import calibration_plot
-from fewflips.report.calibration_table import calibration_table
 from fewflips.report.calibration_words import estimate_words
+from fewflips.report.markdown.calibration import calibration_markdown
 from fewflips.report.numbers import telling_names
-from fewflips.result_folder import MANIFEST
-from fewflips.streams import activation_codes
+from fewflips.report.terminal.calibration import calibration_table
+from fewflips.simulation.run import EnergyOptions
+from fewflips.simulation.setup import samples_or_random
+from fewflips.streams.codes import activation_codes
 from tests.calibration import hand_made
 from tests.network import build_tflite as small
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fewflips.calibration.concave import rising_concave_curve, rising_concave_surface, surface_at
 from fewflips.errors import InputError
+from fewflips.estimation.concave import rising_concave_curve, rising_concave_surface, surface_at
 
 heights = st.floats(-100, 100, allow_subnormal=False)
 points = st.lists(st.tuples(st.integers(0, 1000), heights), min_size=1, max_size=12, unique_by=lambda point: point[0])

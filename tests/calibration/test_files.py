@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-import fewflips.calibration
-from fewflips.calibration.files import (
+import fewflips.estimation
+from fewflips.datapath.design import Datapath, Word, WordFormat
+from fewflips.errors import InputError
+from fewflips.estimation.calibration_files import (
     builtin_calibration,
     builtin_names,
     calibration_name,
@@ -17,8 +19,6 @@ from fewflips.calibration.files import (
     read_calibration,
     write_calibration,
 )
-from fewflips.datapath.design import Datapath, Word, WordFormat
-from fewflips.errors import InputError
 from tests.calibration import hand_made
 
 BYTE = Word(WordFormat.UNSIGNED, 8)
@@ -126,7 +126,7 @@ def test_units_without_a_built_in_calibration():
 
 @pytest.mark.parametrize("name", builtin_names())
 def test_built_in_calibrations(name: str):
-    calibration = read_calibration(Path(fewflips.calibration.__file__).parent / "tables" / f"{name}.json")
+    calibration = read_calibration(Path(fewflips.estimation.__file__).parent / "tables" / f"{name}.json")
     unit = datapath_of(calibration.datapath)
     assert calibration_name(unit) == name
     assert builtin_calibration(unit) == calibration

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fewflips.calibration.activity import LayerActivity, Phase
-from fewflips.calibration.model import RegisterEnergy
-from fewflips.calibration.predict import STEPS, Terms, predict_energy, weighted_nhd
+from fewflips.dataflows.phases import Phase
+from fewflips.estimation.activity import LayerActivity
+from fewflips.estimation.predict import STEPS, Terms, predict_energy, weighted_nhd
+from fewflips.records.calibration import RegisterEnergy
 from tests.calibration import hand_made
 
 STILL = np.zeros(8)

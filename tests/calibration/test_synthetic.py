@@ -7,17 +7,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fewflips.calibration.synthetic import (
+from fewflips.datapath.design import Word, WordFormat
+from fewflips.errors import InputError
+from fewflips.estimation.calibration.synthetic import (
     ZERO_SHARE,
-    WordPool,
     _chain,
     flipping_words,
     likely_words,
-    ones_shares,
     synthetic_activations,
 )
-from fewflips.datapath.design import Word, WordFormat
-from fewflips.errors import InputError
+from fewflips.estimation.word_pool import WordPool
+from fewflips.streams.counting import ones_shares
 from tests.property_settings import examples
 
 CYCLES, LANES = 2000, 8

@@ -9,13 +9,13 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 import fewflips
-from fewflips.accelerator.machine import Operand
 from fewflips.datapath import testbench as benches
 from fewflips.datapath.arithmetic import PortWords
 from fewflips.datapath.design import Datapath, Word, WordFormat
 from fewflips.datapath.verilog import module_name, verilog
 from fewflips.errors import InputError, OutputError, ToolError
-from fewflips.streams import weight_codes
+from fewflips.machine.accelerator import Operand
+from fewflips.streams.codes import weight_codes
 from tests.datapath.units import random_words
 from tests.property_settings import examples
 

@@ -73,7 +73,7 @@ def test_damaged_records_are_one_line(tmp_path) -> None:
 def test_a_record_of_mutants_is_of_the_code_as_it_is(module: str) -> None:
     source = (SOURCES / f"{module}.py").read_text(encoding="utf-8")
     found = record_of(module)["code_sha256"]
-    assert found == code_digest(source), f'run `make mutation MUTATION="{module} --output docs/results/mutation"`'
+    assert found == code_digest(source), f'run `make mutation MUTATION="{module} --output results/mutation"`'
 
 
 def test_the_digest_of_code_leaves_out_what_no_mutant_changes() -> None:

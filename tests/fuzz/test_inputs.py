@@ -15,7 +15,7 @@ from scripts.fuzz.outcome import Outcome, judge
 from scripts.fuzz.reproduce import smaller
 from scripts.fuzz.worker import Piece, input_of, write_files
 
-from fewflips.cache import cache_folder
+from fewflips.files.cache import cache_folder
 from tests.test_input_files import within_seconds
 
 KEPT_FROM_ELSEWHERE = ("pareto-point", "cached-netlist")

@@ -13,7 +13,7 @@ from scripts.fuzz.targets.pairs import check_told
 from scripts.fuzz.targets.samples import image_bytes
 
 from fewflips.errors import InputError
-from fewflips.result_folder import MANIFEST
+from fewflips.files.result_folder import MANIFEST
 
 
 def test_a_tampered_model_that_passes_is_a_finding() -> None:

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.datapath.icarus import simulate_verilog
-from fewflips.gates.cells import CellLibrary
-from fewflips.gates.icarus_models import Delays, icarus_bench, row_layout, vcd_toggles
-from fewflips.gates.netlist import Netlist
-from fewflips.gates.netlist_checks import clock_nets
+from fewflips.gates.liberty.cells import CellLibrary
+from fewflips.gates.netlist.checks import clock_nets
+from fewflips.gates.netlist.icarus_models import Delays, icarus_bench, row_layout, vcd_toggles
+from fewflips.gates.netlist.netlist import Netlist
 from fewflips.gates.operands import OperandSequences, Toggles, Windows
 from fewflips.gates.switching.circuit import Circuit
 from fewflips.gates.switching.steps import Kind, netlist_steps

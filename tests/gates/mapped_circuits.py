@@ -6,10 +6,10 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from fewflips.gates.cell_table import load_cells
-from fewflips.gates.cells import Cell, CellLibrary
-from fewflips.gates.functions import truth_table
-from fewflips.gates.netlist import Instance, Netlist
+from fewflips.gates.liberty.cells import Cell, CellLibrary
+from fewflips.gates.liberty.functions import truth_table
+from fewflips.gates.liberty.load import load_cells
+from fewflips.gates.netlist.netlist import Instance, Netlist
 from tests.patience import PATIENCE_S
 
 LIBRARY = load_cells("nangate45")

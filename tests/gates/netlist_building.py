@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.gates.cell_table import load_cells
-from fewflips.gates.functions import truth_table
-from fewflips.gates.netlist import ONE_NET, ZERO_NET, Instance, Netlist
+from fewflips.gates.liberty.functions import truth_table
+from fewflips.gates.liberty.load import load_cells
+from fewflips.gates.netlist.netlist import ONE_NET, ZERO_NET, Instance, Netlist
 from fewflips.gates.operands import OperandSequences, PortRows, Windows
 
 LIBRARY = load_cells("nangate45")

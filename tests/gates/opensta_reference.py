@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.gates.cells import Cell, CellLibrary, Pin
-from fewflips.gates.functions import names_in, truth_table
-from fewflips.gates.netlist import ONE_NET, Instance, Netlist
+from fewflips.gates.liberty.cells import Cell, CellLibrary, Pin
+from fewflips.gates.liberty.functions import names_in, truth_table
+from fewflips.gates.netlist.netlist import ONE_NET, Instance, Netlist
 from fewflips.gates.operands import Toggles
 from tests.patience import PATIENCE_S
 

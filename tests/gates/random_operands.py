@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fewflips.datapath.design import Datapath
-from fewflips.gates.netlist import Netlist
+from fewflips.gates.netlist.netlist import Netlist
 from fewflips.gates.operands import OperandSequences, PortRows
 
 _START = np.zeros(1, dtype=np.int64)

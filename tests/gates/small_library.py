@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fewflips.gates.cells import Cell, CellLibrary, FlipFlop, InternalEnergy, Pin, Table, TimingArc
-from fewflips.gates.netlist import Instance, Netlist
+from fewflips.gates.liberty.cells import Cell, CellLibrary, FlipFlop, InternalEnergy, Pin, Table, TimingArc
+from fewflips.gates.netlist.netlist import Instance, Netlist
 
 VOLTAGE_V = 2.0
 

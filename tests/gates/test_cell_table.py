@@ -9,17 +9,25 @@ import numpy as np
 import pytest
 
 from fewflips.errors import CellLibraryError, OutputError
-from fewflips.gates.cell_table import (
-    builtin_tables,
+from fewflips.gates.liberty.cell_table import (
     cell_table_text,
     library_from_json,
     library_to_json,
-    load_cells,
     read_cell_table,
     write_cell_table,
 )
-from fewflips.gates.cells import Cell, CellLibrary, FlipFlop, InternalEnergy, Pin, Table, TimingArc, axis_weights
-from fewflips.gates.liberty_writer import liberty_text
+from fewflips.gates.liberty.cells import (
+    Cell,
+    CellLibrary,
+    FlipFlop,
+    InternalEnergy,
+    Pin,
+    Table,
+    TimingArc,
+    axis_weights,
+)
+from fewflips.gates.liberty.load import builtin_tables, load_cells
+from fewflips.gates.liberty.writer import liberty_text
 
 
 def _table(*values: float) -> Table:
@@ -177,7 +185,7 @@ def test_unknown_names_say_what_is_expected(name: str) -> None:
 @pytest.mark.parametrize("name", ["nangate45", "sky130hd"])
 def test_builtin_tables_are_small_and_say_where_they_come_from(name: str) -> None:
     assert name in builtin_tables()
-    path = resources.files("fewflips.gates") / "tables" / f"{name}.json"
+    path = resources.files("fewflips.gates.liberty") / "cell_tables" / f"{name}.json"
     text = path.read_text()
     assert len(text) < 64 << 10
     library = load_cells(name)

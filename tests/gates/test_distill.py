@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from fewflips.errors import CellLibraryError
-from fewflips.gates.cell_table import cell_table_text, load_cells
-from fewflips.gates.cells import Cell, CellLibrary, FlipFlop, InternalEnergy, Pin, Table, TimingArc
-from fewflips.gates.distill import choose_cells, distill, distill_file
-from fewflips.gates.liberty import read_liberty
+from fewflips.gates.liberty.cell_table import cell_table_text
+from fewflips.gates.liberty.cells import Cell, CellLibrary, FlipFlop, InternalEnergy, Pin, Table, TimingArc
+from fewflips.gates.liberty.distill import choose_cells, distill, distill_file
+from fewflips.gates.liberty.load import load_cells
+from fewflips.gates.liberty.reader import read_liberty
 
 _FILES = {"nangate45": "nangate45_typ.lib.gz", "sky130hd": "sky130hd_tt.lib.gz"}
 _SLEWS, _LOADS = np.array([1.0, 10.0, 100.0]), np.array([0.5, 5.0, 50.0])

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewflips.errors import CellLibraryError, InputError
-from fewflips.gates.cells import Cell, FlipFlop, Pin
-from fewflips.gates.energy import Energy, EnergyModel, energy_model, energy_of, scaled
-from fewflips.gates.netlist import Netlist
+from fewflips.gates.liberty.cells import Cell, FlipFlop, Pin
+from fewflips.gates.netlist.netlist import Netlist
 from fewflips.gates.operands import Toggles
-from fewflips.gates.states import condition_probability, sensitized_probability
+from fewflips.gates.power.energy import Energy, EnergyModel, energy_model, energy_of, scaled
+from fewflips.gates.power.states import condition_probability, sensitized_probability
 from fewflips.gates.timing import analyze_timing
 
 from .small_library import LIBRARY, netlist

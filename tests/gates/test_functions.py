@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewflips.errors import CellLibraryError
-from fewflips.gates.functions import names_in, truth_table
+from fewflips.gates.liberty.functions import names_in, truth_table
 
 
 @pytest.mark.parametrize(

@@ -14,15 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fewflips.cache import cache_folder
 from fewflips.errors import CellLibraryError
-from fewflips.gates import liberty
-from fewflips.gates.cell_table import library_to_json, load_cells
-from fewflips.gates.cells import CellLibrary
-from fewflips.gates.cells_from_liberty import library_from_groups
-from fewflips.gates.liberty import read_liberty
-from fewflips.gates.liberty_syntax import parse_groups, split_arguments
-from fewflips.gates.liberty_writer import liberty_text
+from fewflips.files.cache import cache_folder
+from fewflips.gates.liberty import reader as liberty
+from fewflips.gates.liberty.cell_table import library_to_json
+from fewflips.gates.liberty.cells import CellLibrary
+from fewflips.gates.liberty.cells_from_liberty import library_from_groups
+from fewflips.gates.liberty.load import load_cells
+from fewflips.gates.liberty.reader import read_liberty
+from fewflips.gates.liberty.syntax import parse_groups, split_arguments
+from fewflips.gates.liberty.writer import liberty_text
 from tests.patience import PATIENCE_S
 
 _OSU = Path("/usr/share/qflow/tech/osu018/osu018_stdcells.lib")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from fewflips.errors import NetlistError, ToolError
-from fewflips.gates.cells import Cell, CellLibrary, FlipFlop, Pin
-from fewflips.gates.netlist_checks import check_netlist, clock_nets
-from fewflips.gates.netlist_reader import netlist_from_json, read_netlist
+from fewflips.gates.liberty.cells import Cell, CellLibrary, FlipFlop, Pin
+from fewflips.gates.netlist.checks import check_netlist, clock_nets
+from fewflips.gates.netlist.reader import netlist_from_json, read_netlist
 from fewflips.gates.switching.steps import netlist_steps
 from tests.gates.mapped_circuits import LIBRARY, by_names, circuit
 
@@ -179,7 +179,7 @@ def test_long_loops_are_shortened() -> None:
 
 
 def test_too_many_instances(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fewflips.gates.netlist_checks.MOST_INSTANCES", 1)
+    monkeypatch.setattr("fewflips.gates.netlist.checks.MOST_INSTANCES", 1)
     assert refused([("u1", "INV_X1", "A=a ZN=y"), ("u2", "INV_X1", "A=a ZN=z")]) == (
         "netlist circuit: expected at most 1 instances, got 2; give the datapath alone"
     )
@@ -402,7 +402,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fewflips.gates.netlist_reader.MOST_BYTES", 1 << 20)
+    monkeypatch.setattr("fewflips.gates.netlist.reader.MOST_BYTES", 1 << 20)
     path = tmp_path / "t.v.gz"
     path.write_bytes(gzip.compress(b" " * (2 << 20)))
     with pytest.raises(NetlistError) as caught:

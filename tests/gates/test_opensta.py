@@ -23,14 +23,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fewflips.datapath.design import Datapath, Kind, Word, WordFormat
-from fewflips.gates.cells import CellLibrary
-from fewflips.gates.energy import EnergyModel, energy_model
-from fewflips.gates.liberty import read_liberty
-from fewflips.gates.netlist import Netlist
+from fewflips.datapath.design import Datapath, Word, WordFormat
+from fewflips.datapath.kinds import Kind
+from fewflips.gates.liberty.cells import CellLibrary
+from fewflips.gates.liberty.reader import read_liberty
+from fewflips.gates.netlist.netlist import Netlist
+from fewflips.gates.netlist.synthesis import synthesize
 from fewflips.gates.operands import Toggles
+from fewflips.gates.power.energy import EnergyModel, energy_model
 from fewflips.gates.switching import Mode, compile_circuit, simulate
-from fewflips.gates.synthesis import synthesize
 from fewflips.gates.timing import analyze_timing
 
 from . import opensta_reference

@@ -13,13 +13,13 @@ from scripts.post_layout import extraction, lef_capacitance, plain_names, qflow,
 from scripts.post_layout.comparison import Comparison
 
 from fewflips.errors import InputError, NetlistError, ToolError
-from fewflips.gates.cell_table import load_cells
-from fewflips.gates.cells import Cell, CellLibrary, Pin
-from fewflips.gates.netlist import ONE_NET, Instance, Netlist
-from fewflips.gates.spef import read_spef
-from fewflips.gates.spef_writer import spef_text
-from fewflips.gates.verilog import netlist_verilog
-from fewflips.report.energy_model import EnergyParts, EnergyReport, LayerEnergy
+from fewflips.gates.liberty.cells import Cell, CellLibrary, Pin
+from fewflips.gates.liberty.load import load_cells
+from fewflips.gates.netlist.netlist import ONE_NET, Instance, Netlist
+from fewflips.gates.netlist.verilog import netlist_verilog
+from fewflips.gates.parasitics.spef import read_spef
+from fewflips.gates.parasitics.spef_writer import spef_text
+from fewflips.records.energy import EnergyParts, EnergyReport, LayerEnergy
 from tests.patience import PATIENCE_S
 
 # y = !(a & b), stored in a flip-flop whose output is q

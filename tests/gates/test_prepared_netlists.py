@@ -6,20 +6,20 @@ import lzma
 
 import pytest
 
-from fewflips.accelerator import load_accelerator
 from fewflips.bundled import bundled_pair
+from fewflips.dataflows.unit_datapath import network_datapath
 from fewflips.datapath.design import Datapath
 from fewflips.datapath.verilog import module_name, verilog
 from fewflips.errors import ToolError
-from fewflips.gates import prepared_netlists
-from fewflips.gates.cell_table import load_cells
-from fewflips.gates.netlist_reader import netlist_from_json, reduced_json
-from fewflips.gates.prepared_netlists import file_of, prepared, unit_netlist
-from fewflips.gates.synthesis import SynthesisPlan, synthesis_cells, synthesis_plan, synthesize
-from fewflips.gates.yosys import Yosys, find_yosys
+from fewflips.gates.liberty.load import load_cells
+from fewflips.gates.netlist import prepared as prepared_netlists
+from fewflips.gates.netlist.prepared import file_of, prepared, unit_netlist
+from fewflips.gates.netlist.reader import netlist_from_json, reduced_json
+from fewflips.gates.netlist.synthesis import SynthesisPlan, synthesis_cells, synthesis_plan, synthesize
+from fewflips.gates.netlist.yosys import Yosys, find_yosys
+from fewflips.machine import load_accelerator
 from fewflips.network import load
-from fewflips.network_energy.estimate import simulated_layers
-from fewflips.network_energy.words import network_datapath
+from fewflips.simulation.setup import simulated_layers
 from tests.gates.mapped_circuits import LIBRARY, by_names
 
 MACHINES = ("edge4", "edge16")

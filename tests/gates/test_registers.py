@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fewflips.gates.netlist import Netlist
-from fewflips.gates.registers import feedback_registers, register_banks
+from fewflips.gates.netlist.netlist import Netlist
+from fewflips.gates.netlist.registers import feedback_registers, register_banks
 from tests.gates.mapped_circuits import LIBRARY, circuit
 
 # A one-bit mac as placed: names lost, a clock tree, buffers before registers.

@@ -8,7 +8,7 @@ import pytest
 
 from fewflips.errors import InputError, OutputError
 from fewflips.gates.operands import Toggles
-from fewflips.gates.saif import write_saif
+from fewflips.gates.power.saif import write_saif
 
 from .small_library import LIBRARY, netlist
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from fewflips.errors import ParasiticsError
-from fewflips.gates import spef
-from fewflips.gates.spef import read_spef
+from fewflips.gates.parasitics import spef
+from fewflips.gates.parasitics.spef import read_spef
 
 HEADER = """\
 *SPEF "IEEE 1481-1999"

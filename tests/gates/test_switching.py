@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from fewflips.gates.netlist_checks import check_netlist
+from fewflips.gates.netlist.checks import check_netlist
 from fewflips.gates.switching import Circuit, Mode, compile_circuit, simulate
 from tests.gates.icarus_reference import assert_same_toggles, icarus_toggles
 from tests.gates.netlist_building import LIBRARY, Case, event_driven_toggles, random_case

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from fewflips.datapath.design import Datapath, Word, WordFormat
-from fewflips.gates.cell_table import load_cells
-from fewflips.gates.icarus_models import Delays
+from fewflips.gates.liberty.load import load_cells
+from fewflips.gates.netlist.icarus_models import Delays
+from fewflips.gates.netlist.synthesis import synthesize
 from fewflips.gates.switching import Circuit, compile_circuit, cut_windows, simulate
-from fewflips.gates.synthesis import synthesize
 from fewflips.gates.timing import analyze_timing
 from tests.gates.icarus_reference import assert_same_toggles, icarus_toggles
 from tests.gates.random_operands import random_operands
@@ -64,7 +64,7 @@ def test_finer_steps_toggle_as_in_icarus(iverilog: str, tmp_path: Path, step_ps:
 
 @pytest.mark.parametrize("name", ["Booth multiplier", "mac"])
 def test_pulses_of_no_width_matter_little(iverilog: str, tmp_path: Path, name: str) -> None:
-    """Where cells are single continuous assignments, see :data:`~fewflips.gates.icarus_models.Delays`."""
+    """Where cells are single continuous assignments, see :data:`~fewflips.gates.netlist.icarus_models.Delays`."""
     circuit = compiled(name, 10.0)
     sequences = random_operands(DATAPATHS[name], 100)
     windows = cut_windows(sequences.sequence_cycles, 1)

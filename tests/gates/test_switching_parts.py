@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewflips.errors import InputError, NetlistError
-from fewflips.gates.functions import truth_table
+from fewflips.gates.liberty.functions import truth_table
 from fewflips.gates.operands import OperandSequences, PortRows, Windows
 from fewflips.gates.switching import Circuit, compile_circuit, cut_windows, simulate, waveforms
 from fewflips.gates.switching.cutting import pieces

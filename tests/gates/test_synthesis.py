@@ -11,11 +11,11 @@ import pytest
 from fewflips.datapath.design import Datapath, Word, WordFormat
 from fewflips.datapath.verilog import module_name, verilog
 from fewflips.errors import CellLibraryError, InputError, NetlistError, ToolError
-from fewflips.gates.cells import Cell, CellLibrary, FlipFlop, Pin
-from fewflips.gates.netlist import Instance, Netlist
-from fewflips.gates.netlist_reader import read_netlist
-from fewflips.gates.registers import feedback_registers, register_banks
-from fewflips.gates.synthesis import (
+from fewflips.gates.liberty.cells import Cell, CellLibrary, FlipFlop, Pin
+from fewflips.gates.netlist.netlist import Instance, Netlist
+from fewflips.gates.netlist.reader import read_netlist
+from fewflips.gates.netlist.registers import feedback_registers, register_banks
+from fewflips.gates.netlist.synthesis import (
     SynthesisPlan,
     cell_counts,
     netlist_area_um2,
@@ -23,8 +23,8 @@ from fewflips.gates.synthesis import (
     synthesize,
     synthesize_verilog,
 )
-from fewflips.gates.verilog import netlist_verilog
-from fewflips.gates.yosys import Yosys, find_yosys
+from fewflips.gates.netlist.verilog import netlist_verilog
+from fewflips.gates.netlist.yosys import Yosys, find_yosys
 from tests.gates.mapped_circuits import LIBRARY, by_names, cell_models, circuit, run_icarus
 
 MAC = Datapath("mac", Word(WordFormat.TWOS_COMPLEMENT, 4), Word(WordFormat.UNSIGNED, 4), accumulator_bits=10)
@@ -254,7 +254,7 @@ def test_area_is_the_sum_of_cells() -> None:
 
 
 def test_gates_of_a_whole_library_are_sized(shared: Path) -> None:
-    from fewflips.gates.liberty import read_liberty
+    from fewflips.gates.liberty.reader import read_liberty
 
     library = read_liberty(shared / "pdk" / "nangate45_typ.lib.gz")
     text = "module t(input a, b, input [63:0] c, output [63:0] y); assign y = {64{a ^ b}} & c; endmodule"

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewflips.errors import CellLibraryError, InputError, NetlistError
-from fewflips.gates.cells import Table
-from fewflips.gates.lookup import look_up, table_bank, values_at
-from fewflips.gates.netlist import Instance, Netlist
+from fewflips.gates.liberty.cells import Table
+from fewflips.gates.liberty.lookup import look_up, table_bank, values_at
+from fewflips.gates.netlist.netlist import Instance, Netlist
 from fewflips.gates.timing import analyze_timing
 
 from .small_library import LIBRARY, netlist

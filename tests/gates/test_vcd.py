@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewflips.errors import InputError, ToolError
-from fewflips.gates.vcd import ValueChanges, write_vcd
+from fewflips.gates.power.vcd import ValueChanges, write_vcd
 
 from .small_library import netlist
 

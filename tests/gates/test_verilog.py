@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from fewflips.gates.cell_table import load_cells
-from fewflips.gates.liberty_writer import liberty_text
-from fewflips.gates.netlist_reader import read_netlist
-from fewflips.gates.verilog import identifier, netlist_verilog
+from fewflips.gates.liberty.load import load_cells
+from fewflips.gates.liberty.writer import liberty_text
+from fewflips.gates.netlist.reader import read_netlist
+from fewflips.gates.netlist.verilog import identifier, netlist_verilog
 from tests.gates.mapped_circuits import LIBRARY, by_names, cell_models, circuit, run_icarus
 from tests.patience import PATIENCE_S
 

@@ -9,11 +9,11 @@ import pytest
 
 from fewflips.datapath.design import Datapath, Word, WordFormat
 from fewflips.errors import InputError, ParasiticsError
-from fewflips.gates.netlist import ONE_NET, Netlist
-from fewflips.gates.spef import Spef, read_spef
-from fewflips.gates.spef_writer import spef_text
-from fewflips.gates.synthesis import synthesize
-from fewflips.gates.wires import WireModel, donath_length, fanout_wire_ff, fanouts, spef_wire_ff
+from fewflips.gates.netlist.netlist import ONE_NET, Netlist
+from fewflips.gates.netlist.synthesis import synthesize
+from fewflips.gates.parasitics.spef import Spef, read_spef
+from fewflips.gates.parasitics.spef_writer import spef_text
+from fewflips.gates.parasitics.wires import WireModel, donath_length, fanout_wire_ff, fanouts, spef_wire_ff
 from tests.gates.mapped_circuits import LIBRARY, circuit
 
 # n feeds two pins and one port bit twice, a two pins, b one; z feeds nothing.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fewflips.errors import ToolError
-from fewflips.gates.yosys import Yosys, find_yosys
+from fewflips.gates.netlist.yosys import Yosys, find_yosys
 from tests.patience import PATIENCE_S
 
 

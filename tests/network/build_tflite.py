@@ -6,7 +6,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from fewflips.network.tflite_elements import pack
+from fewflips.network.tflite.elements import pack
 
 CONV, DEPTHWISE, DENSE = "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"
 RELU = schema.ActivationFunctionType.RELU

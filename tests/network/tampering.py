@@ -10,7 +10,7 @@ from onnx import numpy_helper
 
 from fewflips.network import Network, rewrite
 from fewflips.network.channels import ChannelGroups, tie_channels
-from fewflips.network.tflite_file import decode
+from fewflips.network.tflite.file import decode
 
 
 def random_orders(groups: ChannelGroups, seed: int = 0) -> dict[int, np.ndarray]:

@@ -11,16 +11,10 @@ import numpy as np
 import pytest
 
 from fewflips.errors import VerificationError
-from fewflips.network.equivalence import (
-    FLOAT_TOLERANCE,
-    Comparison,
-    Intermediate,
-    check_drop_in,
-    compare_models,
-)
+from fewflips.execution.runtimes import InputSpec
+from fewflips.execution.samples import Samples, random_feeds
 from fewflips.network.graph import Network
-from fewflips.network.runtimes import InputSpec
-from fewflips.network.samples import Samples, random_feeds
+from fewflips.verification.equivalence import FLOAT_TOLERANCE, Comparison, Intermediate, check_drop_in, compare_models
 
 ORIGINAL = Network(Path("hand.tflite"), "tflite", "a" * 64, (), {}, (), (), ())
 EXACT = {"values": 10, "equal": 10, "largest_difference": 0.0, "largest_output": 100.0}
@@ -188,7 +182,7 @@ def run(monkeypatch):
             fed.append((self.model.input_name, value.tolist()))
             return {name: self.model.tensors[name](value) for name in names}
 
-    monkeypatch.setattr("fewflips.network.equivalence.Runtime", Fake)
+    monkeypatch.setattr("fewflips.verification.equivalence.Runtime", Fake)
 
     def compare(first: Model, second: Model, samples: Samples | None = None, **options: Any) -> Comparison:
         fed.clear()

@@ -10,8 +10,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from fewflips.errors import FewflipsError, ModelError
-from fewflips.network import onnx as adapter
 from fewflips.network.graph import Network
+from fewflips.network.onnx import reader as adapter
 from tests.network import build_onnx as models
 from tests.network.build_onnx import QOperators, save
 

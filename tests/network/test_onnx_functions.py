@@ -8,13 +8,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from fewflips.network import onnx as adapter
+from fewflips.api.optimize import optimize
+from fewflips.api.verify import verify
+from fewflips.execution.onnx_runtime import Session
 from fewflips.network.graph import LeftOut
-from fewflips.network.onnx_file import OnnxFile
-from fewflips.network.onnx_functions import inlined
-from fewflips.network.ort import Session
-from fewflips.optimization import optimize
-from fewflips.verification import verify
+from fewflips.network.onnx import reader as adapter
+from fewflips.network.onnx.file import OnnxFile
+from fewflips.network.onnx.functions import inlined
 from tests.network.build_onnx import QDQ, block_network, function, save, with_functions
 
 FLOAT = TensorProto.FLOAT

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from fewflips.errors import FloatModelError, ModelError
-from fewflips.formats import INT4, INT8, UINT4, UINT8
-from fewflips.network import onnx as adapter
+from fewflips.execution.onnx_runtime import Session
+from fewflips.formats.number_formats import INT4, INT8, UINT4, UINT8
 from fewflips.network.graph import Network, OperationKind
 from fewflips.network.layer import Layer
-from fewflips.network.ort import Session
+from fewflips.network.onnx import reader as adapter
 from tests.network import build_onnx as models
 from tests.network.build_onnx import CONTRIB, QDQ, Builder, QOperators, save
 from tests.property_settings import examples

@@ -7,8 +7,8 @@ import pytest
 from onnx import TensorProto
 
 from fewflips.errors import InputError, ModelError
-from fewflips.network import ort
-from fewflips.network.ort import Session, executes_in_integers
+from fewflips.execution import onnx_runtime as ort
+from fewflips.execution.onnx_runtime import Session, executes_in_integers
 from tests.network import build_onnx as models
 from tests.network.build_onnx import QDQ, save
 from tests.network.test_onnx_reading import feeds_of

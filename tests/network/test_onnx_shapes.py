@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from fewflips.network import onnx as adapter
-from fewflips.network.onnx_file import OnnxFile
-from fewflips.network.onnx_shape_values import computed_values
-from fewflips.network.onnx_shapes import infer
-from fewflips.network.ort import Session
+from fewflips.execution.onnx_runtime import Session
+from fewflips.network.onnx import reader as adapter
+from fewflips.network.onnx.file import OnnxFile
+from fewflips.network.onnx.shape_values import computed_values
+from fewflips.network.onnx.shapes import infer
 from tests.network.build_onnx import QDQ, Builder, expanded_network, save
 
 INT64 = TensorProto.INT64

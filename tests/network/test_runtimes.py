@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 
 from fewflips.errors import FewflipsError, InputError, ModelError, RuntimeFailure
-from fewflips.network import runtimes, tflite
-from fewflips.network.litert import Session
-from fewflips.network.runtimes import InputSpec, Runtime
-from fewflips.network.samples import random_feeds
+from fewflips.execution import runtimes
+from fewflips.execution.litert import Session
+from fewflips.execution.runtimes import InputSpec, Runtime
+from fewflips.execution.samples import random_feeds
+from fewflips.network.tflite import reader as tflite
 from tests.network import build_tflite as small
 from tests.network.test_tflite_damaged import mutations
 from tests.patience import PATIENCE_S
@@ -203,7 +204,7 @@ def worker_of(runtime: Runtime) -> int:
 
 HANGING = """
     import ctypes
-    from fewflips.network.litert import Session as Real
+    from fewflips.execution.litert import Session as Real
 
     class Session(Real):
         def run(self, feeds, fetch):
@@ -318,8 +319,8 @@ def test_a_python_that_cannot_start(path: Path, monkeypatch: pytest.MonkeyPatch)
 
 SCRIPT = """
     import sys, time
-    from fewflips.network.runtimes import Runtime
-    from fewflips.network.samples import random_feeds
+    from fewflips.execution.runtimes import Runtime
+    from fewflips.execution.samples import random_feeds
     runtime = Runtime(sys.argv[1])
     runtime.run(random_feeds(runtime.inputs, 1, seed=0)[0], runtime.outputs)
     print("ready", flush=True)
@@ -371,7 +372,7 @@ HANGING_SCRIPT = """
     import sys, threading, time
     from contextlib import suppress
     from fewflips.errors import RuntimeFailure
-    from fewflips.network import runtimes
+    from fewflips.execution import runtimes
     sys.path.insert(0, sys.argv[2])
     runtimes._SESSIONS = {"tflite": ("hanging_session", "LiteRT")}
     try:

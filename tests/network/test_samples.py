@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fewflips.errors import SamplesError
-from fewflips.network import samples as module
-from fewflips.network.runtimes import InputSpec
-from fewflips.network.samples import load_samples, random_feeds
+from fewflips.execution import samples as module
+from fewflips.execution.runtimes import InputSpec
+from fewflips.execution.samples import load_samples, random_feeds
 from tests.property_settings import examples
 
 IMAGE = InputSpec("image", (1, 4, 6, 3), np.dtype(np.uint8), 1 / 255, 0)

@@ -11,13 +11,13 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from fewflips.api.optimize import optimize
+from fewflips.api.verify import verify
 from fewflips.errors import ModelError, VerificationError
 from fewflips.network import load, rewrite
 from fewflips.network.channels import tie_channels
-from fewflips.network.onnx_file import OnnxFile
-from fewflips.network.structure import compare_structure
-from fewflips.optimization import optimize
-from fewflips.verification import verify
+from fewflips.network.onnx.file import OnnxFile
+from fewflips.verification.structure import compare_structure
 from tests.network import build_onnx, build_tflite
 from tests.network.tampering import flip, moved, random_orders
 
@@ -220,7 +220,7 @@ def test_a_bit_that_flips_while_writing_is_never_handed_over(name: str, tmp_path
             rewrite(network, permutations, destination)
             flip(destination, np.random.default_rng(seed))
 
-        monkeypatch.setattr("fewflips.optimization.rewrite", faulty)
+        monkeypatch.setattr("fewflips.optimization.steps.drop_in.rewrite", faulty)
         with pytest.raises(VerificationError, match=r"with its channels moved|cannot be read back"):
             optimize(original, "edge4", mode="drop-in", jobs=1)
         refused += 1
@@ -231,6 +231,6 @@ def test_orders_that_are_not_the_planned_ones_are_refused(tmp_path: Path, monkey
     def reordered(network, permutations, destination):
         moved(network, tmp_path).rename(destination)
 
-    monkeypatch.setattr("fewflips.optimization.rewrite", reordered)
+    monkeypatch.setattr("fewflips.optimization.steps.drop_in.rewrite", reordered)
     with pytest.raises(VerificationError, match="with its channels moved"):
         optimize(small("branching.tflite", tmp_path), "edge4", mode="drop-in", jobs=1)

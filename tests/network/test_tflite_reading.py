@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 from packaging.version import Version
 
 from fewflips.errors import FloatModelError, ModelError
-from fewflips.formats import INT4, INT8, INT16, UINT8
-from fewflips.network import tflite
+from fewflips.execution.litert import Session
+from fewflips.execution.samples import random_feeds
+from fewflips.formats.number_formats import INT4, INT8, INT16, UINT8
 from fewflips.network.graph import ConstantAxis, LeftOut, OperationKind
-from fewflips.network.litert import Session
 from fewflips.network.lowering import Convolution2D, MatrixProduct
-from fewflips.network.samples import random_feeds
-from fewflips.network.tflite_file import decode, unique_names
+from fewflips.network.tflite import reader as tflite
+from fewflips.network.tflite.file import decode, unique_names
 from tests.network import build_tflite as small
 from tests.property_settings import examples
 
@@ -104,6 +104,8 @@ def largest_error_in_codes(path: Path, seed: int = 0) -> tuple[int, float]:
         y += interpreter.get_tensor(bias)
         target = details[int(op["outputs"][0])]
         weight_scales = details[weights]["scales"]
+        as_read = layer.right.scales.along(0, layer.right.shape)
+        np.testing.assert_array_equal(as_read, np.broadcast_to(weight_scales, layer.n))
         precision = np.float64 if layer.operator != small.DENSE else np.float32
         product = details[source]["scales"].astype(precision) * weight_scales.astype(precision)
         scale = product.astype(np.float64) / target["scales"][0]

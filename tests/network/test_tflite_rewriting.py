@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewflips.errors import InputError, OutputError
-from fewflips.network import tflite
+from fewflips.execution.litert import Session
+from fewflips.execution.samples import random_feeds
 from fewflips.network.channels import tie_channels
 from fewflips.network.graph import Network
-from fewflips.network.litert import Session
-from fewflips.network.samples import random_feeds
-from fewflips.network.tflite_elements import pack, unpack
-from fewflips.network.tflite_file import decode
+from fewflips.network.tflite import reader as tflite
+from fewflips.network.tflite.elements import pack, unpack
+from fewflips.network.tflite.file import decode
 from tests.network import build_tflite as small
 from tests.property_settings import examples
 

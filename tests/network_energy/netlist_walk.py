@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fewflips.gates.functions import truth_table
+from fewflips.gates.liberty.functions import truth_table
 
 
 def toggles(netlist, library, cycles, settle):

@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fewflips.accelerator import Accelerator
-from fewflips.formats import UINT8
-from fewflips.gates.cell_table import load_cells
-from fewflips.gates.energy import energy_of
+from fewflips.dataflows import dataflow_of
+from fewflips.dataflows.layer_operands import layer_operands
+from fewflips.dataflows.unit_datapath import unit_datapath
+from fewflips.dataflows.unit_words import common_word
+from fewflips.formats.number_formats import UINT8
+from fewflips.gates.liberty.load import load_cells
 from fewflips.gates.operands import Toggles
-from fewflips.network_energy.dataflows import UNIT_PARTS, UNIT_WORK
-from fewflips.network_energy.layer_operands import layer_operands
-from fewflips.network_energy.simulation import count_toggles
-from fewflips.network_energy.unit import build_unit
-from fewflips.network_energy.words import common_word, unit_datapath
+from fewflips.gates.power.energy import energy_of
+from fewflips.machine import Accelerator
+from fewflips.simulation.toggles import count_toggles
+from fewflips.simulation.unit import build_unit
 from tests.layers import dense_layer, random_rows
 from tests.network_energy import unit_walk
 from tests.network_energy.netlist_walk import toggles
@@ -58,8 +59,8 @@ def test_energy_of_a_layer(dataflow, part_cycles, forwarding):
     rows = random_rows(layer)
     datapath = unit_datapath([layer], array, common_word([(UINT8, 8)], array.activations))
     unit = build_unit(datapath, load_cells("nangate45"))
-    segments = array.flow.segments(layer, array)
-    parts = UNIT_PARTS[dataflow](layer_operands(layer, rows, array, datapath), segments, array, part_cycles)
+    segments = dataflow_of(array).segments(layer, array)
+    parts = dataflow_of(array).unit_parts(layer_operands(layer, rows, array, datapath), segments, array, part_cycles)
     found = count_toggles(unit.circuit, parts, "zero-delay")
 
     pairs = [(segment.lanes.tolist(), segment.order.tolist()) for segment in segments]
@@ -75,7 +76,7 @@ def test_energy_of_a_layer(dataflow, part_cycles, forwarding):
     assert found.exact.transitions == transitions
     assert found.exact.toggles[~clocks].tolist() == expected[~clocks].tolist()
 
-    work = UNIT_WORK[dataflow](layer, segments, array)
+    work = dataflow_of(array).unit_work(layer, segments, array)
     energy = unit.energy(found, work, clock_mhz=500.0)
     shared = unit.shared_model(work.weight_share, work.activation_share)
     by_hand = energy_of(shared, Toggles(expected, expected, transitions), 0.0, 0.0)
@@ -108,7 +109,7 @@ def test_shared_registers_cost_their_share():
     array = Accelerator(name="test", lanes=4, columns=4)
     datapath = unit_datapath([layer], array, common_word([(UINT8, 8)], array.activations))
     unit = build_unit(datapath, load_cells("nangate45"))
-    work = UNIT_WORK[array.dataflow](layer, array.flow.segments(layer, array), array)
+    work = dataflow_of(array).unit_work(layer, dataflow_of(array).segments(layer, array), array)
     shared, own = unit.shared_model(work.weight_share, work.activation_share), unit.model
     weights = unit.banks["weights"]
     assert len(weights) == 4 * 8

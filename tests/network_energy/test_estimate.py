@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 
 import fewflips
-from fewflips.accelerator import Accelerator
-from fewflips.accelerator.machine import Operand
+from fewflips.api.energy import energy
 from fewflips.errors import AcceleratorError, InputError, ModelError, NetlistError
-from fewflips.formats import NumberFormat
-from fewflips.gates.verilog import netlist_verilog
-from fewflips.network.runtimes import Runtime
-from fewflips.network.samples import random_feeds
-from fewflips.network_energy.estimate import energy, network_unit, simulated_layers
-from fewflips.network_energy.run import EnergyOptions
+from fewflips.execution.runtimes import Runtime
+from fewflips.execution.samples import random_feeds
+from fewflips.formats.number_formats import NumberFormat
+from fewflips.gates.netlist.verilog import netlist_verilog
+from fewflips.machine import Accelerator
+from fewflips.machine.accelerator import Operand
+from fewflips.simulation.run import EnergyOptions
+from fewflips.simulation.setup import network_unit, simulated_layers
 from tests.network import build_tflite as small
 
 ARRAY = Accelerator(name="tiny", lanes=2, columns=2)
@@ -82,7 +83,7 @@ def test_a_schedule_brings_its_accelerator_and_saves_energy(tmp_path):
 
 
 def test_optimize_with_energy_puts_both_into_the_report(branching):
-    from fewflips.optimization import EnergyRequest
+    from fewflips.optimization.request import EnergyRequest
 
     options = EnergyOptions(jobs=1)
     report = fewflips.optimize(branching, ARRAY, energy=EnergyRequest(options=options), jobs=1).report
@@ -109,7 +110,7 @@ def test_samples_stand_for_all_cycles_within_their_interval(shared):
 def test_a_netlist_of_ones_own(branching, tmp_path):
     network = fewflips.load(branching)
     layers, _ = simulated_layers(network)
-    from fewflips.gates.cell_table import load_cells
+    from fewflips.gates.liberty.load import load_cells
 
     unit = network_unit(layers, ARRAY, load_cells("nangate45"), EnergyOptions())
     path = tmp_path / "unit.v"
@@ -125,7 +126,7 @@ def test_a_netlist_of_ones_own(branching, tmp_path):
 def test_a_netlist_that_computes_something_else(branching, tmp_path):
     network = fewflips.load(branching)
     layers, _ = simulated_layers(network)
-    from fewflips.gates.cell_table import load_cells
+    from fewflips.gates.liberty.load import load_cells
 
     unit = network_unit(layers, ARRAY, load_cells("nangate45"), EnergyOptions())
     text = netlist_verilog(unit.netlist)
@@ -139,7 +140,7 @@ def test_a_netlist_that_computes_something_else(branching, tmp_path):
 def test_an_input_that_no_unit_has(branching, tmp_path):
     network = fewflips.load(branching)
     layers, _ = simulated_layers(network)
-    from fewflips.gates.cell_table import load_cells
+    from fewflips.gates.liberty.load import load_cells
 
     unit = network_unit(layers, ARRAY, load_cells("nangate45"), EnergyOptions())
     path = tmp_path / "unit.v"
@@ -219,6 +220,6 @@ def test_the_report_is_plain_json(branching):
 
 def test_a_network_without_integer_activations(monkeypatch, branching):
     network = fewflips.load(branching)
-    monkeypatch.setattr("fewflips.network_energy.estimate.measurable_layers", lambda network: [])
+    monkeypatch.setattr("fewflips.simulation.setup.measurable_layers", lambda network: [])
     with pytest.raises(ModelError, match="no layer's activations are integers in the file"):
         energy(network, ARRAY)

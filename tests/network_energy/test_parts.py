@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fewflips.accelerator import Accelerator, Segment
-from fewflips.formats import UINT8
-from fewflips.network_energy.dataflows import UNIT_PARTS, UNIT_WORK
-from fewflips.network_energy.layer_operands import layer_operands
-from fewflips.network_energy.parts import settling_cycles
-from fewflips.network_energy.words import common_word, unit_datapath
-from tests.layers import dense_layer, depthwise_layer, random_rows
+from fewflips.dataflows import Segment, dataflow_of
+from fewflips.dataflows.layer_operands import layer_operands
+from fewflips.dataflows.unit_datapath import unit_datapath
+from fewflips.dataflows.unit_words import common_word
+from fewflips.dataflows.unit_work import settling_cycles
+from fewflips.formats.number_formats import UINT8
+from fewflips.machine import Accelerator
+from tests.layers import altered, dense_layer, depthwise_layer, random_rows
 from tests.network_energy import unit_walk
 from tests.property_settings import examples
 
@@ -48,7 +49,7 @@ def seen_by_units(operands, segments, array, part_cycles):
     names = PORTS[array.dataflow]
     settling = settling_cycles(operands.datapath)
     seen, transitions = defaultdict(list), 0
-    for part in UNIT_PARTS[array.dataflow](operands, segments, array, part_cycles):
+    for part in dataflow_of(array).unit_parts(operands, segments, array, part_cycles):
         transitions += int(part.transitions.sum())
         for unit, cycles, skip in zip(part.units, cycles_of(part, names), part.skip, strict=True):
             before = seen[unit]
@@ -88,7 +89,7 @@ def test_units_see_what_the_loop_nests_say(dataflow, forwarding, m, n, k, groups
     array = array_of(dataflow, lanes, columns, forwarding)
     rng = np.random.default_rng(seed)
     segments = tuple(
-        Segment(segment.lanes, rng.permutation(segment.order)) for segment in array.flow.segments(layer, array)
+        Segment(segment.lanes, rng.permutation(segment.order)) for segment in dataflow_of(array).segments(layer, array)
     )
     check_layer(layer, array, segments, part_cycles)
 
@@ -96,11 +97,11 @@ def test_units_see_what_the_loop_nests_say(dataflow, forwarding, m, n, k, groups
 @pytest.mark.parametrize("dataflow", sorted(WALKS))
 @pytest.mark.parametrize("part_cycles", [1, 10**6])
 def test_depthwise_layers(dataflow, part_cycles):
-    layer = depthwise_layer(5, 6, (1, 3))
-    object.__setattr__(layer, "weights", np.abs(layer.weights.astype(np.int64)).astype(np.uint8))
-    object.__setattr__(layer, "weight_type", UINT8)
+    signed = depthwise_layer(5, 6, (1, 3))
+    magnitudes = np.abs(signed.weights.astype(np.int64)).astype(np.uint8)
+    layer = altered(signed, weights=magnitudes, weight_type=UINT8)
     array = array_of(dataflow, 2, 4, "broadcast")
-    check_layer(layer, array, array.flow.segments(layer, array), part_cycles)
+    check_layer(layer, array, dataflow_of(array).segments(layer, array), part_cycles)
 
 
 def check_layer(layer, array, segments, part_cycles):
@@ -117,7 +118,7 @@ def check_layer(layer, array, segments, part_cycles):
     seen = seen_by_units(operands, segments, array, part_cycles)
     drain = {"mac": 0, "column": datapath.latency, "chain": datapath.latency + array.lanes - 1}[datapath.kind]
     assert seen == [cycles + cycles[-1:] * drain for cycles in expected if cycles]
-    work = UNIT_WORK[array.dataflow](layer, segments, array)
+    work = dataflow_of(array).unit_work(layer, segments, array)
     assert work.unit_cycles == sum(len(cycles) for cycles in expected)
     assert work.unit_cycles <= work.array_cycles * work.units
     assert max(len(cycles) for cycles in expected) <= work.array_cycles
@@ -126,7 +127,7 @@ def check_layer(layer, array, segments, part_cycles):
 def test_shared_registers_count_once():
     layer = dense_layer(10, 6, 4, storage=UINT8)
     array = array_of("activation-stationary", 4, 4, "broadcast")
-    work = UNIT_WORK[array.dataflow](layer, array.flow.segments(layer, array), array)
+    work = dataflow_of(array).unit_work(layer, dataflow_of(array).segments(layer, array), array)
     assert work.unit_cycles == 10 * 6
     assert work.array_cycles == 3 * 6  # three tiles of four pixels, the last half empty
     assert work.weight_share * work.unit_cycles == pytest.approx(3 * 6)  # the shared registers of three tiles

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from fewflips.dataflows.unit_work import Part
 from fewflips.gates.operands import OperandSequences, Windows
-from fewflips.network_energy.parts import Part
-from fewflips.network_energy.sampling import REPLICATES, WINDOWS, all_windows, relative_ci95, sample_windows
+from fewflips.simulation.sampling import REPLICATES, WINDOWS, all_windows, relative_ci95, sample_windows
 
 
 def part_of(cycles, skip):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fewflips.network_energy.time_limit import SMALLEST_SHARE, Shares, shares_within
+from fewflips.simulation.time_limit import SMALLEST_SHARE, Shares, shares_within
 
 
 @given(limit=st.floats(0.1, 1000), zero_delay=st.floats(0, 1e4), inertial=st.floats(0, 1e5))

@@ -1,19 +1,18 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fewflips.accelerator import Accelerator, load_accelerator
-from fewflips.accelerator.machine import DatapathOptions, Operand
+from fewflips.dataflows.unit_datapath import network_datapath, unit_datapath
+from fewflips.dataflows.unit_words import common_word, stored_word, sum_bits, widen
 from fewflips.datapath.design import Word, WordFormat
 from fewflips.errors import AcceleratorError
-from fewflips.formats import INT8, INT16, UINT8, NumberFormat, decode, encode, value_range
-from fewflips.network_energy.words import common_word, network_datapath, stored_word, sum_bits, unit_datapath, widen
-from tests.layers import dense_layer
+from fewflips.formats.number_formats import INT8, INT16, UINT8, NumberFormat, decode, encode, value_range
+from fewflips.machine import Accelerator, load_accelerator
+from fewflips.machine.accelerator import DatapathOptions, Operand
+from tests.layers import altered, dense_layer
 
 BYTE = Word(WordFormat.UNSIGNED, 8)
 SIGNED_BYTE = Word(WordFormat.TWOS_COMPLEMENT, 8)
@@ -83,7 +82,7 @@ def test_accumulators_that_are_too_narrow():
 
 
 def test_units_of_sixteen_bit_activations():
-    layer = replace(dense_layer(4, 3, 16), activation_type=INT16, activation_zero_point=0)
+    layer = altered(dense_layer(4, 3, 16), activation_type=INT16, activation_zero_point=0)
     datapath = network_datapath([dense_layer(4, 3, 16), layer], load_accelerator("edge4"))
     assert datapath.activations == Word(WordFormat.TWOS_COMPLEMENT, 16)
     assert datapath.accumulator_bits == 28  # 16 products of up to 2**22

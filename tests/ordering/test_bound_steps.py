@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
-from fewflips.flips import pack_rows
 from fewflips.ordering.bound import (
     INSIDE,
     MOMENTUM,
@@ -31,6 +30,7 @@ from fewflips.ordering.bound import (
     two_smallest,
 )
 from fewflips.ordering.metric import UNIT, source_of_distances
+from fewflips.streams.flips import pack_rows
 from tests.ordering import reference
 
 SEEDS = range(6)

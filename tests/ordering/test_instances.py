@@ -6,6 +6,8 @@ import os
 import signal
 import threading
 import time
+import weakref
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -47,6 +49,50 @@ def test_equal_segments_are_solved_once() -> None:
     assert sorted(finished) == [0, 1, 2]
 
 
+def test_segments_of_like_bytes_in_another_shape_are_not_equal() -> None:
+    words = np.arange(24, dtype=np.uint8).reshape(6, 4)
+    results = order_segments([words, words.reshape(4, 6), words.view(np.uint16), words.T.copy().T])
+    assert [len(result.order) for result in results] == [6, 4, 6, 6]
+    assert results[0] is results[3]
+    assert results[0] is not results[2]
+
+
+class MadeWhenAsked(Sequence):
+    """Segments that are made when they are asked for; `most` is how many were alive at a time."""
+
+    def __init__(self, count: int) -> None:
+        self._count, self._lock = count, threading.Lock()
+        self._alive = self.most = self.made = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        if index >= self._count:
+            raise IndexError
+        words = np.random.default_rng(index).integers(0, 256, size=(20 + index % 7, 4), dtype=np.uint8)
+        with self._lock:
+            self._alive, self.made = self._alive + 1, self.made + 1
+            self.most = max(self.most, self._alive)
+        weakref.finalize(words, self._gone)
+        return words
+
+    def _gone(self) -> None:
+        with self._lock:
+            self._alive -= 1
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_few_segments_are_alive_at_a_time(jobs: int) -> None:
+    segments = MadeWhenAsked(60)
+    found = order_segments(segments, effort=Effort.quick(), seed=3, jobs=jobs)
+    assert segments.most <= jobs + 1
+    assert segments.made == 2 * 60
+    held = order_segments(list(MadeWhenAsked(60)), effort=Effort.quick(), seed=3, jobs=jobs)
+    assert [result.order.tolist() for result in found] == [result.order.tolist() for result in held]
+    assert [result.lower_bound for result in found] == [result.lower_bound for result in held]
+
+
 def test_seed_depends_on_the_index() -> None:
     words = segments()
     alone = shortest_word_path(words[2], seed=np.random.SeedSequence([5, 2]))
@@ -74,7 +120,6 @@ def test_an_interrupt_stops_all_threads(jobs: int) -> None:
     assert time.perf_counter() - start < PATIENCE_S
 
 
-@pytest.mark.filterwarnings("ignore:1 tasks which were still being processed")
 def test_an_error_of_the_callback_stops_all_threads() -> None:
     hard = np.random.default_rng(0).integers(0, 256, size=(300, 64), dtype=np.uint8)
     idle = threading.active_count()

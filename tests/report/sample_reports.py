@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fewflips.accelerator import load_accelerator
-from fewflips.report.coverage import Coverage, LeftOutProducts
-from fewflips.report.energy_model import (
+from fewflips.machine import load_accelerator
+from fewflips.records.coverage import Coverage, LeftOutProducts
+from fewflips.records.energy import (
     CellsRecord,
     DatapathRecord,
     EnergyParts,
@@ -19,7 +19,8 @@ from fewflips.report.energy_model import (
     LayerEnergy,
     WordRecord,
 )
-from fewflips.report.model import (
+from fewflips.records.model_file import ModelFile
+from fewflips.records.optimization import (
     Check,
     DropInSummary,
     EnergyComparison,
@@ -38,8 +39,7 @@ from fewflips.report.model import (
     Settings,
     TotalsPair,
 )
-from fewflips.report.picture import StreamPicture
-from fewflips.report.record import ModelFile
+from fewflips.report.html.picture import StreamPicture
 
 LANES = 16
 BITS = 8

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from fewflips.report.html import render_html
-from fewflips.report.model import OptimizeReport
+from fewflips.records.optimization import OptimizeReport
+from fewflips.report.html.page import render_html
 from tests.patience import PATIENCE_S
 from tests.report.sample_reports import optimize_report, stream_picture, with_energy
 

@@ -3,10 +3,10 @@
 import dataclasses
 
 from fewflips import load
-from fewflips.measurement import measure
+from fewflips.api.measure import measure
 from fewflips.network.graph import LeftOut
-from fewflips.report.coverage import LeftOutProducts, coverage_of
-from fewflips.report.html import render_html
+from fewflips.records.coverage import LeftOutProducts, coverage_of
+from fewflips.report.html.page import render_html
 from tests.network import build_tflite as small
 from tests.report.sample_reports import optimize_report
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fewflips.report.html import render_html
-from fewflips.report.layer_table import columns
-from fewflips.report.model import OptimizeReport
+from fewflips.records.optimization import OptimizeReport
+from fewflips.report.html.layer_table import columns
+from fewflips.report.html.page import render_html
 from fewflips.report.numbers import ABSENT, as_energy
 from tests.report.sample_reports import layer_energy, optimize_report, parts, with_energy
 from tests.report.test_html import ATTACK, ROOT, Page

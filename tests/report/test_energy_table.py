@@ -6,12 +6,12 @@ import re
 
 import pytest
 
-from fewflips.report.energy_model import EnergyReport, LayerEnergy
-from fewflips.report.energy_table import energy_headline, energy_table, energy_tables
+from fewflips.records.energy import EnergyReport, LayerEnergy
+from fewflips.records.optimization import OptimizeReport
 from fewflips.report.energy_words import how_simulated
-from fewflips.report.model import OptimizeReport
 from fewflips.report.numbers import ABSENT
-from fewflips.report.table import headline, result_table
+from fewflips.report.terminal.energy import energy_headline, energy_table, energy_tables
+from fewflips.report.terminal.flips import headline, result_table
 from tests.report.sample_reports import (
     CELLS,
     DATAPATH,

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from fewflips.report.html import render_html
-from fewflips.report.layer_table import columns
-from fewflips.report.model import OptimizeReport
+from fewflips.records.optimization import OptimizeReport
+from fewflips.report.html.layer_table import columns
+from fewflips.report.html.page import render_html
 from fewflips.report.numbers import with_thin_spaces
 from tests.report.sample_reports import check, optimize_report, stream_picture
 
@@ -151,7 +151,8 @@ def test_same_report_same_bytes():
     here = render_html(report, picture)
     assert render_html(report, picture) == here
     program = (
-        "import sys, hashlib; from tests.report.sample_reports import *; from fewflips.report.html import render_html; "
+        "import sys, hashlib; from tests.report.sample_reports import *; "
+        "from fewflips.report.html.page import render_html; "
         "page = render_html(optimize_report(12, activations=True), stream_picture()); "
         "print(hashlib.sha256(page.encode()).hexdigest(), 'matplotlib.pyplot' in sys.modules)"
     )

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from fewflips.report.calibration_markdown import calibration_markdown
-from fewflips.report.markdown import code, inline, table
+from fewflips.report.markdown.calibration import calibration_markdown
+from fewflips.report.markdown.escaping import code, inline, table
 from fewflips.visible import printable
 from tests.calibration import hand_made
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from fewflips.records.notes import StandingNote
 from fewflips.report.numbers import (
     above_bound,
     as_energy,
@@ -78,7 +79,12 @@ def test_control_characters_are_replaced():
 
 def test_the_note_on_activations_is_not_told_twice():
     notes = ("Activations were not measured: no sample inputs were given.", "another")
-    assert other_notes(notes) == ["another"]
+    assert other_notes(notes) == other_notes((StandingNote.NO_SAMPLE_INPUTS, "another")) == ["another"]
+
+
+def test_a_note_of_another_reason_is_told():
+    notes = ("Activations were not measured: the original cannot be run.",)
+    assert other_notes(notes) == list(notes)
 
 
 @pytest.mark.parametrize(

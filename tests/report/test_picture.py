@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from fewflips.errors import InputError
-from fewflips.report.picture import StreamPicture, band_tops, palette, rasters
+from fewflips.report.html.picture import StreamPicture, band_tops, palette, rasters
 from tests.report.sample_reports import stream_picture
 
 WORDS = np.array([[0b01, 0b11], [0b00, 0b10], [0b00, 0b00]], dtype=np.uint8)

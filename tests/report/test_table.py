@@ -6,9 +6,9 @@ import sys
 import pytest
 from rich.console import Console
 
-from fewflips.accelerator import builtin_accelerators
-from fewflips.report.coverage import Coverage
-from fewflips.report.table import accelerator_table, headline, measurement_table, result_table
+from fewflips.machine import builtin_accelerators
+from fewflips.records.coverage import Coverage
+from fewflips.report.terminal.flips import accelerator_table, headline, measurement_table, result_table
 from tests.report.sample_reports import measure_report, optimize_report
 
 
@@ -79,7 +79,8 @@ def test_accelerators():
 
 def test_tables_need_no_chart_packages():
     program = (
-        "import sys, fewflips.report.table; print([name for name in ('matplotlib', 'jinja2') if name in sys.modules])"
+        "import sys, fewflips.report.terminal.flips; "
+        "print([name for name in ('matplotlib', 'jinja2') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -11,7 +11,7 @@ from scripts.reproduction.figures import (
 )
 from scripts.reproduction.networks import VARIANTS
 
-from fewflips.report.energy_model import CellsRecord, DatapathRecord, WordRecord
+from fewflips.records.energy import CellsRecord, DatapathRecord, WordRecord
 
 LIBRARIES = ("nangate45", "sky130hd")
 LAYERS = (("stem", 2_000_000, False), ("block/depthwise", 1_000_000, True), ("classifier", 10_000, False))

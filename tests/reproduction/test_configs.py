@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from scripts.reproduction.networks import ACCELERATOR, PAIRS, TRAININGS, Pair
 
-from fewflips.accelerator import load_accelerator
+from fewflips.machine import load_accelerator
 from fewflips.training.config import TrainingConfig, load_config
 from fewflips.training.result import TrainingResult
 
 FOLDER = Path(__file__).parents[2] / "configs" / "reproduction"
 CHOSEN_THERE = {"device", "precision", "output"}
 """What of a configuration is settled where the training runs."""
-RESULTS = Path(__file__).parents[2] / "docs" / "results" / "models"
+RESULTS = Path(__file__).parents[2] / "results" / "models"
 
 
 def config(pair: Pair, training: str) -> TrainingConfig:

@@ -91,8 +91,8 @@ def test_the_page_says_how_networks_were_trained():
         "| `hamming_8bit_seed0` | 0.80 MB | 0.5, early strides | 5 quantized, from `start_seed0.onnx` | no | 0.001 | "
     )
     assert f"{start}strength 0.6, for edge16 | 50 min | a processor |" in text
-    assert "No record is kept" not in text
+    assert "no record of the training" not in text
     stage = {"epochs": 5, "learning_rate": 0.001, "distillation": {"teacher": "models/teacher.onnx"}}
     taught = page(reproduction().model_copy(update={"networks": pair(**HAMMING, quantized_stage=stage)}))
     assert "from `start_seed0.onnx` | `teacher.onnx` | 0.001 | " in taught
-    assert "No record is kept of the training of `baseline_8bit_seed0`, `hamming_8bit_seed0`." in page(reproduction())
+    assert "There is no record of the training of `baseline_8bit_seed0`, `hamming_8bit_seed0`." in page(reproduction())

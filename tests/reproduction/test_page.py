@@ -67,4 +67,4 @@ def test_what_was_written_by_hand_comes_last():
 
 def test_a_sample_says_how_sure_it_is():
     assert "Every cycle was simulated" in page(reproduction())
-    assert re.search(r"a sample of the cycles, 0\.125 of them", page(reproduction(share=0.125)))
+    assert re.search(r"a sample of 0\.125 of the cycles", page(reproduction(share=0.125)))

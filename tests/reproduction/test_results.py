@@ -14,7 +14,7 @@ from scripts.reproduction.figures import Reproduction
 from scripts.reproduction.networks import model_file
 from scripts.reproduction.page import page
 
-RESULTS = Path(__file__).parents[2] / "docs" / "results"
+RESULTS = Path(__file__).parents[2] / "results"
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from fewflips.training.quantized_layers import ActivationQuantizer
+from fewflips.training.quantization.quantized_layers import ActivationQuantizer
 
 NEAR = 1e-3
 """Of a step: how near a value lies to the middle between two codes for float sums of another order to round it the

@@ -12,14 +12,15 @@ import pytest
 import torch
 import yaml
 
-from fewflips.accelerator import load_accelerator
 from fewflips.cli import main
 from fewflips.errors import AcceleratorError, InputError, OutputError
-from fewflips.training import loop, trainer
+from fewflips.machine import load_accelerator
+from fewflips.training import trainer
 from fewflips.training.checkpoints import load_checkpoint, save_checkpoint
 from fewflips.training.config import TrainingConfig
-from fewflips.training.losses import DivergenceError
 from fewflips.training.resuming import float_weights
+from fewflips.training.stages import loop
+from fewflips.training.stages.losses import DivergenceError
 from fewflips.training.trainer import train
 from tests.training.small_datasets import fashion, settings
 
@@ -90,6 +91,7 @@ def test_impossible_configurations(failing, changes, words):
     [
         ({"hamming": {"accelerator": "tpu16"}}, "hamming: tpu16: weights stand still"),
         ({"hamming": {"include": ["conv*"]}}, "hamming: "),
+        ({"hamming": {"bit_costs": [1, 2]}}, "expected a cost of 8 bits"),
         ({"quantized_stage": {"batch": 8, "weight_bits": {"conv*": 4}}}, "quantized_stage.weight_bits: 'conv*'"),
         ({"quantized_stage": {"batch": 49}}, "quantized_stage.batch"),
         ({"quantized_stage": {"batch": 8, "distillation": {"teacher": "/nowhere.onnx"}}}, "distillation.teacher"),
@@ -152,9 +154,6 @@ def test_no_configuration(monkeypatch, capsys, tmp_path):
         assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-# ----------------------------------------------------------------------------------------- divergence
-
-
 def test_a_learning_rate_that_diverges_stops_the_run(failing, tmp_path):
     line = failing(float_stage={"epochs": 2, "batch": 8, "learning_rate": 1e30})
     assert line.startswith("fewflips: float stage, epoch 1, step ")
@@ -191,9 +190,6 @@ def test_the_term_that_diverges_is_named(data, tmp_path, monkeypatch, term, valu
     saved = load_checkpoint(tmp_path / "out" / "checkpoint.pt")
     assert (saved["epoch"], saved["step"]) == (0, 4)
     assert all(torch.isfinite(value).all() for value in saved["network"].values())
-
-
-# ---------------------------------------------------------------------------------------- checkpoints
 
 
 class Hostile:
@@ -352,9 +348,6 @@ def test_a_damaged_result_is_said(data, finished, tmp_path):
     (tmp_path / "result.json").write_text('{"format": "fewflips-training"')
     with pytest.raises(InputError, match=r"result\.json.*remove it"):
         train(TrainingConfig.model_validate(settings(data, tmp_path)), resume=True)
-
-
-# --------------------------------------------------------------------------------------------- output
 
 
 def test_an_output_that_cannot_be_written(failing, tmp_path):

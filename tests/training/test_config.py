@@ -7,7 +7,7 @@ import yaml
 
 from fewflips.errors import InputError
 from fewflips.training.config import TrainingConfig, config_yaml, load_config
-from fewflips.training.learning_rate import Schedule
+from fewflips.training.stages.learning_rate import Schedule
 
 MINIMAL = {"dataset": {"path": "data.npz"}}
 EXAMPLES = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
@@ -32,7 +32,11 @@ def test_defaults_are_the_recipe_of_the_bundled_model(tmp_path):
 
 def test_a_resolved_configuration_reads_back_as_itself(tmp_path):
     config = TrainingConfig.model_validate(
-        MINIMAL | {"hamming": {"strength": 0.3}, "quantized_stage": {"weight_bits": {"classifier": 8, "*": 4}}}
+        MINIMAL
+        | {
+            "hamming": {"strength": 0.3, "bit_costs": [1, 2, 3]},
+            "quantized_stage": {"weight_bits": {"classifier": 8, "*": 4}},
+        }
     )
     assert load_config(written(tmp_path, config_yaml(config))) == config
 
@@ -92,6 +96,9 @@ def test_there_are_examples():
         ({"quantized_stage": {"epochs": 0}, "hamming": {}}, "hamming"),
         ({"hamming": {"strength": -1}}, "hamming.strength"),
         ({"hamming": {"method": "magic"}}, "hamming.method"),
+        ({"hamming": {"bit_costs": [1] * 17}}, "hamming.bit_costs"),
+        ({"hamming": {"bit_costs": [1, 1.5]}}, "hamming.bit_costs"),
+        ({"hamming": {"bit_costs": [10**30]}}, "hamming.bit_costs"),
         ({"initial": {}}, "initial"),
         ({"initial": {"onnx": "a.onnx", "checkpoint": "b.pt"}}, "initial"),
         ({"initial": {"onnx": "a.onnx"}, "quantized_stage": None}, "quantized_stage"),

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 from fewflips.errors import InputError
-from fewflips.training.augmentation import augment, to_input
 from fewflips.training.config import AugmentationOptions, DatasetOptions
 from fewflips.training.datasets import dataset, load_dataset
+from fewflips.training.stages.augmentation import augment, to_input
 from tests.training.small_datasets import fashion, write_idx
 
 CIFAR_LABELS = np.arange(12) % 10
@@ -173,9 +173,6 @@ def test_without_augmentation_images_stay():
     images = torch.randint(0, 256, (3, 6, 6, 3), dtype=torch.uint8)
     same = augment(images, AugmentationOptions(padding=0, flip=False), torch.Generator())
     assert torch.equal(same, images)
-
-
-# ------------------------------------------------------------------------------------------ damaged files
 
 
 @pytest.mark.parametrize(

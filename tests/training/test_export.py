@@ -13,10 +13,10 @@ torch = pytest.importorskip("torch", reason="needs the extra `train`")
 
 import fewflips  # noqa: E402
 from fewflips.errors import InputError, OutputError  # noqa: E402
-from fewflips.training.export import to_onnx, write_onnx  # noqa: E402
+from fewflips.training.export.onnx_export import to_onnx, write_onnx  # noqa: E402
 from fewflips.training.networks import build_network  # noqa: E402
-from fewflips.training.quantize import quantize  # noqa: E402
-from fewflips.training.quantized_layers import quantized_weights  # noqa: E402
+from fewflips.training.quantization.quantize import quantize  # noqa: E402
+from fewflips.training.quantization.quantized_layers import quantized_weights  # noqa: E402
 from tests.training.layer_by_layer import assert_same_layers  # noqa: E402
 from tests.training.trained_networks import images, quantized_network  # noqa: E402
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 nn = torch.nn
 
-from fewflips.flips import stream_flips  # noqa: E402
 from fewflips.ordering import order_segments  # noqa: E402
+from fewflips.streams.flips import stream_flips  # noqa: E402
 from fewflips.training import HammingLoss  # noqa: E402
 
 STEPS = 60
@@ -43,9 +43,6 @@ def images() -> tuple[Any, Any]:
     patterns = torch.randn(CLASSES, 3, 8, 8, generator=generator)
     labels = torch.randint(CLASSES, (96,), generator=generator)
     return patterns[labels] + 2.0 * torch.randn(96, 3, 8, 8, generator=generator), labels
-
-
-# ------------------------------------------------------------------------------------------- networks and integers
 
 
 def plain_network() -> Any:
@@ -116,9 +113,6 @@ def torchao_integers(model: Any) -> list[tuple[Any, int]]:
     quantization.quantize_(model, qat.QATConfig(step="convert"))
     quantization.quantize_(model, quantization.IntxWeightOnlyConfig(torch.int8, granularity.PerAxis(0)))
     return [(layer.weight.qdata, 8) for layer in model if isinstance(layer, nn.Linear)]
-
-
-# --------------------------------------------------------------------------------------------------------- training
 
 
 def mean_nhd(integers: list[tuple[Any, int]]) -> float:

@@ -14,11 +14,11 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 nn = torch.nn
 
-from fewflips.accelerator import load_accelerator  # noqa: E402
 from fewflips.errors import AcceleratorError, InputError  # noqa: E402
+from fewflips.machine import load_accelerator  # noqa: E402
 from fewflips.ordering import order_segments  # noqa: E402
 from fewflips.training import HammingLoss  # noqa: E402
-from fewflips.training.quantized_layers import QuantizedLinear  # noqa: E402
+from fewflips.training.quantization.quantized_layers import QuantizedLinear  # noqa: E402
 
 STEPS = 40
 METHODS = ("assignment", "envelope", "smoothed", "bilinear")
@@ -102,9 +102,6 @@ def ordered_nhd(model: Any) -> float:
     return mean_nhd(model, orders)
 
 
-# -------------------------------------------------------------------------------------------------------- value
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_the_value_is_the_mean_nhd_of_whole_codes(method: str) -> None:
     model = network()
@@ -161,9 +158,6 @@ def test_weights_of_bits_are_counted() -> None:
     differing = words[1:] ^ words[:-1]
     expected = sum(w * ((differing >> bit) & 1).mean() for bit, w in enumerate(weights)) / 8
     assert term().item() == pytest.approx(expected, rel=1e-5)
-
-
-# ----------------------------------------------------------------------------------------------------- training
 
 
 @pytest.fixture(scope="module")
@@ -287,9 +281,6 @@ def test_a_copy_of_a_model_has_a_term_of_its_own(copied: Any) -> None:
     assert HammingLoss(model).state_dict()["step"] == 1
 
 
-# ------------------------------------------------------------------------------------------------- continuation
-
-
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("stop", [10, 38])  # before and after codes and orders stay
 def test_a_saved_training_continues_bit_for_bit(method: str, stop: int) -> None:
@@ -321,9 +312,6 @@ def test_a_state_of_another_network_is_refused() -> None:
     other = HammingLoss(nn.Sequential(nn.Linear(24, 48)), method="envelope")
     with pytest.raises(InputError, match="state of this network"):
         other.load_state_dict(state)
-
-
-# ---------------------------------------------------------------------------------------------------------- end
 
 
 def test_finishing_writes_the_codes_that_the_network_computed_with() -> None:
@@ -451,9 +439,6 @@ def test_after_the_end_a_term_of_the_same_model_begins_anew() -> None:
     again = HammingLoss(model, method="assignment", **OPTIONS)
     assert again.state_dict()["step"] == 0
     assert again.state_dict()["frozen"] is False
-
-
-# ---------------------------------------------------------------------------------------------------- bad input
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ torch = pytest.importorskip("torch", reason="needs the extra `train`")
 
 from fewflips.bundled import bundled_model  # noqa: E402
 from fewflips.errors import InputError, ModelError  # noqa: E402
-from fewflips.training.export import to_onnx, write_onnx  # noqa: E402
-from fewflips.training.initial_weights import load_onnx_weights, range_of  # noqa: E402
+from fewflips.training.export.onnx_export import to_onnx, write_onnx  # noqa: E402
 from fewflips.training.networks import build_network  # noqa: E402
-from fewflips.training.quantize import quantize  # noqa: E402
-from fewflips.training.quantized_layers import ActivationQuantizer, quantized_weights  # noqa: E402
+from fewflips.training.quantization.initial_weights import load_onnx_weights, range_of  # noqa: E402
+from fewflips.training.quantization.quantize import quantize  # noqa: E402
+from fewflips.training.quantization.quantized_layers import ActivationQuantizer, quantized_weights  # noqa: E402
 from tests.training.layer_by_layer import assert_same_layers, compare_layers  # noqa: E402
 from tests.training.trained_networks import images, quantized_network  # noqa: E402
 

@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import importlib
 import math
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -13,8 +10,7 @@ from fewflips.errors import InputError  # noqa: E402
 from fewflips.training.networks import build_network  # noqa: E402
 from fewflips.training.networks.blocks import MAX_PARAMETERS, ConvUnit  # noqa: E402
 from fewflips.training.networks.mobilenet_v2 import _parameters  # noqa: E402
-
-SCRIPTS = Path(__file__).parents[2] / "scripts"
+from tests.training.frozen_figures import deviations, frozen_figures  # noqa: E402
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -40,22 +36,14 @@ def feature_sizes(network, size: int, channels: int = 3) -> list[int]:
     return sizes
 
 
-@pytest.mark.parametrize("width", [0.25, 0.5])
-def test_mobilenet_starts_with_the_weights_of_the_script_that_made_the_bundled_model(width, monkeypatch):
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    script = importlib.import_module("train_bundled_model")
-    torch.manual_seed(3)
-    theirs = script.MobileNetV2(width)
-    after_theirs = torch.rand(1)
-    torch.manual_seed(3)
-    ours = build_network("mobilenet_v2", width=width)
-    assert torch.equal(torch.rand(1), after_theirs)
-    assert list(ours.state_dict()) == list(theirs.state_dict())
-    assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in ours.state_dict().items())
-    x = torch.randn(4, 3, 32, 32)
-    assert torch.equal(ours(x), theirs(x))
-    for module in ("train_bundled_model", "evaluate_bundled_model"):
-        sys.modules.pop(module, None)
+def test_mobilenet_starts_with_the_weights_of_an_independent_trainer():
+    expected = frozen_figures()["initial"]
+    torch.manual_seed(expected["seed"])
+    network = build_network("mobilenet_v2", width=expected["width"]).eval()
+    assert torch.rand(1).item() == pytest.approx(expected["next_random_number"], rel=1e-6)
+    assert max(deviations(network.state_dict(), expected["tensors"])) < 1e-5
+    scores = network(torch.linspace(-1, 1, 2 * 3 * 32 * 32).reshape(2, 3, 32, 32))[0]
+    assert scores.tolist() == pytest.approx(expected["scores"], abs=1e-5)
 
 
 def test_mobilenet_at_full_width_has_the_layers_of_the_paper():

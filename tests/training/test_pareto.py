@@ -7,14 +7,14 @@ from xml.etree import ElementTree
 import pytest
 
 import fewflips
+from fewflips.api import pareto
+from fewflips.api.pareto import parse_strengths, run_folder, trace_pareto
 from fewflips.cli import main
 from fewflips.errors import InputError
-from fewflips.training import pareto
+from fewflips.report.training.pareto_plot import pareto_plot
 from fewflips.training.config import TrainingConfig, config_yaml
-from fewflips.training.losses import DivergenceError
-from fewflips.training.pareto import parse_strengths, run_folder, trace_pareto
-from fewflips.training.pareto_plot import pareto_plot
 from fewflips.training.pareto_points import Pair, ParetoFront, ParetoPoint
+from fewflips.training.stages.losses import DivergenceError
 from tests.training.small_datasets import fashion, settings
 
 
@@ -22,7 +22,7 @@ class ShrinkingTerm:
     """An HD term that draws weights to zero, and in the end puts those of the convolutions there: nothing flips."""
 
     def __init__(self, network, accelerator, **options):
-        from fewflips.training.quantized_layers import quantized_weights
+        from fewflips.training.quantization.quantized_layers import quantized_weights
 
         self.layers = list(quantized_weights(network).values())
 
@@ -48,9 +48,9 @@ class ShrinkingTerm:
 
 @pytest.fixture
 def config(tmp_path, monkeypatch) -> TrainingConfig:
-    module = type(pareto)("fewflips.training.hamming_loss")
+    module = type(pareto)("fewflips.training.hamming.hamming_loss")
     module.HammingLoss = ShrinkingTerm
-    monkeypatch.setitem(sys.modules, "fewflips.training.hamming_loss", module)
+    monkeypatch.setitem(sys.modules, "fewflips.training.hamming.hamming_loss", module)
     stage = {"epochs": 3, "batch": 8, "learning_rate": 0.01}
     changes = {"quantized_stage": stage, "hamming": {"accelerator": "edge16"}}
     return TrainingConfig.model_validate(settings(fashion(tmp_path / "data"), tmp_path / "out", **changes))
@@ -77,7 +77,7 @@ def test_more_strength_fewer_flips_from_the_same_float_network(config, monkeypat
     assert (folder / "pareto.png").read_bytes().startswith(b"\x89PNG")
 
     monkeypatch.setattr(pareto, "optimize", lambda *_, **__: pytest.fail("measured again"))
-    monkeypatch.setattr("fewflips.training.loop.StageLoop.run", lambda self: pytest.fail("trained again"))
+    monkeypatch.setattr("fewflips.training.stages.loop.StageLoop.run", lambda self: pytest.fail("trained again"))
     assert trace_pareto(config, (0.0, 10.0), resume=True) == front
 
 

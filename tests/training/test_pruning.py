@@ -8,9 +8,9 @@ import torch
 from fewflips.errors import InputError
 from fewflips.training.config import TrainingConfig
 from fewflips.training.networks import build_network
-from fewflips.training.pruning import hold_zeros, prune
-from fewflips.training.quantize import calibrate, quantize
-from fewflips.training.quantized_layers import quantized_weights
+from fewflips.training.quantization.pruning import hold_zeros, prune
+from fewflips.training.quantization.quantize import calibrate, quantize
+from fewflips.training.quantization.quantized_layers import quantized_weights
 
 
 def small_network(layout: torch.memory_format = torch.contiguous_format) -> torch.nn.Module:

@@ -13,8 +13,8 @@ from torch.nn import functional  # noqa: E402
 from fewflips.errors import InputError  # noqa: E402
 from fewflips.training.networks import build_network  # noqa: E402
 from fewflips.training.networks.blocks import Activation, Block, ConvUnit  # noqa: E402
-from fewflips.training.quantize import calibrate, freeze_ranges, quantize  # noqa: E402
-from fewflips.training.quantized_layers import (  # noqa: E402
+from fewflips.training.quantization.quantize import calibrate, freeze_ranges, quantize  # noqa: E402
+from fewflips.training.quantization.quantized_layers import (  # noqa: E402
     ActivationQuantizer,
     QuantizedConv,
     QuantizedLinear,
@@ -22,7 +22,7 @@ from fewflips.training.quantized_layers import (  # noqa: E402
     quantized_weights,
     sparse_zero_point,
 )
-from fewflips.training.weight_scales import weight_scale  # noqa: E402
+from fewflips.training.quantization.weight_scales import weight_scale  # noqa: E402
 from tests.training.trained_networks import float_network, images, quantized_network  # noqa: E402
 
 
@@ -37,9 +37,6 @@ def _one_thread():
 
 def reference(quantizer: ActivationQuantizer, x: torch.Tensor) -> torch.Tensor:
     return torch.fake_quantize_per_tensor_affine(x, *quantizer.scale_and_zero_point(), 0, 255)
-
-
-# --------------------------------------------------------------------------------------------- activations
 
 
 @pytest.mark.parametrize(("low", "high"), [(-1.0, 127 / 128), (0.0, 6.0), (0.0, 1e-3), (-3.3, 0.7), (-1e-4, 250.0)])
@@ -117,9 +114,6 @@ def test_values_that_are_not_finite_reach_the_loss():
     quantizer = ActivationQuantizer().train()
     quantizer(torch.randn(10))
     assert quantizer(torch.tensor([1.0, math.nan])).isnan().any()
-
-
-# --------------------------------------------------------------------------------------------- weights
 
 
 @pytest.mark.parametrize("bits", range(2, 9))
@@ -218,9 +212,6 @@ def test_bits_out_of_range_are_refused():
     for bits in (1, 9):
         with pytest.raises(InputError, match="expected 2 to 8"):
             QuantizedLinear(torch.zeros(2, 4), torch.zeros(2), bits)
-
-
-# --------------------------------------------------------------------------------------------- networks
 
 
 def plain_block(block: Block, x: torch.Tensor) -> torch.Tensor:

@@ -16,7 +16,7 @@ import yaml
 from fewflips.errors import InputError
 from fewflips.training import finishing
 from fewflips.training.config import TrainingConfig, load_config
-from fewflips.training.loop import StageLoop
+from fewflips.training.stages.loop import StageLoop
 from fewflips.training.trainer import train
 from tests.patience import PATIENCE_S
 from tests.training.small_datasets import fashion, settings
@@ -47,14 +47,14 @@ if where in ("before checkpoint", "after checkpoint"):
             counted(kill)
     os.replace = killing
 elif where == "before metrics":
-    from fewflips.training import metrics
+    from fewflips.training.stages import metrics
     add = metrics.Metrics.add
     def killing(self, figures):
         add(self, figures)
         counted(kill)
     metrics.Metrics.add = killing
 else:
-    from fewflips.training import loop
+    from fewflips.training.stages import loop
     descend = loop.StageLoop._descend
     def killing(self, loss):
         descend(self, loss)
@@ -141,7 +141,7 @@ def test_runs_killed_again_and_again_end_as_those_that_never_were(config_file, u
 
 def test_a_process_killed_from_outside_goes_on(config_file, undisturbed, tmp_path):
     output = tmp_path / "out"
-    slow = "import time; from fewflips.training import loop as l; d = l.StageLoop._descend\n"
+    slow = "import time; from fewflips.training.stages import loop as l; d = l.StageLoop._descend\n"
     slow += "l.StageLoop._descend = lambda self, loss: (time.sleep(0.05), d(self, loss))\n"
     slow += "from fewflips.cli import main; main()"
     process = subprocess.Popen(
@@ -149,7 +149,7 @@ def test_a_process_killed_from_outside_goes_on(config_file, undisturbed, tmp_pat
     )
     try:
         deadline = time.monotonic() + PATIENCE_S
-        while not (output / "checkpoint.pt").exists() and time.monotonic() < deadline:
+        while not (output / "checkpoint.pt").exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(0.4)
     finally:
@@ -280,7 +280,7 @@ class PushingTerm:
     """An HD term with a state: it pulls codes together ever more strongly, and moves a latent shift."""
 
     def __init__(self, network, accelerator, **options):
-        from fewflips.training.quantized_layers import quantized_weights
+        from fewflips.training.quantization.quantized_layers import quantized_weights
 
         assert accelerator == "edge8"
         assert options["method"] == "smoothed"
@@ -314,9 +314,9 @@ class PushingTerm:
 
 
 def test_the_state_of_the_hd_term_is_resumed(config_file, tmp_path, monkeypatch):
-    module = type(sys)("fewflips.training.hamming_loss")
+    module = type(sys)("fewflips.training.hamming.hamming_loss")
     module.HammingLoss = PushingTerm
-    monkeypatch.setitem(sys.modules, "fewflips.training.hamming_loss", module)
+    monkeypatch.setitem(sys.modules, "fewflips.training.hamming.hamming_loss", module)
     hamming = {"accelerator": "edge8", "strength": 0.5, "method": "smoothed"}
     config = TrainingConfig.model_validate(load_config(config_file).model_dump() | {"hamming": hamming})
     expected = train(config, output=tmp_path / "whole")

@@ -15,10 +15,11 @@ import pytest
 import torch
 import yaml
 
-from fewflips.training import finishing, pareto, trainer
+from fewflips.api import pareto
+from fewflips.training import finishing, trainer
 from fewflips.training.config import TrainingConfig, load_config
-from fewflips.training.held_signals import HeldSignals, Stopped
-from fewflips.training.loop import StageLoop
+from fewflips.training.stages.held_signals import HeldSignals, Stopped
+from fewflips.training.stages.loop import StageLoop
 from fewflips.training.trainer import train
 from tests.patience import PATIENCE_S
 from tests.training.small_datasets import fashion, settings
@@ -59,10 +60,10 @@ elif moment == "data":
     from fewflips.training.datasets import fashion_mnist
     sending(fashion_mnist, "checked_split")
 elif moment == "step":
-    from fewflips.training.loop import StageLoop
+    from fewflips.training.stages.loop import StageLoop
     sending(StageLoop, "_descend")
 elif moment == "backward":
-    from fewflips.training import fake_quantization
+    from fewflips.training.quantization import fake_quantization
     backward = fake_quantization.QuantizedWeights.backward
     def sending_backward(*arguments):
         send()

@@ -10,16 +10,20 @@ torch = pytest.importorskip("torch", reason="needs the extra `train`")
 nn = torch.nn
 
 import fewflips  # noqa: E402
-from fewflips.accelerator import Accelerator, Segment, load_accelerator  # noqa: E402
+from fewflips.dataflows import (  # noqa: E402
+    Segment,
+    dataflow_of,
+)
 from fewflips.errors import AcceleratorError  # noqa: E402
-from fewflips.formats import StorageType  # noqa: E402
-from fewflips.measurement import count_weights  # noqa: E402
+from fewflips.formats.number_formats import StorageType  # noqa: E402
+from fewflips.machine import Accelerator, load_accelerator  # noqa: E402
+from fewflips.measurement.counting import count_weights  # noqa: E402
 from fewflips.network.layer import Layer  # noqa: E402
 from fewflips.network.lowering import Convolution2D  # noqa: E402
-from fewflips.streams import weight_codes  # noqa: E402
-from fewflips.training.export import to_onnx  # noqa: E402
-from fewflips.training.quantized_layers import QuantizedConv, QuantizedLinear  # noqa: E402
-from fewflips.training.streaming import WeightStream, solve_orders, weight_streams  # noqa: E402
+from fewflips.streams.codes import weight_codes  # noqa: E402
+from fewflips.training.export.onnx_export import to_onnx  # noqa: E402
+from fewflips.training.hamming.weight_streams import WeightStream, solve_orders, weight_streams  # noqa: E402
+from fewflips.training.quantization.quantized_layers import QuantizedConv, QuantizedLinear  # noqa: E402
 from fewflips.training.weight_views import weight_views  # noqa: E402
 from tests.training.trained_networks import images, quantized_network  # noqa: E402
 
@@ -55,7 +59,7 @@ def sent_flips(stream: WeightStream) -> int:
 
 
 def with_orders(layer: Layer, array: Accelerator, stream: WeightStream) -> tuple[Segment, ...]:
-    segments = array.flow.segments(layer, array)
+    segments = dataflow_of(array).segments(layer, array)
     return tuple(Segment(s.lanes, s.order[order]) for s, order in zip(segments, stream.orders, strict=True))
 
 
@@ -64,7 +68,7 @@ def of_view(stream: WeightStream, rows: int = 7) -> Layer:
     view = stream.view
     codes = view.integer_codes().numpy().astype(np.int8)
     kernel = tuple(view.weight.shape[2:]) or (1, 1)
-    return Layer(
+    return Layer.of_array(
         name=view.name,
         operator="TEST",
         weights=codes,

@@ -1,10 +1,7 @@
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,12 +12,11 @@ import fewflips
 from fewflips.errors import InputError
 from fewflips.training.config import TrainingConfig, load_config
 from fewflips.training.datasets import Dataset, Split
-from fewflips.training.evaluation import accuracy_percent, exported_accuracy_percent
 from fewflips.training.result import TrainingResult, export_warnings
+from fewflips.training.stages.evaluation import accuracy_percent, exported_accuracy_percent
 from fewflips.training.trainer import train
+from tests.training.frozen_figures import deviations, frozen_figures
 from tests.training.small_datasets import fashion, settings
-
-SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
 @pytest.fixture(scope="module")
@@ -116,24 +112,10 @@ def test_same_seed_same_result_and_another_seed_another(configured, finished):
     assert not same(weights(configured("other").output), weights(folder))
 
 
-def test_float_stage_is_that_of_the_script_bit_for_bit(monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(SCRIPTS)
-    spec = importlib.util.spec_from_file_location("train_bundled_model", SCRIPTS / "train_bundled_model.py")
-    script = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "train_bundled_model", script)
-    spec.loader.exec_module(script)
+def test_float_stage_is_that_of_an_independent_trainer(tmp_path):
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (256, 32, 32, 3), dtype=torch.uint8, generator=generator)
     labels = torch.randint(0, 10, (256,), generator=generator)
-    monkeypatch.setattr(script, "quantize", lambda model: model)
-    monkeypatch.setattr(script, "calibrate", lambda model, train: None)
-    args = SimpleNamespace(seed=3, checkpoint=tmp_path / "s.pt", resume=False, width=0.1, epochs=2, qat_epochs=0)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        expected = script.fit(args, script.Data((images, labels), (images[:20], labels[:20]))).state_dict()
-    finally:
-        torch.set_num_threads(before)
     config = TrainingConfig.model_validate(
         {
             "network": {"width": 0.1},
@@ -149,17 +131,11 @@ def test_float_stage_is_that_of_the_script_bit_for_bit(monkeypatch, tmp_path):
     )
     split = Split(images, labels)
     train(config, dataset=Dataset("random", split, Split(images[:20], labels[:20]), tuple("abcdefghij")))
-    assert same(weights(tmp_path / "out", "float.pt"), expected)
-    start = {"checkpoint": tmp_path / "s.pt"}
-    shared = TrainingConfig.model_validate(
-        config.model_dump() | {"initial": start, "quantized_stage": {"epochs": 0}, "output": tmp_path / "shared"}
-    )
-    result = train(shared, dataset=Dataset("random", split, Split(images[:20], labels[:20]), tuple("abcdefghij")))
-    assert result.accuracies.float_percent == accuracy_of(tmp_path / "out")
-
-
-def accuracy_of(folder: Path) -> float:
-    return json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])["test_accuracy_percent"]
+    found = deviations(weights(tmp_path / "out", "float.pt"), frozen_figures()["float_stage"])
+    # other vector instructions move the median by 7e-5 at most; no label smoothing, weight decay, warm-up or flips, or
+    # another learning rate, by more than 1e-4
+    assert np.median(found) < 1e-4
+    assert max(found) < 0.01
 
 
 def test_two_runs_share_a_float_network(configured, finished):
@@ -202,6 +178,17 @@ def test_bits_differ_by_layer_and_scales_are_learned(configured, finished):
     line = json.loads((config.output / "metrics.jsonl").read_text())
     assert set(line["losses"]) == {"task", "distillation"}
     assert line["losses"]["distillation"] > 0
+
+
+def test_costs_of_bits_reach_the_hd_term(configured):
+    def trained(name: str, **hamming) -> dict[str, torch.Tensor]:
+        result = train(configured(name, hamming={"strength": 0.5} | hamming))
+        assert result.config.hamming.bit_costs == hamming.get("bit_costs")
+        return weights(configured(name).output)
+
+    flips = trained("flips")
+    assert same(flips, trained("same", bit_costs=(3,) * 8))
+    assert not same(flips, trained("weighted", bit_costs=(1,) * 7 + (40,)))
 
 
 def test_distillation_pulls_towards_the_teacher(configured, finished):

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 torch = pytest.importorskip("torch", reason="needs the extra `train`")
 
 from fewflips.errors import InputError  # noqa: E402
-from fewflips.flips import bit_position_flips, stream_flips  # noqa: E402
-from fewflips.formats import NumberFormat, encode  # noqa: E402
-from fewflips.training.transition_tables import flip_table, smoothed, transition_cost  # noqa: E402
+from fewflips.formats.number_formats import NumberFormat, encode  # noqa: E402
+from fewflips.streams.flips import bit_position_flips, stream_flips  # noqa: E402
+from fewflips.training.hamming.transition_tables import flip_table, smoothed, transition_cost  # noqa: E402
 
 FORMATS = (NumberFormat.TWOS_COMPLEMENT, NumberFormat.SIGN_MAGNITUDE)
 

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", reason="needs the extra `train`")
 nn = torch.nn
 
 from fewflips.errors import InputError  # noqa: E402
-from fewflips.training.quantized_layers import QuantizedConv, QuantizedLinear  # noqa: E402
+from fewflips.training.quantization.quantized_layers import QuantizedConv, QuantizedLinear  # noqa: E402
 from fewflips.training.weight_views import WeightView, layers_passed_over, weight_views  # noqa: E402
 
 
@@ -35,9 +35,6 @@ def only_view(layer: Any, **options: Any) -> WeightView:
     (view,) = weight_views(nn.Sequential(layer), **options)
     assert view.name == "0"
     return view
-
-
-# ---------------------------------------------------------------------------------------------- layers of each kind
 
 
 def brevitas_layer(quantizer: str, conv: bool = True, module: str = "scaled_int", **options: Any) -> Any:
@@ -137,9 +134,6 @@ LEARNED = ("own learned", "brevitas learned", "brevitas least squares", "torchao
 every_layer = pytest.mark.parametrize("kind", LAYERS)
 
 
-# --------------------------------------------------------------------------------------------------------- codes
-
-
 @pytest.mark.parametrize("kind", BREVITAS)
 def test_integer_codes_are_those_of_brevitas(kind: str) -> None:
     layer = brevitas_case(kind)
@@ -213,9 +207,6 @@ def test_latent_codes_round_to_the_integer_codes(kind: str) -> None:
     assert 0.4 < rounding_error <= 0.5 + 1e-4
 
 
-# ------------------------------------------------------------------------------------------------------ gradients
-
-
 @every_layer
 def test_gradients_reach_the_weights(kind: str) -> None:
     layer = LAYERS[kind]()
@@ -262,9 +253,6 @@ def test_a_training_loop_lowers_a_function_of_the_codes() -> None:
         (network(images).square().mean() * 1e-3 + term()).backward()
         optimizer.step()
     assert term().item() < before
-
-
-# ----------------------------------------------------------------------------------------------------- assignment
 
 
 def some_codes(view: WeightView) -> Any:
@@ -351,9 +339,6 @@ def test_weights_that_are_not_finite() -> None:
         layer.weight.data[2, 1] = float("nan")
         with pytest.raises(InputError, match="layer 0: expected finite weights"):
             only_view(layer).integer_codes()
-
-
-# --------------------------------------------------------------------------------------------------------- search
 
 
 class Shared(nn.Module):

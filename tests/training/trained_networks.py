@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from fewflips.training.networks import build_network
 from fewflips.training.networks.blocks import ImageClassifier
-from fewflips.training.quantize import calibrate, quantize
+from fewflips.training.quantization.quantize import calibrate, quantize
 
 
 def images(count: int, channels: int = 3, size: int = 32, seed: int = 0) -> Tensor:

@@ -14,10 +14,10 @@ from importlib import import_module
 from pathlib import Path
 from unittest.mock import patch
 
+from fewflips.api.optimize import optimize
 from fewflips.cli import main
 from fewflips.errors import InputError
-from fewflips.gates.cell_table import write_cell_table
-from fewflips.optimization import optimize
+from fewflips.gates.liberty.cell_table import write_cell_table
 from fewflips.visible import LONGEST_LINE, visible
 
 from ..kinds import Files
@@ -43,6 +43,7 @@ _QUICK = (
 _SLOW = (
     f"optimize {TFLITE} --output out --accelerator edge4 --mode both --seed 3 --jobs 1 --json",
     f"optimize {TFLITE} --output out --accelerator {_MACHINE} --mode schedule --prove --jobs 1",
+    f"optimize {TFLITE} --output out --step drop-in --step schedule --binary-schedule --jobs 1",
     f"energy {TFLITE} --schedule {_SCHEDULE} --cells {_CELLS} --clock-mhz 200 --time-limit 1 --seed 3 --jobs 1 --json",
     f"energy {TFLITE} --accelerator {_MACHINE} --cells {_CELLS} --share 0.5 --step-ps 10 --time-limit 1 --jobs 1",
     f"energy {TFLITE} --accelerator {_MACHINE} --cells {_CELLS} --activity activity --time-limit 1 --jobs 1",
@@ -51,6 +52,7 @@ _SLOW = (
 )
 _OPTIONS = (
     *("--json", "--help", "--prove", "--resume", "--energy", "--", "-", "--seed", "--jobs", "--inputs", "--mode"),
+    *("--step", "--binary-schedule"),
     *("--accelerator=edge8", "--seed=1", "--accelerator", "--cells", "--schedule", "--netlist", "--spef", "--layer"),
 )
 _NUMBERS = tuple(str(value) for value in (*INTEGERS, *FLOATS, "1_0", " 3", "3 ", "٣", "0x10", "1e400", "9" * 400))

@@ -6,7 +6,7 @@ import zlib
 from pathlib import Path
 
 from fewflips.cli import cli
-from fewflips.input_files import read_plain
+from fewflips.files.input_files import read_plain
 
 
 def fewflips(*words: str | Path) -> None:

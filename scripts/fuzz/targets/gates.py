@@ -13,24 +13,25 @@ from tests.gates import small_library
 
 from fewflips.datapath.design import Datapath, Word, WordFormat
 from fewflips.datapath.verilog import verilog as unit_verilog
-from fewflips.gates.cell_table import load_cells, write_cell_table
-from fewflips.gates.cells import CellLibrary
-from fewflips.gates.distill import distill
-from fewflips.gates.energy import energy_model
-from fewflips.gates.liberty_writer import liberty_text
-from fewflips.gates.netlist import Netlist
-from fewflips.gates.netlist_checks import check_netlist
-from fewflips.gates.netlist_reader import netlist_from_json, read_netlist
+from fewflips.gates.liberty.cell_table import write_cell_table
+from fewflips.gates.liberty.cells import CellLibrary
+from fewflips.gates.liberty.distill import distill
+from fewflips.gates.liberty.load import load_cells
+from fewflips.gates.liberty.writer import liberty_text
+from fewflips.gates.netlist.checks import check_netlist
+from fewflips.gates.netlist.netlist import Netlist
+from fewflips.gates.netlist.reader import netlist_from_json, read_netlist
+from fewflips.gates.netlist.registers import register_banks
+from fewflips.gates.netlist.synthesis import synthesis_cells
+from fewflips.gates.netlist.verilog import netlist_verilog
+from fewflips.gates.netlist.yosys import find_yosys
 from fewflips.gates.operands import Toggles
-from fewflips.gates.registers import register_banks
-from fewflips.gates.spef import read_spef
-from fewflips.gates.spef_writer import spef_text
+from fewflips.gates.parasitics.spef import read_spef
+from fewflips.gates.parasitics.spef_writer import spef_text
+from fewflips.gates.parasitics.wires import WireModel, fanout_wire_ff, spef_wire_ff
+from fewflips.gates.power.energy import energy_model
 from fewflips.gates.switching import compile_circuit
-from fewflips.gates.synthesis import synthesis_cells
 from fewflips.gates.timing import analyze_timing
-from fewflips.gates.verilog import netlist_verilog
-from fewflips.gates.wires import WireModel, fanout_wire_ff, spef_wire_ff
-from fewflips.gates.yosys import find_yosys
 
 from ..kinds import Change, Files, MutatedFiles
 from ..mutation import bombs, raw

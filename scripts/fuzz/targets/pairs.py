@@ -11,7 +11,7 @@ from tests.network.tampering import flip, moved
 
 from fewflips.errors import ModelError
 from fewflips.network import load
-from fewflips.network.structure import compare_structure
+from fewflips.verification.structure import compare_structure
 
 from ..kinds import Files
 from ..mutation import flatbuffer

@@ -16,27 +16,28 @@ from unittest.mock import patch
 import numpy as np
 from pydantic import ValidationError
 
-from fewflips.accelerator.machine import describe_validation_error
-from fewflips.calibration.files import read_calibration
+from fewflips.api.optimized import COMMAND, check_writable
 from fewflips.errors import InputError
-from fewflips.gates.cell_table import load_cells, write_cell_table
-from fewflips.gates.liberty_writer import liberty_text
-from fewflips.gates.netlist_reader import read_netlist
-from fewflips.gates.spef import read_spef
-from fewflips.gates.spef_writer import spef_text
-from fewflips.gates.verilog import netlist_verilog
-from fewflips.gates.yosys import Yosys
-from fewflips.network.samples import load_samples
-from fewflips.network_energy.activity import make_activity_folder
+from fewflips.estimation.calibration_files import read_calibration
+from fewflips.execution.samples import load_samples
+from fewflips.files.result_folder import MANIFEST, save_together
+from fewflips.files.validation import describe_validation_error
+from fewflips.gates.liberty.cell_table import write_cell_table
+from fewflips.gates.liberty.load import load_cells
+from fewflips.gates.liberty.writer import liberty_text
+from fewflips.gates.netlist.reader import read_netlist
+from fewflips.gates.netlist.verilog import netlist_verilog
+from fewflips.gates.netlist.yosys import Yosys
+from fewflips.gates.parasitics.spef import read_spef
+from fewflips.gates.parasitics.spef_writer import spef_text
 from fewflips.report.calibration_files import check_folder
-from fewflips.report.files import COMMAND, check_writable
-from fewflips.result_folder import MANIFEST, save_together
+from fewflips.simulation.activity import make_activity_folder
 from fewflips.training.checkpoints import load_checkpoint
 from fewflips.training.checks import load_onnx_network
 from fewflips.training.config import DatasetOptions, load_config
 from fewflips.training.datasets import load_dataset
 from fewflips.training.networks import build_network
-from fewflips.training.quantize import quantize
+from fewflips.training.quantization.quantize import quantize
 from fewflips.training.resuming import float_weights
 from fewflips.training.trainer import train
 

@@ -9,10 +9,10 @@ from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
+from fewflips.api.energy import _orders as scheduled
+from fewflips.api.optimize import optimize
 from fewflips.errors import FewflipsError
 from fewflips.network import load
-from fewflips.network_energy.estimate import _orders as scheduled
-from fewflips.optimization import optimize
 
 from ..kinds import Files, MutatedFiles
 from ..mutation import raw
@@ -30,6 +30,9 @@ YAML_WORDS = (
     "g: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f]\nh: &h [*g,*g,*g,*g,*g,*g,*g,*g,*g]\n",
 )
 
+_DIGEST_AT, _CHECKSUM_BYTES = 10, 32
+"""Of a binary schedule: where the model's SHA-256 stands, and how long its own is (docs/schedule.md)."""
+
 
 def model_in(folder: Path) -> Path:
     """A tiny model beside the inputs."""
@@ -40,7 +43,7 @@ def model_in(folder: Path) -> Path:
 
 def accelerator(folder: Path) -> MutatedFiles:
     model, own = model_in(folder), b"weights: {format: sign-magnitude, bits: 9}\nactivations: {format: as-stored}\n"
-    builtin = files("fewflips.accelerator") / "builtin"
+    builtin = files("fewflips.machine") / "builtin"
     seeds = [entry.read_bytes() for entry in sorted(builtin.iterdir(), key=lambda entry: entry.name)]
     seeds = [seed for seed in seeds if b"lanes" in seed]
     seeds += [b"name: npu\ndataflow: weight-stationary\nlanes: 32\ncolumns: 32\nforwarding: systolic\n" + own]
@@ -73,7 +76,7 @@ def calibration(folder: Path) -> MutatedFiles:
     """Calibrations; the model is one that they fit."""
     model = model_in(folder)
     name = "column16-twos-complement8-twos-complement8-partial-sum.json"
-    seed = (files("fewflips.calibration") / "tables" / name).read_bytes()
+    seed = (files("fewflips.estimation") / "tables" / name).read_bytes()
     target = json_changes([seed])
     target.entry = lambda inputs: measure(model, "--calibration", inputs / "record.json")
     return target
@@ -87,29 +90,44 @@ def retargeted(chance: random.Random, models: list[bytes], content: bytes) -> by
     return re.sub(rb'("model_sha256": ?)"[^"]*"', rb'\1"' + digest.encode() + b'"', content, count=1)
 
 
+def changed_binary(chance: random.Random, models: list[bytes], content: bytes, others: tuple[bytes, ...]) -> bytes:
+    """A binary schedule, changed; the checksum fits most of what comes out, or nothing else would be reached."""
+    body, checksum = content[:-_CHECKSUM_BYTES], content[-_CHECKSUM_BYTES:]
+    if chance.random() < 0.3:
+        digest = hashlib.sha256(chance.choice(models)).digest()
+        body = body[:_DIGEST_AT] + digest + body[_DIGEST_AT + len(digest) :]
+    body = raw.change(chance, body, others)
+    return body + (hashlib.sha256(body).digest() if chance.random() < 0.95 else checksum)
+
+
 def schedule(folder: Path) -> MutatedFiles:
-    """Schedules of tiny models, and the model beside them, or another of them."""
+    """Schedules of tiny models, as JSON and in binary, and the model beside them, or another of them."""
     chosen = "edge4"
     seeds: list[Files] = []
     for i, machine in ((0, "edge4"), (1, "tpu16"), (2, "os16")):
         model, output = folder / TFLITE, folder / f"out-{machine}"
         model.write_bytes(tflite_seeds()[i])
-        optimize(model, machine, mode="schedule", jobs=1).save(output)
-        seeds.append({TFLITE: model.read_bytes(), "record.json": (output / "schedule.json").read_bytes()})
-    target = json_changes([seed["record.json"] for seed in seeds])
+        optimize(model, machine, mode="schedule", jobs=1).save(output, binary_schedule=True)
+        for record in ("schedule.json", "schedule.bin"):
+            seeds.append({TFLITE: model.read_bytes(), record: (output / record).read_bytes()})
+    target = json_changes([seed["schedule.json"] for seed in seeds if "schedule.json" in seed])
     change = target.change
 
     models = [seed[TFLITE] for seed in seeds]
+    binary = tuple(seed["schedule.bin"] for seed in seeds if "schedule.bin" in seed)
 
     def changed(chance: random.Random, name: str, content: bytes) -> bytes:
-        if name == "record.json":
+        if name == "schedule.json":
             return retargeted(chance, models, change(chance, name, content))
+        if name == "schedule.bin":
+            return changed_binary(chance, models, content, binary)
         return chance.choice(models) if chance.random() < 0.5 else raw.change(chance, content)
 
     def verify(inputs: Path) -> None:
-        if one_of(16, inputs / "record.json"):  # as `energy --schedule` reads it
+        record = next(inputs.glob("schedule.*"))
+        if one_of(16, record):  # as `energy --schedule` reads it
             with suppress(FewflipsError):
-                scheduled(load(inputs / TFLITE), chosen, inputs / "record.json")
-        fewflips("verify", inputs / TFLITE, inputs / "record.json", "--json")
+                scheduled(load(inputs / TFLITE), chosen, record)
+        fewflips("verify", inputs / TFLITE, record, "--json")
 
-    return MutatedFiles(seeds, changed, verify, often=("record.json",))
+    return MutatedFiles(seeds, changed, verify, often=("schedule.json", "schedule.bin"))

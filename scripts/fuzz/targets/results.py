@@ -7,9 +7,9 @@ import random
 from pathlib import Path
 from typing import Any
 
+from fewflips.api.optimize import optimize
 from fewflips.errors import FewflipsError
-from fewflips.optimization import optimize
-from fewflips.result_folder import MANIFEST, Manifest, check_belongs, read_manifest, save_together
+from fewflips.files.result_folder import MANIFEST, Manifest, check_belongs, read_manifest, save_together
 
 from ..kinds import Files, MutatedFiles
 from ..mutation import raw

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fewflips.network.runtimes import InputSpec
-from fewflips.network.samples import load_samples
+from fewflips.execution.runtimes import InputSpec
+from fewflips.execution.samples import load_samples
 
 from ..kinds import Files, MutatedFiles
 from ..mutation import pictures

@@ -16,14 +16,14 @@ import torch
 from tests.training.trained_networks import images, quantized_network
 from torch import Tensor
 
+from fewflips.api.pareto import _known_point as known_point
 from fewflips.training.checks import check_run, load_onnx_network
 from fewflips.training.config import TrainingConfig, load_config
 from fewflips.training.datasets import Dataset, Split
-from fewflips.training.export import to_onnx
+from fewflips.training.export.onnx_export import to_onnx
 from fewflips.training.networks import build_network
-from fewflips.training.pareto import _known_point as known_point
 from fewflips.training.pareto_points import Pair, ParetoPoint
-from fewflips.training.quantize import quantize
+from fewflips.training.quantization.quantize import quantize
 from fewflips.training.trainer import train
 
 from ..kinds import MutatedFiles

@@ -10,12 +10,12 @@ from pathlib import Path
 from unittest.mock import patch
 
 from fewflips.datapath.design import Datapath, Word, WordFormat
-from fewflips.gates.netlist import Netlist
-from fewflips.gates.spef_writer import spef_text
-from fewflips.gates.synthesis import synthesize, synthesize_verilog
-from fewflips.gates.verilog import netlist_verilog
-from fewflips.gates.yosys import Yosys
-from fewflips.network_energy.unit import build_unit
+from fewflips.gates.netlist.netlist import Netlist
+from fewflips.gates.netlist.synthesis import synthesize, synthesize_verilog
+from fewflips.gates.netlist.verilog import netlist_verilog
+from fewflips.gates.netlist.yosys import Yosys
+from fewflips.gates.parasitics.spef_writer import spef_text
+from fewflips.simulation.unit import build_unit
 
 from ..kinds import Files, MutatedFiles
 from ..mutation import raw
@@ -60,7 +60,7 @@ def unit(folder: Path) -> MutatedFiles:
         path = next(path for path in (inputs / _VERILOG, inputs / _ZIPPED) if path.exists())
         spef_file = inputs / _SPEF if (inputs / _SPEF).exists() else None
         yosys = Answering.with_((inputs / _JSON).read_bytes())
-        with patch("fewflips.gates.netlist_reader.find_yosys", lambda: yosys):
+        with patch("fewflips.gates.netlist.reader.find_yosys", lambda: yosys):
             build_unit(UNIT, LIBRARY, netlist=path, spef=spef_file)
 
     return MutatedFiles([plain, plain | {_SPEF: wires}, zipped], change, entry)

@@ -22,7 +22,7 @@ from fewflips.cli.console import progress_bars, rendered, write, write_json, wro
     type=click.IntRange(min=1),
     default=2,
     show_default=True,
-    help="Sample inputs to use.",
+    help="Number of sample inputs to use.",
 )
 @options.cells
 @options.time_limit
@@ -32,7 +32,7 @@ from fewflips.cli.console import progress_bars, rendered, write, write_json, wro
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Folder for calibration.json, .md and .svg.",
+    help="Directory for calibration.json, .md and .svg.",
 )
 @options.as_json
 def calibrate(
@@ -47,12 +47,12 @@ def calibrate(
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Find how energy follows flips in the accelerator's arithmetic unit, and test it on MODEL gate by gate."""
-    from fewflips.calibration.calibrate import CalibrationRequest
-    from fewflips.calibration.calibrate import calibrate as run
-    from fewflips.network_energy.run import EnergyOptions
+    """Fit energy against flips for the accelerator's arithmetic unit, and test the fit on MODEL at gate level."""
+    from fewflips.estimation.calibration.calibrate import CalibrationRequest
+    from fewflips.estimation.calibration.calibrate import calibrate as run
     from fewflips.report.calibration_files import check_folder, save_calibration
-    from fewflips.report.calibration_table import calibration_table
+    from fewflips.report.terminal.calibration import calibration_table
+    from fewflips.simulation.run import EnergyOptions
 
     if inputs is not None and model is None:
         raise click.UsageError("--inputs: expected a MODEL that they are inputs of.")

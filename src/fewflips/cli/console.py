@@ -23,7 +23,7 @@ _SUBSTITUTES = {
     **{"\u00b5": "u", "\u03bc": "u", "\u00d7": "x", "\u00b1": "+-", "\u00b2": "2", "\u00b0": "deg", "\u2026": "~"},
     **{"\u2192": "->", "\u2264": "<=", "\u2265": ">="},
 }
-"""For terminals that know ASCII alone, or little more."""
+"""Replacements for terminals that support little more than ASCII."""
 
 
 _PLAIN_SCREEN = "\r\x1b[2K\x1b[?25h"
@@ -32,7 +32,7 @@ _PLAIN_SCREEN = "\r\x1b[2K\x1b[?25h"
 
 @contextmanager
 def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each phase, on stderr where that is a terminal; it appears with the first step."""
+    """A bar for each phase, on stderr if that is a terminal; it appears with the first step."""
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -59,7 +59,7 @@ def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def show(as_json: Callable[[], str], renderable: Callable[[], Any], json_wanted: bool) -> None:
-    """Print a result as JSON or as what rich makes of it."""
+    """Print a result as JSON or rendered by rich."""
     if json_wanted:
         write_json(as_json())
     else:
@@ -67,7 +67,7 @@ def show(as_json: Callable[[], str], renderable: Callable[[], Any], json_wanted:
 
 
 def rendered(renderable: Any) -> str:
-    """What rich prints, as text for a terminal of this width; nothing in it but rich's own styles moves a cursor."""
+    """Rich's output as text for a terminal of this width, with no control sequences but rich's own styles."""
     from rich.console import Console
     from rich.text import Text
 
@@ -83,13 +83,13 @@ def wrote(files: Iterable[Path]) -> str:
 
 
 def write_json(text: str) -> None:
-    """Write JSON to stdout; what a terminal would act on, or this one cannot show, as JSON's own escapes."""
+    """Write JSON to stdout, with control characters, and those the terminal cannot show, as JSON escapes."""
     encoding = sys.stdout.encoding or "utf-8"
     write("".join(_escaped(line, encoding) for line in text.splitlines(keepends=True) or [""]).rstrip("\n") + "\n")
 
 
 def write(text: str) -> None:
-    """Write to stdout; a reader that has left (``| head``) is no error."""
+    """Write to stdout; a closed reader (``| head``) is not an error."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -98,7 +98,7 @@ def write(text: str) -> None:
 
 
 def finish_output() -> None:
-    """Write what waits to be written to stdout, where that can be; Python would try again at its end, and complain."""
+    """Flush stdout if possible; Python would try again at exit, and complain."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -106,12 +106,12 @@ def finish_output() -> None:
 
 
 def say(message: str) -> None:
-    """Write a line to stderr, where that can be written."""
+    """Write a line to stderr, if possible."""
     say_lines(one_line(message) + "\n")
 
 
 def say_lines(text: str) -> None:
-    """Write text of our own to stderr, where that can be written."""
+    """Write fewflips' own text to stderr, if possible."""
     try:
         sys.stderr.write(text)
         sys.stderr.flush()
@@ -120,19 +120,19 @@ def say_lines(text: str) -> None:
 
 
 def note_on_terminal(message: str) -> None:
-    """Tell whoever sits at a terminal what goes on, below the bars; from a signal's handler, too."""
+    """Show a note below the bars if stderr is a terminal; safe in a signal handler."""
     if _is_terminal():
         _write_unbuffered(f"\n{one_line(message)}\n")
 
 
 def end_at_once(message: str, code: int) -> NoReturn:
-    """Say a last line and leave; nothing is unwound, no lock is waited for, so that a signal's handler can do it."""
+    """Write a last line and exit, without unwinding or waiting for a lock; safe in a signal handler."""
     _write_unbuffered(f"{_PLAIN_SCREEN if _is_terminal() else ''}{one_line(message)}\n")
     os._exit(code)
 
 
 def prepare_streams() -> None:
-    """Make the standard streams fit for any text, and see that files do not get the numbers of closed ones.
+    """Make the standard streams accept any text, and keep files from reusing the numbers of closed ones.
 
     Raises
     ------
@@ -172,13 +172,13 @@ def _write_unbuffered(text: str) -> None:
 
 
 def _discard(stream: IO[str]) -> None:
-    """Let what is still to be written to a stream that has failed vanish."""
+    """Discard pending output of a stream that has failed."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class _Visible:
-    """What rich makes of something, every character in it visible."""
+    """Rich's rendering of something, with every character made visible."""
 
     def __init__(self, renderable: Any) -> None:
         self.renderable = renderable
@@ -193,7 +193,7 @@ class _Visible:
 
 
 def _escaped(line: str, encoding: str) -> str:
-    """A line of JSON with escapes where it has anything but visible characters of an encoding."""
+    """A line of JSON with everything but an encoding's visible characters escaped."""
     body = line.rstrip("\n")
     try:
         body.encode(encoding)
@@ -207,7 +207,7 @@ def _escaped(line: str, encoding: str) -> str:
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
-    """What stands in for characters that a terminal's encoding lacks."""
+    """Replacements for characters that a terminal's encoding lacks."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return "".join(_SUBSTITUTES.get(letter, "?") for letter in error.object[error.start : error.end]), error.end

@@ -20,7 +20,7 @@ from fewflips.cli.console import progress_bars, rendered, write, write_json, wro
     default=Path("fewflips-demo"),
     show_default=True,
     metavar="DIR",
-    help="Folder for the results: the HD-trained network's, and inside it `baseline` for the other's.",
+    help="Directory for the results of the HD-trained network; those of the baseline go to `baseline` inside it.",
 )
 @options.accelerator_with(default=ACCELERATOR)
 @options.seed
@@ -29,12 +29,12 @@ from fewflips.cli.console import progress_bars, rendered, write, write_json, wro
 def demo(output: Path, accelerator: str, seed: int, jobs: int, as_json: bool) -> None:
     """Compare the bundled MobileNetV2 (CIFAR-10, int8) with one trained for few flips, before and after ordering.
 
-    Energy is simulated at gate level, too, on a sample of the cycles. A machine whose unit does not come with the
-    package takes the extra `gates`.
+    Energy is also simulated at gate level, on a sample of the cycles. A machine whose arithmetic unit does not ship
+    with the package needs the extra `gates`.
     """
     from fewflips.bundled import bundled_pair
-    from fewflips.demonstration import check_demo_writable, demonstrate
-    from fewflips.report.demo_table import demo_headline, demo_table
+    from fewflips.demo.demonstration import check_demo_writable, demonstrate
+    from fewflips.report.terminal.demo import demo_headline, demo_table
 
     with bundled_pair() as pair, progress_bars() as progress:
         check_demo_writable(output, pair)

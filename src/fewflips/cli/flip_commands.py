@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from fewflips.cli import options
 from fewflips.cli.console import progress_bars, rendered, show, write, write_json, wrote
+from fewflips.errors import InputError
 
 if TYPE_CHECKING:
-    from fewflips.optimization import Optimization
+    from fewflips.api.optimized import Optimization
 
 # Everything heavy is imported inside the commands, so that --help answers at once.
 
@@ -26,13 +28,13 @@ if TYPE_CHECKING:
     "--calibration",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Estimate energy by a calibration.json of `fewflips calibrate`.  [default: a built-in one, where one fits]",
+    help="calibration.json from `fewflips calibrate`, for energy estimates.  [default: a matching built-in one]",
 )
 @options.as_json
 def measure(model: Path, accelerator: str, inputs: Path | None, calibration: Path | None, as_json: bool) -> None:
     """Count the bit flips of MODEL's operand streams, layer by layer."""
-    from fewflips.measurement import measure as run
-    from fewflips.report.table import measurement_table
+    from fewflips.api.measure import measure as run
+    from fewflips.report.terminal.flips import measurement_table
 
     with progress_bars() as progress:
         report = run(model, accelerator, inputs=inputs, calibration=calibration, progress=progress)
@@ -46,7 +48,7 @@ def measure(model: Path, accelerator: str, inputs: Path | None, calibration: Pat
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
     metavar="DIR",
-    help="Folder for model.*, schedule.json, report.json and report.html.",
+    help="Directory for model.*, schedule.json, report.json and report.html.",
 )
 @options.accelerator
 @click.option(
@@ -54,11 +56,19 @@ def measure(model: Path, accelerator: str, inputs: Path | None, calibration: Pat
     type=click.Choice(["schedule", "drop-in", "both"]),
     default="both",
     show_default=True,
-    help="What to make.",
+    help="Which results to produce.",
+)
+@click.option(
+    "--step",
+    "steps",
+    multiple=True,
+    metavar="NAME",
+    help="Step to apply, instead of --mode; repeat it for several in turn (docs/steps.md).",
 )
 @options.inputs
-@click.option("--prove", is_flag=True, help="Work on until as many orders as possible are proven optimal.")
-@click.option("--energy", "with_energy", is_flag=True, help="Simulate energy before and after, gate by gate, too.")
+@click.option("--prove", is_flag=True, help="Keep working until as many orders as possible are proven optimal.")
+@click.option("--binary-schedule", is_flag=True, help="Also write the schedule as schedule.bin, in fewer bytes.")
+@click.option("--energy", "with_energy", is_flag=True, help="Also simulate energy before and after at gate level.")
 @options.cells
 @options.clock_mhz
 @options.time_limit
@@ -71,8 +81,10 @@ def optimize(
     output: Path,
     accelerator: str,
     mode: Any,
+    steps: tuple[str, ...],
     inputs: Path | None,
     prove: bool,
+    binary_schedule: bool,
     with_energy: bool,
     cells: str,
     clock_mhz: float,
@@ -82,14 +94,20 @@ def optimize(
     jobs: int,
     as_json: bool,
 ) -> None:
-    """Reorder MODEL's channels so that fewer bits flip, and check that it computes the same."""
-    from fewflips.optimization import EnergyRequest
-    from fewflips.optimization import optimize as run
-    from fewflips.report.files import check_writable
+    """Reorder MODEL's channels so that fewer bits flip, and check that the outputs do not change."""
+    from fewflips.api.optimize import optimize as run
+    from fewflips.api.optimized import check_writable
+    from fewflips.optimization.request import EnergyRequest
 
+    if steps and click.get_current_context().get_parameter_source("mode") is ParameterSource.DEFAULT:
+        mode = None
+    if binary_schedule and "drop-in" in (mode, *steps) and len(steps) < 2:
+        raise InputError(
+            "--binary-schedule: expected a mode or a step that gives a schedule, got drop-in; leave it out"
+        )
     energy = None
     if with_energy:
-        from fewflips.network_energy.run import EnergyOptions
+        from fewflips.simulation.run import EnergyOptions
 
         energy = EnergyRequest(
             cells, EnergyOptions(clock_mhz=clock_mhz, time_limit_s=time_limit, share=share, seed=seed, jobs=jobs)
@@ -100,6 +118,7 @@ def optimize(
             model,
             accelerator,
             mode=mode,
+            steps=steps or None,
             inputs=inputs,
             prove=prove,
             energy=energy,
@@ -107,7 +126,7 @@ def optimize(
             jobs=jobs,
             progress=progress,
         )
-        files = result.save(output)
+        files = result.save(output, binary_schedule=binary_schedule)
     _show_optimization(result, files, as_json)
 
 
@@ -118,11 +137,11 @@ def optimize(
 @options.seed
 @options.as_json
 def verify(first: Path, second: Path, inputs: Path | None, seed: int, as_json: bool) -> None:
-    """Check that model B computes what model A computes, bit for bit; B may also be a schedule.json for A.
+    """Check that model B computes what model A computes, bit for bit; B may also be a schedule for A.
 
-    The exit code is 0 where all values are equal, 1 where they are not.
+    The exit code is 0 if all values are equal and 1 if any differ.
     """
-    from fewflips.verification import verify as run
+    from fewflips.api.verify import verify as run
 
     with progress_bars() as progress:
         result = run(first, second, inputs=inputs, seed=seed, progress=progress)
@@ -135,8 +154,8 @@ def verify(first: Path, second: Path, inputs: Path | None, seed: int, as_json: b
 @options.as_json
 def accelerators(as_json: bool) -> None:
     """List the built-in accelerators."""
-    from fewflips.accelerator import builtin_accelerators
-    from fewflips.report.table import accelerator_table
+    from fewflips.machine import builtin_accelerators
+    from fewflips.report.terminal.flips import accelerator_table
 
     machines = list(builtin_accelerators().values())
     records = [machine.model_dump(mode="json") for machine in machines]
@@ -147,7 +166,7 @@ def _show_optimization(result: Optimization, files: tuple[Path, ...], json_wante
     if json_wanted:
         write_json(result.report.model_dump_json(indent=1))
         return
-    from fewflips.report.table import headline, result_table
+    from fewflips.report.terminal.flips import headline, result_table
 
     table, summary = rendered(result_table(result.report)), rendered(headline(result.report))
     write(table + summary + wrote(files))

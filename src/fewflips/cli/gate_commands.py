@@ -19,10 +19,13 @@ from fewflips.visible import visible
 @click.option(
     "--accelerator",
     metavar="NAME|FILE",
-    help="A built-in machine or a YAML file.  [default: that of the schedule, or edge16]",
+    help="Built-in machine or YAML file.  [default: the schedule's machine, or edge16]",
 )
 @click.option(
-    "--schedule", type=click.Path(path_type=Path), metavar="FILE", help="Orders: a schedule.json for this model."
+    "--schedule",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Stream weights in the order of this schedule.",
 )
 @options.inputs
 @options.cells
@@ -34,14 +37,16 @@ from fewflips.visible import visible
     "--netlist",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="A mapped, placed netlist of the arithmetic unit (Verilog) instead of synthesis.",
+    help="Mapped netlist of the arithmetic unit (Verilog), used instead of synthesizing one.",
 )
-@click.option("--spef", type=click.Path(path_type=Path), metavar="FILE", help="Its wire capacitances.")
+@click.option(
+    "--spef", type=click.Path(path_type=Path), metavar="FILE", help="Wire capacitances of that netlist (SPEF)."
+)
 @click.option(
     "--activity",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Write the unit's netlist, wires (SPEF), toggles (SAIF) and a few waveforms (VCD), for other power tools.",
+    help="Directory for the unit's netlist, SPEF, SAIF and a short VCD, for other power tools.",
 )
 @options.seed
 @options.jobs
@@ -63,10 +68,10 @@ def energy(
     jobs: int,
     as_json: bool,
 ) -> None:
-    """Simulate MODEL's operands in the gates of the accelerator: energy of each layer, glitches included."""
-    from fewflips.network_energy.estimate import energy as run
-    from fewflips.network_energy.run import EnergyOptions
-    from fewflips.report.energy_table import energy_table
+    """Simulate the energy of each layer at gate level with MODEL's real operands, glitches included."""
+    from fewflips.api.energy import energy as run
+    from fewflips.report.terminal.energy import energy_table
+    from fewflips.simulation.run import EnergyOptions
 
     chosen = EnergyOptions(
         clock_mhz=clock_mhz, time_limit_s=time_limit, share=share, step_ps=step_ps, seed=seed, jobs=jobs
@@ -91,23 +96,27 @@ def energy(
 @options.model
 @options.accelerator
 @options.inputs
-@click.option("--layer", metavar="NAME", help="Whose operands the testbench takes.  [default: the first]")
+@click.option("--layer", metavar="NAME", help="Layer whose operands the testbench uses.  [default: the first]")
 @click.option(
-    "--cycles", type=click.IntRange(min=2, max=1_000_000), default=1024, show_default=True, help="Of the testbench."
+    "--cycles",
+    type=click.IntRange(min=2, max=1_000_000),
+    default=1024,
+    show_default=True,
+    help="Number of cycles in the testbench.",
 )
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
     metavar="DIR",
-    help="Folder for the Verilog files and the operands.",
+    help="Directory for the Verilog files and the operands.",
 )
 @options.seed
 def rtl(
     model: Path, accelerator: str, inputs: Path | None, layer: str | None, cycles: int, output: Path, seed: int
 ) -> None:
-    """Write the accelerator's arithmetic unit as Verilog, with a self-checking testbench of MODEL's operands."""
-    from fewflips.network_energy.rtl import write_network_rtl
+    """Write the accelerator's arithmetic unit as Verilog, with a self-checking testbench that uses MODEL's operands."""
+    from fewflips.simulation.rtl import write_network_rtl
 
     with progress_bars():
         files = write_network_rtl(model, accelerator, output, inputs=inputs, layer_name=layer, cycles=cycles, seed=seed)
@@ -116,16 +125,16 @@ def rtl(
 
 @click.group()
 def cells() -> None:
-    """Cell libraries: what is built in, and reduced tables of your own."""
+    """List cell libraries, and reduce your own to small tables."""
 
 
 @cells.command("list")
 @click.argument("files", type=click.Path(), metavar="[FILE]...", nargs=-1)
 @options.as_json
 def list_cells(files: tuple[str, ...], as_json: bool) -> None:
-    """List the built-in cell tables, and Liberty files or tables of your own: which of their cells cannot be read."""
-    from fewflips.gates.cell_table import builtin_tables, load_cells
-    from fewflips.report.cell_table import cell_libraries_table
+    """List the built-in cell tables, or the given Liberty files and tables with the cells that cannot be used."""
+    from fewflips.gates.liberty.load import builtin_tables, load_cells
+    from fewflips.report.terminal.cells import cell_libraries_table
 
     libraries = [load_cells(name) for name in (*builtin_tables(), *files)]
     records = [
@@ -151,12 +160,12 @@ def list_cells(files: tuple[str, ...], as_json: bool) -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
     metavar="FILE.json",
-    help="Where the table goes.",
+    help="File to write the table to.",
 )
 def distill(liberty: Path, output: Path) -> None:
     """Reduce a Liberty file to a small table of the cells that synthesis needs."""
-    from fewflips.gates.distill import distill_file
-    from fewflips.report.cell_table import left_out_note
+    from fewflips.gates.liberty.distill import distill_file
+    from fewflips.report.terminal.cells import left_out_note
 
     with progress_bars() as progress:
         library = distill_file(liberty, output, progress)

@@ -12,18 +12,24 @@ accelerator_with = partial(
     "--accelerator",
     show_default=True,
     metavar="NAME|FILE",
-    help="A built-in machine (see `fewflips accelerators`) or a YAML file.",
+    help="Built-in machine (see `fewflips accelerators`) or YAML file.",
 )
 accelerator = accelerator_with(default="edge16")
 inputs = click.option(
     "--inputs",
     type=click.Path(path_type=Path),
     metavar="DIR|FILE",
-    help="Sample inputs: a folder of images, or an .npz of arrays named as the model's inputs.",
+    help="Sample inputs: a directory of images, or an .npz whose arrays are named after the model's inputs.",
 )
-seed = click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of every random choice.")
+seed = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed for every random choice."
+)
 jobs = click.option(
-    "--jobs", type=click.IntRange(min=-1), default=-1, show_default=True, help="Processors to use; -1 for all."
+    "--jobs",
+    type=click.IntRange(min=-1),
+    default=-1,
+    show_default=True,
+    help="Number of processors to use; -1 uses all.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 model = click.argument("model", type=click.Path(path_type=Path))
@@ -32,14 +38,14 @@ cells = click.option(
     default="nangate45",
     show_default=True,
     metavar="NAME|FILE",
-    help="A built-in cell table (see `fewflips cells list`), a cell table, or a Liberty file (.lib, .lib.gz).",
+    help="Built-in cell table (see `fewflips cells list`), cell table file, or Liberty file (.lib, .lib.gz).",
 )
 clock_mhz = click.option(
     "--clock-mhz",
     type=click.FloatRange(min=0, min_open=True),
     default=200.0,
     show_default=True,
-    help="Clock frequency: how long a cycle leaks.",
+    help="Clock frequency; sets how long each cycle leaks.",
 )
 time_limit = click.option(
     "--time-limit",
@@ -47,18 +53,18 @@ time_limit = click.option(
     default=600.0,
     show_default=True,
     metavar="SECONDS",
-    help="Simulate a sample of the cycles where all would take longer.",
+    help="Simulate a sample of the cycles if all of them would take longer than this.",
 )
 share = click.option(
     "--share",
     type=click.FloatRange(min=0, max=1, min_open=True),
     metavar="SHARE",
-    help="Simulate about this share of the cycles with delays (and all without), however long it takes.",
+    help="Simulate this share of the cycles with delays, and all of them without, however long it takes.",
 )
 step_ps = click.option(
     "--step-ps",
     type=click.FloatRange(min=0, min_open=True),
     default=10.0,
     show_default=True,
-    help="Delays are rounded to multiples of this.",
+    help="Round delays to multiples of this.",
 )

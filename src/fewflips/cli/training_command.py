@@ -16,7 +16,7 @@ from fewflips.visible import visible
 
 if TYPE_CHECKING:
     from fewflips.training.config import TrainingConfig
-    from fewflips.training.held_signals import HeldSignals
+    from fewflips.training.stages.held_signals import HeldSignals
 
 # Everything heavy is imported inside the command, so that --help answers at once.
 
@@ -28,25 +28,25 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     required=True,
     metavar="FILE",
-    help="What to train, in YAML or TOML (docs/training.md).",
+    help="Configuration of the run, YAML or TOML (see docs/training.md).",
 )
 @click.option(
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Folder for the network, checkpoints and metrics, in place of the file's.",
+    help="Directory for the network, checkpoints and metrics; overrides the configuration.",
 )
-@click.option("--resume", is_flag=True, help="Go on from the folder's checkpoint, where it has one.")
-@click.option("--seed", type=click.IntRange(min=0), help="In place of the file's.")
-@click.option("--threads", type=click.IntRange(min=1), help="Of PyTorch, in place of the file's.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="In place of the file's.")
+@click.option("--resume", is_flag=True, help="Continue from the checkpoint in the output directory, if there is one.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed; overrides the configuration.")
+@click.option("--threads", type=click.IntRange(min=1), help="PyTorch threads; overrides the configuration.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Device; overrides the configuration.")
 @click.option(
     "--pareto",
     metavar="STRENGTHS",
     help="Train once for each of these strengths of the HD term, from the same float network, and compare accuracy "
     "with flips and energy: e.g. 0,0.1,0.3,1.",
 )
-@click.option("--energy", "with_energy", is_flag=True, help="With --pareto: simulate energy, gate by gate, too.")
+@click.option("--energy", "with_energy", is_flag=True, help="With --pareto: also simulate energy at gate level.")
 @options.as_json
 def train(
     config_file: Path,
@@ -61,9 +61,9 @@ def train(
 ) -> None:
     """Train a quantized network for few bit flips, and export it to ONNX.
 
-    Ctrl-C ends the step under way and saves a checkpoint to go on from; a second one ends it at once.
+    Ctrl-C finishes the current step and saves a checkpoint to resume from; a second Ctrl-C stops at once.
     """
-    from fewflips.training.held_signals import HeldSignals
+    from fewflips.training.stages.held_signals import HeldSignals
 
     given = {"output": output, "seed": seed, "threads": threads, "device": device}
     if with_energy and pareto is None:
@@ -82,7 +82,7 @@ def train(
         try:
             with signals.immediate():
                 config = _configuration(config_file, given)
-                _load("trainer" if pareto is None else "pareto", "table")
+                _load("training.trainer" if pareto is None else "api.pareto", "report.training.table")
             if pareto is None:
                 _train_one(config, resume, as_json, signals)
             else:
@@ -94,7 +94,7 @@ def train(
 
 
 def _configuration(file: Path, given: dict[str, Any]) -> TrainingConfig:
-    """The file's configuration with what the command line says instead."""
+    """The file's configuration, with overrides from the command line."""
     _require_torch()
     from fewflips.training.config import load_config
 
@@ -102,11 +102,11 @@ def _configuration(file: Path, given: dict[str, Any]) -> TrainingConfig:
 
 
 def _load(*modules: str) -> None:
-    """Import what the command is about to use, and PyTorch with it."""
+    """Import what the command is about to use, including PyTorch."""
     from importlib import import_module
 
     for module in modules:
-        import_module(f"fewflips.training.{module}")
+        import_module(f"fewflips.{module}")
 
 
 def _require_torch() -> None:
@@ -119,7 +119,7 @@ def _require_torch() -> None:
 
 
 def _train_one(config: TrainingConfig, resume: bool, as_json: bool, signals: HeldSignals) -> None:
-    from fewflips.training.table import training_table
+    from fewflips.report.training.table import training_table
     from fewflips.training.trainer import train as run
 
     finished = resume and config.output is not None and os.path.exists(config.output / "result.json")
@@ -139,8 +139,8 @@ def _train_one(config: TrainingConfig, resume: bool, as_json: bool, signals: Hel
 def _train_row(
     config: TrainingConfig, strengths: str, with_energy: bool, resume: bool, as_json: bool, signals: HeldSignals
 ) -> None:
-    from fewflips.training.pareto import parse_strengths, trace_pareto
-    from fewflips.training.table import pareto_table
+    from fewflips.api.pareto import parse_strengths, trace_pareto
+    from fewflips.report.training.table import pareto_table
 
     chosen = parse_strengths(strengths)
     with progress_bars() as progress:

@@ -1,4 +1,4 @@
-"""What a datapath computes, cycle by cycle, by integer arithmetic."""
+"""What a datapath computes, cycle by cycle, in integer arithmetic."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fewflips.datapath.design import Datapath, Word
 from fewflips.errors import InputError
-from fewflips.formats import decode
+from fewflips.formats.number_formats import decode
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,10 +19,10 @@ class PortWords:
     Parameters
     ----------
     weights, activations : ndarray of uint8 or uint16, shape (T, L)
-        Code of each lane in each cycle. For a chain these are the words at the ports, lane l's operands l cycles
+        Code of each lane in each cycle. For a chain these are the words at the ports, with lane l's operands l cycles
         after lane 0's.
     partial_sums : ndarray of int64 or uint64, shape (T,), or None
-        Numbers at ``partial_sum``; their low `accumulator_bits` bits are used. Only where the unit has that port.
+        Numbers at ``partial_sum``; their low `accumulator_bits` bits are used. Only if the unit has that port.
     clear : ndarray of bool, shape (T,), or None
         Cycles in which a mac starts a new sum with the product of the same cycle. Only for a mac.
     """
@@ -38,7 +38,7 @@ class PortWords:
         return len(self.weights)
 
     def held(self, cycles: int) -> PortWords:
-        """The same words, the last of which stay for so many more cycles."""
+        """The same words, with the last ones held for a number of further cycles."""
         rows = np.concatenate((np.arange(self.cycles), np.full(cycles, self.cycles - 1)))
         return PortWords(
             self.weights[rows],
@@ -49,7 +49,7 @@ class PortWords:
 
 
 def check_words(datapath: Datapath, operands: PortWords) -> None:
-    """Raise an error where words do not fit the ports.
+    """Raise an error if words do not fit the ports.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def check_words(datapath: Datapath, operands: PortWords) -> None:
     Raises
     ------
     InputError
-        If shapes, types or widths differ from the ports', or a port's words are missing or not wanted.
+        If shapes, types or widths differ from the ports', or a port's words are missing or superfluous.
     """
     shape = (operands.cycles, datapath.lanes)
     if operands.cycles == 0:
@@ -74,7 +74,7 @@ def check_words(datapath: Datapath, operands: PortWords) -> None:
             raise InputError(f"{name}: expected shape {shape} (cycles, lanes), got {codes.shape}")
         _check_codes(name, codes, word)
     _check_port("partial_sums", operands.partial_sums, datapath.partial_sum_input, "iu", operands.cycles)
-    _check_port("clear", operands.clear, datapath.kind == "mac", "b", operands.cycles)
+    _check_port("clear", operands.clear, datapath.traits.accumulates, "b", operands.cycles)
 
 
 def products(
@@ -87,7 +87,7 @@ def products(
     Parameters
     ----------
     datapath : Datapath
-        Gives the meaning of the codes.
+        Defines the meaning of the codes.
     weight_codes, activation_codes : ndarray of uint8 or uint16, any shapes that broadcast
         Right-aligned codes.
 
@@ -121,13 +121,13 @@ def expected_outputs(datapath: Datapath, operands: PortWords) -> NDArray[np.uint
     datapath : Datapath
         The unit.
     operands : PortWords
-        Words at the input ports, from cycle 0 on.
+        Words at the input ports, starting at cycle 0.
 
     Returns
     -------
     ndarray of uint64, shape (T,)
         Words of `product_bits` bits for a multiplier, else of `accumulator_bits`: numbers modulo two to that
-        power. Those before :func:`first_known_output` depend on what the registers held at the start, and are 0.
+        power. Those before :func:`first_known_output` depend on the registers' initial contents, and are 0.
 
     Raises
     ------
@@ -136,23 +136,22 @@ def expected_outputs(datapath: Datapath, operands: PortWords) -> NDArray[np.uint
     """
     check_words(datapath, operands)
     terms = products(datapath, operands.weights, operands.activations).astype(np.uint64)
-    if datapath.kind == "mac":
+    if datapath.traits.accumulates:
         results = _accumulated(terms[:, 0], _clear(operands))
-    elif datapath.kind == "chain":
+    elif datapath.traits.skewed:
         results = _chained(terms, operands.partial_sums)
     else:
         results = terms.sum(axis=1, dtype=np.uint64)
         if operands.partial_sums is not None:
             results += operands.partial_sums.astype(np.uint64)
-    bits = datapath.product_bits if datapath.kind == "multiplier" else datapath.accumulator_bits
     outputs = np.zeros(operands.cycles, dtype=np.uint64)
     outputs[datapath.latency :] = results[: max(operands.cycles - datapath.latency, 0)]
     outputs[: first_known_output(datapath, operands)] = 0
-    return outputs & np.uint64((1 << bits) - 1)
+    return outputs & np.uint64((1 << datapath.output_bits) - 1)
 
 
 def first_known_output(datapath: Datapath, operands: PortWords) -> int:
-    """First cycle whose output follows from the operands alone.
+    """First cycle whose output depends only on the operands.
 
     Parameters
     ----------
@@ -164,14 +163,12 @@ def first_known_output(datapath: Datapath, operands: PortWords) -> int:
     Returns
     -------
     int
-        The cycle; `operands.cycles` or more where there is none.
+        The cycle; `operands.cycles` or more if there is none.
     """
-    if datapath.kind == "chain":
-        return datapath.latency + datapath.lanes - 1
-    if datapath.kind == "mac":
+    if datapath.traits.accumulates:
         cleared = np.flatnonzero(_clear(operands))
         return datapath.latency + int(cleared[0] if len(cleared) else operands.cycles)
-    return datapath.latency
+    return datapath.latency + datapath.skew_cycles
 
 
 def _values(name: str, codes: NDArray[np.unsignedinteger], word: Word) -> NDArray[np.int64]:
@@ -203,7 +200,7 @@ def _clear(operands: PortWords) -> NDArray[np.bool_]:
 
 
 def _accumulated(terms: NDArray[np.uint64], clear: NDArray[np.bool_]) -> NDArray[np.uint64]:
-    """Running sums that begin anew at each clear; unsigned integers wrap, so that differences stay right."""
+    """Running sums that restart at each clear; unsigned integers wrap, so differences remain correct."""
     running = np.cumsum(terms, dtype=np.uint64)
     starts = np.maximum.accumulate(np.where(clear, np.arange(len(terms)), 0))
     return running - (running - terms)[starts]
@@ -212,7 +209,7 @@ def _accumulated(terms: NDArray[np.uint64], clear: NDArray[np.bool_]) -> NDArray
 def _chained(
     terms: NDArray[np.uint64], partial_sums: NDArray[np.int64] | NDArray[np.uint64] | None
 ) -> NDArray[np.uint64]:
-    """Sums by the port cycle of the last lane: lane l's product is that of l cycles after lane 0's."""
+    """Sums by the port cycle of the last lane: lane l's product comes l cycles after lane 0's."""
     cycles, lanes = terms.shape
     sums = np.zeros(cycles, dtype=np.uint64)
     if partial_sums is not None:

@@ -1,4 +1,4 @@
-"""The arithmetic unit of an accelerator as an object, from which Verilog is written.
+"""The arithmetic unit of an accelerator as an object, from which Verilog is generated.
 
 Ports, by kind (``acc`` = `accumulator_bits`; lane l of a bus is at bits ``l * bits`` and up; ``clk`` clocks every
 register on its rising edge; there is no reset):
@@ -8,22 +8,22 @@ kind              inputs                                                        
 ================  ============================================================  =======================
 multiplier        weights, activations                                          product
 mac               clk, weights, activations, clear                              accumulator
-column            clk, weights, activations, partial_sum (where asked for)      sum
-chain             clk, weights, activations, partial_sum (where asked for)      sum
+column            clk, weights, activations, partial_sum (optional)             sum
+chain             clk, weights, activations, partial_sum (optional)             sum
 ================  ============================================================  =======================
 
-- **multiplier**: combinational, ``product = weight x activation`` (two's complement where a factor is signed).
+- **multiplier**: combinational, ``product = weight x activation`` (two's complement if a factor is signed).
 - **mac** (output-stationary): weight, activation and clear go to registers; one cycle later
   ``accumulator <= (clear ? 0 : accumulator) + weight x activation``.
-- **column** (activation-stationary): all inputs go to registers, shared or held as the array has it; the products
-  of all lanes (through registers, where asked for), the partial sum among them, are added by a tree, or in one
-  expression, into the output register ``sum``.
-- **chain** (weight-stationary, systolic): one processing element a lane. In element l the registers of weight and
-  activation feed a multiplier whose product is added to the partial sum of element l - 1 and stored. Lane l's
-  operands are expected l cycles later than lane 0's. Element 0 adds to the register of ``partial_sum``, or 0.
+- **column** (activation-stationary): all inputs go to registers, which the array may share or hold; the products of
+all lanes (optionally through registers) and the partial sum are added by a tree, or in one expression, into the
+output register ``sum``.
+- **chain** (weight-stationary, systolic): one processing element per lane. In element l the registers of weight and
+activation feed a multiplier whose product is added to the partial sum of element l - 1 and stored. Lane l's
+operands are expected l cycles later than lane 0's. Element 0 adds to the register of ``partial_sum``, or to 0.
 
-A sign-magnitude code has its sign in the top bit; products and sums are two's complement in all formats with a
-sign, unsigned where both operands are.
+A sign-magnitude code has its sign in the top bit; products and sums are two's complement in all signed
+formats, and unsigned if both operands are.
 """
 
 from __future__ import annotations
@@ -32,11 +32,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, get_args
 
+from fewflips.datapath.kinds import UNIT_KINDS, Kind, UnitKind
 from fewflips.errors import InputError
-from fewflips.formats import NumberFormat, value_range, width_for
+from fewflips.formats.number_formats import NumberFormat, value_range, width_for
 
-Kind = Literal["multiplier", "mac", "column", "chain"]
-"""Which arithmetic unit; see the module."""
 MultiplierArchitecture = Literal["synthesizer", "booth"]
 """``a * b`` left to the synthesizer, or radix-4 Booth recoding of the weight."""
 
@@ -47,7 +46,7 @@ expression of the accumulator's width, which the synthesizer arranges."""
 
 
 class WordFormat(StrEnum):
-    """What the code at a port means to the arithmetic."""
+    """Meaning of the code at a port for the arithmetic."""
 
     UNSIGNED = "unsigned"
     TWOS_COMPLEMENT = "twos-complement"
@@ -55,7 +54,7 @@ class WordFormat(StrEnum):
 
     @property
     def number_format(self) -> NumberFormat:
-        """The same as a number format of :mod:`fewflips.formats`."""
+        """The same as a number format of :mod:`fewflips.formats.number_formats`."""
         return NumberFormat(self.value)
 
 
@@ -66,7 +65,7 @@ class Word:
     Parameters
     ----------
     format : WordFormat
-        What the code means.
+        Meaning of the code.
     bits : int
         Its width, 2 to 16.
     """
@@ -85,7 +84,7 @@ class Word:
 
     @property
     def value_range(self) -> tuple[int, int]:
-        """Smallest and largest value, both included."""
+        """Smallest and largest value, inclusive."""
         return value_range(self.format.number_format, self.bits)
 
 
@@ -96,27 +95,27 @@ class Datapath:
     Parameters
     ----------
     kind : {"multiplier", "mac", "column", "chain"}
-        Which unit; see the module.
+        Kind of unit; see the module.
     weights, activations : Word
         The operands.
     lanes : int
-        Products a cycle, up to 4096; 1 for a multiplier or mac.
+        Products per cycle, up to 4096; 1 for a multiplier or mac.
     accumulator_bits : int
-        Width of sums, 8 to 64, and no less than `product_bits`: products are extended to it, sums that do not fit
+        Width of sums, 8 to 64, and at least `product_bits`: products are extended to it, and sums that do not fit
         wrap. Ignored by a multiplier.
     multiplier : {"synthesizer", "booth"}
         ``a * b`` left to the synthesizer, or radix-4 Booth recoding of the weight.
     adder : {"tree", "one-sum"}
-        Whether a column adds its products by a tree and the partial sum behind it, or all in one expression.
+        Whether a column adds its products by a tree, followed by the partial sum, or all in one expression.
     product_registers : bool
-        Whether a column stores its products before it adds them.
+        Whether a column stores its products in registers before adding them.
     partial_sum_input : bool
         Whether a column or chain adds a partial sum.
 
     Raises
     ------
     InputError
-        If the parameters do not make up a unit.
+        If the parameters do not form a unit.
     """
 
     kind: Kind
@@ -135,22 +134,22 @@ class Datapath:
         _check_choice("adder", self.adder, get_args(Adder))
         self._check_lanes()
         self._check_options()
-        if self.kind != "multiplier":
+        if self.traits.clocked:
             self._check_accumulator()
 
     def _check_lanes(self) -> None:
-        if self.kind in ("multiplier", "mac"):
+        if not self.traits.many_lanes:
             if self.lanes != 1:
                 raise InputError(f"{self.kind}: expected 1 lane, got {self.lanes}; use a column or a chain for more")
         elif not 1 <= self.lanes <= 4096:
             raise InputError(f"{self.kind}: expected 1 to 4096 lanes, got {self.lanes}")
 
     def _check_options(self) -> None:
-        if self.product_registers and self.kind != "column":
+        if self.product_registers and not self.traits.has_adder:
             raise InputError(f"product registers: expected a column, got a {self.kind}; leave product_registers out")
-        if self.adder != "tree" and self.kind != "column":
+        if self.adder != "tree" and not self.traits.has_adder:
             raise InputError(f"adder: expected a column, got a {self.kind}; leave adder out")
-        if self.partial_sum_input and self.kind not in ("column", "chain"):
+        if self.partial_sum_input and not self.traits.takes_partial_sum:
             raise InputError(
                 f"partial sum input: expected a column or chain, got a {self.kind}; leave partial_sum_input out"
             )
@@ -165,6 +164,11 @@ class Datapath:
             )
 
     @property
+    def traits(self) -> UnitKind:
+        """What units of this kind do."""
+        return UNIT_KINDS[self.kind]
+
+    @property
     def signed(self) -> bool:
         """Whether products are two's complement."""
         return self.weights.signed or self.activations.signed
@@ -176,7 +180,7 @@ class Datapath:
 
     @property
     def product_range(self) -> tuple[int, int]:
-        """Smallest and largest product, both included."""
+        """Smallest and largest product, inclusive."""
         products = [w * a for w in self.weights.value_range for a in self.activations.value_range]
         return min(products), max(products)
 
@@ -196,9 +200,17 @@ class Datapath:
     @property
     def latency(self) -> int:
         """Cycles from the operands at the ports to the sum at the output (of the last lane, in a chain)."""
-        if self.kind == "multiplier":
-            return 0
-        return 3 if self.kind == "column" and self.product_registers else 2
+        return self.traits.latency + self.product_registers
+
+    @property
+    def skew_cycles(self) -> int:
+        """Cycles by which the last lane's operands come after those of lane 0."""
+        return self.lanes - 1 if self.traits.skewed else 0
+
+    @property
+    def output_bits(self) -> int:
+        """Width of the output port."""
+        return self.accumulator_bits if self.traits.clocked else self.product_bits
 
 
 def _check_choice(what: str, given: str, choices: tuple[str, ...]) -> None:

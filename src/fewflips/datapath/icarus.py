@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fewflips.errors import ToolError
-from fewflips.leftovers import temporary_folder
+from fewflips.files.leftovers import temporary_folder
 
 _OLDEST_MAJOR_VERSION = 10
 
@@ -57,10 +57,10 @@ def simulate_verilog(
     files : mapping of str to str, optional
         Other files that the simulation reads, by name.
     folder : Path, optional
-        An existing folder to work in, whose files (such as a VCD that the simulation writes) stay; by default a
+        An existing working folder, in which files (such as a VCD that the simulation writes) remain; by default a
         temporary one.
     timeout_s : float
-        Time for the compiler and for the simulation, each in s.
+        Time limit for the compiler and for the simulation, each in s.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def simulate_verilog(
     Raises
     ------
     ToolError
-        If Icarus Verilog is missing or too old, a source does not compile, or the simulation fails or does not end
+        If Icarus Verilog is missing or too old, a source does not compile, or the simulation fails or does not finish
         in time.
     """
     icarus_version()

@@ -1,4 +1,4 @@
-"""Self-checking testbenches: a datapath, or a netlist of it, against integer arithmetic, in Icarus Verilog."""
+"""Self-checking testbenches: a datapath or its netlist against integer arithmetic, in Icarus Verilog."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from fewflips.datapath.design import Datapath
 from fewflips.datapath.icarus import simulate_verilog
 from fewflips.datapath.verilog import module_name, render, verilog
 from fewflips.errors import InputError, ToolError
-from fewflips.result_folder import save_together
+from fewflips.files.result_folder import save_together
 
 _TOP = "testbench"
 _HALF_PERIOD_NS = 100
-"""So long that a mapped netlist with the delays of its cells settles within a cycle."""
+"""Long enough for a mapped netlist with its cells' delays to settle within a cycle."""
 _MISMATCHES_SHOWN = 5
 
 
@@ -32,9 +32,9 @@ class Testbench:
     verilog : str
         Two modules: the testbench of the unit, and the top module ``testbench``, which runs it and finishes.
     stimulus : str
-        Memory file of operands and expected outputs, one line a cycle, for ``$readmemh``.
+        Memory file of operands and expected outputs, one line per cycle, for ``$readmemh``.
     stimulus_file : str
-        The name under which the Verilog reads it.
+        Name under which the Verilog reads it.
     """
 
     verilog: str = field(repr=False)
@@ -44,18 +44,18 @@ class Testbench:
 
 @dataclass(frozen=True)
 class TestbenchResult:
-    """What a testbench found.
+    """The result of a testbench.
 
     Parameters
     ----------
     module : str
-        The unit that was tested.
+        The unit under test.
     checks : int
         Cycles whose output was compared.
     mismatches : int
-        Cycles whose output was not as expected.
+        Cycles whose output differed from the expected one.
     first_mismatches : tuple of str
-        A line for each of the first few of them.
+        A line for each of the first few mismatches.
     """
 
     module: str
@@ -71,7 +71,7 @@ class TestbenchResult:
 
 @dataclass(frozen=True)
 class _Field:
-    """A part of a stimulus word: bits from `low` on, filled up with zeros to whole hexadecimal digits."""
+    """A part of a stimulus word: bits starting at `low`, padded with zeros to whole hexadecimal digits."""
 
     name: str
     bits: int
@@ -79,9 +79,9 @@ class _Field:
 
 
 def testbench(datapath: Datapath, operands: PortWords) -> Testbench:
-    """A testbench that feeds a unit with operands and compares its output in every cycle.
+    """A testbench that feeds operands to a unit and compares its output in every cycle.
 
-    After the last words, which stay at the ports, it goes on until the last result has come out. It prints one line
+    After the last words, which stay at the ports, it continues until the last result has appeared. It prints one line
     for each of the first mismatches, then ``PASS <module>: <n> checks`` or ``FAIL <module>: <m> of <n> checks
     differ``.
 
@@ -123,12 +123,12 @@ def run_testbench(
     operands : PortWords
         Words at its input ports.
     folder : Path, optional
-        An existing folder in which the files stay; by default a temporary one.
+        An existing folder in which to keep the files; by default a temporary one.
     sources : sequence of str, optional
-        Verilog texts that stand in for :func:`~fewflips.datapath.verilog.verilog`: a netlist whose module has the
+        Verilog texts to use instead of :func:`~fewflips.datapath.verilog.verilog`: a netlist whose module has the
         name of the unit, and models of its cells.
     timeout_s : float
-        Time for the compiler and for the simulation, each in s.
+        Time limit for the compiler and for the simulation, each in s.
 
     Returns
     -------
@@ -157,21 +157,21 @@ def run_testbenches(
     units : sequence of (Datapath, PortWords)
         Units that differ from one another, and the words at their input ports.
     folder : Path, optional
-        An existing folder in which the files stay; by default a temporary one.
+        An existing folder in which to keep the files; by default a temporary one.
     timeout_s : float
-        Time for the compiler and for the simulation, each in s.
+        Time limit for the compiler and for the simulation, each in s.
 
     Returns
     -------
     list of TestbenchResult
-        One for each unit.
+        One per unit.
 
     Raises
     ------
     InputError
-        As :func:`run_testbench`, or if a unit is given twice.
+        As for :func:`run_testbench`, or if a unit is given twice.
     ToolError
-        As :func:`run_testbench`.
+        As for :func:`run_testbench`.
     """
     names = [module_name(datapath) for datapath, _ in units]
     twice = {name for name in names if names.count(name) > 1}
@@ -190,7 +190,7 @@ def write_rtl(datapath: Datapath, operands: PortWords, folder: Path) -> list[Pat
     operands : PortWords
         Words at its input ports.
     folder : Path
-        Where to; made where it is missing.
+        Destination; created if it does not exist.
 
     Returns
     -------
@@ -202,7 +202,7 @@ def write_rtl(datapath: Datapath, operands: PortWords, folder: Path) -> list[Pat
     InputError
         If the words do not fit the ports, or do not clear the accumulator of a mac.
     OutputError
-        If the folder cannot be made or written. All files are written, or none.
+        If the folder cannot be created or written to. Either all files are written or none.
     """
     bench, name = testbench(datapath, operands), module_name(datapath)
     texts = {
@@ -242,13 +242,12 @@ def _result(name: str, printed: str) -> TestbenchResult:
 
 
 def _bench(datapath: Datapath, operands: PortWords) -> tuple[str, str]:
-    """The module that tests a unit when its task ``run`` is called, and its memory file."""
+    """The module that tests a unit when its ``run`` task is called, and its memory file."""
     check_words(datapath, operands)
-    held = operands.held(datapath.latency + (datapath.lanes - 1 if datapath.kind == "chain" else 0))
+    held = operands.held(datapath.latency + datapath.skew_cycles)
     first_check = first_known_output(datapath, held)
     if first_check >= held.cycles:
         raise InputError("clear: expected at least one cycle that clears the accumulator, got none; set the first one")
-    output = {"multiplier": "product", "mac": "accumulator"}.get(datapath.kind, "sum")
     words = _words(datapath, held)
     fields, low = [], 0
     for port, (_, port_bits, lanes) in reversed(words.items()):
@@ -259,8 +258,8 @@ def _bench(datapath: Datapath, operands: PortWords) -> tuple[str, str]:
         name=module_name(datapath),
         stimulus_file=_stimulus_file(datapath),
         fields=fields[::-1],
-        output=output,
-        clocked=datapath.kind != "multiplier",
+        output=datapath.traits.output,
+        clocked=datapath.traits.clocked,
         cycles=held.cycles,
         first_check=first_check,
         mismatches_shown=_MISMATCHES_SHOWN,
@@ -271,8 +270,8 @@ def _bench(datapath: Datapath, operands: PortWords) -> tuple[str, str]:
 
 
 def _words(datapath: Datapath, operands: PortWords) -> dict[str, tuple[NDArray[np.integer], int, int]]:
-    """For the output and each port, from the left of a stimulus word to its right: codes (T, L), their bits, L."""
-    sum_bits = datapath.product_bits if datapath.kind == "multiplier" else datapath.accumulator_bits
+    """For the output and each port, from left to right in a stimulus word: codes (T, L), their bits, L."""
+    sum_bits = datapath.output_bits
     words: dict[str, tuple[NDArray[np.integer], int, int]] = {
         "expected": (expected_outputs(datapath, operands)[:, None], sum_bits, 1)
     }

@@ -16,7 +16,7 @@ from fewflips.datapath.design import Datapath, Word, WordFormat
 
 
 def module_name(datapath: Datapath) -> str:
-    """Name of a datapath's module: different for datapaths that differ.
+    """Name of a datapath's module; different datapaths have different names.
 
     Parameters
     ----------
@@ -35,10 +35,10 @@ def module_name(datapath: Datapath) -> str:
     'column_16_lanes_signed8_by_signed8_sum32_booth'
     """
     parts: list[str] = [datapath.kind]
-    if datapath.kind in ("column", "chain"):
+    if datapath.traits.many_lanes:
         parts.append(f"{datapath.lanes}_lane{'s' if datapath.lanes > 1 else ''}")
     parts.append(f"{_word_name(datapath.weights)}_by_{_word_name(datapath.activations)}")
-    if datapath.kind != "multiplier":
+    if datapath.traits.clocked:
         parts.append(f"sum{datapath.accumulator_bits}")
     if datapath.multiplier == "booth":
         parts.append("booth")
@@ -54,13 +54,13 @@ def module_name(datapath: Datapath) -> str:
 def verilog(datapath: Datapath) -> str:
     """Verilog-2005 of a datapath.
 
-    The text holds two modules: the unit, named by :func:`module_name`, and the product of one weight and one
-    activation, which the unit instantiates once a lane; a column whose products stand in its one sum has no such
+    The text contains two modules: the unit, named by :func:`module_name`, and the product of one weight and one
+    activation, which the unit instantiates once per lane; a column whose products are terms of a single sum has no such
     module. Registers are ``weight_register``, ``activation_register``, ``clear_register``, ``partial_sum_register``,
-    ``product_register_<lane>``, ``delayed_partial_sum_register`` (behind ``partial_sum_register``, where products
-    have registers), ``element_sum_register_<lane>`` of a chain and the outputs ``accumulator`` of a mac and ``sum`` of
-    a column. None has a reset. What lanes compute has a net of its own for each: in one wide net, event-driven
-    simulators would copy all lanes whenever one of them changes.
+    ``product_register_<lane>``, ``delayed_partial_sum_register`` (after ``partial_sum_register``, if products have
+    registers), ``element_sum_register_<lane>`` of a chain and the outputs ``accumulator`` of a mac and ``sum`` of a
+    column. None has a reset. Each lane's results have their own nets: with one wide net, event-driven simulators would
+    copy all lanes whenever one of them changes.
 
     Parameters
     ----------
@@ -90,15 +90,15 @@ def verilog(datapath: Datapath) -> str:
         product=product,
         booth=_booth(datapath, product.bits) if datapath.multiplier == "booth" else None,
         number=number.format,
-        tree=_tree(datapath, product.bits) if datapath.kind == "column" and datapath.adder == "tree" else None,
-        one_sum=_one_sum(datapath) if datapath.kind == "column" and datapath.adder == "one-sum" else None,
+        tree=_tree(datapath, product.bits) if datapath.traits.has_adder and datapath.adder == "tree" else None,
+        one_sum=_one_sum(datapath) if datapath.traits.has_adder and datapath.adder == "one-sum" else None,
         separate_products=not _multiplies_in_the_sum(datapath),
     )
 
 
 @dataclass(frozen=True)
 class _Product:
-    """Texts of the product's module: its factors without the signs of sign-magnitude codes, and those signs."""
+    """Text of the product's module: its factors without the signs of sign-magnitude codes, and those signs."""
 
     bits: int
     weight: str
@@ -109,7 +109,7 @@ class _Product:
 
 @dataclass(frozen=True)
 class _Booth:
-    """Texts of a recoded multiplier."""
+    """Text of a recoded multiplier."""
 
     digits: int
     recoded: str
@@ -123,10 +123,10 @@ class _Booth:
 
 @dataclass(frozen=True)
 class _Tree:
-    """Texts of what a column adds.
+    """Text of a column's sum.
 
-    Sign bits are inverted rather than extended: that takes fewer adders, and leaves less redundant logic for which
-    the synthesizer has to search.
+    Sign bits are inverted rather than extended: this takes fewer adders, and leaves less redundant logic for the
+    synthesizer to find.
     """
 
     bits: int
@@ -140,7 +140,7 @@ def _product(datapath: Datapath) -> _Product:
     signs = [f"{port}[{word.bits - 1}]" for port, word in words.items() if word.format is WordFormat.SIGN_MAGNITUDE]
     signed = any(word.format is WordFormat.TWOS_COMPLEMENT for word in words.values())
     return _Product(
-        bits=datapath.product_bits if datapath.kind == "multiplier" else datapath.bits_for_products(1),
+        bits=datapath.bits_for_products(1) if datapath.traits.clocked else datapath.product_bits,
         weight=_factor("weight", datapath.weights, signed),
         activation=_factor("activation", datapath.activations, signed),
         factors_product="magnitude" if len(signs) == 2 else "factors_product",
@@ -185,7 +185,7 @@ def _recodable_bits(word: Word) -> int:
 
 
 def _extended(port: str, word: Word, bits: int) -> str:
-    """A code, without the sign of a sign-magnitude one, extended to two's complement of so many bits."""
+    """A code, without the sign of a sign-magnitude one, extended to two's complement of a given width."""
     code = _unsigned_part(port, word)
     added = bits - (word.bits - 1 if word.format is WordFormat.SIGN_MAGNITUDE else word.bits)
     if added == 0:
@@ -217,9 +217,9 @@ def _tree(datapath: Datapath, product_bits: int) -> _Tree:
 
 
 def _multiplies_in_the_sum(datapath: Datapath) -> bool:
-    """Whether products are terms of the one sum, which lets the synthesizer compress all their bits together.
+    """Whether products are terms of a single sum, which lets the synthesizer compress all their bits together.
 
-    That takes factors of ``*`` with no sign to be applied behind it.
+    This requires that no sign has to be applied after the ``*``.
     """
     plain = all(word.format is not WordFormat.SIGN_MAGNITUDE for word in (datapath.weights, datapath.activations))
     return plain and datapath.adder == "one-sum" and datapath.multiplier != "booth" and not datapath.product_registers
@@ -247,12 +247,7 @@ def _product_of_lane(datapath: Datapath, lane: int) -> str:
 
 
 def _title(datapath: Datapath) -> str:
-    what = {
-        "multiplier": "Multiplier",
-        "mac": "Output-stationary multiply-accumulate unit",
-        "column": f"Activation-stationary column, {datapath.lanes} lanes",
-        "chain": f"Weight-stationary systolic chain, {datapath.lanes} processing elements",
-    }[datapath.kind]
+    what = datapath.traits.title.format(lanes=datapath.lanes)
     multiplier = "Booth-recoded weights" if datapath.multiplier == "booth" else "multiplier left to the synthesizer"
     return f"{what}, {multiplier}. No register has a reset."
 

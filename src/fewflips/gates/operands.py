@@ -1,8 +1,8 @@
-"""What a datapath sees, cycle by cycle: for each input port, rows of codes and which row comes when.
+"""What a datapath sees, cycle by cycle: for each input port, rows of codes and the cycles in which they appear.
 
-A datapath's *sequence* is a run of passes; in a pass each port either holds one row of its matrix or walks
-through consecutive rows. This describes the streams of all dataflows without laying them out in memory: weights
-that stream past held activations, activations past held weights, or both past an accumulator.
+A datapath's *sequence* is a series of passes; in a pass each port either holds one row of its matrix or steps through
+consecutive rows. This describes the streams of all dataflows without laying them out in memory: weights streaming past
+held activations, activations past held weights, or both past an accumulator.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ class PortRows:
     Parameters
     ----------
     words : ndarray of uint8, uint16, int32 or int64, shape (R, L)
-        One row a cycle: a code for each of L lanes. Signed integers are taken in two's complement.
+        One row per cycle: a code for each of L lanes. Signed integers are in two's complement.
     bits : int
         Width of a code: lane l is at bits ``l * bits`` to ``(l + 1) * bits - 1`` of the port.
     start : ndarray of int64, shape (P,)
         First row of each pass.
     stride : int
-        Rows that the port advances a cycle: 1, or 0 where the row is held throughout the pass.
+        Rows that the port advances per cycle: 1, or 0 if the row is held throughout the pass.
     delay : int
-        Cycles by which the port is late, as a whole. Before the start of a sequence its first row is held.
+        Cycles by which the whole port is delayed. Before the start of a sequence its first row is held.
     skew : bool
-        Lane l is l cycles later still, as in a systolic chain.
+        Whether lane l is delayed by a further l cycles, as in a systolic chain.
     """
 
     words: NDArray[np.integer] = field(repr=False)
@@ -49,8 +49,8 @@ class OperandSequences:
     """Everything that drives one datapath, for one or several independent sequences of cycles.
 
     A sequence is what one physical unit (one column of the array) does, from its first cycle to its last. Before
-    the first cycle all ports held the first row, long enough for every register to settle, so that cycle 0
-    toggles nothing; transitions are counted from cycle 0 to 1 on.
+    the first cycle all ports have held the first row long enough for every register to settle, so cycle 0 toggles
+    nothing; the first transition counted is that from cycle 0 to 1.
 
     Parameters
     ----------
@@ -59,10 +59,10 @@ class OperandSequences:
     first_passes : ndarray of int64, shape (S,)
         The pass with which each sequence begins; the first entry is 0.
     inputs : mapping of str to PortRows
-        One for every input port of the netlist but its clock.
+        One for every input port of the netlist except its clock.
     registers : mapping of str to PortRows
-        For registers with feedback, contents by the name of the output port that shows them. All other registers
-        are one cycle behind their data input, and need no entry.
+        Contents of registers with feedback, by the name of the output port that shows them. All other registers are
+        one cycle behind their data input, and need no entry.
     """
 
     lengths: NDArray[np.int64] = field(repr=False)

@@ -1,12 +1,12 @@
 """Loads, slews and delays of a netlist, from the tables of its cell library.
 
-The method is that of static timing analysis with nonlinear delay tables, as OpenSTA does it: every arc of a cell
-is looked up at the slew of its input and the load of its output, rising and falling edges apart; the output takes
-the slowest slew of its arcs. Wires add capacitance and no delay. Slews are transition times as the library
-defines them (its thresholds and its derating factor), never rescaled.
+The method is static timing analysis with nonlinear delay tables, as in OpenSTA: every arc of a cell is looked up at the
+slew of its input and the load of its output, separately for rising and falling edges; the output takes the slowest slew
+of its arcs. Wires add capacitance but no delay. Slews are transition times as the library defines them (its thresholds
+and its derating factor), never rescaled.
 
-One figure differs on purpose: `Timing.delays_ps` is what the switching simulation needs, one typical delay a net,
-and so the mean over arcs and edges, where timing sign-off takes the worst.
+One figure differs on purpose: `Timing.delays_ps` is what the switching simulation needs, one typical delay per net, and
+so the mean over arcs and edges, where timing sign-off takes the worst.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.compiled import compiled
 from fewflips.errors import InputError, NetlistError
-from fewflips.gates.cell_groups import OPEN, CellGroup, cell_groups
-from fewflips.gates.cells import CellLibrary, FlipFlop, Table, TimingArc
-from fewflips.gates.lookup import TableBank, look_up, table_bank
-from fewflips.gates.netlist import ONE_NET, Netlist
+from fewflips.gates.liberty.cells import CellLibrary, FlipFlop, Table, TimingArc
+from fewflips.gates.liberty.lookup import TableBank, look_up, table_bank
+from fewflips.gates.netlist.cell_groups import OPEN, CellGroup, cell_groups
+from fewflips.gates.netlist.netlist import ONE_NET, Netlist
+from fewflips.kernels.compiled import compiled
 
 INPUT_SLEW_PS = 20.0
-"""Slew of input ports and of the clock where none is given."""
+"""Default slew of input ports and of the clock."""
 
-# Which input edges start a rising (row 0) or falling (row 1) output edge, for each way in which an output follows.
+# Which input edges start a rising (row 0) or falling (row 1) output edge, for each sense of an arc.
 _SAME, _OPPOSITE, _BOTH, _AFTER_RISE, _AFTER_FALL = range(5)
 _CAUSES = np.array(
     [
@@ -56,7 +56,7 @@ class Timing:
         Delay of the gate output that drives the net: the mean over its arcs and over rising and falling edges, at
         the actual slews and load; from clock to output for registers; 0 for ports and constants.
     arrivals_ps : ndarray of float64, shape (nets,)
-        Longest time from an edge at a port (the clock included) to an edge on the net.
+        Longest time from an edge at a port (including the clock) to an edge on the net.
     """
 
     loads_ff: NDArray[np.float64] = field(repr=False)
@@ -72,7 +72,7 @@ class Timing:
 
     @property
     def critical_path_ps(self) -> float:
-        """Longest path from a port or a register; setup times are not part of it."""
+        """Longest path from a port or a register; setup times are not included."""
         return float(self.arrivals_ps.max(initial=0.0))
 
 
@@ -91,9 +91,9 @@ def analyze_timing(
     library : CellLibrary
         Its cells.
     wire_ff : ndarray of float64, shape (nets,), optional
-        Capacitance of each net's wire; without it, wires have none.
+        Capacitance of each net's wire; none by default.
     input_slew_ps : float
-        Slew of input ports, the clock's included.
+        Slew of input ports, including the clock.
 
     Returns
     -------
@@ -166,7 +166,7 @@ def net_loads_ff(
 
 
 class _Tables:
-    """Tables that arcs refer to by number, each kept once."""
+    """Tables that arcs refer to by index, each stored once."""
 
     def __init__(self) -> None:
         self.tables: list[Table] = []
@@ -180,7 +180,7 @@ class _Tables:
 
 
 def _all_arcs(groups: tuple[CellGroup, ...], tables: _Tables) -> NDArray[np.int64]:
-    """One row an arc of an instance: input net, output net, sense, and the numbers of its four tables."""
+    """One row per arc of an instance: input net, output net, sense, and the indices of its four tables."""
     parts = [np.zeros((0, 7), dtype=np.int64)]
     for group in groups:
         for pin in group.cell.outputs:
@@ -213,7 +213,7 @@ def _output_nets(groups: tuple[CellGroup, ...]) -> NDArray[np.int64]:
 
 
 def _ranks(arcs: NDArray[np.int64], netlist: Netlist) -> NDArray[np.int64]:
-    """Positions of nets in an order in which every net comes after those that it depends on."""
+    """Positions of nets in an order in which every net comes after those it depends on."""
     sorter: TopologicalSorter[int] = TopologicalSorter()
     for source, sink in np.unique(arcs[:, :2], axis=0).tolist():
         sorter.add(sink, source)

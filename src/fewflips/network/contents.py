@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -59,35 +58,6 @@ class Contents:
 
     parts: tuple[ConstantPart, ...]
     rest: Mapping[str, bytes] = field(repr=False)
-
-
-def read_contents(path: Path, file_format: Literal["tflite", "onnx"]) -> Contents:
-    """Take a file apart.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    file_format : {"tflite", "onnx"}
-        Its format.
-
-    Returns
-    -------
-    Contents
-        Its constants and the rest.
-
-    Raises
-    ------
-    ModelError
-        If the file cannot be read.
-    """
-    if file_format == "tflite":
-        from fewflips.network import tflite_contents
-
-        return tflite_contents.read_contents(path)
-    from fewflips.network import onnx_contents
-
-    return onnx_contents.read_contents(path)
 
 
 def as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:

@@ -132,8 +132,8 @@ class Network:
     ----------
     path : Path
         The file that it was read from.
-    file_format : {"tflite", "onnx"}
-        Its format.
+    file_format : str
+        The name of its reader: ``tflite``, ``onnx``, or that of a registered one.
     sha256 : str
         Hexadecimal digest of the file.
     layers : tuple of Layer
@@ -151,7 +151,7 @@ class Network:
     """
 
     path: Path
-    file_format: Literal["tflite", "onnx"]
+    file_format: str
     sha256: str
     layers: tuple[Layer, ...]
     tensors: Mapping[str, Tensor]

@@ -9,21 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.errors import ModelError
-from fewflips.input_files import open_plain
+from fewflips.files.input_files import open_plain
+from fewflips.files.result_folder import check_belongs
+from fewflips.network.contents import Contents
 from fewflips.network.graph import Network
-from fewflips.result_folder import check_belongs
-
-_TFLITE_IDENTIFIER = b"TFL3"
+from fewflips.network.reading import FIRST_BYTES, reader_named, reader_of
 
 
 def load(path: str | Path) -> Network:
-    """Read a quantized TFLite or ONNX model.
+    """Read a quantized model: TFLite, ONNX, or a format that another package reads.
 
     Parameters
     ----------
     path : str or Path
-        The file. TFLite is recognised by its identifier, whatever the file is called; everything else is
-        read as ONNX.
+        The file. TFLite is recognised by its identifier, whatever the file is called; what no registered reader
+        recognizes is read as ONNX.
 
     Returns
     -------
@@ -43,18 +43,10 @@ def load(path: str | Path) -> Network:
     check_belongs(path)
     try:
         with open_plain(path) as file:
-            head = file.read(8)
+            head = file.read(FIRST_BYTES)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
-    if head[4:8] == _TFLITE_IDENTIFIER:
-        from fewflips.network import tflite
-
-        return tflite.read(path)
-    if path.suffix == ".tflite":
-        raise ModelError(f"{path}: expected a TFLite file (identifier TFL3 at byte 4), got {head[4:8]!r}")
-    from fewflips.network import onnx
-
-    return onnx.read(path)
+    return reader_of(path, head).read(path)
 
 
 def rewrite(network: Network, permutations: Mapping[str, Mapping[int, NDArray[np.int64]]], destination: Path) -> None:
@@ -73,12 +65,30 @@ def rewrite(network: Network, permutations: Mapping[str, Mapping[int, NDArray[np
     ------
     OutputError
         If the file cannot be written.
+    ModelError
+        If this format is only read.
     """
-    if network.file_format == "tflite":
-        from fewflips.network import tflite
+    reader_named(network.file_format).rewrite(network, permutations, destination)
 
-        tflite.rewrite(network, permutations, destination)
-    else:
-        from fewflips.network import onnx
 
-        onnx.rewrite(network, permutations, destination)
+def read_contents(path: Path, file_format: str) -> Contents:
+    """Take a file apart.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    file_format : str
+        The name of its reader.
+
+    Returns
+    -------
+    Contents
+        Its constants and the rest.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read.
+    """
+    return reader_named(file_format).read_contents(path)

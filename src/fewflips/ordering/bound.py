@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.compiled import compiled
+from fewflips.kernels.compiled import compiled
 from fewflips.ordering.metric import FRACTION_BITS, INFINITE, UNIT, distance, edge_cost
 
 MOMENTUM = 0.9  # share of the last direction that is kept; measured better than 0, 0.4 and 0.7
@@ -106,7 +106,7 @@ def dual_value(potentials: NDArray[np.int64], tree: Any) -> int:
 
 @compiled
 def path_maxima(tree: Any, node: int, largest: NDArray[np.int64], mark: NDArray[np.int32]) -> None:
-    """largest[j]: the costliest tree edge between `node` and j (Helsgaun, EJOR 126, 2000, section 4.1).
+    """largest[j]: the most expensive tree edge between `node` and j (Helsgaun, EJOR 126, 2000, section 4.1).
 
     `mark` is scratch, never holding `node` on entry.
     """
@@ -127,7 +127,7 @@ def path_maxima(tree: Any, node: int, largest: NDArray[np.int64], mark: NDArray[
 def nearest_neighbours(source: Any, potentials: NDArray[np.int64], tree: Any, k: int) -> Any:
     """The k partners of each node of least alpha, ties by cost (Helsgaun, EJOR 126, 2000).
 
-    alpha of an edge is what it adds to the minimum 1-tree when it is forced in. O(N^2).
+    The alpha of an edge is what it adds to the minimum 1-tree when it is forced in. O(N^2).
     """
     n = potentials.size
     k = min(k, n)
@@ -301,8 +301,8 @@ def minimum_one_tree(graph: Any, potentials: NDArray[np.int64], one: Any) -> int
 def cut_into_chains(one: Any, potentials: NDArray[np.int64], chains: int) -> Any:
     """Turn a 1-tree into the minimum relaxation of a cover by `chains` paths; returns what its value gains.
 
-    The dummy is visited once a chain: `chains` - 1 more of its edges on each side, at most two to a node, and
-    as many of the costliest tree edges less (the forests are a matroid, so no other forest is cheaper).
+    The dummy is visited once per chain: `chains` - 1 more of its edges on each side, at most two to a node, and
+    as many of the most expensive tree edges fewer (forests are a matroid, so no other forest is cheaper).
     """
     change = np.int64(0)
     one.cost[0] = -INFINITE
@@ -325,7 +325,7 @@ def cut_into_chains(one: Any, potentials: NDArray[np.int64], chains: int) -> Any
 def ascend(
     graph: Any, potentials: NDArray[np.int64], target: int, iterations: int, chains: int = 1
 ) -> NDArray[np.int64]:
-    """Potentials of a higher bound, by subgradient steps on a sparse graph.
+    """Potentials with a higher bound, by subgradient steps on a sparse graph.
 
     Step length as in Held, Wolfe, Crowder, *Validation of subgradient optimization* (Math. Program. 6,
     1974), with `target` (flips) as the estimate of the optimum; direction damped as in Volgenant and Jonker,

@@ -5,7 +5,7 @@ Volgenant and Jonker, *A branch and bound algorithm for the symmetric traveling 
 the branching edge chosen by trial ascents among those that the ascent's trees use about half of the time.
 
 Only edges that can be in a shorter path enter: under the root's potentials, an edge whose alpha exceeds the
-gap cannot. What remains is a graph of a few edges a node, and every bound on it is exact.
+gap cannot. What remains is a graph with a few edges per node, and every bound on it is exact.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.compiled import compiled
+from fewflips.kernels.compiled import compiled
 from fewflips.ordering.bound import MOMENTUM, dual_value, flips_of, spanning_tree
 from fewflips.ordering.candidates import (
     FREE,
@@ -219,7 +219,7 @@ class BranchAndBound:
 
     @property
     def too_wide(self) -> bool:
-        """Whether so many edges may be in a shorter path that the search was not set up."""
+        """Whether too many edges may be in a shorter path for the search to be set up."""
         return self._net.u.size == 0
 
     @property
@@ -284,7 +284,7 @@ class BranchAndBound:
         """The open children of the best edge tried; as soon as an edge has fewer than two, these."""
         undecided = self._undecided(node)
         if not undecided.size:
-            self._raise(node, 1)  # one path is left at most: it is taken if it is shorter
+            self._raise(node, 1)  # at most one path is left; it is taken if it is shorter
             return []
         best_gain = -INFINITE
         best: list[_Node] = []

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.compiled import compiled
+from fewflips.kernels.compiled import compiled
 from fewflips.ordering.bound import INSIDE, OUTSIDE, path_maxima, sift_down, sift_up, two_smallest
 from fewflips.ordering.metric import FRACTION_BITS, INFINITE, distance, edge_cost
 
-MOST_EDGES = 40  # a node; with more, the gap is too wide for branching to close
+MOST_EDGES = 40  # per node; with more, the gap is too wide for branching to close
 
 FREE = 0
 IN = 1
@@ -48,7 +48,7 @@ class Scratch(NamedTuple):
 def surviving_edges(source: Any, potentials: NDArray[np.int64], tree: Any, slack: int) -> Any:
     """Ends of the edges whose alpha is at most `slack`; the second end is N for the dummy. O(N^2).
 
-    None at all where they would be more than MOST_EDGES a node.
+    Empty if there would be more than MOST_EDGES per node.
     """
     n = potentials.size
     largest = np.empty(n, np.int64)
@@ -221,7 +221,7 @@ def propagate(net: Any, status: NDArray[np.int8]) -> bool:
 
 @compiled
 def fix_by_cost(net: Any, status: NDArray[np.int8], potentials: NDArray[np.int64], slack: int, one: Any) -> int:
-    """Take out the edges whose use adds more than `slack`, force those whose absence does; returns how many.
+    """Remove the edges whose use adds more than `slack`, force those whose absence does; returns how many.
 
     `one` holds the minimum 1-tree of `potentials`.
     """
@@ -257,7 +257,7 @@ def fix_by_cost(net: Any, status: NDArray[np.int8], potentials: NDArray[np.int64
 
 @compiled
 def fix_dummy_edges(net: Any, status: NDArray[np.int8], potentials: NDArray[np.int64], slack: int, one: Any) -> int:
-    """The same for the dummy's edges: the third cheapest replaces one of the two, the dearer of which gives way."""
+    """The same for the dummy's edges: the third cheapest replaces the more expensive of the two."""
     n = potentials.size
     third = INFINITE
     dearest = -INFINITE

@@ -1,4 +1,4 @@
-"""Lower bound for several chains that share the rows: what a machine with parallel chains can reach at best."""
+"""Lower bound for several chains that share the rows: the best that a machine with parallel chains can reach."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.compiled import compiled
 from fewflips.errors import InputError
+from fewflips.kernels.compiled import compiled
 from fewflips.ordering.bound import ascend, flips_of, nearest_neighbours, spanning_tree, sparse_graph
 from fewflips.ordering.effort import Effort
 from fewflips.ordering.metric import check_words, rows_within_reach, source_of_words
@@ -31,19 +31,19 @@ def path_cover_bound(
 ) -> int:
     """No `chains` paths that together visit every row once have fewer flips.
 
-    The 1-tree bound of Held and Karp with a dummy node that is visited once a chain: a minimum forest of
+    The 1-tree bound of Held and Karp with a dummy node that is visited once per chain: a minimum forest of
     N - `chains` edges, and 2 `chains` edges of the dummy, at most two to a node.
 
     Parameters
     ----------
     words : ndarray of uint8 or uint16, shape (N, L)
-        One word vector a row.
+        One word vector per row.
     chains : int
-        Paths, at least 1; a path of one row is allowed.
+        Number of paths, at least 1; a path of one row is allowed.
     flips : int
-        Flips of some such chains, in flips: the ascent aims at it. It does not bear on validity.
+        Flips of some such chains, the target of the ascent. It does not affect validity.
     effort : Effort, optional
-        Rounds, iterations and neighbours of the ascent; ``Effort.default()`` if left out.
+        Rounds, iterations and neighbours of the ascent; ``Effort.default()`` by default.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def path_cover_bound(
         raise InputError(f"chains: expected at least 1, got {chains}")
     if chains >= len(words):
         return 0
-    if rows_within_reach(words) < len(words):  # too many to be compared: different rows are one flip apart
+    if rows_within_reach(words) < len(words):  # too many to compare: different rows are at least one flip apart
         return max(0, len(np.unique(words, axis=0)) - chains)
     effort = effort or Effort.default()
     source = source_of_words(words)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.compiled import compiled
+from fewflips.kernels.compiled import compiled
 from fewflips.ordering.candidates import Network
 
 THRESHOLDS = (0.02, 0.1, 0.2, 0.3, 0.4)
@@ -94,8 +94,8 @@ def doubtful_components(net: Any, share: NDArray[np.float64], threshold: float) 
 def odd_parts(net: Any, share: NDArray[np.float64], label: NDArray[np.int32]) -> Any:
     """For each node set, the odd part of its border that is violated most.
 
-    It holds the border edges used more than half of the time; where these are even in number, the edge closest
-    to a half changes sides. Returns the violation, the size of the part, the edge that changes sides (or -1),
+    It holds the border edges used more than half of the time; if their number is even, the edge closest to a half
+    changes sides. Returns the violation, the size of the part, the edge that changes sides (or -1),
     and the size of the border.
     """
     sets = label.max() + 1
@@ -125,7 +125,7 @@ def odd_parts(net: Any, share: NDArray[np.float64], label: NDArray[np.int32]) ->
 
 @compiled
 def odd_cuts(net: Any, share: NDArray[np.float64], label: NDArray[np.int32]) -> Any:
-    """The violated cuts of some disjoint node sets; a part of one edge says nothing new and is left out."""
+    """The violated cuts of some disjoint node sets; a part of one edge adds nothing and is left out."""
     violation, part, changed, border = odd_parts(net, share, label)
     chosen = np.flatnonzero((part % 2 == 1) & (part >= 3) & (violation > VIOLATION))
     number = np.full(part.size, -1)

@@ -1,4 +1,4 @@
-"""How much work a solution may take."""
+"""How much work the solver may do."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from fewflips.errors import InputError
 
 @dataclass(frozen=True)
 class Effort:
-    """A work limit, counted in steps of the algorithms and never in seconds: same effort, same result.
+    """A work limit, counted in steps of the algorithms and never in seconds, so that results are reproducible.
 
     Parameters
     ----------
     rounds : int
-        Times the bound is raised and the path is searched, in turn.
+        How often the bound is raised and the path is searched, alternately.
     ascent_iterations : int
         Subgradient steps of one round.
     kicks_per_node : float
-        Kicks of one round, for each node of the instance; as many again before branching.
+        Kicks of one round, per node of the instance; as many again before branching.
     least_kicks : int
-        Kicks of one round for small instances; 0 switches the kicks off where `kicks_per_node` is 0 too.
+        Kicks of one round for small instances; 0 disables kicks if `kicks_per_node` is also 0.
     neighbours : int
         Partners of a node in the sparse graph of the ascent and in the local search.
     cut_rounds : int
-        Times cuts are looked for where the bound stays below the path.
+        How often cuts are looked for if the bound stays below the path.
     branch_nodes : int
-        Subproblems that branch and bound may explore where cuts do not suffice.
+        Subproblems that branch and bound may explore if cuts do not suffice.
 
     Raises
     ------

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.compiled import compiled
+from fewflips.kernels.compiled import compiled
 from fewflips.ordering.metric import INFINITE, distance
 
 LARGEST = 10  # nodes

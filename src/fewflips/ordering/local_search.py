@@ -3,13 +3,13 @@
 Lin and Kernighan, *An effective heuristic algorithm for the traveling-salesman problem* (Oper. Res. 21,
 1973), with the moves and neighbours of Helsgaun (EJOR 126, 2000); iterated as in Applegate, Cook, Rohe,
 *Chained Lin-Kernighan for large traveling salesman problems* (INFORMS J. Comput. 15, 2003): a kick
-exchanges the segments between four nodes that a short random walk reached, the search repairs the
-neighbourhood of those nodes alone, and a longer result is undone.
+exchanges the segments between four nodes that a short random walk reached, the search repairs only the
+neighbourhood of those nodes, and a longer result is undone.
 
 A path of N nodes is a tour of N + 1, node N being a dummy at distance 0 from all. The tour is an array. Each
-move rewrites one stretch of it (all but the longest of the segments that the move cuts), and what stood
-there is kept in a journal. The search runs on costs under potentials, which leave every difference of
-two tours as it is and make the gain criterion sharper.
+move rewrites one stretch of it (all but the longest of the segments that the move cuts), and the previous
+contents are kept in a journal. The search runs on costs under potentials, which leave the difference between
+any two tours unchanged and sharpen the gain criterion.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.compiled import compiled
+from fewflips.kernels.compiled import compiled
 from fewflips.ordering.metric import FRACTION_BITS, UNIT, distance, edge_cost
 
 BREADTH = (5, 5, 3, 2, 1)  # neighbours tried at each depth of a move
@@ -31,7 +31,7 @@ JOURNAL_TOURS = 64  # length of the journal, in tours
 
 
 class Tour(NamedTuple):
-    """A cyclic tour of n = N + 1 nodes with the means to undo."""
+    """A cyclic tour of n = N + 1 nodes that can undo its changes."""
 
     node: NDArray[np.int32]  # (n,)
     place: NDArray[np.int32]  # (n,), inverse of node
@@ -135,7 +135,7 @@ def draw(state: NDArray[np.uint64], below: int) -> Any:
 
 @compiled
 def rewrite(tour: Any, start: int, size: int) -> None:
-    """Replace the stretch of `size` places from `start` by the scratch stretch, and journal what it held."""
+    """Replace the stretch of `size` places from `start` by the scratch stretch, and journal its contents."""
     n = tour.node.size
     top = tour.top[0]
     place = start
@@ -154,7 +154,7 @@ def rewrite(tour: Any, start: int, size: int) -> None:
 
 @compiled
 def undo(tour: Any) -> None:
-    """Take back every journaled stretch, the last one first."""
+    """Undo every journaled stretch, the last one first."""
     n = tour.node.size
     top = tour.top[0]
     while top > 0:
@@ -432,24 +432,24 @@ def search(
     potentials : ndarray of int64, shape (N,)
         In 2 ** -FRACTION_BITS flips.
     neighbours : Neighbours
-        Of the same potentials.
+        Under the same potentials.
     tour : Tour
-        Of N + 1 nodes, N >= 8.
+        Tour of N + 1 nodes, N >= 8.
     length : int
-        Of the tour, in flips.
+        Length of the tour, in flips.
     target : int
         A lower bound, in flips.
     kicks : int
         Work limit; 0 for one descent from all nodes.
     state : ndarray of uint64, shape (1,)
-        Of the random numbers; advanced.
+        State of the random numbers; advanced.
 
     Returns
     -------
     length : int
-        Of the tour now, in flips; never more than before.
+        New length of the tour, in flips; never more than before.
     done : int
-        Kicks made.
+        Number of kicks made.
     """
     n = tour.node.size
     queue = new_queue(n)

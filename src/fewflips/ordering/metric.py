@@ -1,4 +1,4 @@
-"""Distances as the solver sees them: a matrix, or packed rows whose Hamming distance is taken when asked.
+"""Distances as the solver sees them: a matrix, or packed rows whose Hamming distance is computed on demand.
 
 Every kernel of this package takes a `source`, which is one of
 
@@ -18,16 +18,17 @@ from numba import types
 from numba.extending import overload
 from numpy.typing import NDArray
 
-from fewflips.compiled import compiled
 from fewflips.errors import InputError
-from fewflips.flips import pack_rows, pairwise_distances, popcount
+from fewflips.kernels.compiled import compiled
+from fewflips.streams.flips import pack_rows, pairwise_distances, popcount
+from fewflips.streams.transition_cost import TransitionCost
 
 FRACTION_BITS = 12
 UNIT = 1 << FRACTION_BITS  # one flip, in the units of costs and potentials
 INFINITE = 1 << 60  # above every cost; sums of two stay within int64
 
 MATRIX_ROWS = 8192  # the largest N whose Hamming distances are tabulated (128 MiB of uint16)
-MOST_COMPARED = 1 << 37  # pairs of 64-bit words that one pass over all pairs of rows may compare: some minutes in all
+MOST_COMPARED = 1 << 37  # pairs of 64-bit words that one pass over all pairs of rows may compare: minutes in total
 LARGEST_PATH = 1 << 36  # flips, N x largest distance: every sum of costs, potentials and multipliers fits int64
 
 
@@ -80,7 +81,7 @@ def hamming_distance_matrix(words: NDArray[np.unsignedinteger]) -> NDArray[np.ui
     Parameters
     ----------
     words : ndarray of uint8 or uint16, shape (N, L)
-        One word vector a row; at most 65535 bits.
+        One word vector per row; at most 65535 bits.
 
     Returns
     -------
@@ -101,7 +102,7 @@ def hamming_distance_matrix(words: NDArray[np.unsignedinteger]) -> NDArray[np.ui
 
 
 def check_words(words: NDArray[np.unsignedinteger]) -> None:
-    """Refuse what is not a matrix of codes with at least one row.
+    """Refuse anything but a matrix of codes with at least one row.
 
     Raises
     ------
@@ -116,24 +117,46 @@ def check_words(words: NDArray[np.unsignedinteger]) -> None:
 
 
 def rows_within_reach(words: NDArray[np.unsignedinteger]) -> int:
-    """How many of the rows may be compared all with all at a time; len(words) where these are not too many.
+    """The largest block of rows to compare all with all; len(words) if that is not too many.
 
     Parameters
     ----------
     words : ndarray of uint8 or uint16, shape (N, L)
-        One word vector a row.
+        One word vector per row.
 
     Returns
     -------
     int
-        Of blocks of so many rows, all together compare at most MOST_COMPARED pairs of 64-bit words in one pass.
+        With blocks of this many rows, one pass compares at most MOST_COMPARED pairs of 64-bit words.
     """
     row_words = max(1, -(-words.shape[1] * words.dtype.itemsize // 8))
     return max(1, min(len(words), MOST_COMPARED // max(1, len(words) * row_words)))
 
 
-def source_of_words(words: NDArray[np.unsignedinteger]) -> NDArray[Any]:
-    """Hamming distances of rows as a `source`: a table up to MATRIX_ROWS rows, the packed rows beyond."""
+def source_of_words(words: NDArray[np.unsignedinteger], cost: TransitionCost | None = None) -> NDArray[Any]:
+    """Distances of rows as a `source`.
+
+    Parameters
+    ----------
+    words : ndarray of uint8 or uint16, shape (N, L)
+        One word vector per row.
+    cost : TransitionCost, optional
+        Cost of a transition; flips by default.
+
+    Returns
+    -------
+    ndarray
+        A table for up to MATRIX_ROWS rows; beyond that, for flips, the packed rows.
+
+    Raises
+    ------
+    InputError
+        If there are more rows and the cost is not flips.
+    """
+    if cost is not None and not cost.is_flips:
+        if len(words) > MATRIX_ROWS:
+            raise InputError(f"costs of transitions: expected at most {MATRIX_ROWS} rows, got {len(words)}; take flips")
+        return source_of_distances(cost.distances(words))
     packed = pack_rows(words)
     if packed.shape[0] > MATRIX_ROWS or packed.shape[1] * 64 > 65535:
         return np.ascontiguousarray(packed)

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.errors import InputError
-from fewflips.flips import stream_flips
 from fewflips.ordering import exact
 from fewflips.ordering.bound import (
     Neighbours,
@@ -33,13 +32,15 @@ from fewflips.ordering.metric import (
     source_of_distances,
     source_of_words,
 )
+from fewflips.streams.flips import stream_flips
+from fewflips.streams.transition_cost import TransitionCost
 
-CHUNK = 2000  # kicks between two looks at an interruption
+CHUNK = 2000  # kicks between two checks for an interruption
 IDLE_CUT_ROUNDS = 1  # rounds without a new cut that are followed by another one
 
 
 class Interrupted(Exception):
-    """A solution was asked to stop; never leaves this package."""
+    """The solver was asked to stop; never leaves this package."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +71,7 @@ class PathResult:
 
     @property
     def gap(self) -> float:
-        """How far the path may at most lie above the optimum, as a fraction of the bound; 0 if proven."""
+        """The most by which the path may exceed the optimum, as a fraction of the bound; 0 if proven."""
         return 0.0 if self.proven else self.flips / max(self.lower_bound, 1) - 1
 
 
@@ -85,9 +86,9 @@ def shortest_path(distances: NDArray[np.integer], *, effort: Effort | None = Non
     distances : ndarray of integers, shape (N, N)
         Symmetric, non-negative, zero on the diagonal; in flips. The triangle inequality is not needed.
     effort : Effort, optional
-        Work limit; ``Effort.default()`` if left out.
+        Work limit; ``Effort.default()`` by default.
     seed : int
-        Of the kicks. Same distances, effort and seed, same result.
+        Seed of the kicks. The same distances, effort and seed give the same result.
 
     Returns
     -------
@@ -112,26 +113,30 @@ def shortest_path(distances: NDArray[np.integer], *, effort: Effort | None = Non
 def shortest_word_path(
     words: NDArray[np.unsignedinteger],
     *,
+    cost: TransitionCost | None = None,
     effort: Effort | None = None,
     seed: int | np.random.SeedSequence = 0,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> PathResult:
     """A short order of word vectors: the path of fewest bit flips, with a lower bound.
 
-    Equal rows are visited together, which is optimal in the Hamming metric; the solver sees each once.
+    Equal rows are visited together, which is optimal in the Hamming metric and under any cost for which no detour is
+    cheaper than the direct step; the solver sees each distinct row once. For other costs it sees all rows.
 
     Parameters
     ----------
     words : ndarray of uint8 or uint16, shape (N, L)
-        One word vector a row. Up to 8192 different rows take a table of N x N x 2 bytes; more rows take
-        their distances when they are needed. Where even that would take too long (32,000 rows of 1 KiB still do
-        not), rows are ordered in blocks of similar ones, and the bound is one flip a different row.
+        One word vector per row. Up to 8192 different rows use a table of N x N x 2 bytes; for more rows, distances
+        are computed on demand. If even that would take too long (beyond 32,000 rows of 1 KiB), rows are ordered in
+        blocks of similar ones, and the bound is one flip per different row.
+    cost : TransitionCost, optional
+        Cost of a transition, in whose units the result is given; flips by default.
     effort : Effort, optional
-        Work limit; ``Effort.default()`` if left out.
+        Work limit; ``Effort.default()`` by default.
     seed : int or SeedSequence
-        Of the kicks.
+        Seed of the kicks.
     interrupted : callable
-        Asked at least every second or two; when it says True, :class:`Interrupted` is raised.
+        Called at least every second or two; when it returns True, :class:`Interrupted` is raised.
 
     Returns
     -------
@@ -143,13 +148,38 @@ def shortest_word_path(
         If `words` is not a matrix of 8- or 16-bit integers with at least one row, or `seed` is negative.
     """
     check_words(words)
+    if cost is not None and not cost.is_flips:
+        return _costed_path(words, cost, effort or Effort.default(), _entropy(seed), interrupted)
     distinct, group = np.unique(words, axis=0, return_inverse=True)
-    entropy = seed if isinstance(seed, np.random.SeedSequence) else seed_sequence(seed)
-    result = _solve_words(distinct, effort or Effort.default(), entropy, interrupted)
-    position = np.empty(len(distinct), np.int64)
-    position[result.order] = np.arange(len(distinct))
-    order = np.argsort(position[group.reshape(-1)], kind="stable")
+    result = _solve_words(distinct, effort or Effort.default(), _entropy(seed), interrupted)
+    order = _with_repeats(result.order, group)
     return PathResult(order, result.flips, result.lower_bound, stream_flips(words))
+
+
+def _entropy(seed: int | np.random.SeedSequence) -> np.random.SeedSequence:
+    return seed if isinstance(seed, np.random.SeedSequence) else seed_sequence(seed)
+
+
+def _with_repeats(order: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Extend an order of the different rows to all rows, with equal ones next to each other."""
+    position = np.empty(len(order), np.int64)
+    position[order] = np.arange(len(order))
+    return np.argsort(position[group.reshape(-1)], kind="stable")
+
+
+def _costed_path(
+    words: NDArray[np.unsignedinteger],
+    cost: TransitionCost,
+    effort: Effort,
+    seed: np.random.SeedSequence,
+    interrupted: Callable[[], bool],
+) -> PathResult:
+    """The cheapest path under a cost other than flips."""
+    rows, group = words, np.arange(len(words))
+    if cost.is_metric:
+        rows, group = np.unique(words, axis=0, return_inverse=True)
+    result = solve(source_of_words(rows, cost), effort, seed, interrupted)
+    return PathResult(_with_repeats(result.order, group), result.flips, result.lower_bound, cost.along(words))
 
 
 def _solve_words(
@@ -158,7 +188,7 @@ def _solve_words(
     seed: np.random.SeedSequence,
     interrupted: Callable[[], bool],
 ) -> PathResult:
-    """A path of different rows, sorted; in blocks where they are too many to be compared all with all."""
+    """A path of different, sorted rows; in blocks if there are too many to compare all with all."""
     reach = rows_within_reach(distinct)
     if reach == len(distinct):
         return solve(source_of_words(distinct), effort, seed, interrupted)
@@ -172,7 +202,7 @@ def _solve_words(
 
 
 def seed_sequence(*numbers: int) -> np.random.SeedSequence:
-    """The source of random numbers that belongs to a user's seed, and to an instance's index.
+    """The source of random numbers for a user's seed and an instance's index.
 
     Raises
     ------
@@ -244,7 +274,7 @@ class _Run:
         self._neighbours: Neighbours = nearest_neighbours(self._source, potentials, self._tree, self._effort.neighbours)
 
     def raise_bound(self) -> None:
-        """Ascend on the sparse graph of the present neighbours, then certify."""
+        """Ascend on the sparse graph of the current neighbours, then certify."""
         graph = sparse_graph(self._source, self._neighbours, self._tree)
         self._certify(ascend(graph, self._potentials, self.length, self._effort.ascent_iterations))
         self._look_up()
@@ -277,7 +307,7 @@ class _Run:
         self.path = path_of(tour)
 
     def branch(self) -> None:
-        """Cuts, another search where they leave a gap, then branch and bound."""
+        """Cuts, another search if they leave a gap, then branch and bound."""
         tree = BranchAndBound(self._source, self._potentials, self.path, self.length)
         if tree.too_wide:
             return

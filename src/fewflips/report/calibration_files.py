@@ -1,22 +1,22 @@
-"""Files of a calibration: data, table, picture."""
+"""The files of a calibration: data, table, picture."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from fewflips.atomic import atomic_write, make_folder
-from fewflips.calibration.files import calibration_text
-from fewflips.calibration.model import Calibration
-from fewflips.report.calibration_markdown import calibration_markdown
+from fewflips.estimation.calibration_files import calibration_text
+from fewflips.files.atomic import atomic_write, make_folder
+from fewflips.files.result_folder import save_together
+from fewflips.records.calibration import Calibration
 from fewflips.report.calibration_plot import calibration_plot
-from fewflips.result_folder import save_together
+from fewflips.report.markdown.calibration import calibration_markdown
 
 NAMES = ("calibration.json", "calibration.md", "calibration.svg")
-"""What is written."""
+"""Names of the files written."""
 
 
 def check_folder(folder: Path) -> None:
-    """Raise :class:`OutputError` before any work is done, where a folder cannot be made or written."""
+    """Raise :class:`OutputError`, before any work, if a folder cannot be created or written to."""
     make_folder(folder)
     probe = folder / ".fewflips-probe"
     atomic_write(probe, b"")
@@ -31,7 +31,7 @@ def save_calibration(calibration: Calibration, folder: Path) -> tuple[Path, ...]
     calibration : Calibration
         What to write.
     folder : Path
-        Created where it does not exist.
+        Created if it does not exist.
 
     Returns
     -------

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from fewflips.calibration.model import Calibration, DelayCurves, EnergyPair, NetworkComparison
+from fewflips.records.calibration import Calibration, DelayCurves, EnergyPair, NetworkComparison
 from fewflips.visible import printable
 
 _COLOURS = {"zero delay": "#1f6f8b", "inertial": "#c2410c"}
@@ -30,12 +30,12 @@ _STYLE = {
 
 
 def calibration_plot(calibration: Calibration) -> str:
-    """The curve with the points that it was drawn through; predicted against simulated energy of layers and blocks.
+    """The curve with its measured points; predicted against simulated energy of layers and blocks.
 
     Parameters
     ----------
     calibration : Calibration
-        Result of ``fewflips calibrate``; one read from a file has no single blocks to draw.
+        Result of ``fewflips calibrate``; one read from a file has no individual blocks to draw.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def _draw_curve(axes: Axes, calibration: Calibration) -> None:
 
 
 def _held(curves: DelayCurves, streaming: str) -> tuple[Sequence[float], Sequence[float], Sequence[float]]:
-    """Places, points and curve where the other operand is held."""
+    """Places, points and curve with the other operand held."""
     surface = curves.first
     if streaming == "activations":
         return curves.activations.weighted_nhd, surface.simulated_fj[0], surface.curve_fj[0]

@@ -1,11 +1,11 @@
-"""What a calibration found, in figures that its tables share."""
+"""The results of a calibration, as text shared by its tables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fewflips.calibration.model import (
+from fewflips.records.calibration import (
     Accuracy,
     Calibration,
     DelayRankings,
@@ -17,7 +17,7 @@ from fewflips.report.numbers import ABSENT, THIN_SPACE, as_energy, per_mac
 from fewflips.visible import printable
 
 ACCURACY_HEADINGS = ("R² per MAC", "R² log", "median error", "worst error", "total error")
-"""Of :func:`accuracy_figures`."""
+"""Headings of :func:`accuracy_figures`."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class CurveRow:
     Parameters
     ----------
     nhd : float
-        Of the streaming operand.
+        NHD of the streaming operand.
     zero_delay_fj, inertial_fj : float
-        Data energy per lane, operand registers left out, no partial sum coming in.
+        Data energy per lane, without operand registers and without an incoming partial sum.
     """
 
     nhd: float
@@ -38,7 +38,7 @@ class CurveRow:
 
 
 def curve_rows(calibration: Calibration) -> list[CurveRow]:
-    """The curve along the operand that streams."""
+    """The curve along the streaming operand."""
     lanes = calibration.datapath.lanes
     held_weights = calibration.held_operand == "weights"
     axis = calibration.zero_delay.activations if held_weights else calibration.zero_delay.weights
@@ -81,28 +81,28 @@ def layer_figures(layer: LayerComparison) -> tuple[str, ...]:
 
 
 def ranking_words(ranking: DelayRankings) -> list[str]:
-    """How well the change from natural to scheduled order is told, one line for each model of delays."""
+    """How well the change from natural to scheduled order is predicted, one line per delay model."""
     return [
-        f"{name}: the cheaper one is told right for {found.agreement:.0%} of layers; R² of their ratio "
+        f"{name}: the cheaper one is predicted correctly for {found.agreement:.0%} of layers; R² of their ratio "
         f"{as_fit(found.ratio_r2)}, from the layer's mean NHD alone {as_fit(found.ratio_r2_from_flips)}."
         for name, found in (("zero delay", ranking.zero_delay), ("inertial", ranking.inertial))
     ]
 
 
 def estimate_words(estimate: EstimatedEnergy, space: str = THIN_SPACE) -> str:
-    """An estimated energy, what it rests on, and how far off it may be, in one or two sentences.
+    """An estimated energy, its basis, and its possible error, in one or two sentences.
 
     Parameters
     ----------
     estimate : EstimatedEnergy
-        Of one inference.
+        Estimate for one inference.
     space : str
-        Between a number and its unit.
+        Space between a number and its unit.
 
     Returns
     -------
     str
-        Plain text, every name made printable.
+        Plain text, with every name made printable.
     """
     energies = (estimate.total.zero_delay_data_pj, estimate.total.inertial_data_pj)
     zero_delay, inertial = (as_energy(energy, space) for energy in energies)
@@ -123,7 +123,7 @@ def estimate_words(estimate: EstimatedEnergy, space: str = THIN_SPACE) -> str:
 
 
 def total_of(layers: Sequence[LayerComparison]) -> LayerComparison:
-    """All layers together; the NHD is left at 0."""
+    """All layers together, with an NHD of 0."""
 
     def pair(energies: list[EnergyPair]) -> EnergyPair:
         return EnergyPair(
@@ -142,7 +142,7 @@ def total_of(layers: Sequence[LayerComparison]) -> LayerComparison:
 
 
 def as_error(found: float, expected: float) -> str:
-    """A signed error in percent; a dash where there is nothing to compare with.
+    """A signed error in percent; a dash if there is nothing to compare with.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-"""How much of a network its layers are, in words."""
+"""How much of a network its counted layers cover, in words."""
 
 from __future__ import annotations
 
-from fewflips.report.coverage import Coverage
+from fewflips.records.coverage import Coverage
 from fewflips.report.numbers import THIN_SPACE, as_percent, with_si_prefix
 
 
@@ -14,12 +14,12 @@ def coverage_words(coverage: Coverage, space: str = THIN_SPACE) -> str:
     coverage : Coverage
         What is counted, and what is left out.
     space : str
-        Between a number and its unit.
+        Space between a number and its unit.
 
     Returns
     -------
     str
-        The share of the MACs, an upper limit where those of some products are unknown.
+        The share of the MACs; an upper limit if those of some products are unknown.
     """
     macs, unknown = with_si_prefix(coverage.macs, space), coverage.unknown_products
     total = coverage.products + coverage.left_out_products
@@ -37,7 +37,7 @@ def coverage_words(coverage: Coverage, space: str = THIN_SPACE) -> str:
 
 
 def coverage_lines(coverage: Coverage | None) -> list[str]:
-    """What stands between the title of a table for the terminal and the table."""
+    """The lines between a terminal table's title and the table."""
     return [] if coverage is None else [coverage_words(coverage, " ")]
 
 

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from fewflips.report.energy_model import (
-    CellsRecord,
-    DatapathRecord,
-    EnergyParts,
-    EnergySettings,
-    LayerEnergy,
-    WordRecord,
-)
-from fewflips.report.model import EnergyComparison
+from fewflips.datapath.kinds import UNIT_KINDS
+from fewflips.records.energy import CellsRecord, DatapathRecord, EnergyParts, EnergySettings, LayerEnergy, WordRecord
+from fewflips.records.optimization import EnergyComparison
 from fewflips.report.numbers import (
     THIN_SPACE,
     as_energy,
@@ -23,7 +17,7 @@ from fewflips.report.numbers import (
 from fewflips.visible import printable
 
 SPLIT = ("switching", "internal", "clock", "leakage", "data", "with clock")
-"""Headings of :func:`split_figures`, of which the last two are sums."""
+"""Headings of :func:`split_figures`; the last two are sums."""
 MEANING = "Data: switching and internal. With clock: data, clock and leakage. Inertial: glitches included."
 
 _FORMATS = {"unsigned": "unsigned", "twos-complement": "two's complement", "sign-magnitude": "sign-magnitude"}
@@ -37,25 +31,25 @@ def how_simulated(
     *,
     several_orders: bool = False,
 ) -> list[tuple[str, str]]:
-    """What the figures rest on.
+    """The basis of the figures.
 
     Parameters
     ----------
     settings : EnergySettings
-        What the user asked for.
+        The user's settings.
     datapath : DatapathRecord
         The arithmetic unit.
     cells : CellsRecord
         The cell library.
     space : str
-        Between a number and its unit, and between groups of digits.
+        Space between a number and its unit, and between groups of digits.
     several_orders : bool
-        Whether figures of more than one order are shown, so that the order is not to be named here.
+        Whether figures of several orders are shown, so that the order is not named here.
 
     Returns
     -------
     list of (str, str)
-        A term and the words that explain it, every name made printable.
+        A term and its explanation, with every name made printable.
     """
     return [
         ("Unit", _unit(datapath, space)),
@@ -76,29 +70,24 @@ def split_figures(energy: LayerEnergy, parts: EnergyParts, space: str = THIN_SPA
 
 
 def optimized_energy(comparison: EnergyComparison) -> LayerEnergy | None:
-    """Energy in scheduled order, or of the drop-in file where no schedule was made."""
+    """Energy in scheduled order, or of the drop-in file if no schedule was made."""
     return comparison.schedule or comparison.drop_in
 
 
 def confidence(energy: LayerEnergy, space: str = THIN_SPACE) -> str:
-    """Half width of the 95 % confidence interval where cycles were sampled."""
+    """Half width of the 95 % confidence interval if cycles were sampled."""
     return f"\u00b1{as_figure(energy.ci95_percent)}{space}%" if energy.sampled else "exact"
 
 
 def glitches(energy: LayerEnergy, sign: str = "\u00d7") -> str | None:
-    """How much glitches add to the data's energy, as a sentence; None where there is no energy."""
+    """How much glitches add to the data's energy, as a sentence; None if there is no energy."""
     ratio = energy_ratio(energy.inertial.data_pj, energy.zero_delay.data_pj)
     return None if ratio is None else f"With glitches the data takes {ratio:.2f}{sign} its energy without delays."
 
 
 def _unit(datapath: DatapathRecord, space: str) -> str:
-    kinds = {
-        "multiplier": "multiplier",
-        "mac": "multiply-accumulate unit, output stationary",
-        "column": f"column of {datapath.lanes} lanes, activations held",
-        "chain": f"systolic chain of {datapath.lanes} elements, weights held",
-    }
-    words = [kinds[datapath.kind], f"weights {_word(datapath.weights)}", f"activations {_word(datapath.activations)}"]
+    unit = UNIT_KINDS[datapath.kind].words.format(lanes=datapath.lanes)
+    words = [unit, f"weights {_word(datapath.weights)}", f"activations {_word(datapath.activations)}"]
     words.append(f"accumulator {datapath.accumulator_bits} bits")
     words.append("Booth multipliers" if datapath.multiplier == "booth" else "multipliers as the synthesizer chooses")
     words += ["one sum of all terms"] if datapath.adder == "one-sum" else []

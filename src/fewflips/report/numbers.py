@@ -1,4 +1,4 @@
-"""Figures as text, and the ratios that reports are about."""
+"""Figures as text, and the ratios shown in reports."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from fewflips.report.model import LayerResult, OptimizeReport, PortResult
+from fewflips.records.notes import StandingNote
+from fewflips.records.optimization import LayerResult, OptimizeReport, PortResult
 from fewflips.visible import one_line, printable, shorten_middle
 
 THIN_SPACE = "\u202f"
@@ -15,13 +16,12 @@ _SHORTEST_PART = 4
 _OPERATOR_PART = re.compile(
     r"(ReadVariableOp|resource|bias(es)?|weights|BiasAdd|MatMul|Conv2D|BatchNorm_Fold|FusedBatchNormV\d|\w+_[Ff]old)\d*"
 )
-_NOT_MEASURED = "Activations were not measured"
 _SI_STEPS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
 _ENERGY_UNITS = ((1e12, "J"), (1e9, "mJ"), (1e6, "\u00b5J"), (1e3, "nJ"), (1.0, "pJ"))
 
 
 def reduction(before: int, after: int) -> float | None:
-    """Baseline over optimized; None where nothing is left to divide by.
+    """Baseline over optimized; None if there is nothing left to divide by.
 
     Examples
     --------
@@ -34,7 +34,7 @@ def reduction(before: int, after: int) -> float | None:
 
 
 def above_bound(after: int, bound: int | None) -> float | None:
-    """How far a number of flips lies above its lower bound, as a share of the bound; None where unknown.
+    """How far a number of flips is above its lower bound, as a share of the bound; None if unknown.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def above_bound(after: int, bound: int | None) -> float | None:
 
 
 def flip_rate(flips: int, port: PortResult) -> float:
-    """Flips within passes as normalized Hamming distance: 0.5 for random words."""
+    """Flips within passes as a normalized Hamming distance: 0.5 for random words."""
     places = port.transitions * port.bits
     return flips / places if places else 0.0
 
@@ -66,7 +66,7 @@ def with_thin_spaces(number: int) -> str:
 
 
 def with_si_prefix(number: int, space: str = THIN_SPACE) -> str:
-    """An integer in three significant digits; exact below 10,000.
+    """An integer with three significant digits; exact below 10,000.
 
     Examples
     --------
@@ -83,7 +83,7 @@ def with_si_prefix(number: int, space: str = THIN_SPACE) -> str:
 
 
 def energy_unit(picojoules: float) -> tuple[float, str]:
-    """The unit in which an energy reads best: its size in pJ, and its symbol; never below pJ.
+    """The most readable unit for an energy, never below pJ: its size in pJ, and its symbol.
 
     Examples
     --------
@@ -94,7 +94,7 @@ def energy_unit(picojoules: float) -> tuple[float, str]:
 
 
 def as_energy(picojoules: float | None, space: str = THIN_SPACE) -> str:
-    """An energy in three significant digits and the unit that suits it; a dash where there is none.
+    """An energy with three significant digits in a suitable unit; a dash if there is none.
 
     Examples
     --------
@@ -114,7 +114,7 @@ def as_energy(picojoules: float | None, space: str = THIN_SPACE) -> str:
 
 
 def per_mac(picojoules: float, macs: int) -> float | None:
-    """Energy of one multiplication, in fJ; None where there are none.
+    """Energy of one multiplication, in fJ; None if there are none.
 
     Examples
     --------
@@ -125,7 +125,7 @@ def per_mac(picojoules: float, macs: int) -> float | None:
 
 
 def as_figure(number: float | None) -> str:
-    """A number in three significant digits, all digits before the point; a dash where there is none.
+    """A number with three significant digits, or all digits before the point; a dash if there is none.
 
     Examples
     --------
@@ -136,7 +136,7 @@ def as_figure(number: float | None) -> str:
 
 
 def energy_ratio(before: float | None, after: float | None) -> float | None:
-    """Energy before over energy after; None where either is unknown or not above zero.
+    """Energy before over energy after; None if either is unknown or not above zero.
 
     Examples
     --------
@@ -147,7 +147,7 @@ def energy_ratio(before: float | None, after: float | None) -> float | None:
 
 
 def energy_change(before: float | None, after: float | None, sign: str = "\u00d7") -> str:
-    """A change of energy in words; a dash where there is none to tell.
+    """A change of energy in words; a dash if it is unknown.
 
     Examples
     --------
@@ -165,12 +165,12 @@ def energy_change(before: float | None, after: float | None, sign: str = "\u00d7
 
 
 def as_ratio(ratio: float | None, sign: str = "\u00d7") -> str:
-    """A reduction, such as ``1.23x``; a dash where there is none."""
+    """A reduction, such as ``1.23x``; a dash if there is none."""
     return ABSENT if ratio is None else f"{ratio:.2f}{sign}"
 
 
 def as_percent(share: float | None, space: str = THIN_SPACE) -> str:
-    """A share in percent, with as many digits as it takes to tell it from nothing and from everything.
+    """A share in percent, with enough digits to distinguish it from 0 % and 100 %.
 
     Examples
     --------
@@ -214,9 +214,9 @@ def comparison(before: int, after: int, what: str, sign: str = "\u00d7") -> str:
 
 
 def short_labels(names: list[str], width: int) -> list[str]:
-    """Labels that tell layers apart on a chart: the number in the table, and the end of the name's path.
+    """Labels that distinguish layers on a chart: the number in the table, and the end of the name's path.
 
-    The name part is the end of what :func:`telling_names` gives.
+    The name part is the end of the result of :func:`telling_names`.
 
     Parameters
     ----------
@@ -228,7 +228,7 @@ def short_labels(names: list[str], width: int) -> list[str]:
     Returns
     -------
     list of str
-        One label a layer.
+        One label per layer.
 
     Examples
     --------
@@ -240,10 +240,10 @@ def short_labels(names: list[str], width: int) -> list[str]:
 
 
 def telling_names(names: list[str]) -> list[str]:
-    """What tells layers apart in their names.
+    """The distinguishing parts of layers' names.
 
-    Of a name that joins several operators by semicolons, the last is taken; parts that most layers share, or
-    that only say which kind of operator it was, are left out.
+    If a name joins several operators by semicolons, the last is used; parts that most layers share, or that only name
+    the kind of operator, are left out.
 
     Examples
     --------
@@ -254,7 +254,7 @@ def telling_names(names: list[str]) -> list[str]:
 
 
 def not_measured(inputs: str | None) -> str:
-    """What a report without activations says, where `inputs` are the sample inputs that it was given.
+    """The note in a report without activations, where `inputs` are the sample inputs it was given.
 
     Examples
     --------
@@ -262,17 +262,18 @@ def not_measured(inputs: str | None) -> str:
     'Activations were not measured: no sample inputs were given (--inputs).'
     """
     if inputs is None:
-        return f"{_NOT_MEASURED}: no sample inputs were given (--inputs)."
-    return f"{_NOT_MEASURED}: the notes say why."
+        return f"{StandingNote.NO_SAMPLE_INPUTS.removesuffix('.')} (--inputs)."
+    return "Activations were not measured: the notes say why."
 
 
 def other_notes(notes: Iterable[str]) -> list[str]:
-    """Notes without the one that says that activations were not measured, which every report says in its place."""
-    return [one_line(note) for note in notes if not note.startswith(_NOT_MEASURED)]
+    """Notes without those that every report shows elsewhere."""
+    standing = set(StandingNote)
+    return [one_line(note) for note in notes if note not in standing]
 
 
 def ports(report: OptimizeReport, port: str) -> Iterator[tuple[LayerResult, PortResult]]:
-    """Every layer of a report of which `port` ("weights" or "activations") is known, with that port."""
+    """Every layer of a report for which `port` ("weights" or "activations") is known, with that port."""
     for layer in report.layers:
         result = layer.weights if port == "weights" else layer.activations
         if result is not None:
@@ -291,7 +292,7 @@ def _telling_paths(names: list[str]) -> list[list[str]]:
 
 
 def _path_parts(name: str) -> list[str]:
-    """Path of the last operator that was fused into a layer, less what only says which kind of operator it was."""
+    """Path of the last operator fused into a layer, without parts that only name the kind of operator."""
     path = [part for part in name.rpartition(";")[2].split("/") if part] or [name]
     while len(path) > 1 and _OPERATOR_PART.fullmatch(path[-1]):
         path = path[:-1]
@@ -299,7 +300,7 @@ def _path_parts(name: str) -> list[str]:
 
 
 def _without_common(paths: list[list[str]], position: int) -> list[list[str]]:
-    """Paths without their first (0) or last (-1) parts where most paths have the same one."""
+    """Paths without their first (0) or last (-1) parts if most paths have the same one."""
     most = len(paths) // 2 + 1
     while True:
         seen = Counter(path[position] for path in paths if len(path) > 1)

@@ -10,13 +10,13 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
-from fewflips.atomic import atomic_write
-from fewflips.calibration.model import Calibration
 from fewflips.errors import FewflipsError
-from fewflips.report.demo_model import DemoReport
-from fewflips.report.energy_model import EnergyReport
-from fewflips.report.model import MeasureReport, OptimizeReport
-from fewflips.schedule import Schedule
+from fewflips.files.atomic import atomic_write
+from fewflips.records.calibration import Calibration
+from fewflips.records.demo import DemoReport
+from fewflips.records.energy import EnergyReport
+from fewflips.records.optimization import MeasureReport, OptimizeReport
+from fewflips.records.schedule import Schedule
 from fewflips.training.pareto_points import ParetoFront
 from fewflips.training.result import TrainingResult
 
@@ -30,11 +30,11 @@ SCHEMAS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("training.schema.json", TrainingResult),
     ("pareto.schema.json", ParetoFront),
 )
-"""Every schema: its file name, and the model that it is made from."""
+"""Every schema: its file name, and the model it is generated from."""
 
 
 class _AllRequired(GenerateJsonSchema):
-    """Every field is required, for fewflips writes them all, those with defaults too."""
+    """Every field is required, since fewflips writes all fields, including those with defaults."""
 
     def field_is_required(
         self,
@@ -45,7 +45,7 @@ class _AllRequired(GenerateJsonSchema):
 
 
 def schema_text(model: type[BaseModel]) -> str:
-    """The JSON Schema (draft 2020-12) of what a model writes, as the text of a file.
+    """The JSON Schema (draft 2020-12) of a model's output, as the text of a file.
 
     Parameters
     ----------

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fewflips.training.config import TrainingConfig, load_config
-    from fewflips.training.hamming_loss import HammingLoss
-    from fewflips.training.hamming_options import HammingOptions
+    from fewflips.training.hamming.hamming_loss import HammingLoss
+    from fewflips.training.hamming.options import HammingOptions
     from fewflips.training.trainer import train
 
 _HOMES = {
-    "HammingLoss": "fewflips.training.hamming_loss",
-    "HammingOptions": "fewflips.training.hamming_options",
+    "HammingLoss": "fewflips.training.hamming.hamming_loss",
+    "HammingOptions": "fewflips.training.hamming.options",
     "TrainingConfig": "fewflips.training.config",
     "load_config": "fewflips.training.config",
     "train": "fewflips.training.trainer",
 }
-"""Where each public name lives; modules are imported when a name is first used, PyTorch with them."""
+"""Where each public name lives; modules, and PyTorch with them, are imported when a name is first used."""
 
 __all__ = ["HammingLoss", "HammingOptions", "TrainingConfig", "load_config", "train"]
 

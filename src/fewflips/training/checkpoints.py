@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, read as tensors and plain values only."""
+"""Checkpoints: written completely or not at all, and read only as tensors and plain values."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fewflips.atomic import atomic_write
 from fewflips.errors import InputError
+from fewflips.files.atomic import atomic_write
 
 FORMAT, VERSION = "fewflips-checkpoint", 1
 _MAY_DIFFER = ("output", "checkpoint_every", "tensorboard", "dataset.path")
@@ -23,7 +23,7 @@ _LARGEST_MESSAGE = 200
 
 
 def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a checkpoint; the one before it stays until this one is complete.
+    """Write a checkpoint; the previous one stays until this one is complete.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     Raises
     ------
     OutputError
-        If it cannot be written; the one before it is still there then.
+        If it cannot be written; the previous one is then unchanged.
     """
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, "version": VERSION, **content}, buffer)
@@ -43,12 +43,12 @@ def save_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint without running anything that it may hold.
+    """Read a checkpoint without executing anything in it.
 
     Parameters
     ----------
     path : Path
-        A file of PyTorch.
+        A PyTorch file.
 
     Returns
     -------
@@ -58,16 +58,16 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If it is missing or damaged, holds anything but tensors and plain values, or is no dictionary.
+        If it is missing or damaged, contains anything but tensors and plain values, or is not a dictionary.
     """
     if not os.path.isfile(path):
         raise InputError(f"{path}: expected a checkpoint, found no such file")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on the age of the pickle's protocol
+            warnings.simplefilter("ignore")  # about the pickle's old protocol
             _check_not_packed(path)
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file raises whatever zipfile, pickle and torch come upon
+    except Exception as error:  # a damaged file can raise anything in zipfile, pickle and torch
         asked = re.search(r"GLOBAL (\S+)", str(error))
         if asked:
             raise InputError(
@@ -84,7 +84,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _check_not_packed(path: Path) -> None:
-    """Refuse archives that would take more memory than they have bytes: PyTorch stores tensors as they are."""
+    """Refuse archives that would take more memory than their size: PyTorch stores tensors uncompressed."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             size = sum(info.file_size for info in archive.infolist())
@@ -93,7 +93,7 @@ def _check_not_packed(path: Path) -> None:
 
 
 def load_run(path: Path) -> dict[str, Any]:
-    """Read the checkpoint of a run that :func:`fewflips.training.train` wrote.
+    """Read the checkpoint of a run of :func:`fewflips.training.train`.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def load_run(path: Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        As :func:`load_checkpoint`; and if another program wrote it.
+        As for :func:`load_checkpoint`, or if another program wrote it.
     """
     content = load_checkpoint(path)
     if not holds(content, "format", FORMAT) or not holds(content, "version", VERSION):
@@ -120,7 +120,7 @@ def load_run(path: Path) -> dict[str, Any]:
 
 
 def holds(content: Mapping[str, Any], name: str, value: Any) -> bool:
-    """Whether a part of a checkpoint is this plain value; where a tensor lies instead, comparing would raise.
+    """Whether a part of a checkpoint is this plain value; plain comparison would raise an error for a tensor.
 
     Examples
     --------
@@ -132,19 +132,19 @@ def holds(content: Mapping[str, Any], name: str, value: Any) -> bool:
 
 
 def check_same_run(path: Path, saved: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """Refuse to go on with a checkpoint of another configuration.
+    """Refuse to continue from a checkpoint of another configuration.
 
     Parameters
     ----------
     path : Path
-        Of the checkpoint, for the message.
+        Path of the checkpoint, for the message.
     saved, config : mapping
-        The configuration in the checkpoint, and the one asked for.
+        The configuration in the checkpoint, and the requested one.
 
     Raises
     ------
     InputError
-        If they differ in anything that changes the result.
+        If they differ in anything that affects the result.
     """
     before, now = _leaves(saved), _leaves(config)
     for name in sorted(before.keys() | now.keys()):
@@ -156,21 +156,21 @@ def check_same_run(path: Path, saved: Mapping[str, Any], config: Mapping[str, An
 
 
 def load_weights(path: Path, network: nn.Module, state: Any) -> None:
-    """Put the weights of a checkpoint into a network.
+    """Load the weights of a checkpoint into a network.
 
     Parameters
     ----------
     path : Path
-        Of the checkpoint, for the message.
+        Path of the checkpoint, for the message.
     network : nn.Module
-        Of the architecture that the checkpoint is expected to be of; it is changed.
+        Network of the architecture expected in the checkpoint; it is modified.
     state : object
-        What the checkpoint holds as the network's state.
+        The network's state in the checkpoint.
 
     Raises
     ------
     InputError
-        If it is of another architecture; the message names the first tensor that differs.
+        If the architecture differs; the message names the first tensor that differs.
     """
     if not isinstance(state, dict):
         raise InputError(f"{path}: expected the weights of a network, got {type(state).__name__}")
@@ -180,7 +180,7 @@ def load_weights(path: Path, network: nn.Module, state: Any) -> None:
     expected = network.state_dict()
     for name in (*expected, *state):
         got, wanted = _described(state.get(name)), _described(expected.get(name))
-        if got != wanted and not name.endswith("code_shift"):  # layers make room for their code shift themselves
+        if got != wanted and not name.endswith("code_shift"):  # layers allocate their code shift themselves
             raise InputError(
                 f"{path}: expected a checkpoint of this network, with {name} {wanted}, got {got}: "
                 "it is of another architecture or width"
@@ -192,13 +192,13 @@ def load_weights(path: Path, network: nn.Module, state: Any) -> None:
                 f"{_type_of(state[name])}: it is damaged"
             )
     try:
-        network.load_state_dict(dict(state))  # without what the file says of versions of layers
+        network.load_state_dict(dict(state))  # without the file's version numbers of layers
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         raise InputError(f"{path}: expected a checkpoint of this network: {' '.join(str(error).split())}") from error
 
 
 def is_like(value: Any, expected: Tensor) -> bool:
-    """Whether a value is a plain tensor in memory, of this shape and type."""
+    """Whether a value is a plain tensor in memory with this shape and type."""
     return (
         isinstance(value, Tensor)
         and value.layout == torch.strided
@@ -214,7 +214,7 @@ def _leaves(content: Any, prefix: str = "") -> dict[str, Any]:
     leaves: dict[str, Any] = {}
     for key, value in content.items():
         name = f"{prefix}.{key}" if prefix else str(key)
-        # of patterns the first that fits counts: their order is part of the configuration
+        # the first matching pattern counts, so their order is part of the configuration
         ordered = key == "weight_bits" and isinstance(value, Mapping)
         leaves |= {name: list(value.items())} if ordered else _leaves(value, name)
     return leaves

@@ -1,4 +1,4 @@
-"""What would fail hours later is found before a run begins."""
+"""Finds problems before a run begins, rather than hours later."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ import torch
 from fewflips.errors import AcceleratorError, InputError
 from fewflips.training.config import QuantizedStage, TrainingConfig
 from fewflips.training.datasets import Dataset
-from fewflips.training.initial_weights import load_onnx_weights
 from fewflips.training.networks import build_network
 from fewflips.training.networks.blocks import ImageClassifier
-from fewflips.training.quantize import quantize
+from fewflips.training.quantization.initial_weights import load_onnx_weights
+from fewflips.training.quantization.quantize import quantize
 
 TEACHER = "quantized_stage.distillation.teacher"
 
 
 def check_run(config: TrainingConfig, dataset: Dataset, *, resumes_quantized: bool = False) -> None:
-    """Try everything that a run needs, but for the training itself.
+    """Try everything that a run needs except the training itself.
 
     Parameters
     ----------
     config : TrainingConfig
-        Of the run.
+        Configuration of the run.
     dataset : Dataset
         Its images.
     resumes_quantized : bool
-        Whether a checkpoint of the quantized stage, which holds the teacher, is there.
+        Whether there is a checkpoint of the quantized stage, which holds the teacher.
 
     Raises
     ------
     FewflipsError
-        If the images, the stages, the network, the teacher or the HD term do not fit together.
+        If the images, the stages, the network, the teacher and the HD term do not fit together.
     """
     height, width, _ = dataset.image_shape
     if height != width:
@@ -46,10 +46,13 @@ def check_run(config: TrainingConfig, dataset: Dataset, *, resumes_quantized: bo
     if stage.distillation is not None and isinstance(stage.distillation.teacher, Path) and not resumes_quantized:
         load_onnx_network(quantize(network), stage.distillation.teacher, TEACHER)
     if config.hamming is not None:
-        from fewflips.training.streaming import trained_streams  # compiles
+        from fewflips.training.hamming.layer_costs import layer_costs
+        from fewflips.training.hamming.weight_streams import trained_streams  # compiles
 
         try:
-            trained_streams(quantized, config.hamming.accelerator, config.hamming)
+            streams, _ = trained_streams(quantized, config.hamming.accelerator, config.hamming)
+            for stream in streams:
+                layer_costs(stream, config.hamming, cost=config.hamming.cost)
         except (InputError, AcceleratorError) as error:
             raise type(error)(f"hamming: {error}") from error
 
@@ -64,14 +67,14 @@ def _check_batches(config: TrainingConfig, dataset: Dataset) -> None:
 
 
 def new_network(config: TrainingConfig, dataset: Dataset) -> ImageClassifier:
-    """The float network of a configuration, with the weights that its seed draws.
+    """The float network of a configuration, with weights drawn from its seed.
 
     Parameters
     ----------
     config : TrainingConfig
-        Of the run.
+        Configuration of the run.
     dataset : Dataset
-        Says the size of images and the number of classes.
+        Gives the size of images and the number of classes.
 
     Returns
     -------
@@ -102,12 +105,12 @@ def new_network(config: TrainingConfig, dataset: Dataset) -> ImageClassifier:
 
 
 def quantized_network(network: ImageClassifier, options: QuantizedStage) -> ImageClassifier:
-    """A copy with fake quantization, as a stage asks for it.
+    """A copy with the fake quantization that a stage asks for.
 
     Raises
     ------
     InputError
-        If a pattern of `weight_bits` fits no layer.
+        If a pattern of `weight_bits` matches no layer.
     """
     try:
         return quantize(
@@ -126,7 +129,7 @@ def load_onnx_network(network: ImageClassifier, file: Path, field: str) -> None:
     Raises
     ------
     FewflipsError
-        If the file cannot be read, or is another network.
+        If the file cannot be read, or contains another network.
     """
     try:
         load_onnx_weights(network, file)

@@ -1,4 +1,4 @@
-"""The configuration of a training run, and the file that it is read from."""
+"""The configuration of a training run, and the file it is read from."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from pydantic import (
     model_validator,
 )
 
-from fewflips.accelerator.machine import describe_validation_error
 from fewflips.errors import InputError
-from fewflips.input_files import size_of
-from fewflips.settings_text import LARGEST_BYTES, parse_settings
-from fewflips.training.hamming_options import HammingOptions
+from fewflips.files.input_files import size_of
+from fewflips.files.settings_text import LARGEST_BYTES, parse_settings
+from fewflips.files.validation import describe_validation_error
+from fewflips.training.hamming.options import HammingOptions
 
 _MANY = 1_000_000
-"""No run has as many epochs, images in a batch or steps between checkpoints: a slip of the pen."""
+"""Limit for epochs, batch sizes and steps between checkpoints; larger values are typing errors."""
 
 Bits = Annotated[int, Field(ge=2, le=8)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -38,7 +38,7 @@ LearningRate = Annotated[float, Field(gt=0)]
 def _usable(path: Path) -> Path:
     try:
         usable = b"\0" not in str(path).encode()
-    except UnicodeEncodeError:  # bytes that are not UTF-8 are read as lone surrogates
+    except UnicodeEncodeError:  # non-UTF-8 bytes are read as lone surrogates
         usable = False
     if not usable:
         raise ValueError(f"expected a path in UTF-8, got {str(path)[:100]!a}")
@@ -56,7 +56,7 @@ class Section(BaseModel):
 
 
 class NetworkOptions(Section):
-    """What is trained.
+    """The network to train.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class NetworkOptions(Section):
     width : float
         Multiplier of all channels.
     early_strides : bool or None
-        MobileNetV2: whether the stem halves the image, which takes a quarter of the work; None: it does.
+        MobileNetV2: whether the stem halves the image, which takes a quarter of the work; None: true.
     depth : int or None
         ResNet: 6 n + 2 layers; None: 20.
     """
@@ -77,7 +77,7 @@ class NetworkOptions(Section):
 
 
 class DatasetOptions(Section):
-    """What it is trained with.
+    """The dataset to train with.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class DatasetOptions(Section):
     path : Path
         File or folder; a relative one starts at the current folder.
     image_size : int
-        Height and width that images of a folder are resized to; the other datasets have their own.
+        Height and width to which a folder's images are resized; the other datasets have their own.
     """
 
     name: Literal["cifar10", "fashion-mnist", "folder"] = "cifar10"
@@ -110,14 +110,14 @@ class AugmentationOptions(Section):
 
 
 class InitialOptions(Section):
-    """Where the quantized stage starts, in place of a float stage of this run.
+    """Where the quantized stage starts, instead of with a float stage of this run.
 
     Attributes
     ----------
     checkpoint : Path or None
         ``float.pt`` of another run, or its output folder: both runs start from the same float network.
     onnx : Path or None
-        A quantized network that fewflips has exported.
+        A quantized network exported by fewflips.
     """
 
     checkpoint: UsablePath | None = None
@@ -138,13 +138,13 @@ class FloatStage(Section):
     epochs : int
         Passes over the training images.
     learning_rate : float
-        At its peak; it rises linearly, then falls along half a cosine to zero.
+        Peak learning rate; it rises linearly, then falls along half a cosine to zero.
     warmup : float
         Share of the stage in which it rises.
     weight_decay : float
-        Of weights; biases and batch normalization have none.
+        Weight decay of weights; biases and batch normalization have none.
     batch : int
-        Images a step; batch normalization needs two.
+        Images per step; batch normalization needs two.
     label_smoothing : float
         Share of the target spread over all classes.
     """
@@ -163,12 +163,12 @@ class DistillationOptions(Section):
     Attributes
     ----------
     teacher : {"float", "quantized"} or Path
-        The network at the start of the quantized stage, before or after quantization; or an ONNX file that fewflips
-        has exported, of a network of the same architecture and width.
+        The network at the start of the quantized stage, before or after quantization; or an ONNX file exported by
+        fewflips, of a network of the same architecture and width.
     temperature : float
-        What logits are divided by.
+        Divisor of the logits.
     weight : float
-        Share of the distillation term in the loss; the task's labels have the rest.
+        Share of the distillation term in the loss; the rest is for the task's labels.
     """
 
     teacher: Literal["float", "quantized"] | UsablePath = "float"
@@ -177,36 +177,36 @@ class DistillationOptions(Section):
 
 
 class QuantizedStage(Section):
-    """Training with fake quantization, batch normalization folded.
+    """Training with fake quantization and folded batch normalization.
 
     Attributes
     ----------
     epochs : int
         Passes over the training images; 0 calibrates the ranges of activations and trains nothing.
     learning_rate : float
-        At its peak; after the warm-up it falls along half a cosine to zero.
+        Peak learning rate; after the warm-up it falls along half a cosine to zero.
     warmup : float
         Share of the stage in which it rises.
     optimizer : {"adam", "sgd"}
         Adam, or SGD with Nesterov momentum 0.9.
     weight_decay : float
-        Of weights; biases have none.
+        Weight decay of weights; biases have none.
     weight_bits : int or dict of str to int
-        2 to 8, of all layers; or by patterns of layers' names (``*`` and ``?``), of which the first that fits
-        counts; layers that none fits have 8.
+        2 to 8, for all layers; or by patterns of layer names (``*`` and ``?``), of which the first match counts; layers
+        that match none have 8.
     activation_bits : int
         8: activations are exported as uint8.
     learned_scales : bool
-        Whether scales of weights are learned (LSQ, Esser et al., 2020) or kept as quantization found them.
+        Whether scales of weights are learned (LSQ, Esser et al., 2020) or kept as set by quantization.
     pruning : float
         Share of the weights of each dense layer, the smallest ones, that are zero from the start of the stage; the
-        first and the last layer and depthwise layers stay whole.
+        first and the last layer and depthwise layers are not pruned.
     activation_headroom : float or None
-        By how much the grids of activations reach further than their ranges; None: as `hamming` says, 1 without it.
+        Factor by which the grids of activations exceed their ranges; None: that of `hamming`, or 1 without it.
     distillation : DistillationOptions or None
-        Training towards a teacher's outputs, too.
+        Additional training towards a teacher's outputs.
     batch : int
-        Images a step.
+        Images per step.
     label_smoothing : float
         Share of the target spread over all classes.
     """
@@ -232,29 +232,29 @@ class TrainingConfig(Section):
     Attributes
     ----------
     network, dataset, augmentation
-        What is trained, and with what.
+        The network, the images, and how they are varied.
     initial : InitialOptions or None
         Where the quantized stage starts; None: at this run's own float stage.
     float_stage : FloatStage
-        First stage; left out where `initial` is given.
+        First stage; skipped if `initial` is given.
     quantized_stage : QuantizedStage or None
         Second stage; None: training ends in float, and nothing is exported.
     hamming : HammingOptions or None
         The HD term of the quantized stage; None: a baseline without it.
     seed : int
-        Of every random choice.
+        Seed of every random choice.
     threads : int or None
-        Of PyTorch; None: as many as PyTorch takes. On a CPU, the same number gives the same result.
+        Number of PyTorch threads; None: PyTorch's default. On a CPU, the same number gives the same result.
     device : {"auto", "cpu", "cuda"}
-        Where to train; auto: CUDA where there is a device.
+        Where to train; auto: CUDA if there is a device.
     precision : {"auto", "float32", "float16", "bfloat16"}
-        Of the products in the forward and backward pass; auto: float16 on CUDA, float32 on a CPU.
+        Precision of products in the forward and backward pass; auto: float16 on CUDA, float32 on a CPU.
     checkpoint_every : int
-        Steps between checkpoints; there is one at the end of each epoch, too.
+        Steps between checkpoints; one is also written at the end of each epoch.
     tensorboard : bool
-        Whether to write TensorBoard events, too, where it is installed.
+        Whether to write TensorBoard events if it is installed.
     output : Path or None
-        Folder of the results; the command's ``--output`` comes first.
+        Folder of the results; the command's ``--output`` takes precedence.
     """
 
     network: NetworkOptions = NetworkOptions()
@@ -288,7 +288,7 @@ class TrainingConfig(Section):
     @field_validator("hamming")
     @classmethod
     def _has_a_stage(cls, hamming: HammingOptions | None, info: ValidationInfo) -> HammingOptions | None:
-        stage = info.data.get("quantized_stage", QuantizedStage())  # missing where it is itself not valid
+        stage = info.data.get("quantized_stage", QuantizedStage())  # missing if it is itself invalid
         if hamming is not None and (stage is None or stage.epochs == 0):
             raise ValueError("expected a quantized_stage with at least one epoch for the HD term to act in")
         if hamming is not None and stage is not None and stage.pruning > 0:
@@ -304,7 +304,7 @@ def load_config(path: str | Path, instead: Mapping[str, Any] | None = None) -> T
     path : str or Path
         A YAML file, or a TOML file named ``*.toml``.
     instead : mapping of str to object, optional
-        Values that replace the file's, by their names at the top level.
+        Values that override the file's, by their top-level names.
 
     Returns
     -------
@@ -314,7 +314,7 @@ def load_config(path: str | Path, instead: Mapping[str, Any] | None = None) -> T
     Raises
     ------
     InputError
-        If the file cannot be read or the configuration is not possible; the message names the field.
+        If the file cannot be read or the configuration is not valid; the message names the field.
     """
     text = _read(Path(path))
     language: Literal["TOML", "YAML"] = "TOML" if str(path).endswith(".toml") else "YAML"
@@ -341,13 +341,13 @@ def config_yaml(config: TrainingConfig) -> str:
     Returns
     -------
     str
-        What :func:`load_config` reads back as the same configuration.
+        Text that :func:`load_config` reads back as the same configuration.
     """
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
 
 
 def _read(path: Path) -> str:
-    if not os.path.isfile(path):  # False for names that no file can have
+    if not os.path.isfile(path):  # False for invalid names
         raise InputError(f"{path}: expected a YAML or TOML file with the training's configuration, found none")
     try:
         if size_of(path) > LARGEST_BYTES:

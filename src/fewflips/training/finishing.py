@@ -10,14 +10,11 @@ import numpy as np
 import onnx
 import torch
 
-from fewflips.atomic import atomic_write
 from fewflips.bundled import ACCURACY_PROPERTY
-from fewflips.training.augmentation import to_input
+from fewflips.files.atomic import atomic_write
 from fewflips.training.config import TrainingConfig
 from fewflips.training.datasets import Dataset
-from fewflips.training.evaluation import accuracy_percent, exported_accuracy_percent
-from fewflips.training.export import to_onnx
-from fewflips.training.loop import Surroundings
+from fewflips.training.export.onnx_export import to_onnx
 from fewflips.training.networks.blocks import ImageClassifier
 from fewflips.training.result import (
     RESULT,
@@ -28,6 +25,9 @@ from fewflips.training.result import (
     sha256_of,
     software_versions,
 )
+from fewflips.training.stages.augmentation import to_input
+from fewflips.training.stages.evaluation import accuracy_percent, exported_accuracy_percent
+from fewflips.training.stages.loop import Surroundings
 from fewflips.version import __version__
 
 SAMPLES = "samples.npz"
@@ -42,34 +42,34 @@ def finish(
     accuracies: Mapping[str, float | None],
     around: Surroundings,
 ) -> TrainingResult:
-    """Export a trained network, measure what it reaches, and write the result.
+    """Export a trained network, measure its accuracy, and write the result.
 
     Parameters
     ----------
     config : TrainingConfig
-        Of the run.
+        Configuration of the run.
     folder : Path
         Where ``model.onnx``, ``samples.npz`` and ``result.json`` are written.
     dataset : Dataset
-        On the CPU.
+        Images, on the CPU.
     network : ImageClassifier
-        Float, or quantized where the configuration has a quantized stage.
+        Float network, or quantized if the configuration has a quantized stage.
     accuracies : mapping of str to float
-        Those known so far, by fields of :class:`~fewflips.training.result.Accuracies`.
+        Accuracies known so far, by fields of :class:`~fewflips.training.result.Accuracies`.
     around : Surroundings
         Device, metrics and signals of the run.
 
     Returns
     -------
     TrainingResult
-        What ``result.json`` holds.
+        Content of ``result.json``.
 
     Raises
     ------
     FewflipsError
         If the network cannot be exported or a file cannot be written.
     Stopped
-        If a signal has asked for that before the model is written.
+        If a signal requested it before the model was written.
     """
     trained = accuracy_percent(network, around.dataset.test, around.signals.check)
     exported, digest = None, None
@@ -107,7 +107,7 @@ def finish(
 
 
 def _properties(config: TrainingConfig, dataset: Dataset, exported: float) -> dict[str, str]:
-    """What the file says of itself."""
+    """Metadata of the file."""
     return {
         "producer": f"fewflips train {__version__}",
         "dataset": dataset.name,
@@ -118,7 +118,7 @@ def _properties(config: TrainingConfig, dataset: Dataset, exported: float) -> di
 
 
 def _samples(dataset: Dataset) -> bytes:
-    """Test images as an .npz with the model's input and, for reference, their labels."""
+    """An .npz of test images as the model's input, with their labels for reference."""
     labels = dataset.test.labels.numpy()
     first = np.unique(labels, return_index=True)[1]
     buffer = io.BytesIO()

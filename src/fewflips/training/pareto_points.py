@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fewflips.report.record import Record
+from fewflips.records.record import Record
 from fewflips.training.result import Percent
 from fewflips.version import __version__
 
 
 class Pair(Record):
-    """A figure of one inference, as the network is stored and in the orders that ``fewflips optimize`` finds."""
+    """One figure per inference: for the network as stored, and in the orders that ``fewflips optimize`` finds."""
 
     natural: Annotated[float, Field(ge=0)]
     ordered: Annotated[float, Field(ge=0)]
@@ -24,9 +24,11 @@ class ParetoPoint(Record):
     strength: Annotated[float, Field(ge=0)]
     model_sha256: str
     accelerator: str
-    accuracy_percent: Annotated[Percent, Field(description="of model.onnx on all test images, in ONNX Runtime")]
+    accuracy_percent: Annotated[
+        Percent, Field(description="accuracy of model.onnx on all test images, in ONNX Runtime")
+    ]
     flips: Annotated[Pair, Field(description="of the weights in one inference, between passes included")]
-    estimated: Annotated[Pair | None, Field(description="data energy, pJ; null where no calibration fits")] = None
+    estimated: Annotated[Pair | None, Field(description="data energy, pJ; null if no calibration matches")] = None
     simulated: Annotated[Pair | None, Field(description="data energy at gate level, pJ; null without it")] = None
 
 

@@ -1,4 +1,4 @@
-"""What a training run reached, and the files that say so."""
+"""The results of a training run, and their files."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from fewflips.accelerator.machine import describe_validation_error
 from fewflips.errors import InputError
-from fewflips.input_files import read_plain
-from fewflips.report.record import Count, Record
+from fewflips.files.input_files import read_plain
+from fewflips.files.validation import describe_validation_error
+from fewflips.records.record import Count, Record
 from fewflips.training.config import TrainingConfig
 from fewflips.version import __version__
 
 RESULT = "result.json"
 EXPORT_TOLERANCE_PERCENT = 0.1
-"""A model that is exported is to be as accurate as the network that was trained, within so many points."""
+"""An exported model should be as accurate as the trained network within this many points."""
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 
@@ -28,19 +28,19 @@ class Accuracies(Record):
     """Top-1 accuracy on all test images."""
 
     float_percent: Annotated[
-        Percent | None, Field(description="after the float stage; null where the run starts from an ONNX file")
+        Percent | None, Field(description="after the float stage; null if the run starts from an ONNX file")
     ] = None
     calibrated_percent: Annotated[
-        Percent | None, Field(description="quantized, before its training; null where nothing is quantized")
+        Percent | None, Field(description="after quantization, before further training; null if nothing was quantized")
     ] = None
     trained_percent: Annotated[Percent, Field(description="of the trained network in PyTorch")]
     exported_percent: Annotated[
-        Percent | None, Field(description="of model.onnx in ONNX Runtime; null where nothing is exported")
+        Percent | None, Field(description="accuracy of model.onnx in ONNX Runtime; null if nothing was exported")
     ] = None
 
 
 class DatasetRecord(Record):
-    """What was trained and tested with."""
+    """Dataset the run was trained and tested on."""
 
     name: str
     training_images: Count
@@ -55,28 +55,30 @@ class TrainingResult(Record):
     format: Literal["fewflips-training"] = "fewflips-training"
     version: Literal[1] = 1
     fewflips: Annotated[str, Field(description="version of the package")] = __version__
-    config: Annotated[TrainingConfig, Field(description="with every default written out")]
+    config: Annotated[TrainingConfig, Field(description="full configuration, defaults included")]
     dataset: DatasetRecord
-    parameters: Annotated[Count, Field(description="trained numbers of the network")]
+    parameters: Annotated[Count, Field(description="number of trained parameters")]
     accuracies: Accuracies
     hamming: Annotated[
-        dict[str, float] | None, Field(description="figures of the HD term at the end; null without one")
+        dict[str, float] | None, Field(description="figures of the HD term at the end of training; null without one")
     ] = None
-    training_seconds: Annotated[float, Field(ge=0, description="of all epochs, evaluation left out")]
-    model_sha256: Annotated[str | None, Field(description="of model.onnx; null where nothing is exported")] = None
-    versions: Annotated[dict[str, str], Field(description="of the programs that the result depends on")]
-    processor: Annotated[str, Field(description="what it ran on")]
+    training_seconds: Annotated[float, Field(ge=0, description="training time of all epochs, without evaluation")]
+    model_sha256: Annotated[str | None, Field(description="accuracy of model.onnx; null if nothing was exported")] = (
+        None
+    )
+    versions: Annotated[dict[str, str], Field(description="versions of the software that the result depends on")]
+    processor: Annotated[str, Field(description="device the run used")]
     warnings: tuple[str, ...] = ()
 
 
 def software_versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
+    """Versions of the packages that a result depends on."""
     names = ("torch", "numpy", "onnx", "onnxruntime")
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
 def export_warnings(trained_percent: float, exported_percent: float | None) -> tuple[str, ...]:
-    """What to say where a model that was exported is not as accurate as the trained network.
+    """Warnings if an exported model is not as accurate as the trained network.
 
     Examples
     --------
@@ -108,7 +110,7 @@ def read_result(folder: Path) -> TrainingResult | None:
     Returns
     -------
     TrainingResult or None
-        None where the run is not finished.
+        None if the run is not finished.
 
     Raises
     ------

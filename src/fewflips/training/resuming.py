@@ -1,4 +1,4 @@
-"""What a run's folder holds of an earlier run, and whether this one may go on with it."""
+"""Finds an earlier run in a folder, and checks whether this run may continue it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from fewflips.accelerator import load_accelerator
-from fewflips.accelerator.machine import describe_validation_error
 from fewflips.errors import InputError
+from fewflips.files.validation import describe_validation_error
+from fewflips.machine import load_accelerator
 from fewflips.training.checkpoints import check_same_run, holds, load_checkpoint, load_run
 from fewflips.training.config import TrainingConfig
 from fewflips.training.datasets import Dataset
@@ -40,7 +40,7 @@ _Epochs = Annotated[int, Field(ge=0, le=10**6, strict=True)]
 
 
 class _Epoch(BaseModel):
-    """An epoch's figures: what the end of a run needs of them, and others, which are written as JSON."""
+    """An epoch's figures: those needed at the end of a run, and others, which are written as JSON."""
 
     model_config = ConfigDict(extra="allow", strict=True)
     __pydantic_extra__: dict[str, JsonValue]
@@ -77,12 +77,12 @@ def saved_run(folder: Path, *, resume: bool) -> dict[str, Any] | None:
     folder : Path
         May be missing.
     resume : bool
-        Whether an earlier run is to go on.
+        Whether to continue an earlier run.
 
     Returns
     -------
     dict or None
-        None where there is none.
+        None if there is none.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def saved_run(folder: Path, *, resume: bool) -> dict[str, Any] | None:
         position = _Position.model_validate({name: saved[name] for name in _Position.model_fields})
     except ValidationError as error:
         raise InputError(f"{path}: expected a checkpoint of a run: {describe_validation_error(error)}") from error
-    known = position.model_dump(exclude_unset=True)  # plain values, where tensors passed for numbers
+    known = position.model_dump(exclude_unset=True)  # plain values, even where tensors were accepted as numbers
     known["epochs"] = [
         {name: epoch[name] for name in before} for epoch, before in zip(known["epochs"], saved["epochs"], strict=True)
     ]
@@ -113,19 +113,19 @@ def saved_run(folder: Path, *, resume: bool) -> dict[str, Any] | None:
 
 
 def inputs_of(config: TrainingConfig, dataset: Dataset) -> dict[str, Any]:
-    """What a run depends on beside its configuration.
+    """What a run depends on in addition to its configuration.
 
     Parameters
     ----------
     config : TrainingConfig
-        Names the accelerator.
+        Configuration, which names the accelerator.
     dataset : Dataset
         All images.
 
     Returns
     -------
     dict
-        Plain values: the dataset's digest, and the accelerator as its file says it; None without the HD term.
+        Plain values: the dataset's digest, and the accelerator as described in its file; None without the HD term.
 
     Raises
     ------
@@ -137,14 +137,14 @@ def inputs_of(config: TrainingConfig, dataset: Dataset) -> dict[str, Any]:
 
 
 def check_same_inputs(path: Path, saved: Any, present: dict[str, Any]) -> None:
-    """Refuse to go on with other images, or with an accelerator that was changed.
+    """Refuse to continue with different images, or with a modified accelerator.
 
     Parameters
     ----------
     path : Path
-        Of the checkpoint, for the message.
+        Path of the checkpoint, for the message.
     saved, present : dict
-        From :func:`inputs_of`, then and now.
+        Results of :func:`inputs_of`, then and now.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def finished_run(folder: Path, *, resume: bool) -> TrainingResult | None:
     Returns
     -------
     TrainingResult or None
-        None where there is none.
+        None if there is none.
 
     Raises
     ------
@@ -188,26 +188,26 @@ def finished_run(folder: Path, *, resume: bool) -> TrainingResult | None:
 
 
 def as_before(config: TrainingConfig, before: dict[str, Any], path: Path) -> TrainingConfig:
-    """What a configuration leaves open (threads, device, precision), as an earlier run has it.
+    """Take what a configuration leaves open (threads, device, precision) from an earlier run.
 
     Parameters
     ----------
     config : TrainingConfig
-        As it was given.
+        The configuration as given.
     before : dict
         The earlier run's configuration, as plain values.
     path : Path
-        Of the checkpoint or the result that has it, for messages.
+        Path of the checkpoint or result that contains it, for messages.
 
     Returns
     -------
     TrainingConfig
-        The same run as the earlier one.
+        The configuration of the same run as the earlier one.
 
     Raises
     ------
     InputError
-        If it is another run; the message names the first difference.
+        If it is a different run; the message names the first difference.
     """
     kept = {name: before.get(name) for name, value in _OPEN.items() if getattr(config, name) == value}
     try:
@@ -224,12 +224,12 @@ def float_weights(path: Path) -> Any:
     Parameters
     ----------
     path : Path
-        ``float.pt`` of a run, the folder that holds it, or a checkpoint of ``scripts/train_bundled_model.py``.
+        ``float.pt`` of a run, or the folder that holds it.
 
     Returns
     -------
     object
-        What the file holds as the network's state.
+        The network's state in the file.
 
     Raises
     ------
@@ -241,9 +241,9 @@ def float_weights(path: Path) -> Any:
         content = load_checkpoint(file)
     except InputError as error:
         raise InputError(f"initial.checkpoint: {error}") from error
-    if not holds(content, "stage", "float") or not (holds(content, "finished", True) or "model" in content):
+    if not holds(content, "stage", "float") or not holds(content, "finished", True):
         raise InputError(
             f"initial.checkpoint: {file}: expected the {FLOAT_CHECKPOINT} of a run, written at the end of its float "
             "stage, got another checkpoint"
         )
-    return content.get("network", content.get("model"))
+    return content.get("network")

@@ -1,4 +1,4 @@
-"""Train a network: a float stage, quantization, a quantized stage, and a model to use."""
+"""Trains a network: a float stage, quantization, a quantized stage, and the export."""
 
 from __future__ import annotations
 
@@ -13,27 +13,18 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from fewflips.accelerator.machine import describe_validation_error
-from fewflips.atomic import atomic_write, make_folder
 from fewflips.errors import InputError, RuntimeFailure
+from fewflips.files.atomic import atomic_write, make_folder
+from fewflips.files.validation import describe_validation_error
 from fewflips.progress import Progress
-from fewflips.training.augmentation import augment, to_input
 from fewflips.training.checkpoints import load_weights, save_checkpoint
 from fewflips.training.checks import TEACHER, check_run, load_onnx_network, new_network, quantized_network
 from fewflips.training.config import QuantizedStage, TrainingConfig, config_yaml, load_config
 from fewflips.training.datasets import Dataset, load_dataset
-from fewflips.training.environment import environment, resolved, threads
-from fewflips.training.evaluation import accuracy_percent
 from fewflips.training.finishing import finish
-from fewflips.training.held_signals import HeldSignals
-from fewflips.training.learning_rate import Schedule
-from fewflips.training.loop import Stage, StageLoop, Surroundings
-from fewflips.training.losses import Distillation, HammingTerm, Objective
-from fewflips.training.metrics import Figures, Metrics
 from fewflips.training.networks.blocks import ImageClassifier
-from fewflips.training.optimizers import make_optimizer
-from fewflips.training.pruning import hold_zeros, prune
-from fewflips.training.quantize import calibrate, quantize, widen_ranges
+from fewflips.training.quantization.pruning import hold_zeros, prune
+from fewflips.training.quantization.quantize import calibrate, quantize, widen_ranges
 from fewflips.training.result import RESULT, TrainingResult
 from fewflips.training.resuming import (
     CHECKPOINT,
@@ -45,10 +36,19 @@ from fewflips.training.resuming import (
     inputs_of,
     saved_run,
 )
+from fewflips.training.stages.augmentation import augment, to_input
+from fewflips.training.stages.environment import environment, resolved, threads
+from fewflips.training.stages.evaluation import accuracy_percent
+from fewflips.training.stages.held_signals import HeldSignals
+from fewflips.training.stages.learning_rate import Schedule
+from fewflips.training.stages.loop import Stage, StageLoop, Surroundings
+from fewflips.training.stages.losses import Distillation, HammingTerm, Objective
+from fewflips.training.stages.metrics import Figures, Metrics
+from fewflips.training.stages.optimizers import make_optimizer
 
 CALIBRATION_BATCHES = 20
 QUANTIZED_SEED = 1000
-"""Seeds of the quantized stage start so far from those of the float stage."""
+"""Offset between the seeds of the quantized stage and those of the float stage."""
 
 
 def train(
@@ -63,30 +63,30 @@ def train(
 ) -> TrainingResult:
     """Train a network and export it.
 
-    SIGINT and SIGTERM are held back: the step under way is ended and a checkpoint written.
+    SIGINT and SIGTERM are deferred: the current step is finished and a checkpoint written.
 
     Parameters
     ----------
     config : TrainingConfig, str or Path
-        What to do, or a file that says it.
+        Configuration, or the file that contains it.
     output : str or Path, optional
-        Folder of the results, in place of the configuration's.
+        Folder of the results, instead of the configuration's.
     resume : bool
-        Go on from the folder's checkpoint, if it has one. The result is the same, bit for bit, as that of a run
-        that was never stopped.
+        Continue from the folder's checkpoint, if it has one. The result is the same, bit for bit, as that of an
+        uninterrupted run.
     dataset : Dataset, optional
-        Images, where they are in memory already; by default those that the configuration names.
+        Images, if they are already in memory; by default those named by the configuration.
     progress : callable, optional
         Called as ``progress(phase, done, total)`` after each step.
     on_epoch : callable, optional
         Called with the figures of each epoch.
     signals : HeldSignals, optional
-        Where they are held already, or a second one is to do something else than without it.
+        Signals, if the caller already holds them, or handles a second one differently.
 
     Returns
     -------
     TrainingResult
-        Accuracies and where they come from. The folder holds ``checkpoint.pt``, ``metrics.jsonl``, ``config.yaml``
+        Accuracies and their origin. The folder holds ``checkpoint.pt``, ``metrics.jsonl``, ``config.yaml``
         and ``result.json``; after a float stage ``float.pt``, after a quantized one ``model.onnx`` and
         ``samples.npz``.
 
@@ -96,7 +96,8 @@ def train(
         If the configuration, the dataset or a checkpoint cannot be used, the loss becomes NaN or infinite, or a
         file cannot be written.
     Stopped
-        If a signal has come, a kind of KeyboardInterrupt; what was done before is saved, and goes on with `resume`.
+        If a signal was received (a kind of KeyboardInterrupt); what was done before is saved, and can be continued with
+        `resume`.
     """
     with signals or HeldSignals() as held:
         return _train(config, output, resume, dataset, progress, on_epoch, held)
@@ -151,7 +152,7 @@ def _plain(config: TrainingConfig) -> dict[str, Any]:
 
 @dataclass
 class _Run:
-    """A run under way."""
+    """A run in progress."""
 
     config: TrainingConfig
     folder: Path
@@ -179,7 +180,7 @@ class _Run:
         return finish(self.config, self.folder, self.dataset, network, self.accuracies, self.around)
 
     def _open(self) -> None:
-        """Make the folder and its first files; what was known of epochs comes from the checkpoint."""
+        """Create the folder and its first files; earlier epochs come from the checkpoint."""
         make_folder(self.folder, "output")
         atomic_write(self.folder / "config.yaml", config_yaml(self.config).encode())
         self.accuracies = dict(self.saved["accuracies"]) if self.saved else {}
@@ -210,10 +211,8 @@ class _Run:
         }
         save_checkpoint(self.folder / CHECKPOINT, state | about)
 
-    # ---------------------------------------------------------------------------------- float stage
-
     def _float_network(self) -> ImageClassifier:
-        """A float network, trained as far as the configuration asks for; untrained where its weights come later."""
+        """A float network, trained as configured; untrained if its weights are loaded later."""
         network = new_network(self.config, self.dataset).to(self.around.environment.device)
         initial = self.config.initial
         if self._resumes("quantized") or (initial is not None and initial.onnx is not None):
@@ -238,8 +237,6 @@ class _Run:
             Objective(options.label_smoothing),
         )
         self._run_stage(StageLoop(stage, network, optimizer, self.around))
-
-    # ------------------------------------------------------------------------------ quantized stage
 
     def _quantized_network(self, source: ImageClassifier, options: QuantizedStage) -> ImageClassifier:
         network = quantized_network(source, options).to(self.around.environment.device)
@@ -268,7 +265,7 @@ class _Run:
         return network
 
     def _prepare(self, network: ImageClassifier, options: QuantizedStage) -> None:
-        """Give a quantized network its first weights and ranges, and note what it reaches untrained."""
+        """Set a quantized network's initial weights and ranges, and record its accuracy before training."""
         initial = self.config.initial
         if initial is not None and initial.onnx is not None:
             load_onnx_network(network, initial.onnx, "initial.onnx")
@@ -307,29 +304,27 @@ class _Run:
         return Distillation(teacher.eval().requires_grad_(False), options.distillation)
 
     def _hamming(self, network: ImageClassifier, stage: QuantizedStage) -> HammingTerm | None:
-        """The HD term, where the stage is not over yet."""
+        """The HD term, if the stage is not over yet."""
         options = self.config.hamming
         over = self.saved is not None and self._resumes("quantized") and self.saved["epoch"] == stage.epochs
         if options is None or over:
             return None
-        from fewflips.training.hamming_loss import HammingLoss
+        from fewflips.training.hamming.hamming_loss import HammingLoss
 
         term: HammingTerm = HammingLoss(network, options.accelerator, seed=self.config.seed, **options.arguments())
         if self.saved is not None and self._resumes("quantized"):
-            # the term may have moved weights when it was made
+            # the term may have moved weights when it was created
             load_weights(self.folder / CHECKPOINT, network, self.saved["network"])
             with self._resuming():
                 term.load_state_dict(self.saved["hamming"])
         return term
-
-    # ---------------------------------------------------------------------------------------- both
 
     def _resumes(self, stage: str) -> bool:
         return self.saved is not None and self.saved["stage"] == stage
 
     @contextmanager
     def _resuming(self) -> Iterator[None]:
-        """What a damaged checkpoint raises, as one line."""
+        """Turn errors caused by a damaged checkpoint into one line."""
         try:
             yield
         except (LookupError, TypeError, ValueError, RuntimeError, AttributeError, ArithmeticError) as error:

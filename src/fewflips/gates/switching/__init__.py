@@ -1,4 +1,4 @@
-"""Switching simulation: how often each net of a netlist toggles, with the operands that it sees."""
+"""Switching simulation: how often each net of a netlist toggles with given operands."""
 
 from fewflips.gates.switching.circuit import Circuit, compile_circuit
 from fewflips.gates.switching.cutting import cut_windows

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.errors import InputError, NetlistError
-from fewflips.gates.cells import CellLibrary
-from fewflips.gates.netlist import Netlist
+from fewflips.gates.liberty.cells import CellLibrary
+from fewflips.gates.netlist.netlist import Netlist
 from fewflips.gates.switching.steps import GivenPort, Kind, Step, Steps, netlist_steps
 
 MOST_TIME_STEPS = 4096
-"""Most time steps in which a cycle has to settle."""
+"""Maximum number of time steps in which a cycle has to settle."""
 
 _WORD_BITS = 64
 
@@ -26,11 +26,11 @@ class Circuit:
     Parameters
     ----------
     netlist : Netlist
-        What it was made of.
+        The netlist it was made from.
     step_ps : float
         Length of a time step.
     ports : tuple of GivenPort
-        Input ports but the clock, and output ports that show registers with feedback.
+        Input ports except the clock, and output ports that show registers with feedback.
     kinds, functions : ndarray of int64, shape (steps,)
         :class:`~fewflips.gates.switching.steps.Kind` and function of each step, in order of evaluation.
     operands : ndarray of int64, shape (steps, 4)
@@ -38,9 +38,9 @@ class Circuit:
     outputs : ndarray of int64, shape (steps,)
         The signal that a step computes.
     inverts : ndarray of uint64, shape (steps,)
-        All ones where the result is inverted, else 0.
+        All ones if the result is inverted, else 0.
     bits : ndarray of int64, shape (steps,)
-        Number of the given bit that a step takes, or -1.
+        Index of the given bit that a step takes, or -1.
     instances : ndarray of int64, shape (steps,)
         The cell that a step belongs to, or -1.
     delays : ndarray of int64, shape (steps,)
@@ -48,7 +48,7 @@ class Circuit:
     signals : int
         Nets, and signals inside cells.
     depth : int
-        Cycles after which every register without feedback has forgotten what it held.
+        Number of cycles after which every register without feedback has forgotten its initial contents.
     """
 
     netlist: Netlist = field(repr=False)
@@ -67,12 +67,12 @@ class Circuit:
 
     @property
     def given_bits(self) -> int:
-        """Bits of all ports together."""
+        """Total number of bits of all ports."""
         return sum(port.width for port in self.ports)
 
     @cached_property
     def last_uses(self) -> NDArray[np.int64]:
-        """For each signal the last step that reads it, or the one that makes it."""
+        """For each signal, the last step that reads it, or the one that computes it."""
         last = np.zeros(self.signals, dtype=np.int64)
         numbers = np.arange(len(self.kinds))
         last[self.outputs] = numbers
@@ -81,7 +81,7 @@ class Circuit:
 
     @cached_property
     def event_times(self) -> tuple[int, ...]:
-        """For each signal the time steps at which it can change within a cycle, as bits of an integer.
+        """For each signal, the time steps at which it can change within a cycle, as bits of an integer.
 
         Raises
         ------
@@ -122,12 +122,12 @@ def compile_circuit(
     Parameters
     ----------
     netlist : Netlist
-        A netlist that :func:`fewflips.gates.netlist_checks.check_netlist` accepts.
+        A netlist that :func:`fewflips.gates.netlist.checks.check_netlist` accepts.
     library : CellLibrary
         Its cells.
     delays_ps : ndarray of float64, shape (nets,), optional
-        Delay of the cell output that drives each net, from the clock for registers. Rounded to time steps, at least
-        one. Without it every cell takes one time step.
+        Delay of the cell output that drives each net; for registers, from the clock. Rounded to time steps, at least
+        one. By default every cell takes one time step.
     step_ps : float
         Length of a time step, in ps.
 
@@ -139,7 +139,7 @@ def compile_circuit(
     Raises
     ------
     NetlistError
-        If a register with feedback is shown by no output port.
+        If no output port shows a register with feedback.
     InputError
         If the delays or the time step are not usable.
     """
@@ -187,14 +187,14 @@ def _circuit(netlist: Netlist, steps: Steps, net_delays: NDArray[np.int64], step
 
 
 def _four(step: Step) -> tuple[int, int, int, int]:
-    """Operands, the absent ones taken by the first (a step's own output where it has none)."""
+    """Operands, with absent ones replaced by the first (a step's own output if it has none)."""
     first = step.operands[0] if step.operands else step.output
     a, b, c, d = (*step.operands, first, first, first, first)[:4]
     return a, b, c, d
 
 
 def _depth(program: tuple[Step, ...], signals: int) -> int:
-    """Most registers without feedback on a way."""
+    """Largest number of registers without feedback on a path."""
     depth = [0] * signals
     for step in program:
         before = max((depth[operand] for operand in step.operands), default=0)

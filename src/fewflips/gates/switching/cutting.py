@@ -1,4 +1,4 @@
-"""Cutting sequences into windows of nearly equal length, so that many can be simulated side by side."""
+"""Cuts sequences into windows of nearly equal length, so that many can be simulated side by side."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from fewflips.gates.operands import Windows
 
 
 def cut_windows(sequence_cycles: NDArray[np.int64], lanes: int) -> Windows:
-    """Windows that cover every transition of all sequences once.
+    """Windows that together cover every transition of all sequences once.
 
     Parameters
     ----------
     sequence_cycles : ndarray of int64, shape (S,)
         Cycles of each sequence; a sequence of n cycles has n - 1 transitions.
     lanes : int
-        Windows wanted. There are fewer than ``lanes + S``, as none reaches over the end of a sequence.
+        Number of windows wanted. There are fewer than ``lanes + S``, as none crosses the end of a sequence.
 
     Returns
     -------
@@ -38,19 +38,19 @@ def cut_windows(sequence_cycles: NDArray[np.int64], lanes: int) -> Windows:
 
 
 def pieces(windows: Windows, lanes: int) -> Windows:
-    """Cut windows further where that gives pieces of more nearly equal length.
+    """Cut windows further if that makes the lengths more equal.
 
     Parameters
     ----------
     windows : Windows
         What to cover.
     lanes : int
-        Pieces wanted; there are fewer than this plus the number of windows.
+        Number of pieces wanted; there are fewer than this plus the number of windows.
 
     Returns
     -------
     Windows
-        They cover the same transitions.
+        Windows that cover the same transitions.
     """
     total = int(windows.transitions.sum())
     longest = max(1, -(-total // max(lanes, 1)))
@@ -68,7 +68,7 @@ def check_windows(windows: Windows, sequence_cycles: NDArray[np.int64]) -> None:
     Raises
     ------
     InputError
-        Naming the first that does not.
+        If one does not; the message names the first.
     """
     count = len(windows.sequence)
     if windows.first.shape != (count,) or windows.transitions.shape != (count,) or count == 0:

@@ -16,7 +16,7 @@ from fewflips.gates.switching.zero_delay import settle
 
 
 class Evaluator(Protocol):
-    """Evaluates block after block of one group of lanes, and adds up counts by step of the circuit."""
+    """Evaluates block after block of one group of lanes, and adds up counts per step of the circuit."""
 
     toggles: NDArray[np.int64]
     high: NDArray[np.int64]
@@ -24,7 +24,7 @@ class Evaluator(Protocol):
     packer: Packer
 
     def block(self, words: int) -> None:
-        """Evaluate the words that the packer has put into the memory."""
+        """Evaluate the words that the packer has placed in memory."""
 
 
 class Settling:
@@ -94,7 +94,7 @@ class Propagating:
 
 
 def _given(circuit: Circuit, packer: Packer) -> NDArray[np.int64]:
-    """Where the given words of each step begin; 0 for steps without."""
+    """Where the given words of each step begin; 0 for steps without any."""
     if circuit.given_bits == 0:
         return np.zeros(len(circuit.kinds), dtype=np.int64)
     return np.where(circuit.bits >= 0, packer.begins[circuit.bits], 0)

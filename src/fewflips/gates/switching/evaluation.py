@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fewflips.compiled import compiled
 from fewflips.gates.switching.functions import Function
+from fewflips.kernels.compiled import compiled
 
 _AND2 = int(Function.AND2)
 _OR2 = int(Function.OR2)

@@ -1,7 +1,7 @@
-"""The functions that kernels evaluate directly, and how every other truth table is made of them.
+"""The functions that kernels evaluate directly, and how every other truth table is composed of them.
 
-Kernels know a few functions without inversions. A gate whose truth table is one of them, up to the order of its
-inputs and an inversion of its output, is one step. Any other is built from several: inverters at the inputs, or a
+Kernels support a few functions without inversions. A gate whose truth table is one of them, up to the order of its
+inputs and an inversion of its output, is one step. Any other gate takes several steps: inverters at the inputs, or a
 multiplexer between the two halves of its table (Shannon's expansion).
 """
 
@@ -14,7 +14,7 @@ from itertools import permutations, product
 
 
 class Function(IntEnum):
-    """What a step of the program computes of its operands a, b, c, d."""
+    """What a step of the program computes from its operands a, b, c, d."""
 
     COPY = 0
     AND2 = 1
@@ -69,12 +69,12 @@ def _tables() -> dict[Function, tuple[int, int]]:
 
 @dataclass(frozen=True)
 class Match:
-    """How a truth table is one of the functions.
+    """How a truth table corresponds to one of the functions.
 
     Parameters
     ----------
     function : Function
-        Which one.
+        The function.
     inputs : tuple of int
         For each operand of the function, the truth table's input.
     inverted : tuple of bool
@@ -91,7 +91,7 @@ class Match:
 
 @cache
 def _matches(count: int) -> dict[int, Match]:
-    """Every truth table of `count` inputs that is one function, the one with the fewest inverted operands."""
+    """Every truth table of `count` inputs that one function computes, with the fewest inverted operands."""
     matches: dict[int, Match] = {}
     everything = (1 << (1 << count)) - 1
     for inverted in sorted(product((False, True), repeat=count), key=sum):
@@ -106,7 +106,7 @@ def _matches(count: int) -> dict[int, Match]:
 
 
 def _rearranged(table: int, count: int, order: tuple[int, ...], inverted: tuple[bool, ...]) -> int:
-    """The table over inputs of which operand j takes number ``order[j]``, inverted or not."""
+    """The table over inputs when operand j takes input ``order[j]``, inverted or not."""
     result = 0
     for row in range(1 << count):
         operands = sum(((row >> order[j] & 1) ^ inverted[j]) << j for j in range(count))
@@ -115,7 +115,7 @@ def _rearranged(table: int, count: int, order: tuple[int, ...], inverted: tuple[
 
 
 def match(table: int, count: int) -> Match | None:
-    """The function that a truth table of `count` inputs is, or None.
+    """The function that computes a truth table of `count` inputs, or None.
 
     Examples
     --------
@@ -126,7 +126,7 @@ def match(table: int, count: int) -> Match | None:
 
 
 def reduced(table: int, count: int) -> tuple[int, tuple[int, ...]]:
-    """The table without the inputs that it does not depend on, and the numbers of those that stay.
+    """The table without the inputs that it does not depend on, and the indices of those that remain.
 
     Examples
     --------
@@ -142,7 +142,7 @@ def reduced(table: int, count: int) -> tuple[int, tuple[int, ...]]:
 
 
 def cofactor(table: int, count: int, variable: int, value: int) -> int:
-    """The table over the other inputs where one is held.
+    """The table over the other inputs when one is fixed.
 
     Examples
     --------

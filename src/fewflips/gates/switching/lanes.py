@@ -22,18 +22,18 @@ def aligned(words: int) -> NDArray[np.uint64]:
 
 
 class Packer:
-    """The given bits of a circuit in a memory of packed words, renewed block by block.
+    """Packs the given bits of a circuit into a memory of words, block by block.
 
     Parameters
     ----------
     circuit : Circuit
         Its ports are packed.
     sequences : OperandSequences
-        What is at the ports.
+        The values at the ports.
     prepared : Prepared
         The same, laid out.
     block_words : int
-        Cycles of a block, a multiple of WIDTH.
+        Cycles per block, a multiple of WIDTH.
     """
 
     def __init__(self, circuit: Circuit, sequences: OperandSequences, prepared: Prepared, block_words: int) -> None:
@@ -44,12 +44,12 @@ class Packer:
         skews = [skew_of(sequences, port) for port in circuit.ports]
         late = np.concatenate([*skews, np.zeros(0, dtype=np.int64)])
         self.history = -(-(int(late.max(initial=0)) + WIDTH) // WIDTH) * WIDTH
-        self._gap = self.history + block_words + WIDTH  # not a power of two, so that bits fall into all cache sets
+        self._gap = self.history + block_words + WIDTH  # not a power of two: the bits spread over all cache sets
         self.size = len(late) * self._gap
         self.begins = np.arange(len(late)) * self._gap + self.history - late
-        """Where in the memory the block's words of each given bit begin."""
+        """Where in memory the block's words of each given bit begin."""
         self.active = aligned(block_words)
-        """Lanes whose transition into the cycle counts."""
+        """Lanes whose transition into the cycle is counted."""
         self._matrix = aligned(WIDTH * LANES)
 
     def blocks(self, windows: Windows, memory: NDArray[np.uint64]) -> Iterator[int]:

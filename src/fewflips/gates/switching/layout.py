@@ -1,4 +1,4 @@
-"""Where each signal's words lie while they are needed: as few and as low as possible, so that they stay in cache."""
+"""Where each signal's words are stored while needed: as few and as low as possible, so that they stay in cache."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fewflips.gates.switching.circuit import Circuit
 from fewflips.gates.switching.steps import Kind
 from fewflips.gates.switching.words import WIDTH
 
-_RECENT = 4  # circuits whose layouts are kept
+_RECENT = 4  # number of circuits whose layouts are kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class WaveformLayout:
     words : int
         Words of all vectors.
     first_times : ndarray of int64, shape (signals,)
-        First time step in which each signal can change; 0 for those that never do.
+        First time step in which each signal can change; 0 for signals that never do.
     mask_places : ndarray of int64, shape (signals,)
         Word at which the mask of each signal begins; the word before it belongs to it.
     mask_lengths : ndarray of int64, shape (signals,)
@@ -59,7 +59,7 @@ def settled_slots(circuit: Circuit) -> tuple[NDArray[np.int64], int]:
 
 @lru_cache(maxsize=_RECENT)
 def waveform_layout(circuit: Circuit, shared: bool = True) -> WaveformLayout:
-    """Places of all waveforms, which share memory with those that are not needed at the same time, or do not."""
+    """Places of all waveforms; optionally, those that are not needed at the same time share memory."""
     times = circuit.event_times
     first = np.array([(time & -time).bit_length() - 1 if time else 0 for time in times], dtype=np.int64)
     last = np.array([time.bit_length() for time in times], dtype=np.int64)
@@ -90,17 +90,17 @@ def delay_table(
     given : ndarray of int64, shape (steps,)
         Where the given words of ports begin.
     inertial : bool
-        Whether short pulses are swallowed.
+        Whether gates swallow short pulses.
 
     Returns
     -------
     ndarray of int32, shape (steps, COLUMNS)
-        One step a row.
+        One step per row.
 
     Raises
     ------
     NetlistError
-        If the waveforms take more memory than places can be numbered in.
+        If the waveforms take more memory than places can address.
     """
     if begin + layout.words > np.iinfo(np.int32).max:
         raise NetlistError(
@@ -116,7 +116,7 @@ def delay_table(
 
 @lru_cache(maxsize=_RECENT)
 def _constant_columns(circuit: Circuit, layout: WaveformLayout, inertial: bool) -> NDArray[np.int32]:
-    """The table where waveforms begin at word 0, without what is given."""
+    """The table with waveforms beginning at word 0, without the given words."""
     table = np.zeros((len(circuit.kinds), columns.COLUMNS), dtype=np.int32)
     changing = np.array([time != 0 for time in circuit.event_times])[circuit.operands]
     own = layout.first_times[circuit.operands]
@@ -139,21 +139,21 @@ def _constant_columns(circuit: Circuit, layout: WaveformLayout, inertial: bool) 
 def places(circuit: Circuit, sizes: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
     """Offsets of all signals; those that are not needed at the same time may overlap.
 
-    A step may write over operands of which it is the last reader.
+    A step may overwrite operands that no later step reads.
 
     Parameters
     ----------
     circuit : Circuit
-        Its steps say when each signal is made and last read.
+        Its steps determine when each signal is computed and last read.
     sizes : ndarray of int64, shape (signals,)
         Words of each signal.
 
     Returns
     -------
     ndarray of int64, shape (signals,)
-        First word of each; 0 for those that no step makes.
+        First word of each signal; 0 for signals that no step computes.
     int
-        Words in all.
+        Total number of words.
     """
     offsets = np.zeros(circuit.signals, dtype=np.int64)
     free = _FreeSpace()
@@ -173,7 +173,7 @@ def places(circuit: Circuit, sizes: NDArray[np.int64]) -> tuple[NDArray[np.int64
 
 
 class _FreeSpace:
-    """Free intervals of a growing memory; the lowest that fits is taken."""
+    """Free intervals of a growing memory; the lowest that fits is used."""
 
     def __init__(self) -> None:
         self.end = 0

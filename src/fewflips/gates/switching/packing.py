@@ -1,4 +1,4 @@
-"""From operand sequences to packed words: bit l of word i of a port's bit is its value in cycle i of lane l."""
+"""Packs operand sequences into words: bit l of word i of a port's bit is its value in cycle i of lane l."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.compiled import compiled
 from fewflips.gates.switching.words import WIDTH, load, spread, store
+from fewflips.kernels.compiled import compiled
 
 LANES = 64
-"""Windows that are simulated side by side, one a bit."""
+"""Number of windows that are simulated side by side, one per bit."""
 
 _WIDTH = np.int64(WIDTH)
 
@@ -29,7 +29,7 @@ def row_chunks(words: NDArray[np.integer], bits: int) -> NDArray[np.uint64]:
     Returns
     -------
     ndarray of uint64, shape (R, ceil(L * bits / 64))
-        A view of `words` where that is possible.
+        A view of `words` if possible.
 
     Examples
     --------
@@ -76,7 +76,7 @@ def pack_port(
     at: int,
     gap: int,
 ) -> None:
-    """Pack what a port shows in the next cycles of up to 64 lanes.
+    """Pack a port's values in the next cycles of up to 64 lanes.
 
     Parameters
     ----------
@@ -87,17 +87,17 @@ def pack_port(
     start : ndarray of int64, shape (P,)
         First row of each pass.
     stride : int
-        Rows a cycle.
+        Rows per cycle.
     lane_begin, lane_end : ndarray of int64, shape (lanes,)
         The cycles of the sequence in each lane.
     lane_cycle : ndarray of int64, shape (lanes,)
-        The cycle that the port shows in the first word; held to those of the sequence.
+        The cycle that the port shows in the first word, clamped to those of the sequence.
     words : int
         Cycles to pack, a multiple of WIDTH.
     width : int
         Bits of the port.
     matrix : ndarray of uint64, shape (64 * WIDTH,)
-        Space to work in.
+        Scratch space.
     values : ndarray of uint64
         Word i of bit j goes to ``values[at + j * gap + i]``.
     at, gap : int
@@ -143,7 +143,7 @@ def _read_rows(
     matrix: NDArray[np.uint64],
     place: int,
 ) -> int:
-    """Read rows of one lane from a cycle in pass `number` on, across passes and ends; returns the last pass."""
+    """Read rows of one lane, starting at a cycle in pass `number`, across passes and ends; returns the last pass."""
     for k in range(WIDTH):
         now = min(max(cycle + k, begin), end - 1)
         while begins[number + 1] <= now:
@@ -194,8 +194,8 @@ def _three_stages(matrix: NDArray[np.uint64], at: int, gap: int, first: int, mas
 def _transpose(matrix: NDArray[np.uint64], bits: int, values: NDArray[np.uint64], at: int, gap: int) -> None:
     """Turn lanes of 64-bit words into bits of 64 lanes (recursive block swaps; H. Warren, Hacker's Delight, 7-3).
 
-    Row l of the matrix is lane l in WIDTH cycles; all cycles are transposed alike. The first `bits` rows of the
-    result go to ``values[at]``, ``values[at + gap]`` and so on.
+    Row l of the matrix is lane l in WIDTH cycles; all cycles are transposed in the same way. The first `bits` rows of
+    the result go to ``values[at]``, ``values[at + gap]`` and so on.
     """
     coarse = (np.uint64(0x00000000FFFFFFFF), np.uint64(0x0000FFFF0000FFFF), np.uint64(0x00FF00FF00FF00FF))
     fine = (np.uint64(0x0F0F0F0F0F0F0F0F), np.uint64(0x3333333333333333), np.uint64(0x5555555555555555))
@@ -211,7 +211,7 @@ def _transpose(matrix: NDArray[np.uint64], bits: int, values: NDArray[np.uint64]
 def mark_active(
     lane_first: NDArray[np.int64], lane_stop: NDArray[np.int64], lanes: int, word: int, active: NDArray[np.uint64]
 ) -> None:
-    """Set bit l of ``active[i]`` where word ``word + i`` is in the lane's range ``first <= word < stop``."""
+    """Set bit l of ``active[i]`` if word ``word + i`` is in the lane's range ``first <= word < stop``."""
     active[:] = np.uint64(0)
     for lane in range(lanes):
         bit = np.uint64(1) << np.uint64(lane)

@@ -24,7 +24,7 @@ class Prepared:
     begins : ndarray of int64, shape (P + 1,)
         Cycle in which each pass begins, all sequences laid end to end, and the end of the last.
     sequence_begins : ndarray of int64, shape (S + 1,)
-        The same of each sequence.
+        The same for each sequence.
     chunks : mapping of str to ndarray of uint64, shape (R, C)
         Rows of each port and register as 64-bit words.
     """
@@ -38,12 +38,12 @@ _prepared: WeakKeyDictionary[OperandSequences, Prepared] = WeakKeyDictionary()
 
 
 def prepare(sequences: OperandSequences) -> Prepared:
-    """Check and pack sequences; done once for the same object.
+    """Check and pack sequences; cached for the same object.
 
     Raises
     ------
     InputError
-        If lengths, rows or widths do not fit one another.
+        If lengths, rows or widths do not match.
     """
     known = _prepared.get(sequences)
     if known is None:
@@ -76,7 +76,7 @@ def _prepare(sequences: OperandSequences) -> Prepared:
 
 
 def _check_rows(name: str, port: PortRows, lengths: NDArray[np.int64]) -> None:
-    """Whether a port's rows are there in every cycle."""
+    """Check that a port's rows exist in every cycle."""
     words = port.words
     if words.ndim != 2 or words.dtype.kind not in "iu" or 0 in words.shape:
         raise InputError(f"port {name}: expected a matrix of integers, got shape {words.shape} of {words.dtype}")
@@ -95,12 +95,12 @@ def _check_rows(name: str, port: PortRows, lengths: NDArray[np.int64]) -> None:
 
 
 def check_ports(circuit: Circuit, sequences: OperandSequences) -> None:
-    """Check that every port and register is given, and is as wide as the circuit has it.
+    """Check that every port and register is given, with the circuit's width.
 
     Raises
     ------
     InputError
-        Naming the first port that is missing, unknown, or of another width.
+        If a port is missing, unknown, or of another width; the message names the first.
     """
     for port in circuit.ports:
         rows = (sequences.registers if port.is_register else sequences.inputs).get(port.name)
@@ -120,7 +120,7 @@ def check_ports(circuit: Circuit, sequences: OperandSequences) -> None:
 
 
 def skew_of(sequences: OperandSequences, port: GivenPort) -> NDArray[np.int64]:
-    """Cycles by which each bit of a port is late because of its lane, int64 of shape (width,)."""
+    """Cycles by which each bit of a port is delayed because of its lane, int64 of shape (width,)."""
     rows = (sequences.registers if port.is_register else sequences.inputs)[port.name]
     late = np.arange(port.width) // rows.bits if rows.skew else np.zeros(port.width)
     return late.astype(np.int64)

@@ -1,10 +1,8 @@
-"""Counting the toggles of every net of a circuit."""
+"""Counts the toggles of every net of a circuit."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import numpy as np
@@ -20,15 +18,16 @@ from fewflips.gates.switching.layout import waveform_layout
 from fewflips.gates.switching.packing import LANES
 from fewflips.gates.switching.prepared import Prepared, check_ports, prepare
 from fewflips.gates.switching.steps import Kind
+from fewflips.parallel.tasks import Stop, run_all
 from fewflips.progress import Progress
 
 Mode = Literal["zero-delay", "transport", "inertial"]
-"""How gates take time: not at all; every change passes; changes shorter than the delay are swallowed."""
+"""Delays of gates: none; every change passes; changes shorter than the delay are swallowed."""
 
 _Counts = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 BLOCK_WORDS = 128
-"""Cycles of each lane in a block: all signals of a block stay in the processor's cache."""
+"""Cycles of each lane in a block: few enough for all signals of a block to stay in the processor's cache."""
 
 
 def simulate(
@@ -44,35 +43,35 @@ def simulate(
     """Count the toggles of every net.
 
     Windows are cut into pieces of nearly equal length; 64 pieces are simulated side by side, one in each bit of a
-    word, and the words of consecutive cycles side by side in vectors.
+    word, with the words of consecutive cycles side by side in vectors.
 
     Parameters
     ----------
     circuit : Circuit
         From :func:`~fewflips.gates.switching.circuit.compile_circuit`.
     sequences : OperandSequences
-        What is at its ports.
+        The values at its ports.
     mode : {"zero-delay", "transport", "inertial"}
-        Without delays; with transport delays (every pulse passes: for verification, not for energy); with inertial
+        Without delays; with transport delays (every pulse passes; for verification, not for energy); with inertial
         delays.
     windows : Windows, optional
-        Transitions to count; by default all of every sequence.
+        Transitions to count; by default all transitions of every sequence.
     jobs : int
         Threads.
     progress : Progress, optional
         Called with the transitions simulated.
     check_registers : bool
-        Whether to check that the contents given of registers are what the netlist computes.
+        Whether to check that the given contents of registers are what the netlist computes.
 
     Returns
     -------
     Toggles
-        Counts of every net; those that carry the clock have none.
+        Counts of every net; clock nets have none.
 
     Raises
     ------
     InputError
-        If ports are missing or do not fit, windows lie outside of their sequences, or nothing is to be counted.
+        If ports are missing or do not fit, windows lie outside their sequences, or there is nothing to count.
     NetlistError
         If a register does not hold what the netlist computes, or a cycle takes too many time steps.
     """
@@ -90,10 +89,10 @@ def simulate(
 
     def run(share: list[Windows]) -> _Counts:
         packer = Packer(circuit, sequences, prepared, BLOCK_WORDS)
-        return _run(_evaluator(circuit, packer, mode), share, report)
+        return _run(_evaluator(circuit, packer, mode), share, report, stop)
 
-    with ThreadPoolExecutor(jobs) if jobs > 1 else _SameThread() as pool:
-        finished = list(pool.map(run, shares))
+    stop = Stop()
+    finished = run_all(run, shares, jobs=jobs, in_this_process=True, stop=stop)
     toggles = np.sum([counted[0] for counted in finished], axis=0)
     high = np.sum([counted[1] for counted in finished], axis=0)
     if check_registers:
@@ -107,22 +106,8 @@ def _evaluator(circuit: Circuit, packer: Packer, mode: Mode) -> Evaluator:
     return Propagating(circuit, packer, waveform_layout(circuit), inertial=mode == "inertial")
 
 
-class _SameThread:
-    """Stands for a pool of threads where one is enough."""
-
-    def __enter__(self) -> _SameThread:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    def map(self, function: Callable[[list[Windows]], _Counts], items: list[list[Windows]]) -> Iterator[_Counts]:
-        """The function of each item."""
-        return map(function, items)
-
-
 class _Report:
-    """Adds up what threads have done and tells the caller."""
+    """Adds up the threads' progress and reports it to the caller."""
 
     def __init__(self, progress: Progress | None, mode: str, total: int) -> None:
         self._progress = progress
@@ -154,7 +139,7 @@ def _parts(prepared: Prepared, windows: Windows | None, jobs: int) -> Windows:
 
 
 def _groups(parts: Windows) -> list[Windows]:
-    """Windows of similar length together, 64 at a time."""
+    """Group windows of similar length, 64 at a time."""
     order = np.argsort(-parts.transitions, kind="stable")
     return [
         Windows(parts.sequence[some], parts.first[some], parts.transitions[some])
@@ -162,12 +147,14 @@ def _groups(parts: Windows) -> list[Windows]:
     ]
 
 
-def _run(engine: Evaluator, groups: list[Windows], report: _Report) -> _Counts:
-    """Counts by step over some groups."""
+def _run(engine: Evaluator, groups: list[Windows], report: _Report, stop: Stop) -> _Counts:
+    """Counts by step over some groups; fewer once it is to stop."""
     for group in groups:
         total, length = int(group.transitions.sum()), int(group.transitions.max())
         words = told = 0
         for block in engine.packer.blocks(group, engine.memory):
+            if stop():
+                return engine.toggles, engine.high
             engine.block(block)
             words += block
             done = min(total, total * words // length)
@@ -177,7 +164,7 @@ def _run(engine: Evaluator, groups: list[Windows], report: _Report) -> _Counts:
 
 
 def _check_registers(circuit: Circuit, toggles: NDArray[np.int64]) -> None:
-    """Raise where a check has counted mismatches."""
+    """Raise an error if a check has counted mismatches."""
     wrong = np.where(circuit.kinds == Kind.CHECK, toggles, 0)
     if wrong.any():
         step = int(wrong.argmax())
@@ -190,7 +177,7 @@ def _check_registers(circuit: Circuit, toggles: NDArray[np.int64]) -> None:
 
 
 def _by_net(circuit: Circuit, toggles: NDArray[np.int64], high: NDArray[np.int64], transitions: int) -> Toggles:
-    """Counts by net of counts by step."""
+    """Counts per net from counts per step."""
     nets = len(circuit.netlist.nets)
     shown = (circuit.outputs < nets) & (circuit.kinds != Kind.CHECK)
     by_net = np.zeros((2, nets), dtype=np.int64)

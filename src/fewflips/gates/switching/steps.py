@@ -1,4 +1,4 @@
-"""A netlist as a list of steps, each of which computes one signal of signals known before it."""
+"""A netlist as a list of steps, each computing one signal from signals already known."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from fewflips.errors import NetlistError
-from fewflips.gates.cells import Cell, CellLibrary, FlipFlop
-from fewflips.gates.functions import truth_table
-from fewflips.gates.netlist import ONE_NET, ZERO_NET, Netlist
-from fewflips.gates.netlist_checks import clock_nets
-from fewflips.gates.netlist_graph import NO_DRIVER, NetlistGraph, single_input_gate
-from fewflips.gates.registers import feedback_registers
+from fewflips.gates.liberty.cells import Cell, CellLibrary, FlipFlop
+from fewflips.gates.liberty.functions import truth_table
+from fewflips.gates.netlist.checks import clock_nets
+from fewflips.gates.netlist.graph import NO_DRIVER, NetlistGraph, single_input_gate
+from fewflips.gates.netlist.netlist import ONE_NET, ZERO_NET, Netlist
+from fewflips.gates.netlist.registers import feedback_registers
 from fewflips.gates.switching.functions import Function, cofactor, match, reduced
 
 
@@ -22,8 +22,8 @@ class Kind(IntEnum):
     GATE = 0
     CONSTANT = 1
     PORT = 2  # a bit of an input port, or of a register whose contents are given
-    REGISTER = 3  # a flip-flop: its data of the cycle before
-    CHECK = 4  # compares the data of a flip-flop with its contents as they are given
+    REGISTER = 3  # a flip-flop: its data in the previous cycle
+    CHECK = 4  # compares the data of a flip-flop with its given contents
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,15 @@ class Step:
     kind : Kind
         Where the value comes from.
     output : int
-        The signal: a net, or a number beyond the nets for what lies inside a cell.
+        The signal: a net, or a number beyond the nets for a signal inside a cell.
     operands : tuple of int
         Signals, in the order of the function's operands; the data signal of a register.
     function : Function
-        Of a gate.
+        Function of a gate.
     inverts : bool
         Whether the result is inverted.
     bit : int
-        Of a port or check: which of the circuit's given bits.
+        For a port or check, the index among the circuit's given bits.
     instance : int
         The cell; -1 for ports.
     """
@@ -66,9 +66,9 @@ class GivenPort:
     name : str
         The input port, or the output port that shows feedback registers.
     first_bit : int
-        Number of its least significant bit among all given bits.
+        Index of its least significant bit among all given bits.
     width : int
-        Its bits.
+        Number of bits.
     is_register : bool
         Whether it is an output port that shows registers.
     """
@@ -81,7 +81,7 @@ class GivenPort:
 
 @dataclass(frozen=True, eq=False)
 class Steps:
-    """All steps of a netlist, in an order in which operands come first, and the ports that feed them.
+    """All steps of a netlist, in an order in which operands come before their users, and the ports that feed them.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class Steps:
     signals : int
         Nets and signals inside cells.
     ports : tuple of GivenPort
-        What has to be given.
+        Ports whose values must be given.
     """
 
     steps: tuple[Step, ...]
@@ -104,7 +104,7 @@ def netlist_steps(netlist: Netlist, library: CellLibrary) -> Steps:
     Raises
     ------
     NetlistError
-        If a register with feedback is shown by no output port, or an output's function cannot be simulated.
+        If no output port shows a register with feedback, or an output's function cannot be simulated.
     """
     builder = _Builder(netlist, library)
     builder.build()
@@ -112,7 +112,7 @@ def netlist_steps(netlist: Netlist, library: CellLibrary) -> Steps:
 
 
 class _Builder:
-    """Collects steps by the signal that they compute."""
+    """Collects steps by the signal they compute."""
 
     def __init__(self, netlist: Netlist, library: CellLibrary) -> None:
         self.netlist = netlist
@@ -160,7 +160,7 @@ class _Builder:
         """For each register with feedback, the given bit that shows it, and whether that is inverted."""
         shown: dict[int, tuple[int, bool]] = {}
         ports = {name: [self._trace(net) for net in nets] for name, nets in self.netlist.outputs.items()}
-        # Ports that show nothing else come first: accumulators, rather than what mixes their bits with others.
+        # Ports that show nothing else come first: accumulators, rather than ports that mix their bits with others.
         for name, traced in sorted(ports.items(), key=lambda port: any(r not in self.feedback for r, _ in port[1])):
             if not any(register in self.feedback and register not in shown for register, _ in traced):
                 continue
@@ -177,7 +177,7 @@ class _Builder:
         return shown
 
     def _trace(self, net: int) -> tuple[int, bool]:
-        """The flip-flop behind a net, through buffers and inverters, and whether the net is its inverse."""
+        """The flip-flop that drives a net through buffers and inverters, and whether the net is its inverse."""
         inverted = False
         while (driver := self.graph.drivers[net]) != NO_DRIVER:
             cell = self.graph.cell(driver)
@@ -197,7 +197,7 @@ class _Builder:
             if pins.get(pin.name) == net and pin.function is not None:
                 states = [flip_flop.state, flip_flop.inverted_state]
                 table = truth_table(pin.function, states)
-                # Of the table's rows, 1 is state 1 (inverse 0) and 2 is state 0 (inverse 1).
+                # In the table, row 1 is state 1 (inverse 0) and row 2 is state 0 (inverse 1).
                 if table >> 1 & 1 != table >> 2 & 1:
                     return bool(table >> 2 & 1)
         raise NetlistError(
@@ -230,7 +230,7 @@ class _Builder:
         return self.signals - 1
 
     def _add_function(self, table: int, inputs: list[int], named: int | None, instance: int) -> int:
-        """Steps for a truth table; the last gives the signal named, or a new one."""
+        """Steps for a truth table; the last computes the named signal, or a new one."""
         table, kept = reduced(table, len(inputs))
         operands = [inputs[position] for position in kept]
         output = self._new_signal() if named is None else named
@@ -257,7 +257,7 @@ class _Builder:
         return self.inverses[signal]
 
     def _add_expansion(self, table: int, operands: list[int], output: int, instance: int) -> None:
-        """Shannon's expansion by the last operand, simplified where a half is constant or the halves are inverse."""
+        """Shannon's expansion by the last operand, simplified if a half is constant or the halves are inverse."""
         count = len(operands)
         rest, last = operands[:-1], operands[-1]
         low, high = cofactor(table, count, count - 1, 0), cofactor(table, count, count - 1, 1)
@@ -282,7 +282,7 @@ class _Builder:
 
 
 def _ordered(steps: Mapping[int, Step], sinks: list[int]) -> Iterator[Step]:
-    """Depth first from the outputs, so that a signal is used soon after it is made; nothing is left out."""
+    """Depth first from the outputs, so that signals are used soon after they are computed; nothing is left out."""
     done: set[int] = set()
     for sink in (*sinks, *steps):
         waiting = [sink] if sink in steps and sink not in done else []

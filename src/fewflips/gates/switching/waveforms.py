@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from fewflips.errors import InputError
 from fewflips.gates.operands import OperandSequences, Windows
+from fewflips.gates.power.vcd import ValueChanges
 from fewflips.gates.switching.circuit import Circuit
 from fewflips.gates.switching.cutting import check_windows
 from fewflips.gates.switching.engines import Propagating
@@ -16,7 +17,6 @@ from fewflips.gates.switching.prepared import check_ports, prepare
 from fewflips.gates.switching.simulation import Mode
 from fewflips.gates.switching.steps import Kind
 from fewflips.gates.switching.words import WIDTH
-from fewflips.gates.vcd import ValueChanges
 
 
 def waveforms(
@@ -33,9 +33,9 @@ def waveforms(
     circuit : Circuit
         From :func:`~fewflips.gates.switching.circuit.compile_circuit`.
     sequences : OperandSequences
-        What is at its ports.
+        The values at its ports.
     window : Windows
-        One window. Its cycle 0 is the one into which its first transition leads.
+        A single window. Its cycle 0 is the one into which its first transition leads.
     mode : {"zero-delay", "transport", "inertial"}
         As in :func:`~fewflips.gates.switching.simulation.simulate`.
     nets : ndarray of int64, optional
@@ -44,12 +44,12 @@ def waveforms(
     Returns
     -------
     ValueChanges
-        In order of time, and of nets at the same time. Nets that carry the clock do not change.
+        Ordered by time, then by net. Clock nets do not change.
 
     Raises
     ------
     InputError
-        If there is not one window, or it or the ports do not fit.
+        If there is not exactly one window, or the window or the ports do not fit.
     """
     prepared = prepare(sequences)
     check_ports(circuit, sequences)
@@ -63,7 +63,7 @@ def waveforms(
     wanted[np.arange(len(circuit.netlist.nets)) if nets is None else nets] = True
     initial = np.zeros(len(circuit.netlist.nets), dtype=np.uint8)
     found: list[NDArray[np.int64]] = [np.empty((0, 4), dtype=np.int64)]
-    begin = -(circuit.depth + 1)  # cycles that only fill the registers
+    begin = -(circuit.depth + 1)  # these cycles only fill the registers
     for words in packer.blocks(window, engine.memory):
         engine.block(words)
         for step in np.flatnonzero(circuit.kinds != Kind.CHECK).tolist():

@@ -1,18 +1,18 @@
 """The kernel with delays: waveforms of WIDTH consecutive cycles in 64 lanes at once.
 
-A signal's waveform within the cycle is a list of vectors: its value at the clock edge, then one after each time
-step in which it changes in any of these 64 x WIDTH cycles. The set of those time steps is a mask of bits, counted
-from the first step in which the signal can change at all.
+A signal's waveform within the cycle is a list of vectors: its value at the clock edge, then one for each time step in
+which it changes in any of these 64 x WIDTH cycles. The set of those time steps is a bit mask, counted from the first
+step in which the signal can change at all.
 
-A gate merges the masks of its operands and walks through the union: there, and only there, its function can
-change. How it differs from the value before is kept by time step (`differences`). In a second pass the output
-follows: a change at time s reaches it at s + delay, unless the function changes again before that (inertial delay,
-as continuous assignments of Verilog have it; IEEE 1364-2005, 6.1.3). Where the union of the differences in the time
-steps between (`again`) is set, the output keeps its value; elsewhere it takes the function's. A function that
-changes again just when the output is due comes too late: Icarus Verilog has it so, too. Both passes cost a few
-instructions per time step and vector, whatever happens in the cycles side by side.
+A gate merges the masks of its operands and walks through the union: only there can its function change. The
+differences from the previous value are kept by time step (`differences`). In a second pass the output follows: a change
+at time s reaches it at s + delay, unless the function changes again before that (inertial delay, as in Verilog's
+continuous assignments; IEEE 1364-2005, 6.1.3). Where the union of the differences in the intermediate time steps
+(`again`) is set, the output keeps its value; elsewhere it takes the function's. A function that changes again exactly
+when the output is due comes too late to stop it, as in Icarus Verilog. Both passes cost a few instructions per time
+step and vector, whatever happens in the parallel cycles.
 
-In memory, masks lie apart from the vectors. The word before a mask says where the signal's last vector is.
+In memory, masks are separate from the vectors. The word before a mask says where the signal's last vector is.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.compiled import compiled
 from fewflips.gates.switching.evaluation import (
     ONE_OPERAND,
     THREE_OPERANDS,
@@ -48,6 +47,7 @@ from fewflips.gates.switching.words import (
     store_word,
     total,
 )
+from fewflips.kernels.compiled import compiled
 
 KIND, FUNCTION, INVERTS, OUTPUT, MASK_OUTPUT, GIVEN, MASK_WORDS, FOLLOWING = range(8)
 """Columns of the table of steps."""
@@ -69,7 +69,7 @@ _ADVANCE = np.int64(WIDTH)
 
 @compiled
 def _mask_word(masks: int, row: int, operand: int, word: int) -> Any:
-    """One word of an operand's mask, moved up to the time steps of the gate."""
+    """One word of an operand's mask, shifted to the time steps of the gate."""
     place, shift = entry(row, MASKS + operand), entry(row, SHIFTS + operand)
     if word == 0:
         return load_word(masks, place) << np.uint64(shift) if shift < 64 else _ZERO
@@ -86,13 +86,13 @@ def _mask_word(masks: int, row: int, operand: int, word: int) -> Any:
 
 @compiled
 def _moved(mask: Any, bit: int) -> Any:
-    """Words by which to advance in a waveform at a time step: a vector, where the mask has it."""
+    """Words by which to advance in a waveform at a time step: one vector if it is in the mask."""
     return np.int64((mask >> np.uint64(bit)) & _ONE) * _ADVANCE
 
 
 @compiled
 def _merge_one(values: int, masks: int, row: int, differences: int, changed: int) -> Any:
-    """Function and differences of a gate of one operand; returns the function at the clock edge."""
+    """Function and differences of a one-operand gate; returns the function at the clock edge."""
     a = entry(row, OPERANDS)
     first = load(values, a)
     value = first
@@ -112,7 +112,7 @@ def _merge_one(values: int, masks: int, row: int, differences: int, changed: int
 
 @compiled
 def _merge_two(values: int, masks: int, row: int, differences: int, changed: int) -> Any:
-    """The same of two operands."""
+    """The same for two operands."""
     function = entry(row, FUNCTION)
     a, b = entry(row, OPERANDS), entry(row, OPERANDS + 1)
     first = of_two(function, load(values, a), load(values, b))
@@ -136,7 +136,7 @@ def _merge_two(values: int, masks: int, row: int, differences: int, changed: int
 
 @compiled
 def _merge_three(values: int, masks: int, row: int, differences: int, changed: int) -> Any:
-    """The same of three operands."""
+    """The same for three operands."""
     function = entry(row, FUNCTION)
     a, b, c = entry(row, OPERANDS), entry(row, OPERANDS + 1), entry(row, OPERANDS + 2)
     first = of_three(function, load(values, a), load(values, b), load(values, c))
@@ -162,7 +162,7 @@ def _merge_three(values: int, masks: int, row: int, differences: int, changed: i
 
 @compiled
 def _merge_four(values: int, masks: int, row: int, differences: int, changed: int) -> Any:
-    """The same of four operands."""
+    """The same for four operands."""
     function = entry(row, FUNCTION)
     a, b = entry(row, OPERANDS), entry(row, OPERANDS + 1)
     c, d = entry(row, OPERANDS + 2), entry(row, OPERANDS + 3)
@@ -191,7 +191,7 @@ def _merge_four(values: int, masks: int, row: int, differences: int, changed: in
 
 @compiled
 def _again(differences: int, at: int, following: int) -> Any:
-    """Union of the differences in the time steps that follow one, of which there is at least one."""
+    """Union of the differences in the (one or more) time steps that follow one."""
     union = load(differences, at + WIDTH)
     if following == 1:
         return union
@@ -210,7 +210,7 @@ def _again(differences: int, at: int, following: int) -> Any:
 
 @compiled
 def _follow(values: int, masks: int, row: int, value: Any, counted: Any, differences: int, changed: int) -> Any:
-    """Write the output's waveform; returns its toggles, and 2**32 times where it settles at 1."""
+    """Write the output's waveform; returns its toggles plus 2**32 times the number of cycles that settle at 1."""
     out = entry(row, OUTPUT)
     mask = entry(row, MASK_OUTPUT)
     following = entry(row, FOLLOWING)
@@ -250,7 +250,7 @@ def _follow(values: int, masks: int, row: int, value: Any, counted: Any, differe
 def _source(values: int, masks: int, row: int, before: Any, now: Any, counted: Any) -> Any:
     """Write the waveform of a port or register, which changes once; returns the same counts."""
     out = entry(row, OUTPUT)
-    toggle = (before ^ now) & counted  # cycles that do not count stand still
+    toggle = (before ^ now) & counted  # cycles that are not counted have no toggles
     store(values, out, now ^ toggle)
     store(values, out + WIDTH, now)
     changes = any_set(toggle)
@@ -262,7 +262,7 @@ def _source(values: int, masks: int, row: int, before: Any, now: Any, counted: A
 
 @compiled
 def _stored(values: int, masks: int, data: int, step: int, mask: int) -> Any:
-    """What a register's data settled at, in the block before and in this one, which is kept for the next."""
+    """What a register's data settled at in the previous block, and in this one, which is kept for the next."""
     previous = load(data, step * _ADVANCE)
     current = load(values, np.int64(load_word(masks, mask - 1)))
     store(data, step * _ADVANCE, current)
@@ -296,15 +296,15 @@ def propagate(
     masks : ndarray of uint64
         Masks of waveforms.
     active : ndarray of uint64, shape (words,)
-        Lanes whose transition into the cycle counts.
+        Lanes whose transition into the cycle is counted.
     words : int
         A multiple of WIDTH.
     data : ndarray of uint64, shape (steps * WIDTH,)
-        What the data of registers settled at in the block before; updated.
+        What the data of registers settled at in the previous block; updated.
     differences : ndarray of uint64
         Zeros, one vector per time step; left as zeros.
     changed : ndarray of uint64
-        Space for a mask.
+        Scratch space for a mask.
     toggles, high : ndarray of int64, shape (steps,)
         Counts; added to. A check counts its mismatches as toggles.
     """

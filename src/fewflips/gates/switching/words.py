@@ -1,9 +1,9 @@
 """A vector of 64-bit words as a number type of compiled kernels.
 
-Numba leaves it to LLVM whether a loop becomes vector instructions, and how wide. Gate evaluation must be at the
-processor's full width always, so kernels spell it out: they load, combine and store `WIDTH` words at a time. LLVM
-turns this into the widest instructions that there are (AVX-512: one for any function of three operands, one for
-a population count) or splits it into narrower ones.
+Numba leaves it to LLVM whether a loop becomes vector instructions, and of which width. Gate evaluation must always run
+at the processor's full width, so kernels are explicit: they load, combine and store `WIDTH` words at a time. LLVM turns
+this into the widest instructions available (AVX-512: one for any function of three operands, one for a population
+count) or splits it into narrower ones.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def address(typingctx: Any, array: Any) -> Any:
 
 
 def _pointer(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any, kind: Any) -> Any:
-    """Pointer to the word at an index of an array of words, or of the memory from an address on."""
+    """Pointer to the word at an index of an array of words, or of the memory starting at an address."""
     index = context.cast(builder, arguments[1], signature.args[1], types.intp)
     if isinstance(signature.args[0], types.Integer):
         first = builder.inttoptr(arguments[0], _INT64.as_pointer())
@@ -66,7 +66,7 @@ def _pointer(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any
 
 @intrinsic
 def load_word(typingctx: Any, memory: Any, index: Any) -> Any:
-    """One word of an array of uint64, or of the memory from an address on; no bounds are checked."""
+    """One word of an array of uint64, or of the memory starting at an address; bounds are not checked."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         return builder.load(_pointer(context, builder, signature, arguments, _INT64))
@@ -88,7 +88,7 @@ def entry(typingctx: Any, row: Any, column: Any) -> Any:
 
 @intrinsic
 def store_word(typingctx: Any, memory: Any, index: Any, word: Any) -> Any:
-    """Write one word to an array of uint64, or to the memory from an address on; no bounds are checked."""
+    """Write one word to an array of uint64, or to the memory starting at an address; bounds are not checked."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         builder.store(arguments[2], _pointer(context, builder, signature, arguments, _INT64))
@@ -99,7 +99,7 @@ def store_word(typingctx: Any, memory: Any, index: Any, word: Any) -> Any:
 
 @intrinsic
 def load(typingctx: Any, memory: Any, index: Any) -> Any:
-    """WIDTH words of an array of uint64, or of the memory from an address on; no bounds are checked."""
+    """WIDTH words of an array of uint64, or of the memory starting at an address; bounds are not checked."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         instruction = builder.load(_pointer(context, builder, signature, arguments, _VECTOR))
@@ -111,7 +111,7 @@ def load(typingctx: Any, memory: Any, index: Any) -> Any:
 
 @intrinsic
 def store(typingctx: Any, memory: Any, index: Any, words: Any) -> Any:
-    """Write WIDTH words to an array of uint64, or to the memory from an address on; no bounds are checked."""
+    """Write WIDTH words to an array of uint64, or to the memory starting at an address; bounds are not checked."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         instruction = builder.store(arguments[2], _pointer(context, builder, signature, arguments, _VECTOR))
@@ -167,7 +167,7 @@ def ones(typingctx: Any, words: Any) -> Any:
 
 @intrinsic
 def total(typingctx: Any, words: Any) -> Any:
-    """Sum of the words, taken as numbers: int64."""
+    """Sum of the words as numbers: int64."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         kind = ir.FunctionType(_INT64, (_VECTOR,))
@@ -231,7 +231,7 @@ _define(operator.add, "add")
 
 
 def _define_shift(python_operator: Callable[..., Any], instruction: str) -> None:
-    """Let a Python operator shift the bits of every word alike."""
+    """Let a Python operator shift the bits of every word equally."""
 
     @intrinsic
     def shift(typingctx: Any, words: Any, distance: Any) -> Any:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.compiled import compiled
 from fewflips.gates.switching.evaluation import (
     ONE_OPERAND,
     THREE_OPERANDS,
@@ -18,6 +17,7 @@ from fewflips.gates.switching.evaluation import (
 )
 from fewflips.gates.switching.steps import Kind
 from fewflips.gates.switching.words import WIDTH, address, load, ones, shifted, spread, store, total
+from fewflips.kernels.compiled import compiled
 
 _GATE = int(Kind.GATE)
 _CHECK = int(Kind.CHECK)
@@ -30,7 +30,7 @@ _LOW_HALF = np.int64(0xFFFFFFFF)
 
 @compiled
 def _settle_one(values: int, active: int, words: int, invert: Any, last: Any, out: int, a: int) -> Any:
-    """Copy a signal, or invert it, and count: its toggles, and 2**32 times where it is 1."""
+    """Copy or invert a signal, and count its toggles plus 2**32 times the cycles in which it is 1."""
     flips = spread(_ZERO)
     ups = spread(_ZERO)
     for i in range(0, words, WIDTH):
@@ -47,7 +47,7 @@ def _settle_one(values: int, active: int, words: int, invert: Any, last: Any, ou
 def _settle_two(
     values: int, active: int, words: int, invert: Any, last: Any, out: int, function: int, a: int, b: int
 ) -> Any:
-    """The same of a function of two operands."""
+    """The same for a function of two operands."""
     flips = spread(_ZERO)
     ups = spread(_ZERO)
     for i in range(0, words, WIDTH):
@@ -64,7 +64,7 @@ def _settle_two(
 def _settle_three(
     values: int, active: int, words: int, invert: Any, last: Any, out: int, function: int, a: int, b: int, c: int
 ) -> Any:
-    """The same of a function of three operands."""
+    """The same for a function of three operands."""
     flips = spread(_ZERO)
     ups = spread(_ZERO)
     for i in range(0, words, WIDTH):
@@ -91,7 +91,7 @@ def _settle_four(
     c: int,
     d: int,
 ) -> Any:
-    """The same of a function of four operands."""
+    """The same for a function of four operands."""
     flips = spread(_ZERO)
     ups = spread(_ZERO)
     for i in range(0, words, WIDTH):
@@ -109,7 +109,7 @@ def _settle_four(
 
 @compiled
 def _settle_register(values: int, active: int, words: int, invert: Any, last: Any, out: int, data: Any, a: int) -> Any:
-    """The same of a signal one cycle late; `data` ends with its word before the block."""
+    """The same for a signal delayed by one cycle; `data` ends with its word before the block."""
     flips = spread(_ZERO)
     ups = spread(_ZERO)
     for i in range(0, words, WIDTH):
@@ -126,7 +126,7 @@ def _settle_register(values: int, active: int, words: int, invert: Any, last: An
 
 @compiled
 def _mismatches(values: int, active: int, words: int, invert: Any, data: Any, a: int, given: int) -> Any:
-    """Count where a signal one cycle late is not what is given."""
+    """Count where a signal delayed by one cycle differs from the given one."""
     wrong = spread(_ZERO)
     for i in range(0, words, WIDTH):
         now = load(values, a + i)
@@ -189,15 +189,15 @@ def settle(
     writes : ndarray of int64, shape (steps,)
         Where the words of the result go.
     given : ndarray of int64, shape (steps,)
-        Where the given words of a port or check begin; the words of the cycles before stand in front of them.
+        Where the given words of a port or check begin; the words of the preceding cycles are in front of them.
     values : ndarray of uint64
         Words of all signals.
     active : ndarray of uint64, shape (words,)
-        Lanes whose transition into the cycle counts.
+        Lanes whose transition into the cycle is counted.
     words : int
         A multiple of WIDTH.
     before : ndarray of uint64, shape (steps, 2)
-        The last word of the result, and of a register's data, from the block before; updated.
+        The last word of the result, and of a register's data, in the previous block; updated.
     toggles, high : ndarray of int64, shape (steps,)
         Counts; added to. A check counts its mismatches as toggles.
     """
@@ -211,7 +211,7 @@ def settle(
         if kind == _GATE:
             counts = _settle_gate(memory, mask, words, invert, last, out, functions[step], reads, step)
         elif kind == _REGISTER:
-            before[step, 1] = values[a + words - 1]  # now: the result may take the operand's place
+            before[step, 1] = values[a + words - 1]  # now, as the result may overwrite the operand
             counts = _settle_register(memory, mask, words, invert, last, out, data, a)
         elif kind == _CHECK:
             before[step, 1] = values[a + words - 1]

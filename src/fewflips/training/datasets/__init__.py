@@ -15,7 +15,7 @@ __all__ = ["Dataset", "Split", "load_dataset"]
 
 
 def load_dataset(options: DatasetOptions) -> Dataset:
-    """The images that a configuration names.
+    """The images named by a configuration.
 
     Parameters
     ----------
@@ -25,14 +25,14 @@ def load_dataset(options: DatasetOptions) -> Dataset:
     Returns
     -------
     Dataset
-        All of it, in memory.
+        The whole dataset, in memory.
 
     Raises
     ------
     InputError
         If the dataset is missing, damaged, or too large.
     """
-    if not os.path.exists(options.path):  # False for names that no file can have, where Path.exists raises
+    if not os.path.exists(options.path):  # False for invalid names, for which Path.exists raises
         raise InputError(f"dataset.path: expected a file or folder, got {options.path}, which does not exist")
     try:
         if options.name == "cifar10":

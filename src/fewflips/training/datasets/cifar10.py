@@ -1,7 +1,7 @@
 """CIFAR-10 (Krizhevsky, 2009): 60000 colour images of 32 x 32 pixels, 10 classes.
 
-Three forms are read: one ``.npz`` of JPEG files, the "python version" (``cifar-10-batches-py``, which torchvision
-keeps) and the "binary version" (``cifar-10-batches-bin``). The python version is a pickle; it is read by
+Three forms are read: one ``.npz`` of JPEG files, the "python version" (``cifar-10-batches-py``, torchvision's
+form) and the "binary version" (``cifar-10-batches-bin``). The python version is a pickle; it is read by
 :mod:`fewflips.training.datasets.plain_pickle`, which creates nothing but plain data.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.errors import InputError
-from fewflips.npz import Header, read_npz
+from fewflips.files.npz import Header, read_npz
 from fewflips.training.datasets.dataset import Dataset, Split, check_memory, checked_split, read_bytes
 from fewflips.training.datasets.images import decode
 from fewflips.training.datasets.plain_pickle import load_plain_pickle
@@ -36,8 +36,8 @@ def load_cifar10(path: Path) -> Dataset:
     Parameters
     ----------
     path : Path
-        An ``.npz`` file; or a folder that is or holds ``cifar-10-batches-py`` or ``cifar-10-batches-bin``.
-        The ``.npz`` holds for each split the JPEG files one after the other (``train_jpeg``: uint8, shape
+        An ``.npz`` file; or a folder that is or contains ``cifar-10-batches-py`` or ``cifar-10-batches-bin``.
+        For each split, the ``.npz`` holds the JPEG files one after the other (``train_jpeg``: uint8, shape
         (bytes,)), where each begins and ends (``train_offsets``: integers, shape (images + 1,)) and their labels
         (``train_labels``: integers, shape (images,)); the same with ``test_``.
 
@@ -49,7 +49,7 @@ def load_cifar10(path: Path) -> Dataset:
     Raises
     ------
     InputError
-        If the files are missing, damaged or of another dataset.
+        If the files are missing, damaged or from another dataset.
     """
     if os.path.isfile(path):
         return _from_archive(path)
@@ -85,7 +85,7 @@ def _from_archive(path: Path) -> Dataset:
 
 
 def _check_headers(path: Path, names: Sequence[str], headers: Sequence[Header]) -> None:
-    """Raise :class:`InputError` unless the arrays of a split fit each other, and their images fit in memory."""
+    """Raise :class:`InputError` unless the arrays of a split are consistent, and their images fit in memory."""
     stream, offsets, labels = headers
     if stream.dtype != np.uint8 or len(stream.shape) != 1:
         raise InputError(f"{path}: {names[0]}: expected bytes, got {stream.dtype} {list(stream.shape)}: {_ADVICE}")
@@ -139,7 +139,7 @@ def _binary_batch(path: Path) -> _Batch:
 
 
 def _joined(folder: Path, batches: list[_Batch]) -> Split:
-    """Batches of planes (red, green, blue, each row by row) as one split of pixels."""
+    """Combine batches of planes (red, green, blue, each row by row) into one split of pixels."""
     for images, labels in batches:
         if len(images) != len(labels):
             raise InputError(

@@ -1,4 +1,4 @@
-"""Labelled images in memory, and the checks that every source of them goes through."""
+"""Labelled images in memory, and the checks that apply to every source."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fewflips.errors import InputError
-from fewflips.input_files import read_plain, size_of
+from fewflips.files.input_files import read_plain, size_of
 
 MAX_BYTES = 8 * 2**30
-"""Datasets that would take more memory than this, in bytes, are refused."""
+"""Datasets that would take more than this many bytes of memory are refused."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,7 @@ class Split:
     images : Tensor of uint8, shape (count, height, width, channels)
         Pixels.
     labels : Tensor of int64, shape (count,)
-        Class of each image, from 0.
+        Class of each image, starting at 0.
     """
 
     images: Tensor = field(repr=False)
@@ -48,7 +48,7 @@ class Dataset:
     Parameters
     ----------
     name : str
-        For reports.
+        Name for reports.
     train, test : Split
         Both parts; images of one shape.
     classes : tuple of str
@@ -91,13 +91,13 @@ def checked_split(
     source : Path or str
         Where the images come from, for the message.
     images : ndarray of uint8, shape (count, height, width, channels)
-        Pixels; taken over without a copy where they can be written.
+        Pixels; used without copying if they are writable.
     labels : ndarray of integers, shape (count,)
         Class of each image.
     classes : int
-        Labels are to be 0 .. classes - 1.
+        Number of classes; labels must be 0 .. classes - 1.
     advice : str
-        What to do where they do not fit.
+        What to do if they do not fit, for the message.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def checked_split(
 
 
 def check_memory(source: Path | str, size: int) -> None:
-    """Refuse what does not fit in memory before any of it is allocated.
+    """Refuse a dataset that does not fit in memory before allocating any of it.
 
     Parameters
     ----------
@@ -148,16 +148,16 @@ def check_memory(source: Path | str, size: int) -> None:
 
 
 def read_bytes(path: Path, advice: str, largest: int = MAX_BYTES) -> bytes:
-    """The content of a file of a dataset.
+    """The content of a dataset's file.
 
     Parameters
     ----------
     path : Path
         The file.
     advice : str
-        What to do where it is missing.
+        What to do if it is missing, for the message.
     largest : int
-        Larger files are refused.
+        Largest size in bytes; larger files are refused.
 
     Returns
     -------

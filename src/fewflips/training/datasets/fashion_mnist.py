@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.errors import InputError
-from fewflips.input_files import most_unpacked
+from fewflips.files.input_files import most_unpacked
 from fewflips.training.datasets.dataset import Dataset, Split, checked_split, read_bytes
 
 CLASSES = (
@@ -43,8 +43,8 @@ def load_fashion_mnist(path: Path) -> Dataset:
     Parameters
     ----------
     path : Path
-        A folder that holds ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte`` and the same with ``t10k``,
-        each plain or with ``.gz``; or that holds torchvision's ``FashionMNIST/raw`` with them.
+        A folder that contains ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte`` and the same with ``t10k``,
+        each plain or with ``.gz``; or one that contains torchvision's ``FashionMNIST/raw`` with them.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Images in folders, one folder a class: ``train/CLASS/*.png``, ``test/CLASS/*.png`` (or ``val``)."""
+"""Images in folders, one folder per class: ``train/CLASS/*.png``, ``test/CLASS/*.png`` (or ``val``)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from fewflips.errors import InputError
-from fewflips.image_files import IMAGE_SUFFIXES
+from fewflips.files.image_files import IMAGE_SUFFIXES
 from fewflips.training.datasets.dataset import Dataset, Split, check_memory, checked_split
 from fewflips.training.datasets.images import decode
 
@@ -21,10 +21,10 @@ def load_image_folder(path: Path, size: int) -> Dataset:
     Parameters
     ----------
     path : Path
-        Holds ``train`` and ``test`` (or ``val``), and each of them a folder of images a class. Classes are
+        Contains ``train`` and ``test`` (or ``val``), each with one folder of images per class. Classes are
         numbered in the order of their names in ``train``.
     size : int
-        Images are cut to a square about their centre and resized (bicubic) to this height and width.
+        Images are cropped to a centred square and resized (bicubic) to this height and width.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def _classes(folder: Path) -> tuple[str, ...]:
     for name in names:
         try:
             name.encode()
-        except UnicodeEncodeError as error:  # such bytes are read as lone surrogates
+        except UnicodeEncodeError as error:  # non-UTF-8 bytes are read as lone surrogates
             raise InputError(f"{folder}: expected folders with names in UTF-8, got {name[:99]!a}: rename it") from error
     return names
 

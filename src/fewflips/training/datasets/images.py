@@ -1,4 +1,4 @@
-"""Decoding image files to pixels."""
+"""Decodes image files to pixels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from fewflips.errors import InputError
-from fewflips.image_files import open_image
+from fewflips.files.image_files import open_image
 
 
 def decode(source: bytes | Path, name: str, size: int, *, fit: bool) -> NDArray[np.uint8]:
@@ -20,11 +20,11 @@ def decode(source: bytes | Path, name: str, size: int, *, fit: bool) -> NDArray[
     source : bytes or Path
         A JPEG, PNG, BMP or WebP file, or its content.
     name : str
-        For messages.
+        Name for messages.
     size : int
-        Height and width wanted.
+        Required height and width.
     fit : bool
-        Cut the image to a square about its centre and resize it (bicubic); otherwise another size is an error.
+        Whether to crop the image to a centred square and resize it (bicubic); otherwise another size is an error.
 
     Returns
     -------

@@ -1,9 +1,9 @@
-"""Reading a pickle of plain data and byte arrays, and refusing every other one.
+"""Reads pickles of plain data and byte arrays, and refuses all others.
 
-A pickle is a program: it can call whatever its classes lead to. Here the only names that it may use are those by
-which NumPy pickles an array, which lead to stand-ins that note what they are given (NumPy's own unpickling is never
-reached), and the one by which Python 3 writes bytes for Python 2. The program is looked through before it runs: it
-has no instructions but those that plain data takes, and none that takes more memory than it has bytes for.
+A pickle is a program: it can call anything its names refer to. Here the only names it may use are those with which
+NumPy pickles an array, which are mapped to stand-ins that record their arguments (NumPy's own unpickling is never
+reached), and the one with which Python 3 writes bytes for Python 2. The program is inspected before it runs: it may
+contain only instructions that plain data needs, and none that takes more memory than the pickle's size.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ def load_plain_pickle(data: bytes, name: str) -> Any:
     Parameters
     ----------
     data : bytes
-        The pickle; of Python 2, too, whose strings become bytes.
+        The pickle, possibly from Python 2, whose strings become bytes.
     name : str
-        Of the file, for messages.
+        Name of the file, for messages.
 
     Returns
     -------
     object
-        The content. Arrays are ndarrays of uint8, in dictionaries at the top level only; elsewhere they are left
-        as they were noted.
+        The content. Arrays become ndarrays of uint8 only in dictionaries at the top level; elsewhere they remain as
+        recorded.
 
     Raises
     ------
     InputError
-        If the pickle is damaged, or asks for anything else.
+        If the pickle is damaged, or needs anything else.
     """
     try:
         _check_instructions(data)
@@ -52,7 +52,7 @@ def load_plain_pickle(data: bytes, name: str) -> Any:
             f"{name}: expected a pickle of plain data and arrays, got one that asks for {error}, which is not loaded: "
             "it may be hostile"
         ) from error
-    except Exception as error:  # a damaged pickle raises whatever its opcodes lead to
+    except Exception as error:  # a damaged pickle can raise anything
         detail = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{name}: expected a pickle, got a damaged file: {detail}: download the file again") from error
 
@@ -62,7 +62,7 @@ class _ForbiddenName(Exception):
 
 
 class _Noted:
-    """An object of NumPy's that is not made: its arguments and its state."""
+    """A NumPy object that is not created: its arguments and its state."""
 
     state: Any = None
 
@@ -78,7 +78,7 @@ class _Type(_Noted):
 
 
 class _Array(_Noted):
-    """A stand-in for what ``numpy._reconstruct`` returns."""
+    """A stand-in for the result of ``numpy._reconstruct``."""
 
 
 _STAND_INS: dict[tuple[str, str], Any] = {
@@ -89,9 +89,9 @@ _STAND_INS: dict[tuple[str, str], Any] = {
 }
 
 _MOST_INSTRUCTIONS = 1_000_000
-"""A batch of CIFAR-10 has 50,000."""
+"""Limit of instructions; a batch of CIFAR-10 has 50,000."""
 _MOST_TUPLES = 1000
-"""Python hashes tuples by recursion, without a limit."""
+"""Limit of nesting: Python hashes tuples recursively, without a limit."""
 _PLAIN_DATA = """
     PROTO FRAME STOP MARK POP_MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT
     STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8 UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8
@@ -102,7 +102,7 @@ _INSTRUCTIONS = frozenset(_PLAIN_DATA.split())
 
 
 def _check_instructions(data: bytes) -> None:
-    """Refuse what plain data does not need, and places in the memo that would make it larger than the pickle."""
+    """Refuse instructions that plain data does not need, and memo indices that exceed the pickle's size."""
     tuples = 0
     for number, (instruction, argument, _) in enumerate(pickletools.genops(data)):
         if instruction.name not in _INSTRUCTIONS:
@@ -129,7 +129,7 @@ class _PlainUnpickler(pickle.Unpickler):
         return _STAND_INS[module, name]
 
     def _latin_1(self, text: str, _: str = "latin1") -> bytes:
-        """A stand-in for ``codecs.encode``, which could be asked for other, costlier codecs, and for one text often."""
+        """A stand-in for ``codecs.encode``, which could be called with costlier codecs, or repeatedly with one text."""
         self._unspent -= len(text)
         if self._unspent < 0:
             raise ValueError("texts that become more bytes than the pickle has")
@@ -137,7 +137,7 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def _as_array(noted: _Array) -> NDArray[np.uint8]:
-    """The array of bytes that a noted state describes: (version, shape, type, column order, bytes)."""
+    """The array of bytes described by a recorded state: (version, shape, type, column order, bytes)."""
     _, shape, dtype, column_order, content = noted.state
     if not isinstance(dtype, _Type) or dtype.arguments[0] not in (b"u1", "u1") or column_order:
         raise ValueError("an array that is not of bytes, row by row")

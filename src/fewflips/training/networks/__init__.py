@@ -21,7 +21,7 @@ def build_network(
     early_strides: bool | None = None,
     depth: int | None = None,
 ) -> ImageClassifier:
-    """Build a float network, its weights drawn from PyTorch's default generator.
+    """Build a float network with weights drawn from PyTorch's default generator.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def build_network(
     image_size : int
         Height and width of the images in pixels.
     channels : int
-        Channels of the images: 3 for colours, 1 for grey.
+        Channels of the images: 3 for colour, 1 for grey.
     early_strides : bool, optional
         MobileNetV2 only: whether the stem halves the image; by default it does.
     depth : int, optional
@@ -48,7 +48,7 @@ def build_network(
     Raises
     ------
     InputError
-        If the name is not known, an argument is not possible, or one belongs to the other architecture.
+        If the name is unknown, an argument is not possible, or one belongs to the other architecture.
     """
     if name == "mobilenet_v2":
         if depth is not None:

@@ -1,4 +1,4 @@
-"""What the networks are made of: convolution units, residual blocks, and the frame around them."""
+"""Building blocks of the networks: convolution units, residual blocks, and the frame around them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from torch.nn import functional
 from fewflips.errors import InputError
 
 ActivationFunction = Literal["none", "relu", "relu6"]
-"""What follows a convolution or a sum."""
+"""The activation function after a convolution or a sum."""
 
 MAX_PARAMETERS = 100_000_000
-"""Networks with more parameters are refused: their width is a mistake."""
+"""Networks with more parameters are refused, since their width must be a mistake."""
 
 
 class Activation(nn.Module):
-    """An activation function with a place of its own, which becomes a quantizer when the network is quantized.
+    """An activation function as a separate module, which becomes a quantizer when the network is quantized.
 
     Parameters
     ----------
     function : {"none", "relu", "relu6"}
-        What to apply.
+        The function to apply.
     """
 
     def __init__(self, function: ActivationFunction = "none") -> None:
@@ -32,12 +32,12 @@ class Activation(nn.Module):
         self.function: ActivationFunction = function
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply it; `x` may be overwritten."""
+        """Apply the function; `x` may be overwritten."""
         return activate(x, self.function)
 
 
 class ConvUnit(nn.Module):
-    """Convolution without a bias, batch normalization, activation function.
+    """Convolution without bias, batch normalization, activation function.
 
     Parameters
     ----------
@@ -73,10 +73,11 @@ class ConvUnit(nn.Module):
 
 
 class Block(nn.Module):
-    """Convolution units in a row, with a skip around them where `residual` says so.
+    """Consecutive convolution units, with a skip around them if `residual` is set.
 
     Subclasses add the units as submodules, in forward order, then call :meth:`close`. When the network is
-    quantized, units become :class:`~fewflips.training.quantized_layers.QuantizedConv`, and `sum` a quantizer.
+    quantized, units become :class:`~fewflips.training.quantization.quantized_layers.QuantizedConv`, and `sum` a
+    quantizer.
     """
 
     residual: bool
@@ -84,14 +85,14 @@ class Block(nn.Module):
     sum: nn.Module
 
     def close(self, residual: bool, shortcut: ConvUnit | None = None, function: ActivationFunction = "none") -> None:
-        """Say how the block ends.
+        """Define how the block ends.
 
         Parameters
         ----------
         residual : bool
             Whether the input is added to the output of the last unit.
         shortcut : ConvUnit, optional
-            Applied to the input before it is added, where the shapes differ.
+            Applied to the input before it is added, if the shapes differ.
         function : {"none", "relu", "relu6"}
             Applied to the sum.
         """
@@ -101,7 +102,7 @@ class Block(nn.Module):
             self.sum = Activation(function)
 
     def units(self) -> Iterator[tuple[str, nn.Module]]:
-        """Names and modules of the units in a row, in forward order."""
+        """Names and modules of the consecutive units, in forward order."""
         for name, module in self.named_children():
             if name not in ("shortcut", "sum"):
                 yield name, module
@@ -136,7 +137,7 @@ class ImageClassifier(nn.Module):
     Attributes
     ----------
     input, pool : nn.Module
-        Where the input and the pooled features are quantized.
+        Places where the input and the pooled features are quantized.
     features : nn.Sequential
         The layers.
     classifier : nn.Module
@@ -173,7 +174,7 @@ def scaled(channels: int, width: float) -> int:
 
 
 def check_frame(width: float, classes: int, image_size: int, channels: int, stride: int) -> None:
-    """Check what all networks have in common.
+    """Check the arguments common to all networks.
 
     Parameters
     ----------
@@ -184,7 +185,7 @@ def check_frame(width: float, classes: int, image_size: int, channels: int, stri
     image_size : int
         Height and width of the images in pixels.
     stride : int
-        Product of all strides: how many pixels of the image one of the last feature map stands for.
+        Product of all strides: how many pixels of the image one pixel of the last feature map represents, per axis.
 
     Raises
     ------

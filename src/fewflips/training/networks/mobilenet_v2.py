@@ -13,14 +13,14 @@ STAGES = ((1, 16, 1), (6, 24, 2), (6, 32, 3), (6, 64, 4), (6, 96, 3), (6, 160, 3
 
 STEM_CHANNELS, HEAD_CHANNELS = 32, 1280
 EARLY_STRIDES = (2, (1, 2, 1, 1, 1, 2, 1))
-"""Strides of the stem and of each stage's first block: a 32x32 image is 16x16 after the stem."""
+"""Strides of the stem and of each stage's first block; a 32x32 image is 16x16 after the stem."""
 
 LATE_STRIDES = (1, (1, 1, 2, 2, 1, 2, 1))
 """The same, with the stem at full resolution: about four times the work, and more accurate."""
 
 
 class InvertedResidual(Block):
-    """Expand (1x1), depthwise (3x3), project (1x1), with a skip where the shapes allow one.
+    """Expand (1x1), depthwise (3x3), project (1x1), with a skip if the shapes allow one.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class InvertedResidual(Block):
     stride : int
         Step of the depthwise convolution.
     expansion : int
-        Channels of the depthwise convolution for each input channel; 1 leaves the expansion out.
+        Channels of the depthwise convolution per input channel; 1 omits the expansion.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
@@ -45,7 +45,7 @@ class InvertedResidual(Block):
 def mobilenet_v2(
     *, width: float = 1.0, classes: int = 10, image_size: int = 32, channels: int = 3, early_strides: bool = True
 ) -> ImageClassifier:
-    """Build a MobileNetV2 in float, its weights drawn from PyTorch's default generator.
+    """Build a float MobileNetV2 with weights drawn from PyTorch's default generator.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def mobilenet_v2(
 
 
 def _parameters(width: float, classes: int, channels: int) -> int:
-    """Weights of a network, without building it."""
+    """Number of weights of a network, without building it."""
     inputs, head = scaled(STEM_CHANNELS, width), scaled(HEAD_CHANNELS, width)
     total = channels * inputs * 9
     for expansion, stage_channels, blocks in STAGES:

@@ -12,7 +12,7 @@ MAX_DEPTH = 1202
 
 
 class BasicBlock(Block):
-    """Two 3x3 convolutions, and a skip with a 1x1 projection where the shapes differ.
+    """Two 3x3 convolutions, and a skip with a 1x1 projection if the shapes differ.
 
     Parameters
     ----------
@@ -34,12 +34,12 @@ class BasicBlock(Block):
 def resnet(
     *, depth: int = 20, width: float = 1.0, classes: int = 10, image_size: int = 32, channels: int = 3
 ) -> ImageClassifier:
-    """Build a residual network in float, its weights drawn by He's rule from PyTorch's default generator.
+    """Build a float residual network with weights drawn by He's rule from PyTorch's default generator.
 
     Parameters
     ----------
     depth : int
-        Layers with weights on the longest way: 6 n + 2, n blocks in each of three stages.
+        Weighted layers on the longest path: 6 n + 2, with n blocks in each of three stages.
     width : float
         Width multiplier.
     classes : int

@@ -1,6 +1,6 @@
-"""The weights of a network in training, seen as the integers that its quantizers make of them.
+"""The weights of a network in training, seen as the integers produced by its quantizers.
 
-One :class:`WeightView` stands for one convolution or linear layer, whichever library quantizes it: plain PyTorch
+One :class:`WeightView` represents one convolution or linear layer, whichever library quantizes it: plain PyTorch
 (the usual symmetric quantization is assumed), Brevitas, torchao's quantization-aware training, or fewflips' own
 layers. Neither Brevitas nor torchao is imported unless the network already uses it.
 """

@@ -1,7 +1,7 @@
-"""Keep the scale of a quantizer that derives it from the extreme weights, while all other weights move.
+"""Keeps the scale of a quantizer that derives it from the extreme weights, while all other weights move.
 
-Each function changes `weights` in place. Common parameters, all of shape (R, M), R runs of weights of one scale:
-the weights to be written, the codes wanted, and the present weights with their latent codes.
+Each function modifies `weights` in place. Common parameters, all of shape (R, M) for R runs of weights with one scale
+each: the weights to write, the wanted codes, and the current weights with their latent codes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def hold_peak(weights: Tensor, wanted: Tensor, present: Tensor, latent: Tensor, low: int, high: int) -> None:
-    """Let one weight of each run keep the run's largest magnitude, of either sign, and no weight exceed it."""
+    """Make one weight of each run keep the run's largest magnitude, of either sign, and none exceed it."""
     magnitude = present.abs()
     peak = magnitude.amax(1, keepdim=True)
     edge = latent.abs().amax(1, keepdim=True)
@@ -26,7 +26,7 @@ def hold_peak(weights: Tensor, wanted: Tensor, present: Tensor, latent: Tensor, 
 
 
 def hold_range(weights: Tensor, wanted: Tensor, present: Tensor, latent: Tensor, low: int, high: int) -> None:
-    """Let one weight of each run keep the run's smallest value, another one the largest, and the rest lie between."""
+    """Make one weight of each run keep the run's smallest value, another the largest, and the rest lie between."""
     torch.clamp(weights, present.amin(1, keepdim=True), present.amax(1, keepdim=True), out=weights)
     taken = torch.zeros_like(wanted, dtype=torch.bool)
     for extreme, edge in (
@@ -39,7 +39,7 @@ def hold_range(weights: Tensor, wanted: Tensor, present: Tensor, latent: Tensor,
 
 
 def _best(fits: Tensor, extreme: Tensor, taken: Tensor | None = None) -> Tensor:
-    """Index (R, 1) of the weight that keeps the extreme: one whose wanted code fits it, best the extreme itself."""
+    """Index (R, 1) of the weight that keeps the extreme: one with a matching code, preferably the extreme itself."""
     score = 2 * fits.to(torch.int8) + extreme.to(torch.int8)
     if taken is not None:
         score = score - 4 * taken.to(torch.int8)

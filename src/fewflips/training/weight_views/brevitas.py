@@ -1,9 +1,9 @@
 """Views of Brevitas layers (tested with 0.13.4).
 
 The proxy `weight_quant` of a layer holds a module that computes bit width, scale, zero point and, from them, the
-codes. A view calls the parts that give scale and zero point, so that the scales are Brevitas' own, and nothing of
-its straight-through rounding. Brevitas is not imported: its modules are told by their class names, which hold with
-its compiled modules (BREVITAS_JIT=1) too.
+codes. A view calls the parts that return scale and zero point, so that the scales are Brevitas' own, and none of
+its straight-through rounding. Brevitas is not imported: its modules are recognized by their class names, which also
+works for its compiled modules (BREVITAS_JIT=1).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _DERIVED_ZERO = ("StatsFromParameterZeroPoint", "RuntimeDynamicGroupZeroPoint")
 
 @dataclass(frozen=True, eq=False)
 class BrevitasView(WeightView):
-    """A layer of Brevitas; learned scales and zero points stay in the graph, derived ones are detached."""
+    """A Brevitas layer; learned scales and zero points stay in the graph, derived ones are detached."""
 
     @property
     def _quantizer(self) -> Any:
@@ -33,7 +33,7 @@ class BrevitasView(WeightView):
 
     @property
     def scale_follows_weight(self) -> bool:
-        """Whether scale or zero point are statistics of the weights (kept as parameters otherwise)."""
+        """Whether scale or zero point are statistics of the weights (otherwise they are parameters)."""
         quantizer = self._quantizer
         return _kind(quantizer.scaling_impl) in _DERIVED or _kind(quantizer.zero_point_impl) in _DERIVED_ZERO
 
@@ -52,7 +52,7 @@ class BrevitasView(WeightView):
         return scale, zero_point, bit_width
 
     def scale_and_offset(self) -> tuple[Tensor, Tensor | None]:
-        """Brevitas' scale and zero point, float, shape (R, 1); no offset where the zero point is zero."""
+        """Brevitas' scale and zero point, float, shape (R, 1); no offset if the zero point is zero."""
         scale, zero_point, _ = self._parameters()
         return exact_float(scale).reshape(-1, 1), None if self.symmetric else exact_float(zero_point).reshape(-1, 1)
 
@@ -65,7 +65,7 @@ class BrevitasView(WeightView):
 
 
 def brevitas_view(name: str, module: nn.Module) -> BrevitasView:
-    """The view of a layer of Brevitas.
+    """The view of a Brevitas layer.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def brevitas_view(name: str, module: nn.Module) -> BrevitasView:
 
 
 def _kind(module: Any) -> str:
-    """Name of a module's class, also where TorchScript has compiled it."""
+    """Name of a module's class, even if TorchScript has compiled it."""
     return str(getattr(module, "original_name", type(module).__name__))
 
 

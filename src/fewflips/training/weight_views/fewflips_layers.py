@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fewflips.training.quantized_layers import QuantizedWeight
+from fewflips.training.quantization.quantized_layers import QuantizedWeight
 from fewflips.training.weight_views.geometry import geometry
 from fewflips.training.weight_views.view import WeightView
 
 
 @dataclass(frozen=True, eq=False)
 class FewflipsView(WeightView):
-    """A quantized layer of fewflips; its latent codes leave its code shift out, its integer codes hold it."""
+    """A quantized layer of fewflips; its latent codes exclude its code shift, its integer codes include it."""
 
     module: QuantizedWeight
 

@@ -1,4 +1,4 @@
-"""What a view needs to know of a layer's shape."""
+"""The shape parameters that a view needs."""
 
 from __future__ import annotations
 

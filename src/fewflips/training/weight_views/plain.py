@@ -15,9 +15,9 @@ from fewflips.training.weight_views.view import UnsupportedLayerError, WeightVie
 class PlainView(WeightView):
     """A plain layer: per output channel, the largest magnitude becomes the largest code.
 
-    A channel without any weight but zeros gets the scale 1, so that no gradient is infinite; its codes are zero.
-    Folding a BatchNorm into the layer later scales whole channels, which leaves the codes as they are, but for the
-    sign of channels whose BatchNorm weight is negative.
+    A channel with only zero weights gets the scale 1, so that no gradient is infinite; its codes are zero. Folding a
+    BatchNorm into the layer later scales whole channels, which leaves the codes unchanged except for the sign of
+    channels whose BatchNorm weight is negative.
     """
 
     @property
@@ -45,7 +45,7 @@ def plain_view(name: str, module: nn.Module, bits: int) -> PlainView:
     Raises
     ------
     UnsupportedLayerError
-        If the layer carries a quantizer of PyTorch's own (torch.ao.nn.qat), whose scale would not be the assumed.
+        If the layer has one of PyTorch's own quantizers (torch.ao.nn.qat), whose scale would differ from the assumed.
     """
     if hasattr(module, "weight_fake_quant"):
         raise UnsupportedLayerError(

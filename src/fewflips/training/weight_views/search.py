@@ -1,4 +1,4 @@
-"""Find the layers of a network whose weights can be seen as integers."""
+"""Finds the layers of a network whose weights can be seen as integers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fewflips.errors import InputError
-from fewflips.training.quantized_layers import QuantizedWeight
+from fewflips.training.quantization.quantized_layers import QuantizedWeight
 from fewflips.training.weight_views.brevitas import brevitas_view
 from fewflips.training.weight_views.fewflips_layers import fewflips_view
 from fewflips.training.weight_views.plain import plain_view
@@ -24,19 +24,19 @@ def weight_views(
 ) -> list[WeightView]:
     """Views of the weights of a network's convolutions and linear layers.
 
-    Weights that two modules share appear once, under the first module's name. Layers that have no view are
-    passed over; :func:`layers_passed_over` lists them.
+    Weights shared by two modules appear once, under the first module's name. Layers without a view are skipped;
+    :func:`layers_passed_over` lists them.
 
     Parameters
     ----------
     model : torch.nn.Module
-        The network: plain PyTorch layers, layers of Brevitas, of torchao's quantization-aware training, of
+        The network, made of plain PyTorch layers, layers of Brevitas, of torchao's quantization-aware training, of
         fewflips, or a mix of them.
     bits : int
-        Width of the codes of plain layers, 2 to 8; other layers know theirs.
+        Width of the codes of plain layers, 2 to 8; other layers define their own.
     include, exclude : sequence of str
-        Shell-style patterns of dotted module names. A layer is seen if any of `include` and none of `exclude`
-        fits its name.
+        Shell-style patterns of dotted module names. A layer is included if its name matches any of `include` and none
+        of `exclude`.
 
     Returns
     -------
@@ -122,7 +122,7 @@ def _view(name: str, module: nn.Module, bits: int) -> WeightView:
 
 
 def _check_weight(module: nn.Module) -> None:
-    """Raise an UnsupportedLayerError unless the weights are an ordinary, dense, real, trainable parameter."""
+    """Raise UnsupportedLayerError unless the weights are an ordinary, dense, real, trainable parameter."""
     weight = module.weight
     if not isinstance(weight, nn.Parameter):
         raise UnsupportedLayerError("its weights are computed (a parametrization, weight norm), not a parameter")

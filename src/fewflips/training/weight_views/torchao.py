@@ -1,7 +1,7 @@
 """Views of the layers of torchao's quantization-aware training (tested with 0.18.0).
 
-torchao's fake quantizers give back dequantized weights only, so the views repeat their rounding; scales and zero
-points come from torchao's own functions. torchao is not imported: a network that has these layers has loaded it.
+torchao's fake quantizers return only dequantized weights, so the views repeat their rounding; scales and zero points
+come from torchao's own functions. torchao is not imported: a network with these layers has already loaded it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class TorchaoView(WeightView):
         return bool(self._quantizer.config.is_symmetric)
 
     def _parameters(self) -> tuple[Tensor, Tensor]:
-        """Scale and zero point as torchao has them, shape (N, groups of inputs)."""
+        """Scale and zero point from torchao, shape (N, groups of inputs)."""
         quantizer, weight = self._quantizer, self.weight
         if not self.scale_follows_weight:
             return quantizer.scale, quantizer.zero_point
@@ -49,7 +49,7 @@ class TorchaoView(WeightView):
         return scale, zero_point.to(config.zero_point_precision)
 
     def scale_and_offset(self) -> tuple[Tensor, Tensor | None]:
-        """Scale and zero point of torchao, float, shape (R, 1); no offset where the zero point is zero."""
+        """Scale and zero point from torchao, float, shape (R, 1); no offset if the zero point is zero."""
         scale, zero_point = (values.reshape(-1, 1) for values in self._parameters())
         if self.symmetric:
             return exact_float(scale), None
@@ -78,7 +78,7 @@ class TorchaoView(WeightView):
 
 @dataclass(frozen=True, eq=False)
 class TorchaoInt4View(WeightView):
-    """A layer of torchao's int4 kernel for bfloat16 activations: minimum and maximum of a group become -8 and 7."""
+    """A layer for torchao's int4 kernel with bfloat16 activations: a group's minimum and maximum become -8 and 7."""
 
     @property
     def scale_follows_weight(self) -> bool:
@@ -111,7 +111,7 @@ class TorchaoInt4View(WeightView):
 
 
 def torchao_view(name: str, module: nn.Module) -> WeightView:
-    """The view of a FakeQuantizedLinear of torchao, or of a class derived from it.
+    """The view of a torchao FakeQuantizedLinear, or of a class derived from it.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What every view of a layer's weights offers: latent codes, integer codes, and their assignment."""
+"""The interface of all views of a layer's weights: latent codes, integer codes, and their assignment."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class WeightView(ABC):
 
     @property
     def weight(self) -> nn.Parameter:
-        """The layer's weights, as it trains them."""
+        """The layer's trainable weights."""
         weight = self.module.weight
         assert isinstance(weight, nn.Parameter)
         return weight
@@ -77,13 +77,13 @@ class WeightView(ABC):
         Returns
         -------
         scale, offset : torch.Tensor
-            float32 or float64, shape (R, 1) for R runs of weights of one scale each (1, N, or a multiple of N);
-            no offset stands for 0. Detached where the quantizer derives them from the weights.
+            float32 or float64, shape (R, 1) for R runs of weights with one scale each (1, N, or a multiple of N);
+            no offset means 0. Detached if the quantizer derives them from the weights.
         """
 
     @abstractmethod
     def quantized(self) -> Tensor:
-        """What the quantizer's own forward pass rounds the weights to.
+        """The weights as rounded by the quantizer's own forward pass.
 
         Returns
         -------
@@ -128,10 +128,10 @@ class WeightView(ABC):
     def assign_codes(self, codes: Tensor) -> int:
         """Write the weights that the quantizer rounds to the given codes, in place.
 
-        The scale stays what it is. Where the quantizer derives it from the largest weight (or from the smallest
-        and the largest) of a run of weights, one weight of the run must stay at that extreme: one that is given
-        the extreme's code if there is any, else the extreme weight itself, whose code then is not the given one.
-        Scales from other statistics (percentiles, least squared error) may move and change further codes.
+        The scale does not change. If the quantizer derives it from the largest weight (or from the smallest and the
+        largest) of a run of weights, one weight of the run must stay at that extreme: one that is given the extreme's
+        code if there is any, else the extreme weight itself, whose code then differs from the given one. Scales from
+        other statistics (percentiles, least squared error) may move and change further codes.
 
         Parameters
         ----------
@@ -141,12 +141,12 @@ class WeightView(ABC):
         Returns
         -------
         int
-            How many weights the quantizer now rounds to another code than the given one.
+            How many weights the quantizer now rounds to a code other than the given one.
 
         Raises
         ------
         InputError
-            If the codes have another shape, or are not whole numbers of that range.
+            If the codes have another shape, or are not whole numbers in that range.
         """
         wanted = self._checked(codes)
         scale, offset = self.scale_and_offset()
@@ -177,10 +177,10 @@ class WeightView(ABC):
 
 
 def exact_float(values: Tensor) -> Tensor:
-    """Half-precision values in float32: codes of 8 bits and their fractions do not fit into them."""
+    """Half-precision values in float32, since they cannot hold codes of 8 bits with fractions."""
     return values if values.dtype == torch.float64 else values.float()
 
 
 def _is_finite(values: Tensor) -> bool:
-    """Whether no value is NaN or infinite, without a copy of the values."""
+    """Whether no value is NaN or infinite, without copying the values."""
     return bool(torch.stack(torch.aminmax(values)).isfinite().all())

@@ -1,0 +1,90 @@
+"""Measure a network: flips of every layer's operand streams on an accelerator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fewflips.api.measure_report import measurement_report
+from fewflips.coding.notes import coding_notes
+from fewflips.dataflows.orders import LayerOrders, natural_orders
+from fewflips.errors import AcceleratorError, RuntimeFailure
+from fewflips.execution.activations import read_samples
+from fewflips.machine import Accelerator, load_accelerator
+from fewflips.measurement.counting import LayerCount, count_network
+from fewflips.network import Network, load
+from fewflips.progress import Progress
+from fewflips.records.optimization import MeasureReport
+
+if TYPE_CHECKING:
+    from fewflips.estimation.estimate import NetworkEstimate
+
+
+def measure(
+    model: str | Path | Network,
+    accelerator: str | Path | Accelerator = "edge16",
+    *,
+    inputs: str | Path | None = None,
+    calibration: str | Path | None = None,
+    progress: Progress | None = None,
+) -> MeasureReport:
+    """Count the bit flips of a quantized network's operand streams.
+
+    Parameters
+    ----------
+    model : str, Path or Network
+        A TFLite or ONNX file, or a network from :func:`fewflips.load`.
+    accelerator : str, Path or Accelerator
+        A built-in machine's name, a YAML file, or an accelerator.
+    inputs : str or Path, optional
+        Sample inputs: a folder of images or an ``.npz`` file. Without them activations are not measured.
+    calibration : str or Path, optional
+        A ``calibration.json`` from ``fewflips calibrate`` with which to estimate energy. By default one that ships
+        with the package, if one fits.
+    progress : callable, optional
+        Called as ``progress(phase, done, total)``.
+
+    Returns
+    -------
+    MeasureReport
+        Flips of every layer and in total.
+
+    Raises
+    ------
+    FewflipsError
+        If the model, the accelerator or the inputs cannot be used.
+    """
+    network = model if isinstance(model, Network) else load(model)
+    array = load_accelerator(accelerator)
+    orders = natural_orders(network, array)
+    try:
+        samples, notes = read_samples(network, inputs)
+    except RuntimeFailure as failure:
+        advice = "leave out the sample inputs to count weights alone"
+        raise RuntimeFailure(f"{failure}; {advice}", failure.model) from failure
+    counts = count_network(network, array, [orders], samples, progress)[0]
+    estimate, missing = _estimate(network, array, orders, counts, calibration)
+    notes = (*network.notes, *notes, *coding_notes(array), *missing)
+    return measurement_report(network, array, orders, counts, samples, notes, estimate)
+
+
+def _estimate(
+    network: Network,
+    array: Accelerator,
+    orders: LayerOrders,
+    counts: Mapping[str, LayerCount],
+    calibration: str | Path | None,
+) -> tuple[NetworkEstimate | None, tuple[str, ...]]:
+    """Estimated energy, or a note on why there is none."""
+    from fewflips.estimation.estimate import estimate_energy, missing_note
+
+    known = {name: count.observed for name, count in counts.items() if count.observed is not None}
+    path = None if calibration is None else Path(calibration)
+    try:
+        estimate = estimate_energy(network, array, orders, counts, known or None, path)
+        return estimate, () if estimate else (missing_note(network, array),)
+    except AcceleratorError as error:  # no such unit can be built, but flips can still be counted
+        if path is not None:
+            raise
+        return None, (f"Energy was not estimated: {error}.",)

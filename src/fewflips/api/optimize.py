@@ -1,0 +1,156 @@
+"""Optimize a network: steps one after another, each checked before anything is given out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fewflips.api.optimized import Optimization, stream_picture
+from fewflips.coding.notes import coding_notes
+from fewflips.errors import RuntimeFailure
+from fewflips.execution.activations import read_samples
+from fewflips.execution.runtimes import Runtime
+from fewflips.execution.samples import Samples, random_feeds
+from fewflips.machine import Accelerator, load_accelerator
+from fewflips.network import Network, load
+from fewflips.optimization.pipeline import Run, count_stages, execute_orders, run_steps, stages_by_network
+from fewflips.optimization.report import optimize_report
+from fewflips.optimization.request import EnergyRequest, Mode, chosen_steps, request_of
+from fewflips.optimization.state import State
+from fewflips.optimization.step import Context, Step
+from fewflips.ordering import Effort
+from fewflips.progress import Progress
+from fewflips.records.notes import StandingNote
+from fewflips.schedule.file import build_schedule
+
+if TYPE_CHECKING:
+    from fewflips.simulation.comparison import VariantEnergies
+
+
+LONGEST_RUN_S = 600.0
+"""How long the original may take to open, and for one inference, in seconds."""
+
+
+def optimize(
+    model: str | Path | Network,
+    accelerator: str | Path | Accelerator = "edge16",
+    *,
+    mode: Mode | None = None,
+    steps: Sequence[str | Step] | None = None,
+    inputs: str | Path | None = None,
+    prove: bool = False,
+    energy: EnergyRequest | None = None,
+    seed: int = 0,
+    jobs: int = -1,
+    progress: Progress | None = None,
+) -> Optimization:
+    """Find orders with fewer flips, and check that they compute the same.
+
+    Parameters
+    ----------
+    model : str, Path or Network
+        A TFLite or ONNX file, or a network from :func:`fewflips.load`.
+    accelerator : str, Path or Accelerator
+        A built-in machine's name, a YAML file, or an accelerator.
+    mode : {"schedule", "drop-in", "both"}, optional
+        An order for every segment, one permutation for every group of tied channels, or both. Default: both,
+        unless `steps` are given.
+    steps : sequence of str or Step, optional
+        Steps to apply in turn, by name or as objects, in place of a mode.
+    inputs : str or Path, optional
+        Sample inputs: a folder of images or an ``.npz`` file. Without them activations are not measured, and
+        the checks use only random inputs.
+    prove : bool
+        Continue until as many orders as possible are proven optimal.
+    energy : EnergyRequest, optional
+        Also simulate energy at gate level, before and after.
+    seed : int
+        Seed of every random choice.
+    jobs : int
+        Processors to use; -1 for all.
+    progress : callable, optional
+        Called as ``progress(phase, done, total)``.
+
+    Returns
+    -------
+    Optimization
+        Schedule, rewritten model and report; call its :meth:`~Optimization.save`.
+
+    Raises
+    ------
+    FewflipsError
+        If the model, the accelerator or the inputs cannot be used, or a check fails.
+    """
+    mode, chosen = chosen_steps(mode, steps)
+    network = model if isinstance(model, Network) else load(model)
+    array = load_accelerator(accelerator)
+    request = request_of(network, accelerator, mode, chosen, inputs, prove, seed, energy)
+    rewriting = [step for step in chosen if step.rewrites]
+
+    refusal = _refusal(network, seed) if rewriting or inputs is not None or energy is not None else None
+    if refusal is not None and rewriting == list(chosen):
+        raise refusal
+    samples, notes = read_samples(network, None if refusal else inputs)
+    context = Context(samples, Effort.prove() if prove else Effort.default(), seed, jobs, progress)
+    run = run_steps(State.stored(network, array), chosen, context, refusal)
+    if run.refusal is not None:
+        notes = _notes_on_refusal(run, inputs, energy)
+        samples = energy = None
+    run = execute_orders(count_stages(run, samples, progress), samples, seed, progress)
+
+    schedule = None
+    if run.scheduled is not None:
+        schedule = build_schedule(run.scheduled.state.network, array, run.scheduled.state.orders)
+    energies = _energies(run, samples, inputs, energy, progress)
+    notes = (*network.notes, *notes, *coding_notes(array, ordered=True))
+    report = optimize_report(run, request, schedule, notes, energies)
+    return Optimization(network, array, schedule, report, run, stream_picture(report, run))
+
+
+def _energies(
+    run: Run,
+    samples: Samples | None,
+    inputs: str | Path | None,
+    request: EnergyRequest | None,
+    progress: Progress | None,
+) -> VariantEnergies | None:
+    if request is None:
+        return None
+    from fewflips.simulation.comparison import Variants, simulate_variants
+    from fewflips.simulation.run import EnergyOptions
+
+    return simulate_variants(
+        [
+            Variants(stages[0].state.network, {stage.name: stage.state.orders for stage in stages})
+            for stages in stages_by_network(run.stages)
+        ],
+        run.baseline.state.accelerator,
+        samples=samples,
+        inputs=inputs,
+        cells=request.cells,
+        options=request.options or EnergyOptions(),
+        progress=progress,
+    )
+
+
+def _notes_on_refusal(run: Run, inputs: str | Path | None, energy: EnergyRequest | None) -> tuple[str, ...]:
+    """What the report lacks where the runtime does not run the original, and why."""
+    missing = [f"no {name} file, since the original cannot be run to compare its outputs" for name in run.left_out]
+    if inputs is not None:
+        missing.append("activations were not measured, since the original cannot be run on the sample inputs")
+    if energy is not None:
+        missing.append("energy was not simulated, since the original cannot be run for its activations")
+    unasked = () if inputs is not None else (StandingNote.NO_SAMPLE_INPUTS,)
+    return (*unasked, *(f"{sentence}: {run.refusal}" for sentence in missing))
+
+
+def _refusal(network: Network, seed: int) -> RuntimeFailure | None:
+    """Run the original in a separate process; return why it cannot be run, or None if it can."""
+    try:
+        with Runtime(network, time_limit_s=LONGEST_RUN_S) as runtime:
+            (feeds,) = random_feeds(runtime.inputs, 1, seed)
+            runtime.run(feeds, runtime.outputs)
+    except RuntimeFailure as failure:
+        return failure
+    return None

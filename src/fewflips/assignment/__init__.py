@@ -1,0 +1,1 @@
+"""The cheapest codes along an order."""

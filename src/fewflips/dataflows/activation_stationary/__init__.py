@@ -1,0 +1,1 @@
+"""Activation-stationary arrays: weights stream past held activations."""

@@ -1,0 +1,148 @@
+"""Columns of an activation-stationary array: weights stream past held activations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewflips.dataflows.layer_operands import LayerOperands, segment_products
+from fewflips.dataflows.layout import pad_last
+from fewflips.dataflows.segment import Segment
+from fewflips.dataflows.unit_work import (
+    PART_CYCLES,
+    Part,
+    PortContent,
+    Steps,
+    UnitWork,
+    assemble_part,
+    drain_cycles,
+    settling_cycles,
+)
+from fewflips.machine import Accelerator
+from fewflips.network.layer import Layer
+
+
+def unit_work(layer: Layer, segments: tuple[Segment, ...], array: Accelerator) -> UnitWork:
+    """Column c computes output pixels c, c + columns, ...; for each, all segments one after the other."""
+    cycles = sum(len(segment.order) for segment in segments)
+    tiles = -(-layer.m // array.columns)
+    return UnitWork(
+        unit_cycles=layer.m * cycles,
+        array_cycles=tiles * cycles,
+        units=array.columns,
+        weight_share=1.0 if array.forwarding == "systolic" else tiles / layer.m,
+        activation_share=1.0,
+        weight_loads=layer.m * cycles,
+        activation_loads=layer.m * (cycles if layer.is_depthwise else len(segments)),
+        weight_copies=1.0 if array.forwarding == "systolic" else 1 / array.columns,
+        activation_copies=1.0,
+    )
+
+
+def unit_parts(
+    operands: LayerOperands, segments: tuple[Segment, ...], array: Accelerator, part_cycles: int = PART_CYCLES
+) -> Iterator[Part]:
+    """What each column sees.
+
+    Parameters
+    ----------
+    operands : LayerOperands
+        Codes of both operands.
+    segments : tuple of Segment
+        Lanes and order of each pass.
+    array : Accelerator
+        Columns.
+    part_cycles : int
+        Approximate number of unit cycles of a part.
+
+    Yields
+    ------
+    Part
+        One per range of tiles; a tile is one output pixel in each column.
+    """
+    layer, datapath = operands.layer, operands.datapath
+    lengths = np.array([len(segment.order) for segment in segments], dtype=np.int64)
+    offsets = np.concatenate(([0], np.cumsum(lengths)))
+    cycles, columns = int(offsets[-1]), array.columns
+    weights = np.concatenate(
+        [pad_last(operands.weights[np.ix_(segment.order, segment.lanes)], datapath.lanes) for segment in segments]
+    )
+    tiles = -(-layer.m // columns)
+    tiles_in_part = max(1, part_cycles // (cycles * columns))
+    repeated_tiles = -(-settling_cycles(datapath) // cycles)
+    for first in range(0, tiles, tiles_in_part):
+        begin = max(0, first - repeated_tiles)
+        end = min(tiles, first + tiles_in_part)
+        pixels = np.arange(begin * columns, min(layer.m, end * columns))
+        contents = {
+            "weights": PortContent(weights, datapath.weights.bits, stride=1),
+            "activations": _held_activations(operands, segments, pixels),
+        }
+        if datapath.partial_sum_input:
+            contents["partial_sum"] = PortContent(
+                _partial_sums(operands, segments, pixels), datapath.accumulator_bits, stride=1
+            )
+        steps = _steps(lengths, offsets, end - begin, columns, len(pixels), layer.is_depthwise)
+        last_tiles = (layer.m - 1 - np.arange(columns)) // columns  # -1 in columns that never work
+        drained = (last_tiles >= first) & (last_tiles < end)
+        repeated = (first - begin) * len(segments)
+        yield assemble_part(steps, contents, repeated, drained=drained, drain_cycles=drain_cycles(datapath))
+
+
+def _steps(
+    lengths: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    tiles: int,
+    columns: int,
+    pixels: int,
+    moves_with_weights: bool,
+) -> Steps:
+    """One step per tile and segment; rows of pixels count from the first pixel of the part."""
+    segments, cycles = len(lengths), int(offsets[-1])
+    pixel = np.arange(tiles)[:, None, None] * columns + np.arange(columns)  # (tiles, 1, columns)
+    segment = np.arange(segments)[:, None]
+    begin = offsets[:-1, None]
+    shape = (tiles, segments, columns)
+    by_cycle = pixel * cycles + begin
+    starts = {
+        "weights": np.broadcast_to(begin, shape),
+        "activations": by_cycle if moves_with_weights else pixel * segments + segment,
+        "partial_sum": by_cycle,
+    }
+    return Steps(
+        lengths=np.tile(lengths, tiles),
+        active=np.broadcast_to(pixel < pixels, shape).reshape(-1, columns),
+        starts={name: np.broadcast_to(start, shape).reshape(-1, columns) for name, start in starts.items()},
+    )
+
+
+def _held_activations(operands: LayerOperands, segments: tuple[Segment, ...], pixels: NDArray[np.int64]) -> PortContent:
+    """One row per pixel and segment; in a depthwise layer one per pixel and cycle, as each channel has its own."""
+    layer, datapath = operands.layer, operands.datapath
+    rows = slice(int(pixels[0]), int(pixels[-1]) + 1)
+    loads = []
+    for segment in segments:
+        if layer.is_depthwise:
+            channels = operands.activations[operands.groups_of(segment.order), rows][:, :, segment.lanes]
+            loads.append(pad_last(channels.swapaxes(0, 1), datapath.lanes))
+        else:
+            group = operands.group_of(int(segment.order[0]))
+            loads.append(pad_last(operands.activations[group, rows][:, None, segment.lanes], datapath.lanes))
+    words = np.concatenate(loads, axis=1).reshape(-1, datapath.lanes)
+    return PortContent(words, datapath.activations.bits, stride=1 if layer.is_depthwise else 0)
+
+
+def _partial_sums(
+    operands: LayerOperands, segments: tuple[Segment, ...], pixels: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Sum of the previous segments, for each pixel and cycle, shape (pixels x cycles, 1)."""
+    layer = operands.layer
+    rows = slice(int(pixels[0]), int(pixels[-1]) + 1)
+    sums = np.zeros((len(pixels), layer.n), dtype=np.int64)
+    before = []
+    for segment in segments:
+        before.append(sums[:, segment.order])
+        sums[:, segment.order] += segment_products(operands, segment, rows)
+    return np.concatenate(before, axis=1).reshape(-1, 1)

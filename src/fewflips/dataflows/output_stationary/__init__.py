@@ -1,0 +1,1 @@
+"""Output-stationary arrays: both operands stream past accumulators."""

@@ -1,0 +1,67 @@
+"""Dataflows by name."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from fewflips.dataflows.protocol import Dataflow
+from fewflips.errors import AcceleratorError
+from fewflips.machine.accelerator import Accelerator
+from fewflips.machine.dataflow_names import DATAFLOWS
+
+Flow = TypeVar("Flow", bound=type[Dataflow])
+
+
+def dataflow_of(array: Accelerator) -> Dataflow:
+    """The dataflow of an accelerator.
+
+    Parameters
+    ----------
+    array : Accelerator
+        The machine; its `dataflow` is the name.
+
+    Returns
+    -------
+    Dataflow
+        The same object for all accelerators of that dataflow.
+
+    Raises
+    ------
+    AcceleratorError
+        If the package that announces it cannot be loaded, or provides something other than a dataflow.
+    """
+    return dataflow_named(array.dataflow)
+
+
+def dataflow_named(name: str) -> Dataflow:
+    """A dataflow by its name; errors as for :func:`dataflow_of`."""
+    flow = DATAFLOWS[name]
+    if not isinstance(flow, Dataflow):
+        raise AcceleratorError(f"dataflow {name}: expected a fewflips.dataflows.Dataflow, got {type(flow).__name__}")
+    return flow
+
+
+def dataflow_names() -> tuple[str, ...]:
+    """Names of all dataflows, fewflips' own first."""
+    return DATAFLOWS.names
+
+
+def register_dataflow(flow: Flow) -> Flow:
+    """Register a dataflow; a decorator for its class.
+
+    Parameters
+    ----------
+    flow : type
+        A subclass of Dataflow; accelerators refer to it by its `name`.
+
+    Returns
+    -------
+    type
+        The class, unchanged.
+
+    Raises
+    ------
+    FewflipsError
+        If fewflips itself has a dataflow with that name.
+    """
+    return DATAFLOWS.register(flow.name)(flow)

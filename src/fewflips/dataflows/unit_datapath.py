@@ -1,0 +1,85 @@
+"""The arithmetic unit that an accelerator needs for a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fewflips.dataflows import dataflow_of
+from fewflips.dataflows.unit_words import common_word, sum_bits
+from fewflips.datapath.design import Datapath, Word
+from fewflips.datapath.kinds import UNIT_KINDS
+from fewflips.errors import AcceleratorError
+from fewflips.formats.number_formats import NumberFormat, StorageType
+from fewflips.machine import Accelerator
+from fewflips.network.layer import Layer
+from fewflips.streams.codes import operand_width, weight_codes
+
+
+def network_datapath(layers: Sequence[Layer], array: Accelerator) -> Datapath:
+    """The unit that an accelerator needs for some layers, with the width of the widest possible operand."""
+    activations = common_word([_activation_width(layer, array) for layer in layers], array.activations)
+    return unit_datapath(layers, array, activations)
+
+
+def unit_datapath(layers: Sequence[Layer], array: Accelerator, activations: Word) -> Datapath:
+    """The arithmetic unit that makes up an accelerator's array.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        Layers that the accelerator computes.
+    array : Accelerator
+        Its dataflow and forwarding determine the unit: a column for activation-stationary arrays and for
+        weight-stationary ones that broadcast, a chain of processing elements for systolic weight-stationary ones,
+        a multiply-accumulate unit for output-stationary ones.
+    activations : Word
+        Result of :func:`common_word`.
+
+    Returns
+    -------
+    Datapath
+        Wide enough for every layer.
+
+    Raises
+    ------
+    AcceleratorError
+        If sums are wider than the accelerator's accumulators.
+    """
+    weights = common_word(
+        [(layer.weight_type, weight_codes(layer, array.weights)[1]) for layer in layers], array.weights
+    )
+    kind = dataflow_of(array).unit(array)
+    traits = UNIT_KINDS[kind]
+    options = array.datapath
+    needed = sum_bits(weights, activations, max(layer.k for layer in layers))
+    accumulator_bits = options.accumulator_bits or needed
+    if accumulator_bits < needed:
+        raise AcceleratorError(
+            f"{array.name}: sums of this network take {needed} bits, datapath.accumulator_bits is "
+            f"{options.accumulator_bits}: raise it, or leave it out"
+        )
+    return Datapath(
+        kind=kind,
+        weights=weights,
+        activations=activations,
+        lanes=array.lanes if traits.many_lanes else 1,
+        accumulator_bits=accumulator_bits,
+        multiplier=options.multiplier,
+        adder=options.adder if traits.has_adder else "tree",
+        product_registers=options.product_registers and traits.has_adder,
+        partial_sum_input=options.partial_sum_input and traits.takes_partial_sum,
+    )
+
+
+def _activation_width(layer: Layer, array: Accelerator) -> tuple[StorageType, int]:
+    """Type of a layer's activations, and the width that holds all possible values."""
+    storage, operand = layer.activation_type, array.activations
+    if storage is None:
+        raise AcceleratorError(f"{layer}: its activations are not integers in the file")
+    if operand.bits is not None or operand.format is NumberFormat.AS_STORED:
+        return storage, operand.bits or storage.bits
+    if operand.format is NumberFormat.UNSIGNED:
+        return storage, storage.bits
+    zero_point = layer.activation_zero_point or 0
+    low, high = storage.low - zero_point, storage.high - zero_point
+    return storage, operand_width(storage, operand.format, low, high, f"activations of {layer}")

@@ -1,0 +1,1 @@
+"""Weight-stationary arrays: activations stream past held weights."""

@@ -1,0 +1,1 @@
+"""Energy of a network, estimated from flips by a calibration."""

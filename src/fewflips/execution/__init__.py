@@ -1,0 +1,1 @@
+"""Runs networks in their formats' own runtimes."""

@@ -1,0 +1,1 @@
+"""Storage types and number formats: how an integer becomes the bits on a wire."""

@@ -1,0 +1,1 @@
+"""Netlists: synthesized, read, checked, written."""

@@ -1,0 +1,1 @@
+"""Capacitances of wires."""

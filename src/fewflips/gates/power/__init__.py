@@ -1,0 +1,1 @@
+"""Energy from toggles, and toggle counts for other power tools."""

@@ -1,0 +1,236 @@
+"""The accelerator as a validated object, and the machines that ship with the package."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from fewflips.errors import AcceleratorError
+from fewflips.files.input_files import size_of
+from fewflips.files.settings_text import LARGEST_BYTES, parse_settings
+from fewflips.files.validation import bounded_text, describe_validation_error
+from fewflips.formats.number_formats import NumberFormat
+from fewflips.machine.coding_names import CODINGS, PLAIN
+from fewflips.machine.dataflow_names import DATAFLOWS
+
+
+class Operand(BaseModel):
+    """How one operand is put on the wires.
+
+    Attributes
+    ----------
+    format : NumberFormat
+        Encoding.
+    bits : int or None
+        Width of a word, 2 to 16. None: the width in which the file stores the operand, widened if the
+        format needs more to hold a layer's values (an unsigned 8-bit weight less its zero point may take 9).
+    coding : str
+        How codes are put on the wires: ``plain``, or what other packages register. Written only where it is not plain.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: NumberFormat = NumberFormat.AS_STORED
+    bits: Annotated[int, Field(ge=2, le=16)] | None = None
+    coding: Annotated[str, Field(description="how codes are put on the wires; left out where plain")] = PLAIN
+
+    @property
+    def is_coded(self) -> bool:
+        """Whether the wires hold something else than the codes."""
+        return self.coding != PLAIN
+
+    @field_validator("coding")
+    @classmethod
+    def _known_coding(cls, name: str) -> str:
+        if name not in CODINGS:
+            raise ValueError(f"expected one of {', '.join(CODINGS.names)}")
+        return name
+
+    @model_serializer(mode="wrap")
+    def _without_plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        if not self.is_coded:
+            content.pop("coding", None)
+        return content
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schema of the fields, of which `coding` may be left out."""
+        found = handler({name: part for name, part in schema.items() if name != "serialization"})
+        fields = handler.resolve_ref_schema(found)
+        if "required" in fields:
+            fields["required"] = [name for name in fields["required"] if name != "coding"]
+        return found
+
+
+class DatapathOptions(BaseModel):
+    """How the arithmetic units are built; needed for energy, not for flips.
+
+    Attributes
+    ----------
+    multiplier : {"synthesizer", "booth"}
+        The synthesizer's own choice, or radix-4 Booth recoding of the weight.
+    accumulator_bits : int or None
+        Width of sums, 8 to 64. None: the narrowest that no layer of the network can overflow.
+    adder : {"tree", "one-sum"}
+        Whether an activation-stationary column adds its products by a tree, followed by the partial sum, or all in
+        one expression that the synthesizer arranges.
+    product_registers : bool
+        Whether an activation-stationary column stores its products in registers before adding them.
+    partial_sum_input : bool
+        Whether a column adds the partial sum of earlier segments.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    multiplier: Annotated[
+        Literal["synthesizer", "booth"], Field(description="the synthesizer's choice, or radix-4 Booth recoding")
+    ] = "synthesizer"
+    accumulator_bits: Annotated[
+        int | None, Field(ge=8, le=64, description="accumulator width; null for the narrowest that fits the network")
+    ] = None
+    adder: Annotated[
+        Literal["tree", "one-sum"], Field(description="products by a tree, then the partial sum; or one expression")
+    ] = "tree"
+    product_registers: Annotated[bool, Field(description="whether a column stores products before adding them")] = False
+    partial_sum_input: Annotated[bool, Field(description="whether a column adds the sum of earlier segments")] = True
+
+
+class Accelerator(BaseModel):
+    """An array of multipliers and the way operands reach it.
+
+    Attributes
+    ----------
+    name : str
+        Name in reports.
+    description : str
+        One sentence.
+    dataflow : str
+        ``activation-stationary``, ``weight-stationary``, ``output-stationary``, or one registered by another package.
+    lanes : int
+        Height of the array: words of the reduction that enter in one cycle (output-stationary: output
+        pixels).
+    columns : int
+        Width of the array: output pixels (activation-stationary) or output channels (weight- and
+        output-stationary) computed at once.
+    forwarding : {"broadcast", "systolic"}
+        ``broadcast``: a word toggles one register, and reaches all units by wire. ``systolic``: a word
+        toggles one register in every unit it passes.
+    weights, activations : Operand
+        Number format, width and coding of each operand.
+    datapath : DatapathOptions
+        How the arithmetic units are built.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    description: str = ""
+    dataflow: str = "activation-stationary"
+    lanes: Annotated[int, Field(ge=1, le=4096)]
+    columns: Annotated[int, Field(ge=1, le=4096)]
+    forwarding: Literal["broadcast", "systolic"] = "broadcast"
+    weights: Operand = Operand()
+    activations: Operand = Operand()
+    datapath: DatapathOptions = DatapathOptions()
+
+    @field_validator("dataflow")
+    @classmethod
+    def _known_dataflow(cls, name: str) -> str:
+        if name not in DATAFLOWS:
+            raise ValueError(f"expected one of {', '.join(DATAFLOWS.names)}")
+        return name
+
+    @property
+    def is_coded(self) -> bool:
+        """Whether any port has a coding other than plain."""
+        return self.weights.is_coded or self.activations.is_coded
+
+
+def load_accelerator(source: str | Path | Accelerator) -> Accelerator:
+    """An accelerator by built-in name or from a YAML file.
+
+    Parameters
+    ----------
+    source : str, Path or Accelerator
+        The name of a built-in machine, a path to a YAML file, or an accelerator, which is returned unchanged.
+
+    Returns
+    -------
+    Accelerator
+        The validated machine.
+
+    Raises
+    ------
+    AcceleratorError
+        If there is no such machine or file, or the description is not valid.
+
+    Examples
+    --------
+    >>> load_accelerator("edge16").lanes
+    16
+    """
+    if isinstance(source, Accelerator):
+        return source
+    machines = builtin_accelerators()
+    if str(source) in machines:
+        return machines[str(source)]
+    path = Path(source)
+    if not os.path.isfile(path):  # False for invalid names, for which Path.is_file raises
+        raise AcceleratorError(
+            f"accelerator {str(source)!r}: expected one of {', '.join(machines)} or a YAML file, found neither"
+        )
+    return _parse(_read(path), str(path))
+
+
+@cache
+def builtin_accelerators() -> dict[str, Accelerator]:
+    """The machines that ship with the package, by name, the default first."""
+    folder = files("fewflips.machine") / "builtin"
+    machines = [
+        _parse(entry.read_text(encoding="utf-8"), entry.name)
+        for entry in folder.iterdir()
+        if entry.name.endswith(".yaml")
+    ]
+    order = ("edge16", "edge8", "edge4", "tpu16", "os16")
+    return {machine.name: machine for machine in sorted(machines, key=lambda machine: order.index(machine.name))}
+
+
+def _read(path: Path) -> str:
+    try:
+        if size_of(path) > LARGEST_BYTES:
+            raise AcceleratorError(f"{path}: expected a YAML file of at most {LARGEST_BYTES} bytes")
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise AcceleratorError(f"{path}: cannot be read as UTF-8 text: {error}") from error
+
+
+def _parse(text: str, source: str) -> Accelerator:
+    try:
+        content = parse_settings(text, "YAML")
+    except ValueError as error:
+        raise AcceleratorError(f"{source}: not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise AcceleratorError(
+            f"{source}: expected keys such as name, lanes, columns, dataflow; got {bounded_text(content)}"
+        )
+    try:
+        return Accelerator.model_validate(content)
+    except ValidationError as error:
+        raise AcceleratorError(f"{source}: {describe_validation_error(error)}") from error

@@ -1,0 +1,1 @@
+"""Flips of every layer of a network."""

@@ -1,0 +1,1 @@
+"""ONNX files: reading networks, and writing them with their channels moved."""

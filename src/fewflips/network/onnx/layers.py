@@ -1,0 +1,453 @@
+"""From ONNX's weighted operators to integer matrix products."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewflips.errors import ModelError
+from fewflips.formats.number_formats import StorageType
+from fewflips.network.graph import ConstantAxis, LeftOut, OperationKind
+from fewflips.network.layer import Layer
+from fewflips.network.lowering import Convolution2D, Lowering, MatrixProduct
+from fewflips.network.notes import Remarks, left_out_notes
+from fewflips.network.onnx.bodies import is_function, products_in_bodies, products_in_function
+from fewflips.network.onnx.constants import Constants, IntegerWeights, is_dequantize
+from fewflips.network.onnx.elements import FLOAT_TYPES, MAX_ELEMENTS, STORAGE_TYPES
+from fewflips.network.onnx.file import OnnxFile
+from fewflips.network.onnx.macs import is_foreign, macs, multiplies, weights_of
+from fewflips.network.onnx.nodes import Node
+from fewflips.network.onnx.shapes import CONTRIB, Value
+from fewflips.network.operand import ActivationOperand, ConstantOperand
+from fewflips.network.quantization_values import QuantizationValues
+
+
+@dataclass(frozen=True)
+class _Form:
+    """Positions of a weighted operator's operands; None where it has none."""
+
+    is_convolution: bool
+    weights: int
+    input_zero_point: int | None = None
+    weight_scale: int | None = None
+    weight_zero_point: int | None = None
+    bias: int | None = None
+
+    @property
+    def is_dequantized(self) -> bool:
+        """Whether the operands are floats, quantized by operators around this one."""
+        return self.weight_zero_point is None
+
+
+WEIGHTED: Mapping[tuple[str, str], _Form] = {
+    ("", "QLinearConv"): _Form(True, 3, input_zero_point=2, weight_scale=4, weight_zero_point=5, bias=8),
+    ("", "ConvInteger"): _Form(True, 1, input_zero_point=2, weight_zero_point=3),
+    ("", "QLinearMatMul"): _Form(False, 3, input_zero_point=2, weight_scale=4, weight_zero_point=5),
+    ("", "MatMulInteger"): _Form(False, 1, input_zero_point=2, weight_zero_point=3),
+    (CONTRIB, "QGemm"): _Form(False, 3, input_zero_point=2, weight_scale=4, weight_zero_point=5, bias=6),
+    ("", "Conv"): _Form(True, 1, bias=2),
+    ("", "Gemm"): _Form(False, 1, bias=2),
+    ("", "MatMul"): _Form(False, 1),
+}
+"""(Domain, operator) -> where its operands are. The activations are always input 0."""
+
+_FLOAT_WEIGHTS = "its weights are floats, not integers of at most 8 bits"
+
+
+@dataclass(frozen=True, eq=False)
+class Product:
+    """A weighted operator.
+
+    Parameters
+    ----------
+    layer : Layer or None
+        Its integer product; None where it is passed over.
+    kind : OperationKind
+        What it does to channels.
+    constant_axes : tuple of ConstantAxis
+        Constants that move with its channels.
+    channel_axis : int
+        Axis of its input and output that holds channels, counted from the end.
+    """
+
+    layer: Layer | None
+    kind: OperationKind
+    constant_axes: tuple[ConstantAxis, ...]
+    channel_axis: int
+
+
+@dataclass(frozen=True)
+class _Activations:
+    tensor: str | None
+    storage: StorageType | None
+    zero_point: int | None
+
+
+class _PassedOver(Exception):
+    """A weighted operator that is not read as a layer, and why."""
+
+
+class LayerReader:
+    """Reads the layers of one file.
+
+    Parameters
+    ----------
+    file : OnnxFile
+        The decoded file.
+    values : mapping of str to Value
+        Shapes and types.
+    constants : Constants
+        Its constant part.
+
+    Attributes
+    ----------
+    left_out : list of LeftOut
+        Products that are not read as layers, those in the bodies of control flow among them.
+    float_operators : int
+        How many weighted operators have float weights.
+    """
+
+    def __init__(self, file: OnnxFile, values: Mapping[str, Value], constants: Constants) -> None:
+        self._file = file
+        self._values = values
+        self._constants = constants
+        self._producers = {name: node for node in file.nodes for name in node.outputs if name}
+        self._names = _unique_names(file)
+        self._remarks = Remarks()
+        self.left_out: list[LeftOut] = []
+        self.float_operators = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was passed over, and what layers lack: one sentence for each operator and reason."""
+        return (*left_out_notes(self.left_out), *self._remarks.sentences())
+
+    def products(self) -> dict[int, Product]:
+        """Weighted operators by node index, in execution order.
+
+        Raises
+        ------
+        ModelError
+            If the shapes of an operator contradict each other.
+        """
+        result = {}
+        for node in self._file.nodes:
+            form = WEIGHTED.get((node.domain, node.operator))
+            if self._constants.computes(node):
+                continue
+            try:
+                if form is not None:
+                    result[node.index] = self._product(node, form)
+                elif is_function(node, self._file.model):
+                    self.left_out += products_in_function(node, self._file.model)
+                elif multiplies(node):
+                    self._pass_over(node)
+            except _PassedOver as reason:
+                product = LeftOut(self._names[node.index], node.operator, str(reason), macs(node, self._values))
+                self.left_out.append(product)
+            self.left_out += products_in_bodies(node)
+        return result
+
+    def _pass_over(self, node: Node) -> NoReturn:
+        """Say why a product is not read that no layer can be made of."""
+        if is_foreign(node):
+            raise _PassedOver("what it computes is not known")
+        name = weights_of(node)
+        if not self._constants.holds(name):
+            raise _PassedOver(f"{node.operator} is not supported")
+        if self._values[name].element_type in FLOAT_TYPES and self._constants.integer_weights(name) is None:
+            self.float_operators += 1
+            raise _PassedOver(_FLOAT_WEIGHTS)
+        raise _PassedOver(f"{node.operator} is not supported, so that its weights are not counted")
+
+    def _product(self, node: Node, form: _Form) -> Product:
+        if not node.input(0) or not node.input(form.weights) or not node.outputs or not node.outputs[0]:
+            raise self._contradiction(node, f"expected an input, weights and an output, got {list(node.inputs)}")
+        if not self._constants.holds(node.input(form.weights)):
+            first = self._constants.holds(node.input(0))
+            raise _PassedOver("its weights are the first operand" if first else "it multiplies two activations")
+        weights = self._weights(node, form)
+        shape = weights.shape
+        out_axis, in_axis = self._weight_axes(node, form, len(shape))
+        n, k = shape[out_axis], prod(shape) // shape[out_axis]
+        zero_points = self._weight_zero_points(node, form, weights, out_axis)
+        if form.is_convolution:
+            groups, m, lowering = self._convolution(node, shape)
+        else:
+            groups, m, lowering = self._matrix_product(node, shape[in_axis], n)
+        activations = self._activations(node, form)
+        layer = Layer(
+            self._names[node.index],
+            node.operator,
+            ActivationOperand((m, k), lowering, activations.tensor, activations.storage, activations.zero_point),
+            ConstantOperand(
+                name=weights.tensor,
+                shape=(n, k),
+                storage=weights.storage,
+                zero_points=QuantizationValues.per_channel(zero_points),
+                source=weights.matrix(out_axis),
+                scales=self._weight_scales(node, form, weights, out_axis),
+            ),
+            groups,
+        )
+        if weights.computed:
+            self._remarks.add(
+                layer.name, layer.operator, "the file holds its weights as floats and quantizes them by an operator"
+            )
+        kind = self._kind(layer, node)
+        axes = None if kind is OperationKind.OPAQUE else self._constant_axes(node, form, n, (out_axis, in_axis), kind)
+        if axes is None:
+            kind, axes = OperationKind.OPAQUE, ()
+        return Product(layer, kind, axes, -3 if form.is_convolution else -1)
+
+    def _weights(self, node: Node, form: _Form) -> IntegerWeights:
+        name = node.input(form.weights)
+        weights = self._constants.integer_weights(name)
+        if weights is None:
+            if self._values[name].element_type in FLOAT_TYPES:
+                self.float_operators += 1
+                raise _PassedOver(_FLOAT_WEIGHTS)
+            raise _PassedOver("its weights are not integers of at most 8 bits that can be read")
+        if (self._values[name].element_type in FLOAT_TYPES) != form.is_dequantized:
+            raise self._contradiction(node, "expected integer weights, got dequantized ones, or the other way round")
+        if 0 in weights.shape:
+            raise self._contradiction(node, f"expected weights, got shape {list(weights.shape)}")
+        return weights
+
+    def _weight_axes(self, node: Node, form: _Form, rank: int) -> tuple[int, int]:
+        """Axes of the outputs and of the inputs."""
+        if form.is_convolution:
+            if rank != 4:
+                raise _PassedOver(f"it is a convolution in {rank - 2} dimensions; those in 2 are read")
+            return 0, 1
+        if rank != 2:
+            raise _PassedOver(f"its weights have {rank} dimensions; those with 2 are read")
+        if node.integer("transA", 0):
+            raise _PassedOver("its input is transposed")
+        return (0, 1) if node.integer("transB", 0) else (1, 0)
+
+    def _weight_zero_points(self, node: Node, form: _Form, weights: IntegerWeights, out_axis: int) -> NDArray[np.int32]:
+        n = weights.shape[out_axis]
+        if form.weight_zero_point is None:
+            along = weights.zero_points.along(out_axis, weights.shape)
+            if along is None:
+                raise _PassedOver("the zero points of its weights differ within an output channel")
+            return along
+        name = node.input(form.weight_zero_point)
+        if not name:
+            return np.zeros(n, dtype=np.int32)
+        values = self._constants.array(name)
+        if values is None:
+            raise _PassedOver("the zero points of its weights are not constants")
+        if values.size not in (1, n):
+            raise self._contradiction(node, f"expected 1 or {n} zero points of its weights, got {values.size}")
+        return np.ascontiguousarray(np.broadcast_to(values.reshape(-1).astype(np.int32), (n,)))
+
+    def _weight_scales(
+        self, node: Node, form: _Form, weights: IntegerWeights, out_axis: int
+    ) -> QuantizationValues | None:
+        """Scales of the weights as rows; None where they are not known, or differ among the places of a kernel."""
+        if form.weight_scale is not None:
+            values = self._constants.scales(node.input(form.weight_scale))
+            if values is None or values.size not in (1, weights.shape[out_axis]):
+                return None
+            return QuantizationValues.per_channel(values.reshape(-1))
+        if weights.scales is None:
+            return None
+        if len(weights.shape) == 2:
+            return weights.scales.transposed((out_axis, 1 - out_axis))
+        along = weights.scales.along(out_axis, weights.shape)
+        return None if along is None else QuantizationValues.per_channel(along)
+
+    def _activations(self, node: Node, form: _Form) -> _Activations:
+        """Find the integer tensor that the layer reads, if there is one."""
+        if not form.is_dequantized:
+            position = form.input_zero_point
+            source, zero_point = node.input(0), "" if position is None else node.input(position)
+        else:
+            producer = self._producers.get(node.input(0))
+            if producer is None or not is_dequantize(producer) or self._constants.holds(node.input(0)):
+                return self._float_activations(node, "its input is not the output of DequantizeLinear")
+            if self._size(producer.inputs[1]) != 1:
+                return self._float_activations(node, "its input has more than one scale")
+            source, zero_point = producer.inputs[0], producer.input(2)
+        storage = STORAGE_TYPES.get(self._values[source].element_type)
+        if storage is None or storage.bits != 8:
+            return self._float_activations(node, "its input is not int8 or uint8")
+        if not zero_point:
+            return _Activations(source, storage, 0)
+        if self._size(zero_point) != 1:
+            return self._float_activations(node, "its input has more than one zero point")
+        number = self._constants.number(zero_point)
+        return _Activations(source, storage, None if number is None else int(number))
+
+    def _float_activations(self, node: Node, reason: str) -> _Activations:
+        remark = f"{reason}, so that its activations are not known as integers"
+        self._remarks.add(self._names[node.index], node.operator, remark)
+        return _Activations(None, None, None)
+
+    def _size(self, name: str) -> int | None:
+        shape = self._values[name].shape
+        return None if shape is None else prod(shape)
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        shape = self._values[name].shape
+        if shape is None:
+            raise _PassedOver(
+                "the shape of its input is not known; run python -m onnxruntime.quantization.preprocess first"
+            )
+        return shape
+
+    def _matrix_product(self, node: Node, k: int, n: int) -> tuple[int, int, Lowering]:
+        shape = self._shape(node.input(0))
+        if len(shape) < 2:
+            raise _PassedOver(f"its input has {len(shape)} dimensions; those with 2 or more are read")
+        if shape[-1] != k:
+            raise self._contradiction(node, f"expected an input with {k} columns, got shape {list(shape)}")
+        m = prod(shape[:-1])
+        self._check_extent(node, m, n)
+        return 1, m, MatrixProduct()
+
+    def _convolution(self, node: Node, weights: tuple[int, ...]) -> tuple[int, int, Lowering]:
+        n, depth, *kernel = weights
+        groups = node.integer("group", 1)
+        shape = self._shape(node.input(0))
+        if len(shape) != 4 or groups < 1 or n % groups or shape[1] != depth * groups:
+            raise self._contradiction(
+                node, f"weights {list(weights)} in {groups} groups do not fit an input of shape {list(shape)}"
+            )
+        stated = node.integers("kernel_shape")
+        if stated is not None and list(stated) != kernel:
+            raise self._contradiction(node, f"expected kernel_shape {kernel} as its weights have, got {list(stated)}")
+        strides, dilations = self._pair(node, "strides"), self._pair(node, "dilations")
+        size = (kernel[0], kernel[1])
+        pads = self._pads(node, shape[2:], size, strides, dilations)
+        lowering = Convolution2D("NCHW", size, strides, dilations, pads)
+        padded = (shape[2] + pads[0] + pads[2], shape[3] + pads[1] + pads[3])
+        if shape[0] * shape[1] * padded[0] * padded[1] > MAX_ELEMENTS:
+            raise self._contradiction(node, f"its pads {list(pads)} are too large")
+        rows, columns = lowering.output_size(shape[2], shape[3])
+        if rows < 1 or columns < 1:
+            raise self._contradiction(node, f"its kernel does not fit an image of {shape[2]} x {shape[3]} pixels")
+        self._check_output(node, (shape[0], n, rows, columns))
+        m = shape[0] * rows * columns
+        self._check_extent(node, m, n)
+        return groups, m, lowering
+
+    def _check_output(self, node: Node, expected: tuple[int, ...]) -> None:
+        shape = self._values[node.outputs[0]].shape
+        if shape is not None and shape != expected:
+            raise self._contradiction(node, f"expected an output of shape {list(expected)}, got {list(shape)}")
+
+    def _check_extent(self, node: Node, m: int, n: int) -> None:
+        if not 1 <= m <= MAX_ELEMENTS or m * n > MAX_ELEMENTS:
+            raise self._contradiction(node, f"expected 1 to {MAX_ELEMENTS} outputs, got {m} x {n}")
+
+    def _pair(self, node: Node, name: str) -> tuple[int, int]:
+        values = node.integers(name) or (1, 1)
+        if len(values) != 2 or any(not 1 <= value <= MAX_ELEMENTS for value in values):
+            raise self._contradiction(node, f"expected {name} to be 2 positive integers, got {list(values)[:8]}")
+        return values[0], values[1]
+
+    def _pads(
+        self,
+        node: Node,
+        image: tuple[int, ...],
+        kernel: tuple[int, int],
+        strides: tuple[int, int],
+        dilations: tuple[int, int],
+    ) -> tuple[int, int, int, int]:
+        mode = node.text("auto_pad", "NOTSET")
+        if mode == "NOTSET":
+            pads = node.integers("pads") or (0, 0, 0, 0)
+            if len(pads) != 4 or any(not 0 <= pad <= MAX_ELEMENTS for pad in pads):
+                raise self._contradiction(node, f"expected pads to be 4 integers from 0, got {list(pads)[:8]}")
+            return pads[0], pads[1], pads[2], pads[3]
+        if mode == "VALID":
+            return 0, 0, 0, 0
+        if mode not in ("SAME_UPPER", "SAME_LOWER"):
+            raise self._contradiction(node, f"auto_pad '{mode[:40]}' is not known")
+        begins, ends = [], []
+        for length, extent, stride, dilation in zip(image, kernel, strides, dilations, strict=True):
+            needed = max((-(-length // stride) - 1) * stride + (extent - 1) * dilation + 1 - length, 0)
+            begins.append(needed // 2 if mode == "SAME_UPPER" else needed - needed // 2)
+            ends.append(needed - begins[-1])
+        return begins[0], begins[1], ends[0], ends[1]
+
+    def _kind(self, layer: Layer, node: Node) -> OperationKind:
+        if self._constants.holds(node.input(0)):
+            return OperationKind.OPAQUE
+        if layer.groups == 1:
+            return OperationKind.PRODUCT
+        channels = self._values[node.input(0)].shape
+        single = channels is not None and layer.groups == layer.n == channels[1]
+        return OperationKind.CHANNELWISE if single else OperationKind.OPAQUE
+
+    def _constant_axes(
+        self, node: Node, form: _Form, n: int, weight_axes: tuple[int, int], kind: OperationKind
+    ) -> tuple[ConstantAxis, ...] | None:
+        """Constants that move with the operator's channels; None where one cannot."""
+        out_axis, in_axis = weight_axes
+        view = self._constants.view(node.input(form.weights))
+        if view is None:
+            return None
+        found: list[ConstantAxis] = []
+        along = view.axes_along(out_axis)
+        if along is None:
+            return None
+        found += [ConstantAxis(name, axis, "output") for name, axis in along]
+        if kind is OperationKind.PRODUCT:
+            along = view.axes_along(in_axis)
+            if along is None:
+                return None
+            found += [ConstantAxis(name, axis, "input") for name, axis in along]
+        vectors = [form.weight_scale, form.weight_zero_point, form.bias]
+        for position in (position for position in vectors if position is not None and node.input(position)):
+            axes = self._vector_axes(node.input(position), n, is_bias=position == form.bias)
+            if axes is None:
+                return None
+            found += axes
+        followed = {0, form.weights, *vectors}
+        others = [name for position, name in enumerate(node.inputs) if position not in followed and name]
+        return None if any(self._size(name) != 1 for name in others) else tuple(dict.fromkeys(found))
+
+    def _vector_axes(self, name: str, n: int, is_bias: bool) -> list[ConstantAxis] | None:
+        """Axes of a constant with one entry, or one an output channel on its last axis."""
+        if self._size(name) == 1:
+            return []
+        view = self._constants.view(name) if self._constants.holds(name) else None
+        if view is None or view.shape[-1] not in ((1, n) if is_bias else (n,)):
+            return None
+        along = view.axes_along(len(view.shape) - 1)
+        return None if along is None else [ConstantAxis(leaf, axis, "output") for leaf, axis in along]
+
+    def _contradiction(self, node: Node, detail: str) -> ModelError:
+        return ModelError(
+            f"{self._file.path}: damaged ONNX file: layer '{self._names[node.index]}' ({node.operator}): {detail}"
+        )
+
+
+def _unique_names(file: OnnxFile) -> dict[int, str]:
+    """Give every node a name: its own where it is unique, else that of its output."""
+    given = Counter(node.name for node in file.nodes)
+    taken: set[str] = set()
+    names = {}
+    for node in file.nodes:
+        name = node.name if node.name and given[node.name] == 1 else _computed(node)
+        number = 2
+        unique = name
+        while unique in taken:
+            unique, number = f"{name}#{number}", number + 1
+        taken.add(unique)
+        names[node.index] = unique
+    return names
+
+
+def _computed(node: Node) -> str:
+    return next((name for name in node.outputs if name), f"node {node.index}")

@@ -1,0 +1,127 @@
+"""Operands of integer matrix products: constants of a file, whose values are read when needed, and activations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewflips.errors import InputError
+from fewflips.formats.number_formats import StorageType
+from fewflips.network.lowering import Lowering
+from fewflips.network.quantization_values import QuantizationValues
+
+Matrix = NDArray[np.int8] | NDArray[np.uint8] | NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class HeldMatrix:
+    """Values that are in memory.
+
+    Parameters
+    ----------
+    values : ndarray of int8, uint8 or int16, shape (N, K)
+        The values; they are not copied.
+    """
+
+    values: Matrix = field(repr=False)
+
+    def __call__(self) -> Matrix:
+        """The values themselves."""
+        return self.values
+
+
+@dataclass(frozen=True, eq=False)
+class ConstantOperand:
+    """A constant whose shape and format are known before its values.
+
+    Parameters
+    ----------
+    name : str
+        The tensor of the file that holds it.
+    shape : (int, int)
+        N and K: rows are output channels.
+    storage : StorageType
+        Width and signedness in the file.
+    zero_points : QuantizationValues
+        The integers that mean zero, int32.
+    source : callable
+        Gives the values, an ndarray of int8, uint8 or int16, shape (N, K); one of the package reads them from the
+        model's file, and can be pickled.
+    scales : QuantizationValues or None
+        Real values of one step, floats; None where they are not known, or lie otherwise than along rows and columns.
+    """
+
+    name: str
+    shape: tuple[int, int]
+    storage: StorageType
+    zero_points: QuantizationValues
+    source: Callable[[], Matrix] = field(repr=False)
+    scales: QuantizationValues | None = None
+
+    def __post_init__(self) -> None:
+        self.zero_points.check(self.shape)
+        if self.scales is not None:
+            self.scales.check(self.shape)
+
+    def load(self) -> Matrix:
+        """Read the values.
+
+        Returns
+        -------
+        ndarray of int8, uint8 or int16, shape (N, K)
+            The integers as stored, those narrower than 8 bits one to a byte. Nothing but the caller keeps them, and
+            those of a file cannot be written to.
+
+        Raises
+        ------
+        ModelError
+            If the model's file can no longer be read.
+        InputError
+            If it has changed since, or the values do not have the shape.
+        """
+        values = self.source()
+        if values.shape != self.shape:
+            raise InputError(f"constant '{self.name}': expected values of shape {self.shape}, got {values.shape}")
+        return values
+
+    def element_zero_points(self) -> NDArray[np.int32]:
+        """Zero point of each element.
+
+        Returns
+        -------
+        ndarray of int32, shape (N, K)
+            Not to be written to.
+        """
+        return self.zero_points.elements(self.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class ActivationOperand:
+    """An operand that the network computes.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Rows, and the length of the reduction; those of one group.
+    lowering : Lowering
+        How the rows follow from the tensor.
+    tensor : str or None
+        Name of the integer tensor, with its content after the operator; None where the operand is float in the file
+        (quantized on the fly), so that it is not known as integers.
+    storage : StorageType or None
+        Type of the tensor.
+    zero_point : int or None
+        Its zero point; None where it is chosen at run time.
+    """
+
+    shape: tuple[int, int]
+    lowering: Lowering
+    tensor: str | None = None
+    storage: StorageType | None = None
+    zero_point: int | None = None
+
+
+Operand = ConstantOperand | ActivationOperand

@@ -1,0 +1,85 @@
+"""The readers that come with the package; each loads its format's modules when it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewflips.errors import ModelError
+from fewflips.network.contents import Contents
+from fewflips.network.graph import Network
+from fewflips.network.reading import Reader
+
+_TFLITE_IDENTIFIER = b"TFL3"
+
+
+class TFLiteReader(Reader):
+    """TensorFlow Lite: known by its identifier, whatever the file is called."""
+
+    name = "tflite"
+
+    def recognizes(self, path: Path, head: bytes) -> bool:
+        """By the identifier.
+
+        Raises
+        ------
+        ModelError
+            If the file is called ``.tflite`` and has none.
+        """
+        found = head[4:8]
+        if found != _TFLITE_IDENTIFIER and path.suffix == ".tflite":
+            raise ModelError(f"{path}: expected a TFLite file (identifier TFL3 at byte 4), got {found!r}")
+        return found == _TFLITE_IDENTIFIER
+
+    def read(self, path: Path) -> Network:
+        """Read a file."""
+        from fewflips.network.tflite import reader
+
+        return reader.read(path)
+
+    def rewrite(
+        self, network: Network, permutations: Mapping[str, Mapping[int, NDArray[np.int64]]], destination: Path
+    ) -> None:
+        """Write a network with its constants permuted, in place."""
+        from fewflips.network.tflite import reader
+
+        reader.rewrite(network, permutations, destination)
+
+    def read_contents(self, path: Path) -> Contents:
+        """Take a file apart."""
+        from fewflips.network.tflite import contents
+
+        return contents.read_contents(path)
+
+
+class OnnxReader(Reader):
+    """ONNX: known by the file's name; also what no other reader recognizes."""
+
+    name = "onnx"
+
+    def recognizes(self, path: Path, head: bytes) -> bool:
+        """By the suffix."""
+        return path.suffix == ".onnx"
+
+    def read(self, path: Path) -> Network:
+        """Read a file."""
+        from fewflips.network.onnx import reader
+
+        return reader.read(path)
+
+    def rewrite(
+        self, network: Network, permutations: Mapping[str, Mapping[int, NDArray[np.int64]]], destination: Path
+    ) -> None:
+        """Write a network with its constants permuted; everything else of the graph stays."""
+        from fewflips.network.onnx import reader
+
+        reader.rewrite(network, permutations, destination)
+
+    def read_contents(self, path: Path) -> Contents:
+        """Take a file apart."""
+        from fewflips.network.onnx import contents
+
+        return contents.read_contents(path)

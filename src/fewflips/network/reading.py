@@ -1,0 +1,189 @@
+"""Readers of model files: one a format, the package's own and those that others register."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewflips.errors import FewflipsError, ModelError
+from fewflips.network.contents import Contents
+from fewflips.network.graph import Network
+from fewflips.registry import Registry
+
+ReaderClass = TypeVar("ReaderClass", bound="type[Reader]")
+
+FIRST_BYTES = 64
+"""How many bytes of a file a reader may look at to recognize it."""
+
+_OTHERWISE = "onnx"
+"""Reads what no reader recognizes: protocol buffers have no identifier."""
+
+
+class Reader(ABC):
+    """Reads model files of one format, and writes them with their channels moved.
+
+    A subclass is registered by :func:`register_reader`, or by an entry point of the group ``fewflips.readers``.
+
+    Attributes
+    ----------
+    name : str
+        The format's name: the `file_format` of the networks that are read, and the suffix of a rewritten file.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def recognizes(self, path: Path, head: bytes) -> bool:
+        """Whether a file is of this format.
+
+        Parameters
+        ----------
+        path : Path
+            The file.
+        head : bytes
+            Its first bytes, up to `FIRST_BYTES` of them.
+
+        Returns
+        -------
+        bool
+            A reader that is asked later gets no file that one before it recognizes; the package's own come first.
+        """
+
+    @abstractmethod
+    def read(self, path: Path) -> Network:
+        """Read a file.
+
+        Parameters
+        ----------
+        path : Path
+            The file.
+
+        Returns
+        -------
+        Network
+            With `file_format` the reader's name. Without operations it has no channels that could be moved, but its
+            layers can be counted and scheduled.
+
+        Raises
+        ------
+        ModelError
+            If the file is damaged, or not of a kind that can be read: what was expected, what was got, what to do.
+        """
+
+    def rewrite(
+        self, network: Network, permutations: Mapping[str, Mapping[int, NDArray[np.int64]]], destination: Path
+    ) -> None:
+        """Write a network with its constants permuted.
+
+        Parameters
+        ----------
+        network : Network
+            The original; its file is read again.
+        permutations : mapping of str to mapping of int to ndarray of int64
+            For each constant and axis, the old index at each new one.
+        destination : Path
+            The file to write, atomically.
+
+        Raises
+        ------
+        ModelError
+            If this format is only read.
+        OutputError
+            If the file cannot be written.
+        """
+        raise self._only_read(network.path)
+
+    def read_contents(self, path: Path) -> Contents:
+        """Take a file apart, by code that shares nothing with :meth:`rewrite`.
+
+        Parameters
+        ----------
+        path : Path
+            The file.
+
+        Returns
+        -------
+        Contents
+            Its constants and the rest.
+
+        Raises
+        ------
+        ModelError
+            If the file cannot be read, or this format is never taken apart.
+        """
+        raise self._only_read(path)
+
+    def _only_read(self, path: Path) -> ModelError:
+        return ModelError(
+            f"{path}: expected a format that can be rewritten, got {self.name}, which is only read; ask for the "
+            "schedule alone"
+        )
+
+
+READERS: Registry[Any] = Registry(
+    "fewflips.readers",
+    {
+        "tflite": "fewflips.network.own_readers:TFLiteReader",
+        "onnx": "fewflips.network.own_readers:OnnxReader",
+    },
+)
+"""By the format's name, in the order in which they are asked."""
+
+
+def reader_named(name: str) -> Reader:
+    """The reader of a format.
+
+    Parameters
+    ----------
+    name : str
+        The format's name.
+
+    Returns
+    -------
+    Reader
+        The same object each time.
+
+    Raises
+    ------
+    FewflipsError
+        If there is none, the package that announces it cannot be loaded, or gives something else than a reader.
+    """
+    reader = READERS[name]
+    if not isinstance(reader, Reader):
+        raise FewflipsError(f"reader {name}: expected a fewflips.network.Reader, got {type(reader).__name__}")
+    return reader
+
+
+def reader_of(path: Path, head: bytes) -> Reader:
+    """The first reader that recognizes a file; that of ONNX where none does."""
+    for name in READERS.names:
+        reader = reader_named(name)
+        if reader.recognizes(path, head):
+            return reader
+    return reader_named(_OTHERWISE)
+
+
+def register_reader(reader: ReaderClass) -> ReaderClass:
+    """Make a reader known, as a decorator of its class.
+
+    Parameters
+    ----------
+    reader : type
+        A subclass of Reader; its `name` is the format's.
+
+    Returns
+    -------
+    type
+        The class as it is.
+
+    Raises
+    ------
+    FewflipsError
+        If fewflips itself reads a format of that name.
+    """
+    return READERS.register(reader.name)(reader)

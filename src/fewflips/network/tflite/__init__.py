@@ -1,0 +1,1 @@
+"""TFLite files: reading networks, and writing them with their channels moved."""

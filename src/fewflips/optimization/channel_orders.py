@@ -1,0 +1,365 @@
+"""Drop-in: one order for each group of tied channels, absorbed into the model's constants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import gcd
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewflips.dataflows import Segment, dataflow_of
+from fewflips.formats.codes import Codes
+from fewflips.machine import Accelerator
+from fewflips.network.channels import ChannelGroups, TiedAxis, tie_channels
+from fewflips.network.graph import Network
+from fewflips.network.layer import Layer
+from fewflips.network.lowering import Convolution2D
+from fewflips.optimization.segment_orders import Certificate, chain_bound
+from fewflips.optimization.segment_words import SegmentWords
+from fewflips.ordering import Effort, PathResult, order_distances, order_segments
+from fewflips.progress import Progress, counter
+from fewflips.streams.codes import weight_codes
+from fewflips.streams.counting import count_flips
+from fewflips.streams.flips import pairwise_distances
+
+MOST_ENTRIES = 1 << 27
+"""Entries of distance matrices that are held at the same time: 512 MiB."""
+MOST_WORD_BYTES = 1 << 30
+"""Words of a group whose distances would be more, each layer's as often as they stream."""
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelUse:
+    """A layer in which a group's channels stream one after another.
+
+    Parameters
+    ----------
+    repeats : int
+        How often they do in one inference.
+    words : ndarray of uint8 or uint16, shape (C, L)
+        Codes of each channel.
+    """
+
+    repeats: int
+    words: NDArray[np.unsignedinteger] = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class ChannelPlan:
+    """Orders of the channel groups of a network.
+
+    Parameters
+    ----------
+    groups : ChannelGroups
+        Which channels are tied.
+    orders : dict of int to ndarray of int64
+        New order of each group that moves.
+    certificates : dict of int to PathResult
+        How good the path of each group is, in the unit of its objective.
+    """
+
+    groups: ChannelGroups
+    orders: dict[int, NDArray[np.int64]] = field(repr=False)
+    certificates: dict[int, PathResult] = field(repr=False)
+
+
+def plan_channels(
+    network: Network,
+    array: Accelerator,
+    *,
+    effort: Effort,
+    seed: int,
+    jobs: int,
+    progress: Progress | None = None,
+) -> ChannelPlan:
+    """Choose an order for every group of tied channels that may move.
+
+    The weight flips of a rewritten network split into one sum a group: over the layers in which the group's
+    channels stream, times how often they do. Each group is a shortest Hamiltonian path of its own. This is exact
+    where a layer's words follow one another channel by channel; where they do not (several chains, several kernel
+    positions or concatenated groups on the streamed axis) it leaves steps out, so that an order is kept only if
+    the flips of the layers themselves become fewer.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    array : Accelerator
+        The machine; its dataflow says which axis of the weights streams.
+    effort : Effort
+        Work limit of the solver.
+    seed : int
+        Of the solver.
+    jobs : int
+        Groups solved at a time.
+    progress : callable, optional
+        Called as ``progress(phase, done, total)``.
+
+    Returns
+    -------
+    ChannelPlan
+        Orders and certificates.
+    """
+    groups = tie_channels(network)
+    uses = channel_uses(network, array, groups)
+    finished = counter(progress, "ordering channels", len(uses))
+    certificates: dict[int, PathResult] = {}
+    wide = [group for group in uses if groups.sizes[group] ** 2 > MOST_ENTRIES]
+    for group in wide:
+        words = [weighted_words(uses[group])]
+        (certificates[group],) = order_segments(words, effort=effort, seed=seed, jobs=1, progress=finished)
+    for batch in _batches([group for group in uses if group not in wide], groups):
+        distances = [channel_distances(uses[group]) for group in batch]
+        results = order_distances(distances, effort=effort, seed=seed, jobs=jobs, progress=finished)
+        certificates.update(zip(batch, results, strict=True))
+    candidates = {
+        group: dataflow_of(array).order_from_path(result.order, _chains(network, array, groups, group))
+        for group, result in certificates.items()
+    }
+    return ChannelPlan(groups, _keep_gains(network, array, groups, candidates), certificates)
+
+
+def channel_uses(network: Network, array: Accelerator, groups: ChannelGroups) -> dict[int, list[ChannelUse]]:
+    """Where the channels of each free group stream; groups that stream nowhere are left out.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    array : Accelerator
+        The machine.
+    groups : ChannelGroups
+        Which channels are tied.
+
+    Returns
+    -------
+    dict of int to list of ChannelUse
+        One use for each layer and group.
+    """
+    uses: dict[int, list[ChannelUse]] = {}
+    for layer, tied in streaming_axes(network, array, groups):
+        codes, _ = weight_codes(layer, array.weights)
+        repeats = dataflow_of(array).weight_repeats(layer, array)
+        for group, words in _channel_words(layer, codes, tied, groups):
+            if group not in groups.frozen:
+                uses.setdefault(group, []).append(ChannelUse(repeats, words))
+    return dict(sorted(uses.items()))
+
+
+def channel_distances(uses: list[ChannelUse]) -> NDArray[np.int32]:
+    """Distances between the channels of a group, summed over the layers in which they stream.
+
+    Parameters
+    ----------
+    uses : list of ChannelUse
+        Where they stream.
+
+    Returns
+    -------
+    ndarray of int32, shape (C, C)
+        Flips of one inference between each pair of channels, divided by the greatest common divisor of the
+        layers' repeats (and by a power of two where they would not fit 32 bits).
+    """
+    unit = gcd(*(use.repeats for use in uses))
+    channels = len(uses[0].words)
+    longest = sum(use.repeats // unit * use.words[0].nbytes * 8 for use in uses)
+    distances = np.zeros((channels, channels), dtype=np.int64 if longest >> 31 else np.int32)
+    for use in uses:
+        _add_distances(distances, use.words, use.repeats // unit)
+    distances >>= max(0, int(distances.max(initial=0)).bit_length() - 31)
+    return distances.astype(np.int32, copy=False)
+
+
+def _add_distances(distances: NDArray[np.integer], words: NDArray[np.unsignedinteger], times: int) -> None:
+    """Add a multiple of the words' distances, row by row: one more matrix is held, not two."""
+    factor = distances.dtype.type(times)
+    for row, flips in zip(distances, pairwise_distances(words), strict=True):
+        row += factor * flips
+
+
+def weighted_words(uses: list[ChannelUse]) -> NDArray[np.uint8]:
+    """Words whose Hamming distances are those of :func:`channel_distances`, for groups too wide for a matrix.
+
+    Parameters
+    ----------
+    uses : list of ChannelUse
+        Where the channels stream.
+
+    Returns
+    -------
+    ndarray of uint8, shape (C, bytes)
+        The words of all layers side by side, each as often as its layer repeats, divided by the greatest common
+        divisor. Where that would take more than MOST_WORD_BYTES, the repeats are divided further and rounded, down
+        to once each.
+    """
+    unit = gcd(*(use.repeats for use in uses))
+    size = sum(use.repeats // unit * use.words.nbytes for use in uses)
+    divisor = unit * max(1, -(-size // MOST_WORD_BYTES))
+    parts = [np.ascontiguousarray(use.words).view(np.uint8) for use in uses]
+    times = [max(1, round(use.repeats / divisor)) for use in uses]
+    return np.concatenate([part for part, count in zip(parts, times, strict=True) for _ in range(count)], axis=1)
+
+
+def streaming_axes(network: Network, array: Accelerator, groups: ChannelGroups) -> list[tuple[Layer, TiedAxis]]:
+    """Layers and the axis of their weights that streams, where it moves with channels."""
+    follows = "output" if dataflow_of(array).order_axis == "n" else "input"
+    by_tensor = {tied.tensor: tied for tied in groups.axes if tied.follows == follows}
+    pairs = [(layer, by_tensor.get(layer.weights_tensor)) for layer in network.layers]
+    return [(layer, tied) for layer, tied in pairs if tied is not None]
+
+
+def drop_in_certificates(
+    network: Network,
+    array: Accelerator,
+    flips: Mapping[str, int],
+    *,
+    effort: Effort,
+    seed: int,
+    jobs: int,
+    progress: Progress | None = None,
+) -> dict[str, Certificate]:
+    """Lower bounds of each layer under one order for all its segments, as a drop-in file has it.
+
+    Parameters
+    ----------
+    network : Network
+        The original network.
+    array : Accelerator
+        The machine.
+    flips : mapping of str to int
+        Flips of each layer in the rewritten model, within passes.
+    effort : Effort
+        Work limit of each bound.
+    seed : int
+        Of the solver.
+    jobs : int
+        Layers at a time.
+    progress : callable, optional
+        Called as ``progress(phase, done, total)``.
+
+    Returns
+    -------
+    dict of str to Certificate
+        One order a layer (one for each set of streamed indices in a grouped layer); what other layers tie it to
+        is left out of account, so that the bound is valid whatever they are.
+    """
+    segments = [
+        (layer, segment)
+        for layer in network.layers
+        for segment in _merged_segments(dataflow_of(array).segments(layer, array))
+    ]
+    words = SegmentWords(array, segments)
+    finished = counter(progress, "bounding the drop-in", len(words))
+    results = order_segments(words, effort=effort, seed=seed, jobs=jobs, progress=finished)
+    bounds = {layer.name: 0 for layer in network.layers}
+    orders = {layer.name: 0 for layer in network.layers}
+    for (layer, _), instance, result in zip(segments, words, results, strict=True):
+        chains = dataflow_of(array).chains(layer, array)
+        bounds[layer.name] += chain_bound(result, chains, instance, flips[layer.name], effort)
+        orders[layer.name] += 1
+    return {
+        name: Certificate(orders[name], orders[name] if flips[name] - bound < 1 else 0, bound)
+        for name, bound in bounds.items()
+    }
+
+
+def _merged_segments(segments: tuple[Segment, ...]) -> list[Segment]:
+    """Segments that stream the same indices, joined: in a rewritten file they share one order."""
+    lanes: dict[bytes, list[NDArray[np.int64]]] = {}
+    for segment in segments:
+        lanes.setdefault(segment.order.tobytes(), []).append(segment.lanes)
+    return [Segment(np.concatenate(parts), np.frombuffer(order, dtype=np.int64)) for order, parts in lanes.items()]
+
+
+def _channel_words(
+    layer: Layer, codes: NDArray[np.unsignedinteger], tied: TiedAxis, groups: ChannelGroups
+) -> list[tuple[int, NDArray[np.unsignedinteger]]]:
+    """For each group on the streamed axis, the words of its channels, where neighbours stream one after another."""
+    if tied.follows == "output":
+        table = codes.T[:, :, np.newaxis]
+    elif isinstance(layer.lowering, Convolution2D) and layer.lowering.layout == "NHWC":
+        table = codes.reshape(layer.n * layer.lowering.kernel_positions, -1, 1)
+    else:
+        table = codes.reshape(layer.n, -1, layer.lowering.kernel_positions)
+    words, offset = [], 0
+    for piece in tied.layout:
+        channels = groups.sizes[piece.group]
+        length = piece.outer * channels * piece.inner
+        if table.shape[2] * piece.inner == 1:
+            block = table[:, offset : offset + length, 0].reshape(-1, channels)
+            words.append((piece.group, np.ascontiguousarray(block.T)))
+        offset += length
+    return words
+
+
+def _keep_gains(
+    network: Network, array: Accelerator, groups: ChannelGroups, candidates: Mapping[int, NDArray[np.int64]]
+) -> dict[int, NDArray[np.int64]]:
+    """Of the orders proposed, those after which the layers that they touch have fewer flips, one after the other."""
+    streaming = streaming_axes(network, array, groups)
+    codes = {layer.name: weight_codes(layer, array.weights) for layer, _ in streaming}
+    flips = {layer.name: _flips_of(layer, codes[layer.name], array) for layer, _ in streaming}
+    kept: dict[int, NDArray[np.int64]] = {}
+    for group, order in candidates.items():
+        touched = [(layer, tied) for layer, tied in streaming if any(piece.group == group for piece in tied.layout)]
+        new_codes = {
+            layer.name: _permuted(layer, codes[layer.name], tied, groups.axis_index(tied.layout, {group: order}))
+            for layer, tied in touched
+        }
+        new_flips = {layer.name: _flips_of(layer, new_codes[layer.name], array) for layer, _ in touched}
+        if sum(new_flips.values()) < sum(flips[name] for name in new_flips):
+            kept[group] = order
+            codes.update(new_codes)
+            flips.update(new_flips)
+    return kept
+
+
+def _flips_of(layer: Layer, codes: Codes, array: Accelerator) -> int:
+    """Weight flips of one inference in natural order, within passes."""
+    count = count_flips(
+        dataflow_of(array).weight_stream(layer, *codes, dataflow_of(array).segments(layer, array), array)
+    )
+    return count.within * count.repeats
+
+
+def _permuted(layer: Layer, codes: Codes, tied: TiedAxis, index: NDArray[np.int64]) -> Codes:
+    """Codes of a layer, shape (N, K), with its streamed axis in another order."""
+    return Codes(_moved(layer, codes.words, tied, index), codes.bits)
+
+
+def _moved(
+    layer: Layer, codes: NDArray[np.unsignedinteger], tied: TiedAxis, index: NDArray[np.int64]
+) -> NDArray[np.unsignedinteger]:
+    if tied.follows == "output":
+        return codes[index]
+    if isinstance(layer.lowering, Convolution2D) and layer.lowering.layout == "NHWC":
+        table = codes.reshape(layer.n, layer.lowering.kernel_positions, -1)
+        return table[:, :, index].reshape(layer.n, layer.k)
+    table = codes.reshape(layer.n, -1, layer.lowering.kernel_positions)
+    return table[:, index].reshape(layer.n, layer.k)
+
+
+def _chains(network: Network, array: Accelerator, groups: ChannelGroups, group: int) -> int:
+    """Most chains of any layer in which a group streams: its path is laid out along so many."""
+    layers = [
+        layer
+        for layer, tied in streaming_axes(network, array, groups)
+        if any(piece.group == group for piece in tied.layout)
+    ]
+    return max((dataflow_of(array).chains(layer, array) for layer in layers), default=1)
+
+
+def _batches(order: list[int], groups: ChannelGroups) -> list[list[int]]:
+    """Groups whose distance matrices are held at the same time, bounded in memory."""
+    batches: list[list[int]] = []
+    entries = MOST_ENTRIES
+    for group in order:
+        size = groups.sizes[group] ** 2
+        if entries + size > MOST_ENTRIES:
+            batches.append([])
+            entries = 0
+        batches[-1].append(group)
+        entries += size
+    return batches

@@ -1,0 +1,81 @@
+"""Steps by name."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from fewflips.errors import InputError
+from fewflips.optimization.step import Step
+from fewflips.registry import Registry
+
+AnyStep = TypeVar("AnyStep", bound=type[Step])
+
+STEPS: Registry[Any] = Registry(
+    "fewflips.steps",
+    {
+        "schedule": "fewflips.optimization.steps.order:ScheduleStep",
+        "drop-in": "fewflips.optimization.steps.drop_in:DropInStep",
+    },
+)
+"""By the name that ``optimize`` and ``--step`` take."""
+
+
+def step_named(name: str) -> Step:
+    """A step by its name.
+
+    Parameters
+    ----------
+    name : str
+        A built-in step's, or one that was registered.
+
+    Returns
+    -------
+    Step
+        The same object each time.
+
+    Raises
+    ------
+    InputError
+        If there is no such step, or the package that announces it gives something else than a step.
+    """
+    if name not in STEPS:
+        raise InputError(f"steps: expected one of {', '.join(step_names())}, got {name!r}")
+    step = STEPS[name]
+    if not isinstance(step, Step):
+        raise InputError(f"step {name}: expected a fewflips.Step, got {type(step).__name__}")
+    return step
+
+
+def check_named(step: Step | type[Step]) -> None:
+    """Raise :class:`InputError` unless a step, or a class of steps, has a name."""
+    name = getattr(step, "name", None)
+    if not isinstance(name, str) or not name:
+        kind = step if isinstance(step, type) else type(step)
+        raise InputError(f"step {kind.__name__}: expected a class with a `name`, a word of its own, got {name!r}")
+
+
+def step_names() -> tuple[str, ...]:
+    """Names of all steps: those of the package first."""
+    return STEPS.names
+
+
+def register_step(step: AnyStep) -> AnyStep:
+    """Make a step known, as a decorator of its class.
+
+    Parameters
+    ----------
+    step : type
+        A subclass of Step; its `name` is what ``optimize`` and ``--step`` take.
+
+    Returns
+    -------
+    type
+        The class as it is.
+
+    Raises
+    ------
+    FewflipsError
+        If the class has no name, or fewflips itself has a step of that name.
+    """
+    check_named(step)
+    return STEPS.register(step.name)(step)

@@ -1,0 +1,154 @@
+"""What a step of an optimization is: it takes a state, and gives another one with what it knows about it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from fewflips.execution.samples import Samples
+from fewflips.optimization.channel_orders import ChannelPlan
+from fewflips.optimization.segment_orders import Certificate
+from fewflips.optimization.state import State
+from fewflips.ordering import Effort
+from fewflips.progress import Progress
+
+Start = Literal["baseline", "stage before"]
+"""What a step starts from: the network as stored, or what the step before it left."""
+BASELINE = "baseline"
+"""Name of the first stage: the network as stored, in natural order."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How far the outputs after a step may be from those before it.
+
+    Parameters
+    ----------
+    bound : float or None
+        Largest absolute difference of an output value; None where the step changes nothing that is computed.
+    unit : str
+        Unit of the bound, in words; empty without one.
+    method : str
+        How the step knows, in a sentence.
+    """
+
+    bound: float | None
+    unit: str
+    method: str
+
+    @classmethod
+    def exact(cls, method: str) -> Evidence:
+        """The network computes the same.
+
+        Parameters
+        ----------
+        method : str
+            How the step knows, in a sentence.
+
+        Returns
+        -------
+        Evidence
+            The pipeline accepts it only where every product is still computed, and where every constant of a
+            rewritten model is the original's with its channels in another order.
+        """
+        return cls(None, "", method)
+
+    @classmethod
+    def bounded(cls, bound: float, unit: str, method: str) -> Evidence:
+        """Outputs differ by a bound at most.
+
+        Parameters
+        ----------
+        bound : float
+            Largest absolute difference of an output value, in the output's own unit.
+        unit : str
+            That unit in words, such as ``steps of the output's scale``.
+        method : str
+            How the step knows, in a sentence.
+
+        Returns
+        -------
+        Evidence
+            The pipeline accepts it only where the outputs on all inputs that it runs stay within the bound.
+        """
+        return cls(bound, unit, method)
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What a step may use besides the state.
+
+    Parameters
+    ----------
+    samples : Samples or None
+        Sample inputs, where the user gave some.
+    effort : Effort
+        Work limit of solvers.
+    seed : int
+        Seed for every random choice.
+    jobs : int
+        Number of processors to use; -1 uses all.
+    progress : callable or None
+        Called as ``progress(phase, done, total)``.
+    """
+
+    samples: Samples | None
+    effort: Effort
+    seed: int
+    jobs: int
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a step gives.
+
+    Parameters
+    ----------
+    state : State
+        The state after the step.
+    evidence : Evidence
+        How far outputs may have moved; the pipeline checks it.
+    certificates : tuple of Certificate
+        Lower bound of the weight flips of each layer, in the network's order; empty where the step knows none.
+    channels : ChannelPlan or None
+        Which channels moved where, if that is what the step did to the model.
+    """
+
+    state: State
+    evidence: Evidence
+    certificates: tuple[Certificate, ...] = field(default=(), repr=False)
+    channels: ChannelPlan | None = field(default=None, repr=False)
+
+
+class Step(ABC):
+    """One lever of an optimization.
+
+    A subclass names itself, says what it starts from and whether it rewrites the model, and applies itself to a
+    state. ``docs/steps.md`` shows how to add one.
+    """
+
+    name: ClassVar[str]
+    """Key in the registry, and the name of the stage in the report."""
+    start: Start = "stage before"
+    """What the step starts from."""
+    rewrites: ClassVar[bool] = False
+    """Whether the step gives another model, whose outputs have to be compared with those of the one it was given."""
+
+    @abstractmethod
+    def apply(self, state: State, context: Context) -> Outcome:
+        """Change a state.
+
+        Parameters
+        ----------
+        state : State
+            What the step starts from; it is not changed.
+        context : Context
+            Samples, work limits, seed, processors and progress.
+
+        Returns
+        -------
+        Outcome
+            The new state, and what is known about it. Layers keep their number, order and shapes.
+        """

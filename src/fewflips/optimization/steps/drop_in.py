@@ -1,0 +1,68 @@
+"""The drop-in file: the model with its channels in an order with fewer flips, for any hardware."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fewflips.measurement.counting import count_weight_port
+from fewflips.network import rewrite
+from fewflips.optimization.channel_orders import drop_in_certificates, plan_channels
+from fewflips.optimization.model_files import write_model
+from fewflips.optimization.segment_orders import Certificate
+from fewflips.optimization.state import State
+from fewflips.optimization.step import Context, Evidence, Outcome, Start, Step
+from fewflips.ordering import Effort
+
+
+@dataclass(frozen=True)
+class DropInStep(Step):
+    """Give every group of tied channels one order, absorbed into the model's constants.
+
+    Parameters
+    ----------
+    start : {"baseline", "stage before"}
+        The network as stored, or as a step before has rewritten it.
+    """
+
+    name = "drop-in"
+    start: Start = "baseline"
+    rewrites = True
+
+    def apply(self, state: State, context: Context) -> Outcome:
+        """See :meth:`Step.apply`; the rewritten model streams in natural order."""
+        network = state.network
+        plan = plan_channels(
+            network,
+            state.accelerator,
+            effort=context.effort,
+            seed=context.seed,
+            jobs=context.jobs,
+            progress=context.progress,
+        )
+        permutations = plan.groups.permutations(plan.orders)
+        rewritten, files = write_model(network.file_format, lambda path: rewrite(network, permutations, path))
+        after = State.stored(rewritten, state.accelerator, files)
+        return Outcome(
+            after,
+            Evidence.exact("channels of tied layers are in another order, and every constant moved with them"),
+            certificates=_certificates(state, after, context),
+            channels=plan,
+        )
+
+
+def _certificates(before: State, after: State, context: Context) -> tuple[Certificate, ...]:
+    """Lower bounds of each layer under one order for all its segments."""
+    flips = {
+        layer.name: count_weight_port(moved, after.accelerator, after.orders[moved.name]).decoded.within
+        for layer, moved in zip(before.network.layers, after.network.layers, strict=True)
+    }
+    certificates = drop_in_certificates(
+        before.network,
+        before.accelerator,
+        flips,
+        effort=context.effort if context.effort == Effort.prove() else Effort.quick(),
+        seed=context.seed,
+        jobs=context.jobs,
+        progress=context.progress,
+    )
+    return tuple(certificates[layer.name] for layer in before.network.layers)

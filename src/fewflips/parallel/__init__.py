@@ -1,0 +1,1 @@
+"""Where work runs: processors, and a process beside this one."""

@@ -1,0 +1,1 @@
+"""The contents of reports and files, as validated records."""

@@ -1,0 +1,1 @@
+"""Schedules: the order of every segment, as a file, and executed."""

@@ -1,0 +1,48 @@
+"""Operands of one unit laid out cycle by cycle, for testbenches."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewflips.datapath.arithmetic import PortWords
+from fewflips.gates.operands import OperandSequences, PortRows
+
+
+def first_cycles(sequences: OperandSequences, cycles: int) -> PortWords:
+    """The words at the ports of the first unit.
+
+    Parameters
+    ----------
+    sequences : OperandSequences
+        Sequences of the units of an array; the first is used.
+    cycles : int
+        Maximum number of cycles, from the beginning.
+
+    Returns
+    -------
+    PortWords
+        With the lanes of a systolic chain skewed.
+    """
+    end = int(sequences.first_passes[1]) if len(sequences.first_passes) > 1 else len(sequences.lengths)
+    lengths = sequences.lengths[:end]
+    ends = np.cumsum(lengths)
+    count = min(cycles, int(ends[-1]))
+    passes = np.searchsorted(ends, np.arange(count), side="right")
+    times = np.arange(count) - (ends - lengths)[passes]
+    words = {name: _port_words(rows, passes, times) for name, rows in sequences.inputs.items()}
+    partial_sums, clear = words.get("partial_sum"), words.get("clear")
+    return PortWords(
+        weights=words["weights"].astype(np.uint16),
+        activations=words["activations"].astype(np.uint16),
+        partial_sums=None if partial_sums is None else partial_sums[:, 0].astype(np.int64),
+        clear=None if clear is None else clear[:, 0].astype(np.bool_),
+    )
+
+
+def _port_words(rows: PortRows, passes: NDArray[np.int64], times: NDArray[np.int64]) -> NDArray[np.integer]:
+    row = rows.start[passes] + rows.stride * times
+    cycle = np.arange(len(row))[:, None] - rows.delay
+    lanes = np.arange(rows.words.shape[1])
+    late = np.maximum(cycle - lanes if rows.skew else cycle + 0 * lanes, 0)
+    return rows.words[row[late], lanes]

@@ -1,0 +1,241 @@
+"""One arithmetic unit of the array, at gate level: netlist, delays, and cost of toggles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewflips.dataflows.unit_work import UnitWork
+from fewflips.datapath.design import Datapath
+from fewflips.errors import NetlistError
+from fewflips.gates.liberty.cells import CellLibrary
+from fewflips.gates.netlist.checks import check_netlist, clock_nets
+from fewflips.gates.netlist.netlist import Netlist
+from fewflips.gates.netlist.prepared import unit_netlist
+from fewflips.gates.netlist.reader import read_netlist
+from fewflips.gates.netlist.registers import register_banks
+from fewflips.gates.operands import Toggles
+from fewflips.gates.parasitics.spef import read_spef
+from fewflips.gates.parasitics.wires import WireModel, fanout_wire_ff, spef_wire_ff
+from fewflips.gates.power.energy import Energy, EnergyModel, energy_model, energy_of, scaled
+from fewflips.gates.switching import Circuit, compile_circuit, simulate
+from fewflips.gates.timing import Timing, analyze_timing
+from fewflips.progress import Progress
+from fewflips.simulation.function_check import check_function
+from fewflips.simulation.toggles import LayerToggles
+from fewflips.simulation.typical_operands import typical_operands
+
+_SECONDS_PER_CYCLE_AT_1_MHZ = 1e-6
+"""Seconds of a clock cycle at 1 MHz."""
+
+
+@dataclass(frozen=True, eq=False)
+class ArithmeticUnit:
+    """A unit, ready to be simulated.
+
+    Parameters
+    ----------
+    datapath : Datapath
+        The function it computes.
+    library : CellLibrary
+        Its cells.
+    netlist : Netlist
+        Its gates.
+    timing : Timing
+        Loads, slews, delays.
+    circuit : Circuit
+        The circuit for the switching simulation.
+    model : EnergyModel
+        Cost of each toggle.
+    banks : dict of str to list of int
+        Instances of the registers of each operand.
+    wire_ff : ndarray of float64, shape (nets,)
+        Capacitance of each net's wire, in fF.
+    origin : str
+        What made the netlist.
+    wires : str
+        Where wire capacitances come from.
+    """
+
+    datapath: Datapath
+    library: CellLibrary
+    netlist: Netlist = field(repr=False)
+    timing: Timing = field(repr=False)
+    circuit: Circuit = field(repr=False)
+    model: EnergyModel = field(repr=False)
+    banks: dict[str, list[int]] = field(repr=False)
+    wire_ff: NDArray[np.float64] = field(repr=False)
+    origin: str
+    wires: str
+
+    def energy(self, toggles: LayerToggles, work: UnitWork, clock_mhz: float) -> Energy:
+        """Energy of one layer in one inference.
+
+        Parameters
+        ----------
+        toggles : LayerToggles
+            Toggles of the units' nets.
+        work : UnitWork
+            How long the units work, and what they share.
+        clock_mhz : float
+            Clock frequency, for leakage.
+
+        Returns
+        -------
+        Energy
+            Energy of all units, in fJ.
+        """
+        model = self.shared_model(work.weight_share, work.activation_share)
+        instances = len(self.netlist.instances)
+        cycles = np.full(instances, float(work.unit_cycles))
+        cycles[self.banks.get("weights", [])] = work.weight_loads
+        cycles[self.banks.get("activations", [])] = work.activation_loads
+        counted = energy_of(model, toggles.exact, cycles, 0.0)
+        sample = energy_of(model, toggles.sample, 0.0, 0.0)
+        return counted + sample * toggles.scale + self._leakage(work, clock_mhz)
+
+    def _leakage(self, work: UnitWork, clock_mhz: float) -> Energy:
+        """Leakage of all units of the array, working or idle, for as long as the layer takes."""
+        seconds = work.array_cycles * _SECONDS_PER_CYCLE_AT_1_MHZ / clock_mhz
+        nothing = np.zeros(len(self.netlist.nets), dtype=np.int64)
+        model = self.shared_model(work.weight_copies, work.activation_copies)
+        return energy_of(model, Toggles(nothing, nothing, 0), 0.0, seconds * work.units)
+
+    def shared_model(self, weight_share: float, activation_share: float) -> EnergyModel:
+        """Cost of a unit's toggles when operand registers serve several units.
+
+        Parameters
+        ----------
+        weight_share, activation_share : float
+            The unit's share of the operand's registers and of the wires in front of them.
+
+        Returns
+        -------
+        EnergyModel
+            Scaled coefficients.
+        """
+        instance_share = np.ones(len(self.netlist.instances))
+        net_share = np.ones(len(self.netlist.nets))
+        for port, share in (("weights", weight_share), ("activations", activation_share)):
+            instance_share[self.banks.get(port, [])] = share
+            net_share[list(self.netlist.inputs[port])] = share
+        return scaled(self.model, instance_share, net_share)
+
+
+def build_unit(
+    datapath: Datapath,
+    library: CellLibrary,
+    *,
+    netlist: Path | None = None,
+    spef: Path | None = None,
+    step_ps: float = 10.0,
+    progress: Progress | None = None,
+) -> ArithmeticUnit:
+    """Synthesize a unit, or read it from a file, and prepare it for simulation.
+
+    Parameters
+    ----------
+    datapath : Datapath
+        What to build.
+    library : CellLibrary
+        Cells.
+    netlist : Path, optional
+        Structural Verilog from another flow, with the ports of `datapath`.
+    spef : Path, optional
+        Wire capacitances of that netlist. By default they are estimated from fanout.
+    step_ps : float
+        Step to which delays are rounded.
+    progress : callable, optional
+        Called as ``progress(phase, done, total)``.
+
+    Returns
+    -------
+    ArithmeticUnit
+        The checked unit.
+
+    Raises
+    ------
+    FewflipsError
+        If Yosys fails, or the files do not match the datapath or one another.
+    """
+    if netlist is None:
+        gates, origin = unit_netlist(datapath, library, progress)
+    else:
+        gates, origin = read_netlist(netlist, library), netlist.name
+    check_netlist(gates, library)
+    _check_ports(gates, library, datapath)
+    wire_ff, wires = _wires(gates, library, spef)
+    timing = analyze_timing(gates, library, wire_ff)
+    circuit = compile_circuit(gates, library, timing.delays_ps, step_ps)
+    operands = typical_operands(datapath)
+    check_function(circuit, datapath, operands)
+    activity = simulate(circuit, operands, "inertial")
+    return ArithmeticUnit(
+        datapath=datapath,
+        library=library,
+        netlist=gates,
+        timing=timing,
+        circuit=circuit,
+        model=energy_model(gates, library, timing, wire_ff, activity),
+        banks=register_banks(gates, library),
+        wire_ff=wire_ff,
+        origin=origin,
+        wires=wires,
+    )
+
+
+def compiled_unit(datapath: Datapath, library: CellLibrary) -> ArithmeticUnit:
+    """Synthesize a unit, and make sure that the kernels that simulate it are compiled and cached on disk.
+
+    Parameters
+    ----------
+    datapath : Datapath
+        What to build.
+    library : CellLibrary
+        Cells.
+
+    Returns
+    -------
+    ArithmeticUnit
+        Result of :func:`build_unit`, which uses only the kernels of inertial delays.
+
+    Raises
+    ------
+    FewflipsError
+        If the cells do not suffice to build it, or Yosys is needed and fails.
+    """
+    unit = build_unit(datapath, library)
+    simulate(unit.circuit, typical_operands(datapath), "zero-delay")
+    return unit
+
+
+def _wires(netlist: Netlist, library: CellLibrary, spef: Path | None) -> tuple[NDArray[np.float64], str]:
+    if spef is None:
+        model = WireModel.estimated(netlist, library)
+        return fanout_wire_ff(netlist, library, model.per_fanout_ff, model.base_ff), model.source
+    return spef_wire_ff(netlist, read_spef(spef)), spef.name
+
+
+def _check_ports(netlist: Netlist, library: CellLibrary, datapath: Datapath) -> None:
+    expected = {
+        "weights": datapath.lanes * datapath.weights.bits,
+        "activations": datapath.lanes * datapath.activations.bits,
+    }
+    if datapath.partial_sum_input:
+        expected["partial_sum"] = datapath.accumulator_bits
+    if datapath.traits.accumulates:
+        expected["clear"] = 1
+    clocks = clock_nets(netlist, library)
+    found = {name: len(nets) for name, nets in netlist.inputs.items() if not clocks.issuperset(nets)}
+    if found != expected:
+        raise NetlistError(
+            f"netlist {netlist.name}: expected input ports {_ports(expected)} for this accelerator and network, got "
+            f"{_ports(found)}: give the netlist of this unit, other inputs tied, or an accelerator with its widths"
+        )
+
+
+def _ports(widths: dict[str, int]) -> str:
+    return ", ".join(f"{name}[{bits}]" for name, bits in sorted(widths.items())) or "none"

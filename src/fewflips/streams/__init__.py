@@ -1,0 +1,1 @@
+"""What one operand port sees, cycle by cycle, and its flips."""

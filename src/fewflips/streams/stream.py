@@ -1,0 +1,44 @@
+"""Operand streams: what one port of the array sees, cycle by cycle, and how often it repeats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """The words that one operand port sees in one inference.
+
+    A pass is a run of cycles over which the same lanes are used for the same purpose (one segment in
+    activation-stationary streaming). Each pass is sent `pass_repeats` times in a row, then the next one
+    follows; the whole sequence is sent `repeats` times.
+
+    Parameters
+    ----------
+    port : {"weights", "activations"}
+        The operand.
+    words : ndarray of uint8 or uint16, shape (T, L)
+        Code on each lane in each cycle; idle lanes hold zero.
+    pass_starts : ndarray of int64, shape (P,)
+        First cycle of each pass; the first entry is 0.
+    bits : int
+        Width of a word.
+    repeats : int
+        How often the whole sequence is sent in one inference.
+    pass_repeats : int
+        How often each pass is sent before the next.
+    hops : int
+        Registers that one word toggles on its way through the array.
+    """
+
+    port: Literal["weights", "activations"]
+    words: NDArray[np.unsignedinteger] = field(repr=False)
+    pass_starts: NDArray[np.int64] = field(repr=False)
+    bits: int
+    repeats: int = 1
+    pass_repeats: int = 1
+    hops: int = 1

@@ -1,0 +1,1 @@
+"""The Hamming distance as a term of the training loss."""

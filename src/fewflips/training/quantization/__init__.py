@@ -1,0 +1,1 @@
+"""From a float network to one that computes with quantized weights and activations."""

@@ -1,0 +1,1 @@
+"""Whether two models, or a model and a schedule, compute the same."""
