@@ -7,7 +7,7 @@ import yaml
 
 from fewflips.errors import InputError
 from fewflips.training.config import TrainingConfig, config_yaml, load_config
-from fewflips.training.stages.learning_rate import Schedule
+from fewflips.training.stages.learning_rate import LearningRateSchedule
 
 MINIMAL = {"dataset": {"path": "data.npz"}}
 EXAMPLES = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
@@ -146,7 +146,7 @@ def test_missing_and_huge_and_binary_files(tmp_path):
 
 
 def test_the_schedule_rises_to_its_peak_and_falls_to_zero():
-    schedule = Schedule(peak=1.0, warmup=0.25, epochs=8)
+    schedule = LearningRateSchedule(peak=1.0, warmup=0.25, epochs=8)
     assert schedule.at(0) == pytest.approx(0.1)
     assert schedule.at(1) == pytest.approx(0.55)  # halfway from 0.1 to 1
     assert schedule.at(2) == 1.0

@@ -20,7 +20,7 @@ OUT = -1
 FORCE = 1 << 58  # subtracted from the costs of forced edges where they are compared
 
 
-class Network(NamedTuple):
+class CandidateGraph(NamedTuple):
     """Edges of a sparse graph with arcs in both directions. Node n is the dummy."""
 
     start: NDArray[np.int32]  # (n + 2,), of each node's arcs
@@ -90,7 +90,7 @@ def new_network(source: Any, u: NDArray[np.int32], v: NDArray[np.int32]) -> Any:
             other[filled[a]] = b
             edge[filled[a]] = e
             filled[a] += 1
-    return Network(start, other, edge, u, v, length)
+    return CandidateGraph(start, other, edge, u, v, length)
 
 
 @compiled

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.kernels.compiled import compiled
-from fewflips.ordering.candidates import Network
+from fewflips.ordering.candidates import CandidateGraph
 
 THRESHOLDS = (0.02, 0.1, 0.2, 0.3, 0.4)
 VIOLATION = 0.1  # least violation of a cut that is added
@@ -41,7 +41,7 @@ class CutPool:
     def __len__(self) -> int:
         return len(self._known)
 
-    def separate(self, net: Network, share: NDArray[np.float64]) -> int:
+    def separate(self, net: CandidateGraph, share: NDArray[np.float64]) -> int:
         """Add the cuts that `share` (of the trees that use each edge) violates; returns how many are new."""
         before = len(self)
         for threshold in THRESHOLDS:

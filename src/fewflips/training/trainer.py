@@ -40,7 +40,7 @@ from fewflips.training.stages.augmentation import augment, to_input
 from fewflips.training.stages.environment import environment, resolved, threads
 from fewflips.training.stages.evaluation import accuracy_percent
 from fewflips.training.stages.held_signals import HeldSignals
-from fewflips.training.stages.learning_rate import Schedule
+from fewflips.training.stages.learning_rate import LearningRateSchedule
 from fewflips.training.stages.loop import Stage, StageLoop, Surroundings
 from fewflips.training.stages.losses import Distillation, HammingTerm, Objective
 from fewflips.training.stages.metrics import Figures, Metrics
@@ -231,7 +231,7 @@ class _Run:
         optimizer = make_optimizer("sgd", network, options.learning_rate, options.weight_decay)
         stage = Stage(
             "float",
-            Schedule(options.learning_rate, options.warmup, options.epochs),
+            LearningRateSchedule(options.learning_rate, options.warmup, options.epochs),
             options.batch,
             self.config.seed,
             Objective(options.label_smoothing),
@@ -255,7 +255,7 @@ class _Run:
         )
         stage = Stage(
             "quantized",
-            Schedule(options.learning_rate, options.warmup, options.epochs),
+            LearningRateSchedule(options.learning_rate, options.warmup, options.epochs),
             options.batch,
             self.config.seed + QUANTIZED_SEED,
             objective,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Schedule:
+class LearningRateSchedule:
     """Linear warm-up from a tenth of the peak, then half a cosine to zero.
 
     Parameters
@@ -29,7 +29,7 @@ class Schedule:
 
         Examples
         --------
-        >>> schedule = Schedule(peak=0.2, warmup=0.5, epochs=10)
+        >>> schedule = LearningRateSchedule(peak=0.2, warmup=0.5, epochs=10)
         >>> [round(schedule.at(epoch), 3) for epoch in (0, 5, 7.5, 10)]
         [0.02, 0.2, 0.1, 0.0]
         """

@@ -21,7 +21,7 @@ from fewflips.training.stages.augmentation import augment, to_input
 from fewflips.training.stages.environment import Environment
 from fewflips.training.stages.evaluation import accuracy_percent
 from fewflips.training.stages.held_signals import HeldSignals
-from fewflips.training.stages.learning_rate import Schedule
+from fewflips.training.stages.learning_rate import LearningRateSchedule
 from fewflips.training.stages.loop_state import SavedTally, check_random, optimizer_state
 from fewflips.training.stages.losses import DivergenceError, Objective, total
 from fewflips.training.stages.metrics import Metrics
@@ -35,7 +35,7 @@ class Stage:
     ----------
     name : {"float", "quantized"}
         Name in metrics, checkpoints and messages.
-    schedule : Schedule
+    schedule : LearningRateSchedule
         Learning rate and epochs.
     batch : int
         Images per step.
@@ -46,7 +46,7 @@ class Stage:
     """
 
     name: str
-    schedule: Schedule
+    schedule: LearningRateSchedule
     batch: int
     seed: int
     objective: Objective
