@@ -14,9 +14,9 @@ from fewflips.optimization.channel_orders import ChannelPlan
 from fewflips.optimization.checks import check_outcome
 from fewflips.optimization.segment_orders import Certificate
 from fewflips.optimization.state import State
-from fewflips.optimization.step import BASELINE, Context, Evidence, Outcome, Step
+from fewflips.optimization.step import Context, Evidence, Outcome, Step
 from fewflips.progress import Progress
-from fewflips.records.optimization import Check
+from fewflips.records.optimization import BASELINE, Check
 from fewflips.schedule.file import same_orders
 from fewflips.verification.schedule_check import check_schedule
 

@@ -10,11 +10,12 @@ from fewflips.machine import Accelerator
 from fewflips.network import Network
 from fewflips.optimization.pipeline import Run, Stage
 from fewflips.optimization.segment_orders import Certificate
-from fewflips.optimization.step import BASELINE, Evidence
+from fewflips.optimization.step import Evidence
 from fewflips.records.coverage import coverage_of
 from fewflips.records.energy import LayerEnergy
 from fewflips.records.model_file import model_file
 from fewflips.records.optimization import (
+    BASELINE,
     DropInSummary,
     EnergyComparison,
     EnergyResult,

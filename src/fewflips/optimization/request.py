@@ -11,7 +11,8 @@ from fewflips.errors import InputError
 from fewflips.machine import Accelerator
 from fewflips.network import Network
 from fewflips.optimization.registration import STEPS, check_named, step_named
-from fewflips.optimization.step import BASELINE, Start, Step
+from fewflips.optimization.step import Start, Step
+from fewflips.records.optimization import BASELINE
 from fewflips.visible import printable_name
 
 if TYPE_CHECKING:

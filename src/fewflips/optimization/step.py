@@ -15,8 +15,6 @@ from fewflips.progress import Progress
 
 Start = Literal["baseline", "stage before"]
 """What a step starts from: the network as stored, or what the step before it left."""
-BASELINE = "baseline"
-"""Name of the first stage: the network as stored, in natural order."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ from fewflips.records.energy import CellsRecord, DatapathRecord, EnergySettings,
 from fewflips.records.model_file import ModelFile
 from fewflips.records.record import Count, Record
 
+BASELINE = "baseline"
+"""Name of the first stage: the network as stored, in natural order."""
+
 _COVERAGE = "share of the network that the layers cover; null in reports older than this field"
 
 

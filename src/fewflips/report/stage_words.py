@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fewflips.records.optimization import Check, OptimizeReport, StageEvidence, StageRecord
+from fewflips.records.optimization import BASELINE, Check, OptimizeReport, StageEvidence, StageRecord
 from fewflips.report.numbers import as_energy, as_figure, comparison
 from fewflips.visible import printable
 
-BASELINE = "baseline"
 _IN_THE_TABLES = frozenset({BASELINE, "schedule", "drop-in"})
 """Stages whose figures every table has in columns of their own."""
 
