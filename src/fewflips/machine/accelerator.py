@@ -26,6 +26,7 @@ from fewflips.files.input_files import size_of
 from fewflips.files.settings_text import LARGEST_BYTES, parse_settings
 from fewflips.files.validation import bounded_text, describe_validation_error
 from fewflips.formats.number_formats import NumberFormat
+from fewflips.machine.buffers import Buffers, Tiling
 from fewflips.machine.coding_names import CODINGS, PLAIN
 from fewflips.machine.dataflow_names import DATAFLOWS
 
@@ -136,6 +137,10 @@ class Accelerator(BaseModel):
         Number format, width and coding of each operand.
     datapath : DatapathOptions
         How the arithmetic units are built.
+    buffers : Buffers or None
+        The memories around the array. None: they are left off the bill.
+    tiling : Tiling
+        What a pass covers before partial sums leave the array.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -149,6 +154,8 @@ class Accelerator(BaseModel):
     weights: Operand = Operand()
     activations: Operand = Operand()
     datapath: DatapathOptions = DatapathOptions()
+    buffers: Buffers | None = None
+    tiling: Tiling = Tiling()
 
     @field_validator("dataflow")
     @classmethod

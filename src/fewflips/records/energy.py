@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fewflips.machine import Accelerator
+from fewflips.records.bill import Bill
 from fewflips.records.coverage import Coverage
 from fewflips.records.model_file import ModelFile
 from fewflips.records.record import Count, Record
@@ -36,6 +37,10 @@ class LayerEnergy(Record):
     ci95_percent: Annotated[
         float, Field(ge=0, description="half width of the 95 % confidence interval of the data energy; 0 if exact")
     ]
+    bill: Annotated[
+        Bill | None,
+        Field(description="units by part, and buffers, glitches included; null in reports older than this field"),
+    ] = None
 
 
 class WordRecord(Record):
