@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from fewflips.errors import InputError
 from fewflips.interchange.accelforge_export import (
     accelforge_specification,
     component_figures,
+    fanouts,
     hwcomponents_component,
     read_energy_report,
 )
@@ -18,6 +20,7 @@ from fewflips.interchange.accelforge_import import read_accelforge
 from fewflips.machine import Accelerator
 from fewflips.network import Network
 from fewflips.records.energy import EnergyReport
+from tests.interchange.commands import run
 from tests.interchange.packages import package
 from tests.network import build_tflite as small
 
@@ -140,3 +143,31 @@ def test_file_that_is_no_energy_report(tmp_path: Path, text: str):
     path.write_text(text)
     with pytest.raises(InputError, match=r"fewflips energy --json"):
         read_energy_report(path)
+
+
+def test_commands_there_and_back(monkeypatch, capsys, simulated, tmp_path):
+    package("accelforge")
+    network, report = simulated
+    energy, written, machine = (tmp_path / name for name in ("energy.json", "machine.yaml", "back.yaml"))
+    energy.write_text(report.model_dump_json())
+    component = tmp_path / "component.py"
+    arguments = (network.path, "--energy", energy, "--output", written, "--component", component)
+    assert run(monkeypatch, "accelforge", "export", *arguments) == 0
+    assert capsys.readouterr().out.split() == ["wrote", str(written), "wrote", str(component)]
+    assert run(monkeypatch, "accelforge", "import", written, "--output", machine) == 0
+    assert run(monkeypatch, "energy", network.path, "--accelerator", machine, "--json") == 0
+
+
+def test_importing_without_the_package_is_one_line(monkeypatch, capsys, tmp_path):
+    monkeypatch.setitem(sys.modules, "accelforge", None)
+    assert run(monkeypatch, "accelforge", "import", tmp_path / "arch.yaml") == 2
+    said = capsys.readouterr().err
+    assert "fewflips[accelforge]" in said
+    assert said.count("\n") == 1
+
+
+def test_dataflow_without_counterpart_is_refused(simulated):
+    network, report = simulated
+    other = report.accelerator.model_copy(update={"dataflow": "row-stationary"})
+    with pytest.raises(InputError, match="--component"):
+        fanouts(other)

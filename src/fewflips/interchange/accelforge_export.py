@@ -20,6 +20,7 @@ from fewflips.dataflows import dataflow_of
 from fewflips.errors import InputError
 from fewflips.files.input_files import read_plain
 from fewflips.files.validation import describe_validation_error
+from fewflips.machine import Accelerator
 from fewflips.machine.buffers import Buffer, BufferContent
 from fewflips.network import Network
 from fewflips.network.layer import Layer
@@ -147,7 +148,7 @@ def accelforge_specification(report: EnergyReport, network: Network) -> str:
         [f"weight_{name}", figures.joules_per_mac[layer.name]] for name, layer in zip(names, simulated, strict=True)
     ]
     content = {
-        "arch": {"nodes": [*_memories(report, figures), *_array(report), _compute(figures)]},
+        "arch": {"nodes": [*_memories(report, figures), *fanouts(report.accelerator), _compute(figures)]},
         "variables": {_ENERGIES: energies},
         "workload": {
             "bits_per_value": {"All": 8},
@@ -272,9 +273,7 @@ def _memories(report: EnergyReport, figures: ComponentFigures) -> list[_Node]:
                 },
             )
         ]
-    nodes = [
-        _memory(level.name, level, _tensors(level.holds), figures) for level in reversed(buffers.beyond)
-    ]
+    nodes = [_memory(level.name, level, _tensors(level.holds), figures) for level in reversed(buffers.beyond)]
     nearest: dict[BufferContent, Buffer | None] = {
         "weights": buffers.weights,
         "activations": buffers.activations,
@@ -291,9 +290,7 @@ def _tensors(held: Sequence[BufferContent]) -> list[str]:
     return [_TENSORS[content] for content in held if content in _TENSORS]
 
 
-def _memory(
-    name: str, buffer: Buffer, tensors: Sequence[str], figures: ComponentFigures
-) -> _Node:
+def _memory(name: str, buffer: Buffer, tensors: Sequence[str], figures: ComponentFigures) -> _Node:
     found = memory_energy(buffer, name)
     words = {"bits_per_action": buffer.word_bits, "throughput": figures.clock_hz}
     return _Node(
@@ -312,9 +309,14 @@ def _memory(
     )
 
 
-def _array(report: EnergyReport) -> list[_Node]:
-    """Fanouts of the array, and the register of the operand that is held, whose energy is in the compute action."""
-    machine = report.accelerator
+def fanouts(machine: Accelerator) -> list[_Node]:
+    """Fanouts of the array, and the register of the operand that is held, whose energy is in the compute action.
+
+    Raises
+    ------
+    InputError
+        If the dataflow has no counterpart.
+    """
     if machine.dataflow not in _HELD_AND_FANOUTS:
         raise InputError(
             f"{machine.name}: AccelForge's fanouts are known for {', '.join(_HELD_AND_FANOUTS)}, not for "

@@ -35,7 +35,7 @@ from fewflips.errors import AcceleratorError
 from fewflips.files.validation import describe_validation_error
 from fewflips.interchange.accelforge_package import accelforge, accelforge_errors
 from fewflips.machine import Accelerator
-from fewflips.machine.buffers import BufferContent, Buffers
+from fewflips.machine.buffers import BufferContent, Buffers, MemoryKind
 
 _TENSORS = ("input", "weight", "output")
 _HELD = {"weight": "weight-stationary", "input": "activation-stationary", "output": "output-stationary"}
@@ -241,7 +241,7 @@ def _buffers(memories: Sequence[_Node], fanouts: dict[str, int], path: str | Pat
         _CONTENTS[tensor].replace("-", "_"): _memory(node, words[tensor]) for tensor, node in nearest.items()
     }
     section["beyond"] = [
-        {"name": node.name, "holds": holds, **_memory(node, words["weight"])}
+        {"name": node.name, "holds": holds, "kind": _kind(node), **_memory(node, words["weight"])}
         for node in reversed(memories)
         if (holds := [_CONTENTS[tensor] for tensor in node.tensors if nearest[tensor] is not node])
     ]
@@ -257,6 +257,10 @@ def _leak_once(section: dict[str, Any], nearest: dict[str, _Node]) -> None:
         if name in counted:
             entry["leakage_uw"] = 0.0
         counted.add(name)
+
+
+def _kind(node: _Node) -> MemoryKind:
+    return "dram" if math.isinf(node.size_bits) else "sram"
 
 
 def _memory(node: _Node, word_bits: int) -> dict[str, Any]:
