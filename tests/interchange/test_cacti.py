@@ -81,7 +81,7 @@ def test_banks_leak_together_and_are_read_one_at_a_time():
 
 
 def test_stated_figures_need_no_cacti():
-    found = memory_energy(sram(8, read_pj=1.0, write_pj=2.0), "buffers.weights")
+    found = memory_energy(sram(8, read_pj=1.0, write_pj=2.0, leakage_uw=0.0), "buffers.weights")
     assert (found.read_pj, found.write_pj) == (1.0, 2.0)
 
 
