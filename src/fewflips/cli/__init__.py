@@ -6,7 +6,14 @@ import sys
 
 import click
 
-from fewflips.cli import calibration_command, demo_command, flip_commands, gate_commands, training_command
+from fewflips.cli import (
+    calibration_command,
+    demo_command,
+    flip_commands,
+    gate_commands,
+    interchange_commands,
+    training_command,
+)
 from fewflips.cli.console import finish_output, prepare_streams, say, say_lines
 from fewflips.errors import FewflipsError
 from fewflips.version import __version__
@@ -24,6 +31,7 @@ for command in (
     *gate_commands.COMMANDS,
     *calibration_command.COMMANDS,
     *training_command.COMMANDS,
+    *interchange_commands.COMMANDS,
 ):
     cli.add_command(command)
 
