@@ -84,7 +84,9 @@ def unit_parts(
         }
         if datapath.partial_sum_input:
             contents["partial_sum"] = PortContent(
-                _partial_sums(operands, segments, pixels), datapath.accumulator_bits, stride=1
+                partial_sums(operands, segments, slice(int(pixels[0]), int(pixels[-1]) + 1)).reshape(-1, 1),
+                datapath.accumulator_bits,
+                stride=1,
             )
         order = visits(end - begin, len(segments), tile_rows)
         steps = _steps(lengths, offsets, order, columns, len(pixels), layer.is_depthwise)
@@ -135,15 +137,27 @@ def _held_activations(operands: LayerOperands, segments: tuple[Segment, ...], pi
     return PortContent(words, datapath.activations.bits, stride=1 if layer.is_depthwise else 0)
 
 
-def _partial_sums(
-    operands: LayerOperands, segments: tuple[Segment, ...], pixels: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Sum of the previous segments, for each pixel and cycle, shape (pixels x cycles, 1)."""
+def partial_sums(operands: LayerOperands, segments: tuple[Segment, ...], rows: slice) -> NDArray[np.int64]:
+    """Sums of the previous segments as the units take them.
+
+    Parameters
+    ----------
+    operands : LayerOperands
+        Codes of both operands.
+    segments : tuple of Segment
+        Lanes and order of each pass.
+    rows : slice
+        Output pixels, at any distance.
+
+    Returns
+    -------
+    ndarray of int64, shape (pixels, cycles)
+        For each pixel, in the order of its cycles.
+    """
     layer = operands.layer
-    rows = slice(int(pixels[0]), int(pixels[-1]) + 1)
-    sums = np.zeros((len(pixels), layer.n), dtype=np.int64)
+    sums = np.zeros((len(range(*rows.indices(layer.m))), layer.n), dtype=np.int64)
     before = []
     for segment in segments:
         before.append(sums[:, segment.order])
         sums[:, segment.order] += segment_products(operands, segment, rows)
-    return np.concatenate(before, axis=1).reshape(-1, 1)
+    return np.concatenate(before, axis=1)

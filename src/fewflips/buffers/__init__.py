@@ -1,0 +1,1 @@
+"""The memories around an array: what an access costs, and what a layer's accesses cost."""
