@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fewflips.dataflows import dataflow_of
+from fewflips.dataflows.accesses import CodeWidths
 from fewflips.dataflows.unit_words import common_word, sum_bits
 from fewflips.datapath.design import Datapath, Word
 from fewflips.datapath.kinds import UNIT_KINDS
@@ -17,7 +18,7 @@ from fewflips.streams.codes import operand_width, weight_codes
 
 def network_datapath(layers: Sequence[Layer], array: Accelerator) -> Datapath:
     """The unit that an accelerator needs for some layers, with the width of the widest possible operand."""
-    activations = common_word([_activation_width(layer, array) for layer in layers], array.activations)
+    activations = common_word([activation_width(layer, array) for layer in layers], array.activations)
     return unit_datapath(layers, array, activations)
 
 
@@ -71,7 +72,31 @@ def unit_datapath(layers: Sequence[Layer], array: Accelerator, activations: Word
     )
 
 
-def _activation_width(layer: Layer, array: Accelerator) -> tuple[StorageType, int]:
+def code_widths(layer: Layer, array: Accelerator, datapath: Datapath) -> CodeWidths:
+    """Bits of a layer's codes in the memories: as wide as the layer needs, not as the unit's ports.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer.
+    array : Accelerator
+        Number formats.
+    datapath : Datapath
+        The unit, for the width of sums.
+
+    Returns
+    -------
+    CodeWidths
+        Of each operand.
+    """
+    return CodeWidths(
+        weights=weight_codes(layer, array.weights)[1],
+        activations=activation_width(layer, array)[1],
+        partial_sums=datapath.accumulator_bits,
+    )
+
+
+def activation_width(layer: Layer, array: Accelerator) -> tuple[StorageType, int]:
     """Type of a layer's activations, and the width that holds all possible values."""
     storage, operand = layer.activation_type, array.activations
     if storage is None:

@@ -20,6 +20,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fewflips.dataflows.accesses import Accesses, CodeWidths, same_segments
+from fewflips.dataflows.activation_stationary.accesses import accesses
 from fewflips.dataflows.activation_stationary.phases import phases
 from fewflips.dataflows.activation_stationary.tiles import channel_tiles, tile_outputs, visits
 from fewflips.dataflows.activation_stationary.unit_work import unit_parts, unit_work
@@ -135,6 +137,11 @@ class ActivationStationary(Dataflow):
     def phases(self, source: PhaseSource) -> Iterator[Phase]:
         """See :mod:`fewflips.dataflows.activation_stationary.phases`."""
         return phases(source)
+
+    def accesses(self, layer: Layer, segments: tuple[Segment, ...], array: Accelerator, widths: CodeWidths) -> Accesses:
+        """See :mod:`fewflips.dataflows.activation_stationary.accesses`."""
+        scheduled = not same_segments(segments, self.segments(layer, array))
+        return accesses(layer, segments, array, widths, scheduled=scheduled)
 
 
 def _in_order_of_visits(
