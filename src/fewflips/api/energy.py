@@ -111,7 +111,9 @@ def _orders(
         return content.accelerator, schedule_orders(content, network)
     array = load_accelerator(accelerator)
     unlike = [
-        name for name in ("dataflow", "lanes", "columns") if getattr(array, name) != getattr(content.accelerator, name)
+        name
+        for name in ("dataflow", "lanes", "columns", "tiling")
+        if getattr(array, name) != getattr(content.accelerator, name)
     ]
     if unlike:
         raise AcceleratorError(

@@ -42,6 +42,9 @@ class Dataflow(ABC):
     sums_change_with_order: ClassVar[bool] = False
     """Whether a unit's partial sums belong to output channels that stream in each segment's own order."""
 
+    has_tiles: ClassVar[bool] = False
+    """Whether passes can be confined to a tile of outputs; a machine with tiles is refused otherwise."""
+
     @abstractmethod
     def segments(self, layer: Layer, array: Accelerator) -> tuple[Segment, ...]:
         """Segments of a layer in natural order, lanes contiguous.
@@ -273,6 +276,23 @@ class Dataflow(ABC):
         -------
         int
             1 if words follow one another in a single chain.
+        """
+        return 1
+
+    def tiles_of_outputs(self, layer: Layer, array: Accelerator) -> int:
+        """How many tiles the output channels of a group are taken in, one after the other.
+
+        Parameters
+        ----------
+        layer : Layer
+            The layer.
+        array : Accelerator
+            The machine.
+
+        Returns
+        -------
+        int
+            1 if all of a group's channels may follow one another within a pass.
         """
         return 1
 

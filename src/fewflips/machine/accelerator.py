@@ -154,6 +154,11 @@ class Accelerator(Compact):
         """Whether any port has a coding other than plain."""
         return self.weights.is_coded or self.activations.is_coded
 
+    @property
+    def is_tiled(self) -> bool:
+        """Whether a pass covers fewer output channels than a layer has, or several output pixels of a column."""
+        return self.tiling != Tiling()
+
 
 def load_accelerator(source: str | Path | Accelerator) -> Accelerator:
     """An accelerator by built-in name or from a YAML file.

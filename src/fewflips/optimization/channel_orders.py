@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fewflips.dataflows import Segment, dataflow_of
 from fewflips.formats.codes import Codes
 from fewflips.machine import Accelerator
+from fewflips.machine.buffers import Tiling
 from fewflips.network.channels import ChannelGroups, TiedAxis, tie_channels
 from fewflips.network.graph import Network
 from fewflips.network.layer import Layer
@@ -243,12 +244,12 @@ def drop_in_certificates(
     -------
     dict of str to Certificate
         One order a layer (one for each set of streamed indices in a grouped layer); what other layers tie it to
-        is left out of account, so that the bound is valid whatever they are.
+        is left out of account, so that the bound is valid whatever they are. Tiles of outputs are chains of an order
+        that any channels may form.
     """
+    flow, untiled = dataflow_of(array), array.model_copy(update={"tiling": Tiling()})
     segments = [
-        (layer, segment)
-        for layer in network.layers
-        for segment in _merged_segments(dataflow_of(array).segments(layer, array))
+        (layer, segment) for layer in network.layers for segment in _merged_segments(flow.segments(layer, untiled))
     ]
     words = SegmentWords(array, segments)
     finished = counter(progress, "bounding the drop-in", len(words))
@@ -256,7 +257,7 @@ def drop_in_certificates(
     bounds = {layer.name: 0 for layer in network.layers}
     orders = {layer.name: 0 for layer in network.layers}
     for (layer, _), instance, result in zip(segments, words, results, strict=True):
-        chains = dataflow_of(array).chains(layer, array)
+        chains = flow.chains(layer, array) * flow.tiles_of_outputs(layer, array)
         bounds[layer.name] += chain_bound(result, chains, instance, flips[layer.name], effort)
         orders[layer.name] += 1
     return {
