@@ -43,11 +43,12 @@ def unit_datapath(layers: Sequence[Layer], array: Accelerator, activations: Word
     Raises
     ------
     AcceleratorError
-        If sums are wider than the accelerator's accumulators.
+        If sums are wider than the accelerator's accumulators, or it has an option that its dataflow cannot have.
     """
     weights = common_word(
         [(layer.weight_type, weight_codes(layer, array.weights)[1]) for layer in layers], array.weights
     )
+    _check_hold_flags(array)
     kind = dataflow_of(array).unit(array)
     traits = UNIT_KINDS[kind]
     options = array.datapath
@@ -68,7 +69,17 @@ def unit_datapath(layers: Sequence[Layer], array: Accelerator, activations: Word
         adder=options.adder if traits.has_adder else "tree",
         product_registers=options.product_registers and traits.has_adder,
         partial_sum_input=options.partial_sum_input and traits.takes_partial_sum,
+        hold_flags=options.hold_flags,
     )
+
+
+def _check_hold_flags(array: Accelerator) -> None:
+    if array.datapath.hold_flags and not (dataflow_of(array).has_hold_flags and array.forwarding == "broadcast"):
+        raise AcceleratorError(
+            f"{array.name}: datapath.hold_flags: expected weights that stream past held activations and are broadcast "
+            f"(dataflow activation-stationary, forwarding broadcast), got {array.dataflow}, {array.forwarding}: leave "
+            "hold_flags out"
+        )
 
 
 def _activation_width(layer: Layer, array: Accelerator) -> tuple[StorageType, int]:

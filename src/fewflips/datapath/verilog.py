@@ -48,6 +48,8 @@ def module_name(datapath: Datapath) -> str:
         parts.append("product_registers")
     if datapath.partial_sum_input:
         parts.append("partial_sum")
+    if datapath.hold_flags:
+        parts.append("hold_flags")
     return "_".join(parts)
 
 
@@ -85,6 +87,7 @@ def verilog(datapath: Datapath) -> str:
         signed=" signed" if datapath.signed else "",
         partial_sum=datapath.partial_sum_input,
         product_registers=datapath.product_registers,
+        hold_flags=datapath.hold_flags,
         sum_bits=datapath.accumulator_bits,
         zero_sum=f"{datapath.accumulator_bits}'{'s' if datapath.signed else ''}d0",
         product=product,

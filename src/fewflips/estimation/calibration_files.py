@@ -127,6 +127,7 @@ def datapath_of(record: DatapathRecord) -> Datapath:
         adder=record.adder,
         product_registers=record.product_registers,
         partial_sum_input=record.partial_sum_input,
+        hold_flags=record.hold_flags,
     )
 
 

@@ -96,6 +96,8 @@ class DatapathOptions(BaseModel):
         Whether an activation-stationary column stores its products in registers before adding them.
     partial_sum_input : bool
         Whether a column adds the partial sum of earlier segments.
+    hold_flags : bool
+        Whether a weight that repeats on its lane is neither fetched nor clocked, as a flag beside it says.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -111,6 +113,9 @@ class DatapathOptions(BaseModel):
     ] = "tree"
     product_registers: Annotated[bool, Field(description="whether a column stores products before adding them")] = False
     partial_sum_input: Annotated[bool, Field(description="whether a column adds the sum of earlier segments")] = True
+    hold_flags: Annotated[
+        bool, Field(description="whether weights that repeat on their lane are neither fetched nor clocked")
+    ] = False
 
 
 class Accelerator(BaseModel):

@@ -93,6 +93,7 @@ def _unit(datapath: DatapathRecord, space: str) -> str:
     words += ["one sum of all terms"] if datapath.adder == "one-sum" else []
     words += ["product registers"] if datapath.product_registers else []
     words += ["partial-sum input"] if datapath.partial_sum_input else []
+    words += ["hold flags"] if datapath.hold_flags else []
     return f"{', '.join(words)}; {_grouped(datapath.units, space)} in the array"
 
 
