@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -63,6 +64,7 @@ def datapaths(draw):
         partial_sum_input=partial_sum,
         tree_register=behind_tree and draw(st.booleans()),
         offset_sums=behind_tree and (weights.signed or activations.signed) and draw(st.booleans()),
+        hold_flags=kind == "column" and draw(st.booleans()),
     )
 
 
@@ -71,6 +73,35 @@ def datapaths(draw):
 def test_units_of_all_parameters_compute_what_integers_do(iverilog, units, seed):
     results = benches.run_testbenches([(unit, random_words(unit, 40, seed)) for unit in units])
     assert [result for result in results if not result.passed] == []
+
+
+def test_held_weights_stay_in_their_registers(iverilog):
+    word = Word(WordFormat.TWOS_COMPLEMENT, 8)
+    unit = Datapath("column", word, word, lanes=4, partial_sum_input=True, hold_flags=True)
+    words = random_words(unit, 200, 3)
+    assert not words.load.all()
+    assert benches.run_testbench(unit, words).passed
+    always = benches.run_testbench(unit, replace(words, load=np.ones_like(words.load)), sources=[verilog(unit)])
+    assert always.passed
+    wrong = verilog(unit).replace("if (load[2])", "if (load[1])")
+    assert not benches.run_testbench(unit, words, sources=[wrong]).passed
+
+
+def test_units_without_hold_flags_compute_the_same_where_words_repeat(iverilog):
+    word = Word(WordFormat.TWOS_COMPLEMENT, 8)
+    unit = Datapath("column", word, word, lanes=3, hold_flags=True)
+    words = random_words(unit, 100, 4)
+    words = replace(words, weights=words.weights[np.sort(np.random.default_rng(0).integers(0, 30, 100))])
+    load = np.ones_like(words.load)
+    load[1:] = words.weights[1:] != words.weights[:-1]
+    assert (~load).sum() > 100
+    gated = benches.run_testbench(unit, replace(words, load=load))
+    plain = benches.run_testbench(unit.ungated, replace(words, load=None))
+    assert gated.passed
+    assert plain.passed
+    assert gated.checks == plain.checks
+    found = benches.expected_outputs(unit, replace(words, load=load))
+    assert found.tolist() == benches.expected_outputs(unit.ungated, replace(words, load=None)).tolist()
 
 
 def test_column_with_the_weights_of_mobilenet(iverilog, shared):

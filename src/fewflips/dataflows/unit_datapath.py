@@ -49,6 +49,7 @@ def unit_datapath(layers: Sequence[Layer], array: Accelerator, activations: Word
     weights = common_word(
         [(layer.weight_type, weight_codes(layer, array.weights)[1]) for layer in layers], array.weights
     )
+    _check_hold_flags(array)
     kind = dataflow_of(array).unit(array)
     traits = UNIT_KINDS[kind]
     options = array.datapath
@@ -72,6 +73,7 @@ def unit_datapath(layers: Sequence[Layer], array: Accelerator, activations: Word
             partial_sum_input=options.partial_sum_input and traits.takes_partial_sum,
             tree_register=options.tree_register,
             offset_sums=options.offset_sums and (weights.signed or activations.signed),
+            hold_flags=options.hold_flags,
         )
     except InputError as error:
         raise AcceleratorError(f"{array.name}: {error}") from error
@@ -99,6 +101,15 @@ def code_widths(layer: Layer, array: Accelerator, datapath: Datapath) -> CodeWid
         activations=activation_width(layer, array)[1],
         partial_sums=datapath.accumulator_bits,
     )
+
+
+def _check_hold_flags(array: Accelerator) -> None:
+    if array.datapath.hold_flags and not (dataflow_of(array).has_hold_flags and array.forwarding == "broadcast"):
+        raise AcceleratorError(
+            f"{array.name}: datapath.hold_flags: expected weights that stream past held activations and are broadcast "
+            f"(dataflow activation-stationary, forwarding broadcast), got {array.dataflow}, {array.forwarding}: leave "
+            "hold_flags out"
+        )
 
 
 def _weight_width(layer: Layer, array: Accelerator) -> int:

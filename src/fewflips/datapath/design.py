@@ -8,7 +8,7 @@ kind              inputs                                                        
 ================  ============================================================  =======================
 multiplier        weights, activations                                          product
 mac               clk, weights, activations, clear                              accumulator
-column            clk, weights, activations, partial_sum (optional)             sum
+column            clk, weights, activations, partial_sum, load (both optional)  sum
 chain             clk, weights, activations, partial_sum (optional)             sum
 ================  ============================================================  =======================
 
@@ -17,7 +17,7 @@ chain             clk, weights, activations, partial_sum (optional)             
   ``accumulator <= (clear ? 0 : accumulator) + weight x activation``.
 - **column** (activation-stationary): all inputs go to registers, which the array may share or hold; the products of
 all lanes (optionally through registers) and the partial sum are added by a tree, or in one expression, into the
-output register ``sum``.
+output register ``sum``. With hold flags, lane l's weight register stores only where bit l of ``load`` is set.
 - **chain** (weight-stationary, systolic): one processing element per lane. In element l the registers of weight and
 activation feed a multiplier whose product is added to the partial sum of element l - 1 and stored. Lane l's
 operands are expected l cycles later than lane 0's. Element 0 adds to the register of ``partial_sum``, or to 0.
@@ -28,7 +28,7 @@ formats, and unsigned if both operands are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal, get_args
 
@@ -115,6 +115,8 @@ class Datapath:
         Whether a column stores the sum of its products before it adds the partial sum.
     offset_sums : bool
         Whether a column's sums carry an offset (:meth:`sum_offset`), so that small ones need no sign extension.
+    hold_flags : bool
+        Whether a column stores a lane's weight only where its port ``load`` says so.
 
     Raises
     ------
@@ -133,6 +135,7 @@ class Datapath:
     partial_sum_input: bool = False
     tree_register: bool = False
     offset_sums: bool = False
+    hold_flags: bool = False
 
     def __post_init__(self) -> None:
         _check_choice("kind of datapath", self.kind, get_args(Kind))
@@ -155,6 +158,8 @@ class Datapath:
             raise InputError(f"product registers: expected a column, got a {self.kind}; leave product_registers out")
         if self.adder != "tree" and not self.traits.has_adder:
             raise InputError(f"adder: expected a column, got a {self.kind}; leave adder out")
+        if self.hold_flags and not self.traits.has_adder:
+            raise InputError(f"hold flags: expected a column, got a {self.kind}; leave hold_flags out")
         if self.partial_sum_input and not self.traits.takes_partial_sum:
             raise InputError(
                 f"partial sum input: expected a column or chain, got a {self.kind}; leave partial_sum_input out"
@@ -187,6 +192,14 @@ class Datapath:
     def traits(self) -> UnitKind:
         """What units of this kind do."""
         return UNIT_KINDS[self.kind]
+
+    @property
+    def ungated(self) -> Datapath:
+        """The same unit with every register clocked in every cycle.
+
+        Where held words repeat, all its nets but the clock's toggle alike, so it is what is synthesized and simulated.
+        """
+        return replace(self, hold_flags=False)
 
     @property
     def signed(self) -> bool:

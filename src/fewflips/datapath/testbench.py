@@ -247,6 +247,8 @@ def _bench(datapath: Datapath, operands: PortWords) -> tuple[str, str]:
     held = operands.held(datapath.latency + datapath.skew_cycles)
     first_check = first_known_output(datapath, held)
     if first_check >= held.cycles:
+        if held.load is not None:
+            raise InputError("load: expected each lane to load at least once, got one that never does; load in cycle 0")
         raise InputError("clear: expected at least one cycle that clears the accumulator, got none; set the first one")
     words = _words(datapath, held)
     fields, low = [], 0
@@ -277,6 +279,8 @@ def _words(datapath: Datapath, operands: PortWords) -> dict[str, tuple[NDArray[n
     }
     if operands.clear is not None:
         words["clear"] = (operands.clear[:, None].astype(np.uint8), 1, 1)
+    if operands.load is not None:
+        words["load"] = (operands.load.astype(np.uint8), 1, datapath.lanes)
     if operands.partial_sums is not None:
         words["partial_sum"] = (operands.partial_sums[:, None].astype(np.uint64), sum_bits, 1)
     words["activations"] = (operands.activations, datapath.activations.bits, datapath.lanes)

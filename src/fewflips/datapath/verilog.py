@@ -52,6 +52,8 @@ def module_name(datapath: Datapath) -> str:
         parts.append("tree_register")
     if datapath.offset_sums:
         parts.append("offset_sums")
+    if datapath.hold_flags:
+        parts.append("hold_flags")
     return "_".join(parts)
 
 
@@ -90,6 +92,7 @@ def verilog(datapath: Datapath) -> str:
         partial_sum=datapath.partial_sum_input,
         product_registers=datapath.product_registers,
         tree_register=datapath.tree_register,
+        hold_flags=datapath.hold_flags,
         sum_bits=datapath.accumulator_bits,
         zero_sum=f"{datapath.accumulator_bits}'{'s' if datapath.signed else ''}d0",
         product=product,

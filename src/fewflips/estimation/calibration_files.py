@@ -131,6 +131,7 @@ def datapath_of(record: DatapathRecord) -> Datapath:
         partial_sum_input=record.partial_sum_input,
         tree_register=record.tree_register,
         offset_sums=record.offset_sums,
+        hold_flags=record.hold_flags,
     )
 
 

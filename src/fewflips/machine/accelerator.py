@@ -75,6 +75,8 @@ class DatapathOptions(BaseModel):
         comes a cycle later.
     offset_sums : bool
         Whether partial sums of a column carry an offset that keeps small ones from changing their upper bits.
+    hold_flags : bool
+        Whether a weight that repeats on its lane is neither fetched nor clocked, as a flag beside it says.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -95,6 +97,9 @@ class DatapathOptions(BaseModel):
     ] = False
     offset_sums: Annotated[
         bool, Field(description="whether a column's sums carry an offset that spares small ones their sign extension")
+    ] = False
+    hold_flags: Annotated[
+        bool, Field(description="whether weights that repeat on their lane are neither fetched nor clocked")
     ] = False
 
 

@@ -65,4 +65,4 @@ def write_network_rtl(
     samples, _ = samples_or_random(network, inputs, seed)
     segments = natural_orders(network, array)[layer.name]
     part = first_part(NetworkRun(network, array, layers, samples), datapath, layer, segments)
-    return write_rtl(datapath, first_cycles(part.sequences, cycles), Path(folder))
+    return write_rtl(datapath, first_cycles(part.sequences, cycles, datapath.hold_flags), Path(folder))
