@@ -48,6 +48,9 @@ words = st.builds(Word, st.sampled_from(WordFormat), st.integers(2, 16))
 def datapaths(draw):
     kind = draw(st.sampled_from(["multiplier", "mac", "column", "chain"]))
     weights, activations = draw(words), draw(words)
+    adder = draw(st.sampled_from(["tree", "one-sum"])) if kind == "column" else "tree"
+    partial_sum = kind in ("column", "chain") and draw(st.booleans())
+    behind_tree = kind == "column" and adder == "tree" and partial_sum
     return Datapath(
         kind,
         weights,
@@ -55,9 +58,11 @@ def datapaths(draw):
         lanes=draw(st.integers(1, 9)) if kind in ("column", "chain") else 1,
         accumulator_bits=draw(st.integers(max(8, weights.bits + activations.bits), 64)),
         multiplier=draw(st.sampled_from(["synthesizer", "booth"])),
-        adder=draw(st.sampled_from(["tree", "one-sum"])) if kind == "column" else "tree",
+        adder=adder,
         product_registers=kind == "column" and draw(st.booleans()),
-        partial_sum_input=kind in ("column", "chain") and draw(st.booleans()),
+        partial_sum_input=partial_sum,
+        tree_register=behind_tree and draw(st.booleans()),
+        offset_sums=behind_tree and (weights.signed or activations.signed) and draw(st.booleans()),
     )
 
 
@@ -117,6 +122,30 @@ def test_a_column_that_is_a_cycle_late_fails(iverilog):
     unit = Datapath("column", Word(WordFormat.UNSIGNED, 4), Word(WordFormat.UNSIGNED, 4), lanes=2)
     late = broken(verilog(unit), "sum <= sum_of_products", "sum <= #300 sum_of_products")
     assert not benches.run_testbench(unit, random_words(unit, 50, 1), sources=[late]).passed
+
+
+@pytest.mark.parametrize("product_registers", [False, True])
+@pytest.mark.parametrize("tree_register", [False, True])
+@pytest.mark.parametrize("offset_sums", [False, True])
+def test_columns_with_all_that_stands_behind_the_tree(iverilog, product_registers, tree_register, offset_sums):
+    units = [
+        Datapath(
+            "column",
+            Word(weights, 5),
+            Word(activations, 6),
+            lanes=lanes,
+            accumulator_bits=bits,
+            product_registers=product_registers,
+            partial_sum_input=True,
+            tree_register=tree_register,
+            offset_sums=offset_sums,
+        )
+        for weights, activations in FORMATS
+        for lanes, bits in ((1, 11), (3, 12), (4, 20))
+        if not offset_sums or WordFormat.UNSIGNED not in (weights, activations) or weights != activations
+    ]
+    results = benches.run_testbenches([(unit, random_words(unit, 60, 5)) for unit in units])
+    assert [result for result in results if not result.passed] == []
 
 
 NETLIST = """

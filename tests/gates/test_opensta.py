@@ -64,6 +64,16 @@ DATAPATHS = {
     "mac": Datapath("mac", WORD, WORD),
     "column of 4": Datapath("column", WORD, WORD, lanes=4),
     "column of 16": Datapath("column", WORD, WORD, lanes=16),
+    "column of offset sums": Datapath(
+        "column",
+        WORD,
+        WORD,
+        lanes=4,
+        accumulator_bits=26,
+        partial_sum_input=True,
+        tree_register=True,
+        offset_sums=True,
+    ),
     "chain of 4": Datapath("chain", WORD, WORD, lanes=4),
 }
 

@@ -96,6 +96,11 @@ class DatapathOptions(BaseModel):
         Whether an activation-stationary column stores its products in registers before adding them.
     partial_sum_input : bool
         Whether a column adds the partial sum of earlier segments.
+    tree_register : bool
+        Whether an activation-stationary column stores the sum of its products before adding the partial sum, which
+        comes a cycle later.
+    offset_sums : bool
+        Whether partial sums of a column carry an offset that keeps small ones from changing their upper bits.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -111,6 +116,12 @@ class DatapathOptions(BaseModel):
     ] = "tree"
     product_registers: Annotated[bool, Field(description="whether a column stores products before adding them")] = False
     partial_sum_input: Annotated[bool, Field(description="whether a column adds the sum of earlier segments")] = True
+    tree_register: Annotated[
+        bool, Field(description="whether a column stores the sum of its products before adding the partial sum")
+    ] = False
+    offset_sums: Annotated[
+        bool, Field(description="whether a column's sums carry an offset that spares small ones their sign extension")
+    ] = False
 
 
 class Accelerator(BaseModel):

@@ -62,6 +62,8 @@ class DatapathRecord(Record):
     adder: Literal["tree", "one-sum"] = "tree"
     product_registers: bool
     partial_sum_input: bool
+    tree_register: bool = False
+    offset_sums: bool = False
     units: Annotated[Count, Field(description="number of units in the array")]
     instances: Annotated[Count, Field(description="number of cells in one unit")]
     registers: Annotated[Count, Field(description="flip-flops among them")]

@@ -83,6 +83,8 @@ def datapath_record(unit: ArithmeticUnit, array: Accelerator) -> DatapathRecord:
         adder=datapath.adder,
         product_registers=datapath.product_registers,
         partial_sum_input=datapath.partial_sum_input,
+        tree_register=datapath.tree_register,
+        offset_sums=datapath.offset_sums,
         units=array.columns * (1 if datapath.traits.many_lanes else array.lanes),
         instances=len(unit.netlist.instances),
         registers=registers,

@@ -82,7 +82,10 @@ def unit_parts(
         }
         if datapath.partial_sum_input:
             contents["partial_sum"] = PortContent(
-                _partial_sums(operands, segments, pixels), datapath.accumulator_bits, stride=1
+                _partial_sums(operands, segments, pixels),
+                datapath.accumulator_bits,
+                stride=1,
+                delay=datapath.partial_sum_delay,
             )
         steps = _steps(lengths, offsets, end - begin, columns, len(pixels), layer.is_depthwise)
         last_tiles = (layer.m - 1 - np.arange(columns)) // columns  # -1 in columns that never work
@@ -137,12 +140,12 @@ def _held_activations(operands: LayerOperands, segments: tuple[Segment, ...], pi
 def _partial_sums(
     operands: LayerOperands, segments: tuple[Segment, ...], pixels: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Sum of the previous segments, for each pixel and cycle, shape (pixels x cycles, 1)."""
-    layer = operands.layer
+    """Sum of the previous segments as the buffer holds it, for each pixel and cycle, shape (pixels x cycles, 1)."""
+    layer, datapath = operands.layer, operands.datapath
     rows = slice(int(pixels[0]), int(pixels[-1]) + 1)
-    sums = np.zeros((len(pixels), layer.n), dtype=np.int64)
+    sums = np.full((len(pixels), layer.n), datapath.sum_offset(0), dtype=np.int64)
     before = []
     for segment in segments:
         before.append(sums[:, segment.order])
-        sums[:, segment.order] += segment_products(operands, segment, rows)
+        sums[:, segment.order] += segment_products(operands, segment, rows) + datapath.tree_bias
     return np.concatenate(before, axis=1).reshape(-1, 1)
