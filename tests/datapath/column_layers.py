@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -38,6 +38,7 @@ class SmallLayer:
     starts: bool = False
     weights: Word = UNSIGNED8
     activations: Word = UNSIGNED8
+    unit: dict[str, object] = field(default_factory=dict)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -58,9 +59,8 @@ class SmallLayer:
 
     @property
     def datapath(self) -> Datapath:
-        return Datapath(
-            "column", self.weights, self.activations, self.lanes, accumulator_bits=26, partial_sum_input=True
-        )
+        words = {"weights": self.weights, "activations": self.activations, "accumulator_bits": 26}
+        return Datapath("column", lanes=self.lanes, partial_sum_input=True, **words, **self.unit)
 
     def passes(self) -> tuple[Pass, ...]:
         groups = None if self.own_activations else self.group_of

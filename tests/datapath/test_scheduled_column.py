@@ -59,6 +59,9 @@ def test_every_result_is_the_integer_product(layer: SmallLayer, iverilog: str) -
 def _waits(layer: SmallLayer) -> int:
     """Cycles in which words wait, counted on a list of what is in the unit, cycle by cycle."""
     design, waits, cycle = layer.design(), 0, 0
+    # Its sum is read in the cycle after its index, goes through the unit's registers of operands and of the sum, and is
+    # written in one more. A register behind the tree takes the sum as much later as it gives it back.
+    busy = 4 + layer.datapath.product_registers
     in_unit: list[tuple[tuple[int, int], int]] = []  # a sum, and the cycle whose end writes it
     for tile in range(0, design.rows, design.tile_rows):
         for one in layer.passes():
@@ -67,17 +70,32 @@ def _waits(layer: SmallLayer) -> int:
                     while not one.first and any(sum_ == (row, channel) and cycle < end for sum_, end in in_unit):
                         waits += 1
                         cycle += 1
-                    in_unit = [*in_unit[-8:], ((row, channel), cycle + 4)]  # read in cycle t, written in t + 3
+                    in_unit = [*in_unit[-8:], ((row, channel), cycle + busy)]
                     cycle += 1
     return waits
 
 
-@pytest.mark.parametrize("options", [{"product_registers": True}, {"adder": "one-sum"}, {"multiplier": "booth"}])
-def test_units_of_another_make(options: dict[str, object], iverilog: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    layer = SmallLayer(n=3, k=10, pixels=3, lanes=4, seed=5)
-    plain = layer.datapath
-    monkeypatch.setattr(SmallLayer, "datapath", property(lambda _: replace(plain, **options)))
-    assert run_column(layer.bench()).passed
+UNITS = [
+    {"product_registers": True},
+    {"adder": "one-sum"},
+    {"multiplier": "booth"},
+    {"tree_register": True},
+    {"offset_sums": True},
+    {"tree_register": True, "offset_sums": True, "product_registers": True},
+]
+
+
+@pytest.mark.parametrize("starts", [False, True], ids=["from nothing", "preloaded"])
+@pytest.mark.parametrize("options", UNITS, ids=lambda options: " and ".join(options))
+def test_units_of_another_make(options: dict[str, object], starts: bool, iverilog: str) -> None:
+    """Few channels, so that words meet in the unit; a grouped layer, so that its channels have other addresses."""
+    layer = SmallLayer(
+        n=4, k=10, pixels=5, lanes=4, groups=2, starts=starts, seed=5, columns=2, weights=SIGNED8, unit=options
+    )
+    found = run_column(layer.bench())
+    assert found.first_mismatches == ()
+    assert found.passed
+    assert (found.cycles, _waits(layer)) == column_cycles(layer.design(), layer.passes(), layer.design().rows)
 
 
 def test_orders_do_not_change_results_and_natural_order_needs_no_wait(iverilog: str) -> None:

@@ -268,11 +268,6 @@ class Datapath:
         return (start + segments * self.tree_bias) % (1 << self.accumulator_bits)
 
     @property
-    def partial_sum_delay(self) -> int:
-        """Cycles by which a partial sum comes to its port after the operands whose products are added to it."""
-        return 0
-
-    @property
     def skew_cycles(self) -> int:
         """Cycles by which the last lane's operands come after those of lane 0."""
         return self.lanes - 1 if self.traits.skewed else 0

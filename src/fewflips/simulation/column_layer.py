@@ -128,7 +128,7 @@ def column_layer(
         passes,
         LayerCodes(operands.weights, operands.activations, groups, starts),
         expected if starts is None else expected + starts,
-        left.notes(preload),
+        (*left.notes(preload), *_offset_notes(datapath)),
     )
 
 
@@ -175,6 +175,10 @@ class _LeftZeroPoints:
             return ()
         words = " and ".join(left)
         return (f"Results contain {words} zero points, which the machine's formats leave in its words.",)
+
+
+def _offset_notes(datapath: Datapath) -> tuple[str, ...]:
+    return ("Results carry the offset of the machine's sums.",) if datapath.sum_offset(1) else ()
 
 
 def _value_of_code_zero(operand: Operand, storage: StorageType, zero_points: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from fewflips.datapath.design import Datapath
 from fewflips.datapath.scheduled_column.design import ColumnDesign
 from fewflips.datapath.scheduled_column.passes import Pass
 from fewflips.errors import InputError
@@ -99,8 +100,31 @@ def memory_contents(
     if design.starts:
         if codes.starts is None:
             raise InputError("scheduled column: expected what the sums start from, got nothing; give starts")
-        contents["starts"] = (MemoryContent(codes.starts[:, None], sum_bits),)
+        offset = np.int64(design.datapath.sum_offset(0))
+        contents["starts"] = (MemoryContent(codes.starts[:, None] + offset, sum_bits),)
     return contents
+
+
+def result_offsets(datapath: Datapath, passes: Sequence[Pass], n: int) -> NDArray[np.int64]:
+    """What the result of each channel has above the sum of its products, where sums carry an offset.
+
+    Parameters
+    ----------
+    datapath : Datapath
+        The unit.
+    passes : sequence of Pass
+        The layer's passes.
+    n : int
+        Output channels.
+
+    Returns
+    -------
+    ndarray of int64, shape (N,)
+        Modulo two to the power of `accumulator_bits`; zeros without such an offset.
+    """
+    visits = np.bincount(np.concatenate([one.channels for one in passes]), minlength=n)
+    offsets = [datapath.sum_offset(int(count)) for count in visits]
+    return np.array(offsets, dtype=np.uint64).astype(np.int64)
 
 
 def _check_sizes(design: ColumnDesign, passes: Sequence[Pass], codes: LayerCodes) -> None:

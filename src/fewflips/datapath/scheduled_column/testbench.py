@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fewflips.datapath.icarus import simulate_verilog
 from fewflips.datapath.memory_file import memory_text
-from fewflips.datapath.scheduled_column.contents import LayerCodes, memory_contents
+from fewflips.datapath.scheduled_column.contents import LayerCodes, memory_contents, result_offsets
 from fewflips.datapath.scheduled_column.cycles import column_cycles
 from fewflips.datapath.scheduled_column.design import ColumnDesign
 from fewflips.datapath.scheduled_column.passes import Pass
@@ -81,7 +81,8 @@ def column_bench(
     codes : LayerCodes
         Its operands.
     expected : ndarray of int64, shape (M, N)
-        Results, which are compared in their low `accumulator_bits` bits.
+        Sums of products, from their starts. Results are compared in their low `accumulator_bits` bits, and with the
+        offset that the unit's sums carry.
 
     Returns
     -------
@@ -99,7 +100,8 @@ def column_bench(
         raise InputError(f"scheduled column: expected results of shape {shape}, got {expected.shape}")
     name = column_name(design)
     images, texts = _images(design, passes, codes)
-    texts[f"{name}_expected.hex"] = memory_text(expected.reshape(-1, 1), design.datapath.accumulator_bits)
+    results = expected + result_offsets(design.datapath, passes, len(codes.groups))
+    texts[f"{name}_expected.hex"] = memory_text(results.reshape(-1, 1), design.datapath.accumulator_bits)
     rows = codes.rows(design.columns)
     text = render(
         "column_testbench.v.j2",

@@ -107,6 +107,7 @@ def values(design: ColumnDesign) -> dict[str, Any]:
         "based": design.based,
         "own_channel": design.based or design.tile_rows > 1,
         "starts": design.starts,
+        "start_sum": design.datapath.sum_offset(0),
         "sum_bits": design.datapath.accumulator_bits,
         "fields": design.pass_fields,
         "next_fields": [f"next_{name}" for name, _ in design.pass_fields],
