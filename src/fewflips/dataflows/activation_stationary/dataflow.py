@@ -37,6 +37,7 @@ class ActivationStationary(Dataflow):
     lanes_axis = "k"
     order_axis = "n"
     sums_change_with_order = True
+    columns_share_pixels = True
 
     def segments(self, layer: Layer, array: Accelerator) -> tuple[Segment, ...]:
         """One segment for every `lanes` reduction indices of every group; a depthwise layer is one stream."""

@@ -1,0 +1,148 @@
+"""Adds up layers to networks, and networks to the measures of a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import hypot
+from typing import Any
+
+from fewflips.exploration.candidates import Candidate
+from fewflips.machine import Accelerator
+from fewflips.records.bill import Bill
+from fewflips.records.exploration import LayerCost, Measures, NetworkCost, Precision
+
+_NS_PER_CYCLE_AT_1_MHZ = 1e3
+
+
+@dataclass(frozen=True, eq=False)
+class MachineCost:
+    """What a machine costs.
+
+    Parameters
+    ----------
+    candidate : Candidate
+        The machine.
+    measures : Measures
+        For all networks.
+    networks : tuple of NetworkCost
+        For each.
+    precision : {"estimate", "gate-level"}
+        How energies were found.
+    share : float
+        Share of the cycles that was asked for.
+    """
+
+    candidate: Candidate
+    measures: Measures
+    networks: tuple[NetworkCost, ...]
+    precision: Precision
+    share: float
+
+
+def machine_cost(
+    candidate: Candidate,
+    critical_path_ns: float,
+    array_area_um2: float,
+    networks: Sequence[tuple[str, float, Sequence[tuple[Accelerator, Sequence[LayerCost]]]]],
+    precision: Precision,
+    share: float,
+) -> MachineCost:
+    """Add up what a machine costs.
+
+    Parameters
+    ----------
+    candidate : Candidate
+        The machine.
+    critical_path_ns : float
+        Of its units.
+    array_area_um2 : float
+        Of all its units.
+    networks : sequence of tuple
+        Of each network its name, its weight, and the costs of its layers in each dataflow of the machine.
+    precision : {"estimate", "gate-level"}
+        How they were found.
+    share : float
+        Share of the cycles that was asked for.
+
+    Returns
+    -------
+    MachineCost
+        A layer takes the dataflow in which it costs least.
+    """
+    costs = [_network_cost(name, modes) for name, _, modes in networks]
+    weights = [weight for _, weight, _ in networks]
+    period_ns = _NS_PER_CYCLE_AT_1_MHZ / candidate.clock_mhz
+    cycles = sum(weight * cost.cycles for weight, cost in zip(weights, costs, strict=True))
+    measures = Measures(
+        whole_pj=sum(weight * cost.whole_pj for weight, cost in zip(weights, costs, strict=True)),
+        datapath_pj=sum(weight * cost.datapath_pj for weight, cost in zip(weights, costs, strict=True)),
+        area_um2=array_area_um2,
+        critical_path_ns=critical_path_ns,
+        index_table_bits=max(cost.index_table_bits for cost in costs),
+        cycles=cycles,
+        latency_us=cycles * period_ns * 1e-3,
+        slack_ns=period_ns - critical_path_ns,
+        half_width_pj=hypot(*(weight * cost.half_width_pj for weight, cost in zip(weights, costs, strict=True))),
+    )
+    return MachineCost(candidate, measures, tuple(costs), precision, share)
+
+
+def _network_cost(name: str, modes: Sequence[tuple[Accelerator, Sequence[LayerCost]]]) -> NetworkCost:
+    """One network, each layer in the dataflow in which it costs least."""
+    by_layer = zip(*(costs for _, costs in modes), strict=True)
+    chosen = [min(enumerate(costs), key=lambda numbered: whole_pj(numbered[1])) for costs in by_layer]
+    layers = [layer for _, layer in chosen]
+    bills = [layer.bill for layer in layers if layer.bill is not None]
+    return NetworkCost(
+        network=name,
+        whole_pj=sum(whole_pj(layer) for layer in layers),
+        datapath_pj=sum(datapath_pj(layer) for layer in layers),
+        half_width_pj=hypot(*(layer.half_width_pj for layer in layers)),
+        cycles=sum(layer.cycles for layer in layers),
+        index_table_bits=sum(layer.index_table_bits for layer in layers),
+        bill=total_bill(bills) if len(bills) == len(layers) else None,
+        dataflows={layer.name: modes[mode][0].dataflow for mode, layer in chosen} if len(modes) > 1 else {},
+    )
+
+
+def whole_pj(layer: LayerCost) -> float:
+    """Arithmetic units and buffers, in pJ."""
+    return layer.energy.total_pj if layer.bill is None else layer.bill.whole_pj
+
+
+def datapath_pj(layer: LayerCost) -> float:
+    """Arithmetic units, in pJ."""
+    return layer.energy.total_pj if layer.bill is None else layer.bill.datapath_pj
+
+
+def total_bill(bills: Sequence[Bill]) -> Bill:
+    """Sum of bills that have the same entries.
+
+    Parameters
+    ----------
+    bills : sequence of Bill
+        At least one.
+
+    Returns
+    -------
+    Bill
+        An entry is an estimate if it is one in any of them.
+    """
+    contents = [bill.model_dump(exclude={"estimated"}) for bill in bills]
+    estimated = dict.fromkeys(entry for bill in bills for entry in bill.estimated)
+    return Bill.model_validate({**_added(contents), "estimated": tuple(estimated)})
+
+
+def _added(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Sum of numbers by name, at every depth; names stay."""
+    return {name: _sum([part[name] for part in parts]) for name in parts[0]}
+
+
+def _sum(values: Sequence[Any]) -> Any:
+    first = values[0]
+    if isinstance(first, Mapping):
+        return _added(values)
+    if isinstance(first, tuple | list):
+        return [_sum(items) for items in zip(*values, strict=True)]
+    return sum(values) if isinstance(first, int | float) else first
