@@ -12,7 +12,9 @@ from fewflips.gates.netlist.synthesis import netlist_area_um2
 from fewflips.gates.power.energy import Energy
 from fewflips.machine import Accelerator
 from fewflips.network.layer import Layer
+from fewflips.records.bill import Bill
 from fewflips.records.energy import CellsRecord, DatapathRecord, EnergyParts, LayerEnergy, WordRecord
+from fewflips.simulation.bill import total_bill
 from fewflips.simulation.unit import ArithmeticUnit
 
 _PJ_PER_FJ = 1e-3
@@ -31,7 +33,7 @@ def energy_parts(energy: Energy) -> EnergyParts:
 
 
 def layer_energy(
-    layer: Layer, zero_delay: Energy, inertial: Energy, *, sampled: bool, ci95_percent: float
+    layer: Layer, zero_delay: Energy, inertial: Energy, bill: Bill, *, sampled: bool, ci95_percent: float
 ) -> LayerEnergy:
     """One layer's energy."""
     return LayerEnergy(
@@ -41,6 +43,7 @@ def layer_energy(
         inertial=energy_parts(inertial),
         sampled=sampled,
         ci95_percent=ci95_percent,
+        bill=bill,
     )
 
 
@@ -66,6 +69,7 @@ def total_energy(layers: Sequence[LayerEnergy]) -> LayerEnergy:
         inertial=_sum([layer.inertial for layer in layers]),
         sampled=any(layer.sampled for layer in layers),
         ci95_percent=half_width / data if data > 0 else 0.0,
+        bill=total_bill([layer.bill for layer in layers]),
     )
 
 

@@ -19,6 +19,7 @@ from fewflips.errors import InputError
 from fewflips.execution.activations import lowered_rows, run_samples
 from fewflips.execution.samples import Samples
 from fewflips.gates.operands import Toggles
+from fewflips.gates.power.attribution import PARTS
 from fewflips.gates.power.energy import Energy, energy_of
 from fewflips.machine import Accelerator
 from fewflips.network import Network
@@ -26,6 +27,7 @@ from fewflips.network.layer import Layer
 from fewflips.parallel.processors import processors
 from fewflips.progress import Progress
 from fewflips.records.energy import LayerEnergy
+from fewflips.simulation.bill import layer_bill
 from fewflips.simulation.records import layer_energy
 from fewflips.simulation.sampling import relative_ci95
 from fewflips.simulation.time_limit import Shares, shares_within
@@ -165,6 +167,7 @@ class _Sum:
     """Energies of one layer under one delay model, summed over the samples."""
 
     energy: Energy = field(default_factory=lambda: Energy(0.0, 0.0, 0.0, 0.0))
+    parts_fj: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(PARTS)))
     half_width_fj: float = 0.0
     sampled: bool = False
 
@@ -217,12 +220,13 @@ class _Simulation:
 
     def result(self, layer: Layer, index: int, samples: int) -> LayerEnergy:
         """The mean over the samples of a layer's energy in one set of orders."""
-        by_mode = [self._sums[index, layer.name, mode] for mode in MODES]
+        zero_delay, inertial = by_mode = [self._sums[index, layer.name, mode] for mode in MODES]
         relative = [found.half_width_fj / data for found in by_mode if (data := found.energy.data_fj) > 0]
         return layer_energy(
             layer,
-            by_mode[0].energy * (1 / samples),
-            by_mode[1].energy * (1 / samples),
+            zero_delay.energy * (1 / samples),
+            inertial.energy * (1 / samples),
+            layer_bill(inertial.energy * (1 / samples), inertial.parts_fj / samples),
             sampled=any(found.sampled for found in by_mode),
             ci95_percent=100 * float(np.max(relative, initial=0.0)),
         )
@@ -235,6 +239,7 @@ class _Simulation:
             total + counted + toggles.sampled_transitions,
         )
         found.energy += self._unit.energy(toggles, work, self._options.clock_mhz)
+        found.parts_fj += self._unit.data_by_part(toggles, work)
         if toggles.replicates:
             model = self._unit.shared_model(work.weight_share, work.activation_share)
             estimates = [energy_of(model, part, 0.0, 0.0).data_fj / part.transitions for part in toggles.replicates]

@@ -1,0 +1,128 @@
+"""The bill of layers and of their sum."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import fewflips
+from fewflips.api.energy import energy
+from fewflips.errors import InputError
+from fewflips.gates.liberty.load import load_cells
+from fewflips.gates.netlist.verilog import netlist_verilog
+from fewflips.gates.power.energy import Energy
+from fewflips.machine import Accelerator
+from fewflips.simulation.bill import layer_bill, total_bill
+from fewflips.simulation.run import EnergyOptions
+from fewflips.simulation.setup import network_unit, simulated_layers
+from tests.network import build_tflite as small
+
+ARRAY = Accelerator(name="tiny", lanes=2, columns=2)
+UNITS = ("multipliers_pj", "adders_pj", "partial_sums_pj", "registers_pj", "clock_pj", "leakage_pj")
+ENERGY = Energy(6000.0, 4000.0, 2000.0, 500.0)
+
+
+@pytest.fixture
+def branching(tmp_path):
+    path = tmp_path / "branching.tflite"
+    path.write_bytes(small.branching())
+    return path
+
+
+def test_a_bill_by_hand():
+    bill = layer_bill(ENERGY, np.array([5000.0, 3000.0, 1500.0, 500.0]))
+    assert [getattr(bill.units, name) for name in UNITS] == [5.0, 3.0, 1.5, 0.5, 2.0, 0.5]
+    assert (bill.datapath_pj, bill.whole_pj, bill.buffers, bill.estimated) == (12.5, 12.5, None, ())
+    total = total_bill([bill, bill])
+    assert [getattr(total.units, name) for name in UNITS] == [10.0, 6.0, 3.0, 1.0, 4.0, 1.0]
+    assert (total.datapath_pj, total.whole_pj) == (25.0, 25.0)
+
+
+def test_a_layer_without_a_bill_leaves_the_sum_unknown():
+    bill = layer_bill(ENERGY, np.array([5000.0, 3000.0, 1500.0, 500.0]))
+    assert total_bill([bill, None]) is None
+
+
+def test_parts_that_do_not_add_up_are_refused():
+    with pytest.raises(InputError, match="expected parts that add up to 10000 fJ, got 9000 fJ; use those of the same"):
+        layer_bill(ENERGY, np.array([5000.0, 3000.0, 500.0, 500.0]))
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ([8000.0, 4500.0, 0.0, -2500.0], [6.4, 3.6, 0.0, 0.0]),
+        ([10000.0, 0.0, -1e-13, 0.0], [10.0, 0.0, 0.0, 0.0]),
+    ],
+)
+def test_a_part_below_zero_is_taken_from_the_others(parts, expected):
+    units = layer_bill(ENERGY, np.array(parts)).units
+    assert [getattr(units, name) for name in UNITS[:4]] == pytest.approx(expected)
+    assert units.registers_pj >= 0
+
+
+def test_a_sum_below_zero_is_none():
+    bill = layer_bill(Energy(100.0, -300.0, 1000.0, 0.0), np.array([100.0, -300.0, 0.0, 0.0]))
+    assert [getattr(bill.units, name) for name in UNITS] == [0.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+
+
+def adds_up(layer):
+    parts = [getattr(layer.bill.units, name) for name in UNITS]
+    assert sum(parts) == pytest.approx(layer.inertial.total_pj, rel=1e-12)
+    assert sum(parts[:4]) == pytest.approx(layer.inertial.data_pj, rel=1e-12)
+    assert layer.bill.datapath_pj == pytest.approx(layer.inertial.total_pj, rel=1e-12)
+    assert (layer.bill.units.clock_pj, layer.bill.units.leakage_pj) == pytest.approx(
+        (layer.inertial.clock_pj, layer.inertial.leakage_pj)
+    )
+
+
+@pytest.mark.parametrize("forwarding", ["broadcast", "systolic"])
+@pytest.mark.parametrize("dataflow", ["activation-stationary", "weight-stationary", "output-stationary"])
+def test_every_layer_and_the_total_have_a_bill_that_adds_up(branching, dataflow, forwarding):
+    array = ARRAY.model_copy(update={"dataflow": dataflow, "forwarding": forwarding})
+    report = energy(branching, array)
+    for layer in (*report.layers, report.total):
+        adds_up(layer)
+    for name in UNITS:
+        of_layers = [getattr(layer.bill.units, name) for layer in report.layers]
+        assert getattr(report.total.bill.units, name) == pytest.approx(sum(of_layers))
+    has_adders = report.datapath.kind == "column"
+    assert (report.total.bill.units.adders_pj > 0) is has_adders
+    assert min(report.total.bill.units.multipliers_pj, report.total.bill.units.partial_sums_pj) > 0
+
+
+def test_bills_of_samples_add_up(shared):
+    model = shared / "models" / "mlperf_tiny_kws_dscnn_int8.tflite"
+    array = Accelerator(name="small", lanes=4, columns=4)
+    report = energy(model, array, options=EnergyOptions(share=1 / 64))
+    assert report.total.sampled
+    for layer in (*report.layers, report.total):
+        adds_up(layer)
+
+
+def test_a_netlist_without_the_names_of_synthesis_has_the_same_bill(branching, tmp_path):
+    """Instances in another order, every inner net and instance renamed: as after place and route."""
+    network = fewflips.load(branching)
+    layers, _ = simulated_layers(network)
+    unit = network_unit(layers, ARRAY, load_cells("nangate45"), EnergyOptions())
+    netlist = unit.netlist
+    ports = {net for nets in (*netlist.inputs.values(), *netlist.outputs.values()) for net in nets}
+    nets = tuple(name if net < 2 or net in ports else f"n{net}" for net, name in enumerate(netlist.nets))
+    instances = tuple(
+        type(one)(f"u{number}", one.cell, one.pins) for number, one in enumerate(reversed(netlist.instances))
+    )
+    renamed = type(netlist)(netlist.name, nets, instances, netlist.inputs, netlist.outputs)
+    path = tmp_path / "unit.v"
+    path.write_text(netlist_verilog(renamed))
+    stored, own = energy(network, ARRAY), energy(network, ARRAY, netlist=path)
+    for name in UNITS:
+        assert getattr(own.total.bill.units, name) == pytest.approx(getattr(stored.total.bill.units, name))
+
+
+def test_the_bill_in_json(branching):
+    record = json.loads(energy(branching, ARRAY).model_dump_json())
+    for layer in (*record["layers"], record["total"]):
+        assert set(layer["bill"]) == {"units", "buffers", "datapath_pj", "whole_pj", "estimated"}
+        assert set(layer["bill"]["units"]) == set(UNITS)
