@@ -110,6 +110,12 @@ class Machines:
         self.dimensions = tuple(_dimension(name, values) for name, values in space.vary.items())
         self.count = math.prod(len(dimension.choices) for dimension in self.dimensions)
 
+    @property
+    def first_settings(self) -> dict[str, Any]:
+        """The first orders, cells and clock of the space."""
+        first = {key: value for one in self.dimensions for key, value in one.choices[0].settings.items()}
+        return {name: first.get(name, _DEFAULTS[name]) for name in SETTINGS}
+
     def __iter__(self) -> Iterator[Candidate | Contradiction]:
         """Every machine in the order of the numbers, or why it cannot be."""
         for index in range(self.count):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import hypot
-from typing import Any
 
+from fewflips.errors import InputError
 from fewflips.exploration.candidates import Candidate
 from fewflips.machine import Accelerator
-from fewflips.records.bill import Bill
 from fewflips.records.exploration import LayerCost, Measures, NetworkCost, Precision
+from fewflips.simulation.bill import total_bill
 
 _NS_PER_CYCLE_AT_1_MHZ = 1e3
 
@@ -91,58 +91,18 @@ def machine_cost(
 def _network_cost(name: str, modes: Sequence[tuple[Accelerator, Sequence[LayerCost]]]) -> NetworkCost:
     """One network, each layer in the dataflow in which it costs least."""
     by_layer = zip(*(costs for _, costs in modes), strict=True)
-    chosen = [min(enumerate(costs), key=lambda numbered: whole_pj(numbered[1])) for costs in by_layer]
+    chosen = [min(enumerate(costs), key=lambda numbered: numbered[1].bill.whole_pj) for costs in by_layer]
     layers = [layer for _, layer in chosen]
-    bills = [layer.bill for layer in layers if layer.bill is not None]
+    bill = total_bill([layer.bill for layer in layers])
+    if bill is None:
+        raise InputError(f"{name}: expected a bill of every layer, got none for some")
     return NetworkCost(
         network=name,
-        whole_pj=sum(whole_pj(layer) for layer in layers),
-        datapath_pj=sum(datapath_pj(layer) for layer in layers),
+        whole_pj=bill.whole_pj,
+        datapath_pj=bill.datapath_pj,
         half_width_pj=hypot(*(layer.half_width_pj for layer in layers)),
         cycles=sum(layer.cycles for layer in layers),
         index_table_bits=sum(layer.index_table_bits for layer in layers),
-        bill=total_bill(bills) if len(bills) == len(layers) else None,
+        bill=bill,
         dataflows={layer.name: modes[mode][0].dataflow for mode, layer in chosen} if len(modes) > 1 else {},
     )
-
-
-def whole_pj(layer: LayerCost) -> float:
-    """Arithmetic units and buffers, in pJ."""
-    return layer.energy.total_pj if layer.bill is None else layer.bill.whole_pj
-
-
-def datapath_pj(layer: LayerCost) -> float:
-    """Arithmetic units, in pJ."""
-    return layer.energy.total_pj if layer.bill is None else layer.bill.datapath_pj
-
-
-def total_bill(bills: Sequence[Bill]) -> Bill:
-    """Sum of bills that have the same entries.
-
-    Parameters
-    ----------
-    bills : sequence of Bill
-        At least one.
-
-    Returns
-    -------
-    Bill
-        An entry is an estimate if it is one in any of them.
-    """
-    contents = [bill.model_dump(exclude={"estimated"}) for bill in bills]
-    estimated = dict.fromkeys(entry for bill in bills for entry in bill.estimated)
-    return Bill.model_validate({**_added(contents), "estimated": tuple(estimated)})
-
-
-def _added(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Sum of numbers by name, at every depth; names stay."""
-    return {name: _sum([part[name] for part in parts]) for name in parts[0]}
-
-
-def _sum(values: Sequence[Any]) -> Any:
-    first = values[0]
-    if isinstance(first, Mapping):
-        return _added(values)
-    if isinstance(first, tuple | list):
-        return [_sum(items) for items in zip(*values, strict=True)]
-    return sum(values) if isinstance(first, int | float) else first

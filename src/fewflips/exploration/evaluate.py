@@ -134,7 +134,14 @@ class Evaluator:
         Step to which delays are rounded.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
-    on_result : callable, optional
+
+    Attributes
+    ----------
+    tally : Tally
+        What was done so far.
+    refused : dict of int to str
+        Why machines cannot be, by their number.
+    on_result : callable
         Called after each result; an exception that it raises ends the work.
     """
 
@@ -148,11 +155,11 @@ class Evaluator:
         seed: int,
         step_ps: float,
         progress: Progress | None = None,
-        on_result: Callable[[], None] = lambda: None,
     ) -> None:
         self.networks, self.tally = tuple(networks), Tally()
         self.refused: dict[int, str] = {}
-        self._store, self._run, self._progress, self._on_result = store, run, progress, on_result
+        self.on_result: Callable[[], None] = lambda: None
+        self._store, self._run, self._progress = store, run, progress
         self._effort, self._seed, self._step_ps = effort, seed, step_ps
         self._datapaths: dict[str, Datapath | Contradiction] = {}
         self._libraries: dict[str, CellLibrary] = {}
@@ -212,8 +219,24 @@ class Evaluator:
         self._refuse(ids, wrong)
         return {index: self._figures[key] for index, key in ids.items() if key in self._figures}
 
-    def evaluate(self, candidates: Sequence[Candidate], fidelity: Fidelity) -> dict[int, MachineCost]:
-        """What some machines cost.
+    def compute(self, candidates: Sequence[Candidate], fidelity: Fidelity) -> None:
+        """Have everything computed that the store lacks of some machines.
+
+        Machines that cannot be are noted in :attr:`refused`.
+
+        Parameters
+        ----------
+        candidates : sequence of Candidate
+            The machines.
+        fidelity : Fidelity
+            How closely to look.
+        """
+        built = self._built(candidates)
+        self._find_orders(built)
+        self._simulate(self._needs(built, fidelity), fidelity)
+
+    def known(self, candidates: Sequence[Candidate], fidelity: Fidelity) -> dict[int, MachineCost]:
+        """What is known of some machines without computing anything.
 
         Parameters
         ----------
@@ -225,30 +248,33 @@ class Evaluator:
         Returns
         -------
         dict of int to MachineCost
-            By the machine's number; without those in :attr:`refused`.
+            By the machine's number; without those of which a layer is missing.
         """
-        figures = self.units(candidates)
-        built = [candidate for candidate in candidates if candidate.index in figures]
-        needs = self._needs(built, fidelity)
-        self._simulate(needs, fidelity)
+        needs = self._needs([one for one in candidates if one.index not in self.refused], fidelity)
         rows = self._store.get(key for need in needs for key in need.keys.values())
         by_machine: dict[int, list[_Need]] = {}
         for need in needs:
             by_machine.setdefault(need.candidate.index, []).append(need)
         return {
-            candidate.index: self._cost(candidate, by_machine[candidate.index], rows, figures, fidelity)
-            for candidate in built
-            if candidate.index not in self.refused
+            index: self._cost(of_machine, rows, fidelity)
+            for index, of_machine in by_machine.items()
+            if all(key in rows for need in of_machine for key in need.keys.values())
         }
 
-    def _cost(
-        self,
-        candidate: Candidate,
-        needs: Sequence[_Need],
-        rows: dict[str, bytes],
-        figures: dict[int, UnitFigures],
-        fidelity: Fidelity,
-    ) -> MachineCost:
+    def circuits(self, candidate: Candidate) -> list[str]:
+        """What an estimate of a machine simulates; the same for machines that differ in nothing that toggles."""
+        try:
+            unit = self._unit_id(self.unit_of(candidate))
+        except InputError:
+            return []
+        return [digest_of(unit, candidate.orders, _toggling(_reference(mode))) for mode in candidate.modes]
+
+    def _built(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        figures = self.units(candidates)
+        return [candidate for candidate in candidates if candidate.index in figures]
+
+    def _cost(self, needs: Sequence[_Need], rows: dict[str, bytes], fidelity: Fidelity) -> MachineCost:
+        candidate, unit = needs[0].candidate, self._figures[needs[0].unit_id]
         layers = [
             (need.network, need.machine, [LayerCost.model_validate_json(rows[key]) for key in need.keys.values()])
             for need in needs
@@ -257,7 +283,6 @@ class Evaluator:
             (one.content.file, one.weight, [(machine, costs) for other, machine, costs in layers if other is one])
             for one in self.networks
         ]
-        unit = figures[candidate.index]
         area = self._area_um2(candidate.modes[0], unit)
         return machine_cost(candidate, unit.critical_path_ns, area, by_network, fidelity.precision, fidelity.share)
 
@@ -269,15 +294,21 @@ class Evaluator:
         return work.units * (unit.rest_um2 + shared)
 
     def _needs(self, candidates: Sequence[Candidate], fidelity: Fidelity) -> list[_Need]:
-        """Every network on every dataflow of the machines, with its orders."""
-        self._find_orders(candidates)
+        """Every network on every dataflow of those machines whose orders are known."""
         return [
             self._need(candidate, machine, network, fidelity)
             for candidate in candidates
-            if candidate.index not in self.refused
+            if candidate.index not in self.refused and self._has_orders(candidate)
             for machine in candidate.modes
             for network in self.networks
         ]
+
+    def _has_orders(self, candidate: Candidate) -> bool:
+        return candidate.orders == "natural" or all(
+            self._orders_key(candidate, machine, network) in self._found_orders
+            for machine in candidate.modes
+            for network in self.networks
+        )
 
     def _need(self, candidate: Candidate, machine: Accelerator, network: WeighedNetwork, fidelity: Fidelity) -> _Need:
         simulated = _reference(machine) if fidelity.precision == "estimate" else machine
@@ -297,7 +328,7 @@ class Evaluator:
             content.samples_digest,
             unit_id,
             orders_id,
-            _text(simulated, _NAMES | {"buffers"}),
+            _toggling(simulated),
             _text(machine, _NAMES),
             repr((float(candidate.clock_mhz), fidelity.share, self._seed)),
         )
@@ -334,7 +365,7 @@ class Evaluator:
             missing = tuple(name for name, key in need.keys.items() if key not in found)
             if missing and need.prefix not in planned:
                 planned.add(need.prefix)
-                text = _text(need.simulated, _NAMES | {"buffers"})
+                text = _toggling(need.simulated)
                 groups.setdefault((need.unit_id, need.content.sha256, text, need.orders_id, missing), []).append(need)
         tasks: dict[str, SimulationTask] = {}
         shared: dict[str, list[_Need]] = {}
@@ -384,7 +415,7 @@ class Evaluator:
                 keep(names[number], result)
             if self._progress:
                 self._progress(phase, done, len(names))
-            self._on_result()
+            self.on_result()
 
         if names:
             if self._progress:
@@ -404,7 +435,7 @@ class Evaluator:
         self._store.put({key: made})
 
     def _datapath(self, machine: Accelerator) -> Datapath:
-        key = _text(_reference(machine), _NAMES | {"buffers"})
+        key = _toggling(_reference(machine))
         if key not in self._datapaths:
             layers = [layer for one in self.networks for layer in measurable_layers(one.network)]
             try:
@@ -458,6 +489,11 @@ def _reference(machine: Accelerator) -> Accelerator:
 def _text(machine: Accelerator, without: set[str]) -> str:
     """A machine as the same text whatever it is called."""
     return json.dumps(machine.model_dump(mode="json", exclude=without), sort_keys=True)
+
+
+def _toggling(machine: Accelerator) -> str:
+    """What of a machine decides which of its nets toggle, as text."""
+    return _text(machine, _NAMES | {"buffers"})
 
 
 def _rewritten(content: NetworkContent, model: bytes) -> NetworkContent:

@@ -28,6 +28,7 @@ from fewflips.files.leftovers import temporary_folder
 from fewflips.gates.liberty.cells import CellLibrary
 from fewflips.gates.liberty.load import load_cells
 from fewflips.gates.netlist.synthesis import netlist_area_um2
+from fewflips.gates.power.attribution import PARTS
 from fewflips.gates.power.energy import Energy, energy_of
 from fewflips.machine import Accelerator
 from fewflips.network import Network, load
@@ -40,7 +41,7 @@ from fewflips.optimization.step import Context
 from fewflips.ordering import Effort
 from fewflips.records.exploration import LayerCost
 from fewflips.schedule.binary import index_table_bits
-from fewflips.simulation.records import energy_parts
+from fewflips.simulation.bill import layer_bill
 from fewflips.simulation.sampling import relative_ci95
 from fewflips.simulation.toggles import LayerToggles, count_toggles
 from fewflips.simulation.unit import ArithmeticUnit, build_unit
@@ -262,12 +263,15 @@ class _Charge:
     """What a layer costs a machine, summed over the samples."""
 
     def __init__(self) -> None:
-        self.energy = Energy(0.0, 0.0, 0.0, 0.0)
-        self.half_width_fj = 0.0
+        self._energy = Energy(0.0, 0.0, 0.0, 0.0)
+        self._parts_fj = np.zeros(len(PARTS))
+        self._half_width_fj = 0.0
 
-    def add(self, energy: Energy, half_width_fj: float) -> None:
-        self.energy += energy
-        self.half_width_fj = hypot(self.half_width_fj, half_width_fj)
+    def add(self, energy: Energy, data: _Data) -> None:
+        """Add a sample."""
+        self._energy += energy
+        self._parts_fj += data.parts_fj
+        self._half_width_fj = hypot(self._half_width_fj, data.half_width_fj)
 
     def cost(
         self, layer: Layer, machine: Accelerator, segments: tuple[Segment, ...], samples: int, scheduled: bool
@@ -276,12 +280,19 @@ class _Charge:
         work = dataflow_of(machine).unit_work(layer, segments, machine)
         return LayerCost(
             name=layer.name,
-            macs=layer.macs,
             cycles=work.array_cycles,
             index_table_bits=index_table_bits(len(segment.order) for segment in segments) if scheduled else 0,
-            energy=energy_parts(self.energy * (1 / samples)),
-            half_width_pj=self.half_width_fj / samples * _PJ_PER_FJ,
+            bill=layer_bill(self._energy * (1 / samples), self._parts_fj / samples),
+            half_width_pj=self._half_width_fj / samples * _PJ_PER_FJ,
         )
+
+
+@dataclass(frozen=True, eq=False)
+class _Data:
+    """Energy of a layer's data by part, in the order of `PARTS`, and half of its 95 % confidence interval."""
+
+    parts_fj: NDArray[np.float64]
+    half_width_fj: float
 
 
 def _charge_all(
@@ -292,13 +303,13 @@ def _charge_all(
     segments: tuple[Segment, ...],
     toggles: LayerToggles,
 ) -> None:
-    half_widths: dict[tuple[float, float], float] = {}
+    data: dict[tuple[float, float], _Data] = {}
     for charge, (machine, clock_mhz) in zip(charges, machines, strict=True):
         work = dataflow_of(machine).unit_work(layer, segments, machine)
         shares = (work.weight_share, work.activation_share)
-        if shares not in half_widths:
-            half_widths[shares] = _half_width_fj(unit, toggles, *shares)
-        charge.add(unit.energy(toggles, work, clock_mhz), half_widths[shares])
+        if shares not in data:
+            data[shares] = _Data(unit.data_by_part(toggles, work), _half_width_fj(unit, toggles, *shares))
+        charge.add(unit.energy(toggles, work, clock_mhz), data[shares])
 
 
 def _half_width_fj(unit: ArithmeticUnit, toggles: LayerToggles, weight_share: float, activation_share: float) -> float:

@@ -8,7 +8,6 @@ from pydantic import Field
 
 from fewflips.machine import Accelerator
 from fewflips.records.bill import Bill
-from fewflips.records.energy import EnergyParts
 from fewflips.records.model_file import ModelFile
 from fewflips.records.record import Count, Record
 
@@ -33,12 +32,10 @@ class LayerCost(Record):
     """One layer on one machine."""
 
     name: str
-    macs: Count
     cycles: Annotated[Count, Field(description="of the array, in one inference")]
     index_table_bits: Annotated[Count, Field(description="orders of the layer as a table; 0 in natural order")]
-    energy: Annotated[EnergyParts, Field(description="of the arithmetic units, glitches included")]
+    bill: Annotated[Bill, Field(description="units by part, and buffers")]
     half_width_pj: Annotated[float, Field(ge=0, description="half of the 95 % confidence interval; 0 if exact")]
-    bill: Annotated[Bill | None, Field(description="units by part, and buffers")] = None
 
 
 class Measures(Record):
@@ -66,7 +63,7 @@ class NetworkCost(Record):
     half_width_pj: Annotated[float, Field(ge=0, description="half of the 95 % confidence interval of both energies")]
     cycles: Count
     index_table_bits: Count
-    bill: Annotated[Bill | None, Field(description="sum over the layers")]
+    bill: Annotated[Bill, Field(description="sum over the layers")]
     dataflows: Annotated[
         dict[str, str], Field(description="the dataflow of each layer, where the machine has several; else empty")
     ]
@@ -169,6 +166,7 @@ class SearchWork(Record):
     machines: Annotated[int, Field(ge=0, description="of the space")]
     evaluated: Annotated[int, Field(ge=0, description="machines with a result")]
     gate_level: Annotated[int, Field(ge=0, description="of these, at gate level on their own array")]
+    outside: Annotated[int, Field(ge=0, description="machines whose unit alone is outside the constraints")]
     simulations: Annotated[int, Field(ge=0, description="networks simulated in this run, one unit and order each")]
     layers_found: Annotated[int, Field(ge=0, description="results of layers that the store had")]
     layers_simulated: Annotated[int, Field(ge=0, description="results of layers that this run made")]
