@@ -9,6 +9,7 @@ import click
 from fewflips.cli import (
     calibration_command,
     demo_command,
+    explore_command,
     flip_commands,
     gate_commands,
     interchange_commands,
@@ -29,6 +30,7 @@ for command in (
     *flip_commands.COMMANDS,
     *demo_command.COMMANDS,
     *gate_commands.COMMANDS,
+    *explore_command.COMMANDS,
     *calibration_command.COMMANDS,
     *training_command.COMMANDS,
     *interchange_commands.COMMANDS,

@@ -46,6 +46,9 @@ class Dataflow(ABC):
 
     has_tiles: ClassVar[bool] = False
     """Whether passes can be confined to a tile of outputs; a machine with tiles is refused otherwise."""
+    columns_share_pixels: ClassVar[bool] = False
+    """Whether columns differ in nothing but the output pixels that they compute: segments and what is streamed past
+    them are the same whatever the number of columns."""
 
     @abstractmethod
     def segments(self, layer: Layer, array: Accelerator) -> tuple[Segment, ...]:
