@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.buffers import MemoryEnergy
+from fewflips.buffers import MemoryEnergy, check_layers
 from fewflips.dataflows import Segment, dataflow_of
 from fewflips.dataflows.layer_operands import LayerOperands, layer_operands
 from fewflips.dataflows.orders import LayerOrders
@@ -158,7 +158,14 @@ def simulate_network(
     -------
     NetworkEnergies
         For each variant, each layer's mean over the samples.
+
+    Raises
+    ------
+    FewflipsError
+        If there is no sample, the machine's memories do not suffice for a layer, or the runtime fails.
     """
+    in_order = ((layer, orders[layer.name]) for orders in variants for layer in run.layers)
+    check_layers(in_order, run.array, unit.datapath)
     samples = len(run.samples.feeds)
     memories = [
         layer_memories(run.layers, orders, run.array, unit.datapath, options.clock_mhz, run.memories)
