@@ -70,6 +70,13 @@ class DatapathOptions(BaseModel):
         Whether an activation-stationary column stores its products in registers before adding them.
     partial_sum_input : bool
         Whether a column adds the partial sum of earlier segments.
+    tree_register : bool
+        Whether an activation-stationary column stores the sum of its products before adding the partial sum, which
+        comes a cycle later.
+    offset_sums : bool
+        Whether partial sums of a column carry an offset that keeps small ones from changing their upper bits.
+    hold_flags : bool
+        Whether a weight that repeats on its lane is neither fetched nor clocked, as a flag beside it says.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -85,6 +92,15 @@ class DatapathOptions(BaseModel):
     ] = "tree"
     product_registers: Annotated[bool, Field(description="whether a column stores products before adding them")] = False
     partial_sum_input: Annotated[bool, Field(description="whether a column adds the sum of earlier segments")] = True
+    tree_register: Annotated[
+        bool, Field(description="whether a column stores the sum of its products before adding the partial sum")
+    ] = False
+    offset_sums: Annotated[
+        bool, Field(description="whether a column's sums carry an offset that spares small ones their sign extension")
+    ] = False
+    hold_flags: Annotated[
+        bool, Field(description="whether weights that repeat on their lane are neither fetched nor clocked")
+    ] = False
 
 
 class Accelerator(Compact):
@@ -142,6 +158,11 @@ class Accelerator(Compact):
     def is_coded(self) -> bool:
         """Whether any port has a coding other than plain."""
         return self.weights.is_coded or self.activations.is_coded
+
+    @property
+    def is_tiled(self) -> bool:
+        """Whether a pass covers fewer output channels than a layer has, or several output pixels of a column."""
+        return self.tiling != Tiling()
 
 
 def load_accelerator(source: str | Path | Accelerator) -> Accelerator:
