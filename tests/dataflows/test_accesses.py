@@ -209,6 +209,7 @@ def test_words_of_a_memory_fit_runs():
     assert traffic.words((Runs(7, 1),), 8) == 7
     assert traffic.words((Runs(7, 1),), 3) == 21
     assert traffic.words((), 8) == 0
+    assert Traffic(code_bits=26).words((Runs(1, 5),), 77) == 3  # two sums a word; a third would be cut
 
 
 @pytest.mark.parametrize(

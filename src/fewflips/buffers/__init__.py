@@ -6,6 +6,7 @@ A source of figures is a subclass of :class:`MemorySource` in a package of your 
 
 from fewflips.buffers.bill import REGISTER_FILES, buffer_bill, memory_figures
 from fewflips.buffers.fit import check_memories
+from fewflips.buffers.network import check_can_schedule, check_layers
 from fewflips.buffers.notes import buffer_notes
 from fewflips.buffers.source import (
     MemoryEnergy,
@@ -21,6 +22,8 @@ __all__ = [
     "MemorySource",
     "buffer_bill",
     "buffer_notes",
+    "check_can_schedule",
+    "check_layers",
     "check_memories",
     "memory_energy",
     "memory_figures",

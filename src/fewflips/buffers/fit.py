@@ -57,6 +57,6 @@ def check_memories(layer: Layer, accesses: Accesses, array: Accelerator) -> None
 def _check_holds(layer: Layer, memory: Memory, bits: int, what: str) -> None:
     if bits > memory.buffer.capacity_bits:
         raise AcceleratorError(
-            f"{layer}: {what} take {bits / _BITS_OF_A_KIB:.1f} KiB, buffers.{memory.label} has "
-            f"{memory.buffer.size_kib:g} KiB: make it larger, or describe a memory beyond it that holds them"
+            f"{layer}: {what} take {bits / _BITS_OF_A_KIB:.3g} KiB, buffers.{memory.label} has "
+            f"{memory.buffer.size_kib:.3g} KiB: make it larger, or describe a memory beyond it that holds them"
         )

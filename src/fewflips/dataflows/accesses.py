@@ -1,7 +1,7 @@
 """What an array reads and writes in one inference of a layer, counted from its loop nest.
 
-Accesses are counted in *runs*: codes at consecutive addresses, of which a memory takes as many words as they fill; each
-run begins at a word of its own.
+Accesses are counted in *runs*: codes at consecutive addresses, for which a memory takes as many words as they fill.
+Each run begins at a word of its own, and no code is cut by the end of a word.
 
 - Weights and orders of a schedule are laid out in the order in which they are used, so that all of a pass over a
   segment is one run: a word of the memory that holds the weights of several cycles is read once.
@@ -138,14 +138,19 @@ class Traffic:
         Returns
         -------
         int
-            Each run begins at a word of its own.
+            Each run begins at a word of its own; a code is cut only if it is wider than a word.
 
         Examples
         --------
-        >>> Traffic(code_bits=26).words((Runs(10, 4),), 64)
-        20
+        >>> sums = Traffic(code_bits=26)
+        >>> sums.words((Runs(10, 5),), 64), sums.words((Runs(10, 5),), 16)
+        (30, 100)
         """
-        return sum(run.count * -(-run.codes * self.code_bits // word_bits) for run in runs)
+        codes_of_word = word_bits // self.code_bits
+        words_of_code = -(-self.code_bits // word_bits)
+        return sum(
+            run.count * (-(-run.codes // codes_of_word) if codes_of_word else run.codes * words_of_code) for run in runs
+        )
 
     def read_behind(self, capacity_bits: int) -> tuple[Runs, ...]:
         """What is read from the memories behind one of a given size: a working set is read once if it fits."""

@@ -90,10 +90,17 @@ def code_widths(layer: Layer, array: Accelerator, datapath: Datapath) -> CodeWid
         Of each operand.
     """
     return CodeWidths(
-        weights=weight_codes(layer, array.weights)[1],
+        weights=_weight_width(layer, array),
         activations=activation_width(layer, array)[1],
         partial_sums=datapath.accumulator_bits,
     )
+
+
+def _weight_width(layer: Layer, array: Accelerator) -> int:
+    """Width of a layer's weights; they are read only where it depends on their values."""
+    if array.weights.format is NumberFormat.AS_STORED:
+        return array.weights.bits or layer.weight_type.bits
+    return weight_codes(layer, array.weights)[1]
 
 
 def activation_width(layer: Layer, array: Accelerator) -> tuple[StorageType, int]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fewflips.buffers import check_layers
 from fewflips.dataflows import Segment, dataflow_of
 from fewflips.dataflows.layer_operands import LayerOperands, layer_operands
 from fewflips.dataflows.orders import LayerOrders
@@ -139,7 +140,14 @@ def simulate_network(
     -------
     NetworkEnergies
         For each variant, each layer's mean over the samples.
+
+    Raises
+    ------
+    FewflipsError
+        If there is no sample, the machine's memories do not suffice for a layer, or the runtime fails.
     """
+    in_order = ((layer, orders[layer.name]) for orders in variants for layer in run.layers)
+    check_layers(in_order, run.array, unit.datapath)
     samples = len(run.samples.feeds)
     simulation: _Simulation | None = None
     for sample, tensors in enumerate(run_samples(run.network, run.samples)):
