@@ -74,6 +74,7 @@ def unit_datapath(layers: Sequence[Layer], array: Accelerator, activations: Word
             tree_register=options.tree_register,
             offset_sums=options.offset_sums and (weights.signed or activations.signed),
             hold_flags=options.hold_flags,
+            zero_gating=options.zero_gating,
         )
     except InputError as error:
         raise AcceleratorError(f"{array.name}: {error}") from error
