@@ -31,12 +31,24 @@ EIGHT = Word(WordFormat.TWOS_COMPLEMENT, 8)
             {"kind": "mac", "partial_sum_input": True},
             "partial sum input: expected a column or chain, got a mac; leave partial_sum_input out",
         ),
+        ({"kind": "mac", "hold_flags": True}, "hold flags: expected a column, got a mac; leave hold_flags out"),
+        (
+            {"kind": "multiplier", "activation_converter": True},
+            "activation converter: expected a unit with registers, got a multiplier; leave activation_converter out",
+        ),
     ],
 )
 def test_impossible_units_are_refused(parameters, message):
     with pytest.raises(InputError) as caught:
         Datapath(weights=EIGHT, activations=EIGHT, **parameters)
     assert str(caught.value) == message
+
+
+def test_what_is_no_twos_complement_cannot_be_converted():
+    with pytest.raises(
+        InputError, match=r"^activation converter: expected two's complement at the port, got unsigned;"
+    ):
+        Datapath("mac", EIGHT, Word(WordFormat.UNSIGNED, 8), activation_converter=True)
 
 
 def test_a_multiplier_ignores_the_accumulator():

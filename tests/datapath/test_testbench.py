@@ -60,6 +60,9 @@ def datapaths(draw):
         product_registers=kind == "column" and draw(st.booleans()),
         partial_sum_input=kind in ("column", "chain") and draw(st.booleans()),
         hold_flags=kind == "column" and draw(st.booleans()),
+        activation_converter=(
+            kind != "multiplier" and activations.format is WordFormat.TWOS_COMPLEMENT and draw(st.booleans())
+        ),
     )
 
 

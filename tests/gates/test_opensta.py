@@ -65,6 +65,9 @@ DATAPATHS = {
     "column of 4": Datapath("column", WORD, WORD, lanes=4),
     "column of 16": Datapath("column", WORD, WORD, lanes=16),
     "chain of 4": Datapath("chain", WORD, WORD, lanes=4),
+    "column with converters": Datapath(
+        "column", Word(WordFormat.SIGN_MAGNITUDE, 8), WORD, lanes=4, activation_converter=True
+    ),
 }
 
 

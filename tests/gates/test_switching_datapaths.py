@@ -33,6 +33,9 @@ DATAPATHS = {
     ),
     "column of one sum": Datapath("column", SIGNED, UNSIGNED, lanes=4, adder="one-sum"),
     "chain of 4": Datapath("chain", SIGNED, SIGNED, lanes=4),
+    "column with converters": Datapath(
+        "column", MAGNITUDE, Word(WordFormat.TWOS_COMPLEMENT, 5), lanes=3, activation_converter=True
+    ),
 }
 CYCLES = {"column of 16": 12, "column of one sum": 24, "column of 4": 24, "chain of 4": 24}
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fewflips.dataflows import dataflow_of
 from fewflips.dataflows.unit_words import common_word, sum_bits
-from fewflips.datapath.design import Datapath, Word
+from fewflips.datapath.design import Datapath, Word, WordFormat
 from fewflips.datapath.kinds import UNIT_KINDS
 from fewflips.errors import AcceleratorError
 from fewflips.formats.number_formats import NumberFormat, StorageType
@@ -49,9 +49,11 @@ def unit_datapath(layers: Sequence[Layer], array: Accelerator, activations: Word
         [(layer.weight_type, weight_codes(layer, array.weights)[1]) for layer in layers], array.weights
     )
     _check_hold_flags(array)
+    options = array.datapath
+    if options.activation_converter:
+        activations = _converted_word(activations, array)
     kind = dataflow_of(array).unit(array)
     traits = UNIT_KINDS[kind]
-    options = array.datapath
     needed = sum_bits(weights, activations, max(layer.k for layer in layers))
     accumulator_bits = options.accumulator_bits or needed
     if accumulator_bits < needed:
@@ -70,7 +72,18 @@ def unit_datapath(layers: Sequence[Layer], array: Accelerator, activations: Word
         product_registers=options.product_registers and traits.has_adder,
         partial_sum_input=options.partial_sum_input and traits.takes_partial_sum,
         hold_flags=options.hold_flags,
+        activation_converter=options.activation_converter,
     )
+
+
+def _converted_word(activations: Word, array: Accelerator) -> Word:
+    """What is in front of a converter to sign and magnitude."""
+    if activations.format is not WordFormat.SIGN_MAGNITUDE:
+        raise AcceleratorError(
+            f"{array.name}: datapath.activation_converter: expected activations of format sign-magnitude, got "
+            f"{array.activations.format.value}: change the format, or leave activation_converter out"
+        )
+    return Word(WordFormat.TWOS_COMPLEMENT, activations.bits)
 
 
 def _check_hold_flags(array: Accelerator) -> None:

@@ -50,6 +50,8 @@ def module_name(datapath: Datapath) -> str:
         parts.append("partial_sum")
     if datapath.hold_flags:
         parts.append("hold_flags")
+    if datapath.activation_converter:
+        parts.append("activation_converter")
     return "_".join(parts)
 
 
@@ -74,12 +76,14 @@ def verilog(datapath: Datapath) -> str:
     str
         The text of one file, ending in a newline.
     """
+    name, title = module_name(datapath), _title(datapath)
+    converter, datapath = datapath.activation_converter, datapath.multiplied
     product = _product(datapath)
     number = "$signed({})" if datapath.signed else "{}"
     return render(
         "datapath.v.j2",
-        name=module_name(datapath),
-        title=_title(datapath),
+        name=name,
+        title=title,
         kind=datapath.kind,
         lanes=datapath.lanes,
         weights=datapath.weights,
@@ -88,6 +92,7 @@ def verilog(datapath: Datapath) -> str:
         partial_sum=datapath.partial_sum_input,
         product_registers=datapath.product_registers,
         hold_flags=datapath.hold_flags,
+        activation_converter=converter,
         sum_bits=datapath.accumulator_bits,
         zero_sum=f"{datapath.accumulator_bits}'{'s' if datapath.signed else ''}d0",
         product=product,

@@ -106,6 +106,7 @@ def calibration_name(datapath: Datapath) -> str:
     parts += ["one-sum"] if datapath.adder == "one-sum" else []
     parts += ["product-registers"] if datapath.product_registers else []
     parts += ["partial-sum"] if datapath.partial_sum_input else []
+    parts += ["activation-converter"] if datapath.activation_converter else []
     return "-".join(parts)
 
 
@@ -128,6 +129,7 @@ def datapath_of(record: DatapathRecord) -> Datapath:
         product_registers=record.product_registers,
         partial_sum_input=record.partial_sum_input,
         hold_flags=record.hold_flags,
+        activation_converter=record.activation_converter,
     )
 
 
@@ -143,6 +145,7 @@ def check_fits(calibration: Calibration, datapath: Datapath, source: str) -> Non
         "adder": datapath.adder,
         "product_registers": datapath.product_registers,
         "partial_sum_input": datapath.partial_sum_input,
+        "activation_converter": datapath.activation_converter,
     }
     unlike = [name for name, value in expected.items() if getattr(record, name) != value]
     if unlike:

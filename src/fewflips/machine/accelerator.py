@@ -98,6 +98,8 @@ class DatapathOptions(BaseModel):
         Whether a column adds the partial sum of earlier segments.
     hold_flags : bool
         Whether a weight that repeats on its lane is neither fetched nor clocked, as a flag beside it says.
+    activation_converter : bool
+        Whether sign-magnitude activations come in two's complement, and are converted in front of their registers.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -115,6 +117,9 @@ class DatapathOptions(BaseModel):
     partial_sum_input: Annotated[bool, Field(description="whether a column adds the sum of earlier segments")] = True
     hold_flags: Annotated[
         bool, Field(description="whether weights that repeat on their lane are neither fetched nor clocked")
+    ] = False
+    activation_converter: Annotated[
+        bool, Field(description="whether sign-magnitude activations are converted from two's complement in the unit")
     ] = False
 
 

@@ -63,6 +63,7 @@ class DatapathRecord(Record):
     product_registers: bool
     partial_sum_input: bool
     hold_flags: bool = False
+    activation_converter: bool = False
     units: Annotated[Count, Field(description="number of units in the array")]
     instances: Annotated[Count, Field(description="number of cells in one unit")]
     registers: Annotated[Count, Field(description="flip-flops among them")]

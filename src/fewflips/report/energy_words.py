@@ -94,6 +94,7 @@ def _unit(datapath: DatapathRecord, space: str) -> str:
     words += ["product registers"] if datapath.product_registers else []
     words += ["partial-sum input"] if datapath.partial_sum_input else []
     words += ["hold flags"] if datapath.hold_flags else []
+    words += ["activations converted to sign and magnitude"] if datapath.activation_converter else []
     return f"{', '.join(words)}; {_grouped(datapath.units, space)} in the array"
 
 
