@@ -103,5 +103,5 @@ def test_ports_take_only_words_that_fit():
             expected_outputs(unit, PortWords(**{**fields, **changed}))
         assert str(caught.value) == message
     gated = Datapath("column", U4, U4, lanes=2, partial_sum_input=True, hold_flags=True)
-    with pytest.raises(InputError, match="^load: expected one for each cycle, got none$"):
+    with pytest.raises(InputError, match=r"^load: expected one for each cycle, got none$"):
         expected_outputs(gated, good)

@@ -42,7 +42,8 @@ class Operand(BaseModel):
         Width of a word, 2 to 16. None: the width in which the file stores the operand, widened if the
         format needs more to hold a layer's values (an unsigned 8-bit weight less its zero point may take 9).
     coding : str
-        How codes are put on the wires: ``plain``, or what other packages register. Written only where it is not plain.
+        How codes are put on the wires: ``plain``, ``bus-invert``, or what other packages register. Written only where
+        it is not plain.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
