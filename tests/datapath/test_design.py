@@ -59,6 +59,11 @@ UNSIGNED = Word(WordFormat.UNSIGNED, 8)
             {"kind": "column", "tree_register": True},
             "tree register: expected a partial-sum input behind the tree, got none; leave tree_register out",
         ),
+        ({"kind": "mac", "hold_flags": True}, "hold flags: expected a column, got a mac; leave hold_flags out"),
+        (
+            {"kind": "multiplier", "activation_converter": True},
+            "activation converter: expected a unit with registers, got a multiplier; leave activation_converter out",
+        ),
     ],
 )
 def test_impossible_units_are_refused(parameters, message):
@@ -100,6 +105,13 @@ def test_the_bias_makes_every_sum_of_products_non_negative(word, adder):
     assert unit.tree_bias + unit.lanes * unit.product_range[0] >= 0
     plain = Datapath("column", EIGHT, word, 5, 40, partial_sum_input=True)
     assert (plain.tree_bias, plain.sum_offset(7)) == (0, 0)
+
+
+def test_what_is_no_twos_complement_cannot_be_converted():
+    with pytest.raises(
+        InputError, match=r"^activation converter: expected two's complement at the port, got unsigned;"
+    ):
+        Datapath("mac", EIGHT, Word(WordFormat.UNSIGNED, 8), activation_converter=True)
 
 
 def test_a_multiplier_ignores_the_accumulator():

@@ -70,6 +70,9 @@ def datapaths(draw):
         tree_register=behind_tree and draw(st.booleans()),
         offset_sums=behind_tree and (weights.signed or activations.signed) and draw(st.booleans()),
         hold_flags=kind == "column" and draw(st.booleans()),
+        activation_converter=(
+            kind != "multiplier" and activations.format is WordFormat.TWOS_COMPLEMENT and draw(st.booleans())
+        ),
     )
 
 

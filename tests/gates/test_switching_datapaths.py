@@ -47,6 +47,9 @@ DATAPATHS = {
     ),
     "gated column": Datapath("column", SIGNED, UNSIGNED, lanes=3, zero_gating=True),
     "chain of 4": Datapath("chain", SIGNED, SIGNED, lanes=4),
+    "column with converters": Datapath(
+        "column", MAGNITUDE, Word(WordFormat.TWOS_COMPLEMENT, 5), lanes=3, activation_converter=True
+    ),
 }
 CYCLES = {
     "column with a tree register and offset sums": 24,

@@ -126,6 +126,9 @@ class Datapath:
         Whether a column stores a lane's weight only where its port ``load`` says so.
     zero_gating : bool
         Whether a column keeps weights from the multiplier of a lane whose activation is zero, by AND gates.
+    activation_converter : bool
+        Whether activations, two's complement at the port, are stored and multiplied as sign and magnitude. The smallest
+        code has no such form, and must not occur.
 
     Raises
     ------
@@ -146,6 +149,7 @@ class Datapath:
     offset_sums: bool = False
     hold_flags: bool = False
     zero_gating: bool = False
+    activation_converter: bool = False
 
     def __post_init__(self) -> None:
         _check_choice("kind of datapath", self.kind, get_args(Kind))
@@ -168,6 +172,16 @@ class Datapath:
             raise InputError(f"product registers: expected a column, got a {self.kind}; leave product_registers out")
         if self.adder != "tree" and not self.traits.has_adder:
             raise InputError(f"adder: expected a column, got a {self.kind}; leave adder out")
+        if self.activation_converter and self.activations.format is not WordFormat.TWOS_COMPLEMENT:
+            raise InputError(
+                f"activation converter: expected two's complement at the port, got {self.activations.format.value}; "
+                "leave activation_converter out"
+            )
+        if self.activation_converter and not self.traits.clocked:
+            raise InputError(
+                f"activation converter: expected a unit with registers, got a {self.kind}; leave "
+                "activation_converter out"
+            )
         if self.hold_flags and not self.traits.has_adder:
             raise InputError(f"hold flags: expected a column, got a {self.kind}; leave hold_flags out")
         if self.adder == "bit-planes":
@@ -232,6 +246,14 @@ class Datapath:
         Where held words repeat, all its nets but the clock's toggle alike, so it is what is synthesized and simulated.
         """
         return replace(self, hold_flags=False)
+
+    @property
+    def multiplied(self) -> Datapath:
+        """The same unit behind its converters: with the words that are stored and multiplied."""
+        if not self.activation_converter:
+            return self
+        activations = Word(WordFormat.SIGN_MAGNITUDE, self.activations.bits)
+        return replace(self, activations=activations, activation_converter=False)
 
     @property
     def signed(self) -> bool:

@@ -57,6 +57,7 @@ def _options(datapath: Datapath) -> tuple[tuple[str, bool], ...]:
         ("offset_sums", datapath.offset_sums),
         ("zero_gating", datapath.zero_gating),
         ("hold_flags", datapath.hold_flags),
+        ("activation_converter", datapath.activation_converter),
     )
 
 
@@ -82,13 +83,15 @@ def verilog(datapath: Datapath) -> str:
     str
         The text of one file, ending in a newline.
     """
+    name, title = module_name(datapath), _title(datapath)
+    converter, datapath = datapath.activation_converter, datapath.multiplied
     product = _product(datapath)
     number = "$signed({})" if datapath.signed else "{}"
     planes = bit_planes(datapath) if datapath.adder == "bit-planes" else None
     return render(
         "datapath.v.j2",
-        name=module_name(datapath),
-        title=_title(datapath),
+        name=name,
+        title=title,
         kind=datapath.kind,
         lanes=datapath.lanes,
         weights=datapath.weights,
@@ -98,6 +101,7 @@ def verilog(datapath: Datapath) -> str:
         product_registers=datapath.product_registers,
         tree_register=datapath.tree_register,
         hold_flags=datapath.hold_flags,
+        activation_converter=converter,
         sum_bits=datapath.accumulator_bits,
         zero_sum=f"{datapath.accumulator_bits}'{'s' if datapath.signed else ''}d0",
         product=product,

@@ -110,6 +110,7 @@ def calibration_name(datapath: Datapath) -> str:
     parts += ["tree-register"] if datapath.tree_register else []
     parts += ["offset-sums"] if datapath.offset_sums else []
     parts += ["zero-gating"] if datapath.zero_gating else []
+    parts += ["activation-converter"] if datapath.activation_converter else []
     return "-".join(parts)
 
 
@@ -135,6 +136,7 @@ def datapath_of(record: DatapathRecord) -> Datapath:
         offset_sums=record.offset_sums,
         hold_flags=record.hold_flags,
         zero_gating=record.zero_gating,
+        activation_converter=record.activation_converter,
     )
 
 
@@ -153,6 +155,7 @@ def check_fits(calibration: Calibration, datapath: Datapath, source: str) -> Non
         "tree_register": datapath.tree_register,
         "offset_sums": datapath.offset_sums,
         "zero_gating": datapath.zero_gating,
+        "activation_converter": datapath.activation_converter,
     }
     unlike = [name for name, value in expected.items() if getattr(record, name) != value]
     if unlike:

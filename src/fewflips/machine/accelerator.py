@@ -32,7 +32,8 @@ class Operand(Compact):
         Width of a word, 2 to 16. None: the width in which the file stores the operand, widened if the
         format needs more to hold a layer's values (an unsigned 8-bit weight less its zero point may take 9).
     coding : str
-        How codes are put on the wires: ``plain``, or what other packages register. Written only where it is not plain.
+        How codes are put on the wires: ``plain``, ``bus-invert``, or what other packages register. Written only where
+        it is not plain.
     """
 
     left_out: ClassVar[tuple[str, ...]] = ("coding",)
@@ -79,6 +80,8 @@ class DatapathOptions(BaseModel):
         Whether a weight that repeats on its lane is neither fetched nor clocked, as a flag beside it says.
     zero_gating : bool
         Whether an activation-stationary column keeps weights from multipliers whose activation is zero.
+    activation_converter : bool
+        Whether sign-magnitude activations come in two's complement, and are converted in front of their registers.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -106,6 +109,9 @@ class DatapathOptions(BaseModel):
     ] = False
     zero_gating: Annotated[
         bool, Field(description="whether a column keeps weights from multipliers whose activation is zero")
+    ] = False
+    activation_converter: Annotated[
+        bool, Field(description="whether sign-magnitude activations are converted from two's complement in the unit")
     ] = False
 
 

@@ -66,6 +66,7 @@ class DatapathRecord(Record):
     offset_sums: bool = False
     hold_flags: bool = False
     zero_gating: bool = False
+    activation_converter: bool = False
     units: Annotated[Count, Field(description="number of units in the array")]
     instances: Annotated[Count, Field(description="number of cells in one unit")]
     registers: Annotated[Count, Field(description="flip-flops among them")]

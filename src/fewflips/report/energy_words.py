@@ -97,6 +97,7 @@ def _unit(datapath: DatapathRecord, space: str) -> str:
     words += ["sums with an offset"] if datapath.offset_sums else []
     words += ["hold flags"] if datapath.hold_flags else []
     words += ["weights gated where activations are zero"] if datapath.zero_gating else []
+    words += ["activations converted to sign and magnitude"] if datapath.activation_converter else []
     return f"{', '.join(words)}; {_grouped(datapath.units, space)} in the array"
 
 
