@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from fewflips.records.optimization import MeasureReport, OptimizeReport
     from fewflips.records.schedule import Schedule
     from fewflips.simulation.run import EnergyOptions
+    from fewflips.streams.transition_cost import TransitionCost
 
 _HOMES = {
     "Accelerator": "fewflips.machine",
@@ -57,6 +58,7 @@ _HOMES = {
     "Schedule": "fewflips.records.schedule",
     "Segment": "fewflips.dataflows",
     "Step": "fewflips.optimization.step",
+    "TransitionCost": "fewflips.streams.transition_cost",
     "Verification": "fewflips.api.verify",
     "builtin_accelerators": "fewflips.machine",
     "calibrate": "fewflips.estimation.calibration.calibrate",
@@ -95,6 +97,7 @@ __all__ = [
     "Schedule",
     "Segment",
     "Step",
+    "TransitionCost",
     "Verification",
     "__version__",
     "builtin_accelerators",
