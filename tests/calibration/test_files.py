@@ -22,6 +22,7 @@ from fewflips.estimation.calibration_files import (
 from tests.calibration import hand_made
 
 BYTE = Word(WordFormat.UNSIGNED, 8)
+SIGNED = Word(WordFormat.TWOS_COMPLEMENT, 8)
 REMEDY = "make one with: fewflips calibrate MODEL --output DIR"
 
 
@@ -112,6 +113,9 @@ def test_names_tell_units_apart():
         {"product_registers": True},
         {"adder": "one-sum"},
         {"partial_sum_input": True},
+        {"partial_sum_input": True, "tree_register": True},
+        {"partial_sum_input": True, "weights": SIGNED},
+        {"partial_sum_input": True, "weights": SIGNED, "offset_sums": True},
         {"lanes": 8},
         {"weights": Word(WordFormat.SIGN_MAGNITUDE, 8)},
         {"activations": Word(WordFormat.UNSIGNED, 9)},

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -48,6 +49,9 @@ words = st.builds(Word, st.sampled_from(WordFormat), st.integers(2, 16))
 def datapaths(draw):
     kind = draw(st.sampled_from(["multiplier", "mac", "column", "chain"]))
     weights, activations = draw(words), draw(words)
+    adder = draw(st.sampled_from(["tree", "one-sum"])) if kind == "column" else "tree"
+    partial_sum = kind in ("column", "chain") and draw(st.booleans())
+    behind_tree = kind == "column" and adder == "tree" and partial_sum
     return Datapath(
         kind,
         weights,
@@ -55,9 +59,12 @@ def datapaths(draw):
         lanes=draw(st.integers(1, 9)) if kind in ("column", "chain") else 1,
         accumulator_bits=draw(st.integers(max(8, weights.bits + activations.bits), 64)),
         multiplier=draw(st.sampled_from(["synthesizer", "booth"])),
-        adder=draw(st.sampled_from(["tree", "one-sum"])) if kind == "column" else "tree",
+        adder=adder,
         product_registers=kind == "column" and draw(st.booleans()),
-        partial_sum_input=kind in ("column", "chain") and draw(st.booleans()),
+        partial_sum_input=partial_sum,
+        tree_register=behind_tree and draw(st.booleans()),
+        offset_sums=behind_tree and (weights.signed or activations.signed) and draw(st.booleans()),
+        hold_flags=kind == "column" and draw(st.booleans()),
     )
 
 
@@ -66,6 +73,35 @@ def datapaths(draw):
 def test_units_of_all_parameters_compute_what_integers_do(iverilog, units, seed):
     results = benches.run_testbenches([(unit, random_words(unit, 40, seed)) for unit in units])
     assert [result for result in results if not result.passed] == []
+
+
+def test_held_weights_stay_in_their_registers(iverilog):
+    word = Word(WordFormat.TWOS_COMPLEMENT, 8)
+    unit = Datapath("column", word, word, lanes=4, partial_sum_input=True, hold_flags=True)
+    words = random_words(unit, 200, 3)
+    assert not words.load.all()
+    assert benches.run_testbench(unit, words).passed
+    always = benches.run_testbench(unit, replace(words, load=np.ones_like(words.load)), sources=[verilog(unit)])
+    assert always.passed
+    wrong = verilog(unit).replace("if (load[2])", "if (load[1])")
+    assert not benches.run_testbench(unit, words, sources=[wrong]).passed
+
+
+def test_units_without_hold_flags_compute_the_same_where_words_repeat(iverilog):
+    word = Word(WordFormat.TWOS_COMPLEMENT, 8)
+    unit = Datapath("column", word, word, lanes=3, hold_flags=True)
+    words = random_words(unit, 100, 4)
+    words = replace(words, weights=words.weights[np.sort(np.random.default_rng(0).integers(0, 30, 100))])
+    load = np.ones_like(words.load)
+    load[1:] = words.weights[1:] != words.weights[:-1]
+    assert (~load).sum() > 100
+    gated = benches.run_testbench(unit, replace(words, load=load))
+    plain = benches.run_testbench(unit.ungated, replace(words, load=None))
+    assert gated.passed
+    assert plain.passed
+    assert gated.checks == plain.checks
+    found = benches.expected_outputs(unit, replace(words, load=load))
+    assert found.tolist() == benches.expected_outputs(unit.ungated, replace(words, load=None)).tolist()
 
 
 def test_column_with_the_weights_of_mobilenet(iverilog, shared):
@@ -117,6 +153,30 @@ def test_a_column_that_is_a_cycle_late_fails(iverilog):
     unit = Datapath("column", Word(WordFormat.UNSIGNED, 4), Word(WordFormat.UNSIGNED, 4), lanes=2)
     late = broken(verilog(unit), "sum <= sum_of_products", "sum <= #300 sum_of_products")
     assert not benches.run_testbench(unit, random_words(unit, 50, 1), sources=[late]).passed
+
+
+@pytest.mark.parametrize("product_registers", [False, True])
+@pytest.mark.parametrize("tree_register", [False, True])
+@pytest.mark.parametrize("offset_sums", [False, True])
+def test_columns_with_all_that_stands_behind_the_tree(iverilog, product_registers, tree_register, offset_sums):
+    units = [
+        Datapath(
+            "column",
+            Word(weights, 5),
+            Word(activations, 6),
+            lanes=lanes,
+            accumulator_bits=bits,
+            product_registers=product_registers,
+            partial_sum_input=True,
+            tree_register=tree_register,
+            offset_sums=offset_sums,
+        )
+        for weights, activations in FORMATS
+        for lanes, bits in ((1, 11), (3, 12), (4, 20))
+        if not offset_sums or WordFormat.UNSIGNED not in (weights, activations) or weights != activations
+    ]
+    results = benches.run_testbenches([(unit, random_words(unit, 60, 5)) for unit in units])
+    assert [result for result in results if not result.passed] == []
 
 
 NETLIST = """

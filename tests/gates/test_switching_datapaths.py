@@ -32,9 +32,25 @@ DATAPATHS = {
         "column", MAGNITUDE, UNSIGNED, lanes=3, accumulator_bits=12, product_registers=True
     ),
     "column of one sum": Datapath("column", SIGNED, UNSIGNED, lanes=4, adder="one-sum"),
+    "column with a tree register and offset sums": Datapath(
+        "column",
+        SIGNED,
+        UNSIGNED,
+        lanes=4,
+        accumulator_bits=20,
+        partial_sum_input=True,
+        tree_register=True,
+        offset_sums=True,
+    ),
     "chain of 4": Datapath("chain", SIGNED, SIGNED, lanes=4),
 }
-CYCLES = {"column of 16": 12, "column of one sum": 24, "column of 4": 24, "chain of 4": 24}
+CYCLES = {
+    "column with a tree register and offset sums": 24,
+    "column of 16": 12,
+    "column of one sum": 24,
+    "column of 4": 24,
+    "chain of 4": 24,
+}
 
 
 @cache

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fewflips.api.optimized import Optimization, stream_picture
+from fewflips.buffers import check_can_schedule, check_layers
 from fewflips.coding.notes import coding_notes
+from fewflips.dataflows.orders import natural_orders
+from fewflips.dataflows.unit_datapath import network_datapath
 from fewflips.errors import RuntimeFailure
-from fewflips.execution.activations import read_samples
+from fewflips.execution.activations import measurable_layers, read_samples
 from fewflips.execution.runtimes import Runtime
 from fewflips.execution.samples import Samples, random_feeds
 from fewflips.machine import Accelerator, load_accelerator
@@ -87,6 +90,10 @@ def optimize(
     array = load_accelerator(accelerator)
     request = request_of(network, accelerator, mode, chosen, inputs, prove, seed, energy)
     rewriting = [step for step in chosen if step.rewrites]
+    if rewriting != list(chosen):
+        check_can_schedule(array)
+    if energy is not None:
+        _check_memories(network, array)
 
     refusal = _refusal(network, seed) if rewriting or inputs is not None or energy is not None else None
     if refusal is not None and rewriting == list(chosen):
@@ -106,6 +113,13 @@ def optimize(
     notes = (*network.notes, *notes, *coding_notes(array, ordered=True))
     report = optimize_report(run, request, schedule, notes, energies)
     return Optimization(network, array, schedule, report, run, stream_picture(report, run))
+
+
+def _check_memories(network: Network, array: Accelerator) -> None:
+    """Raise :class:`AcceleratorError` where energy will be asked for and the machine's memories do not suffice."""
+    layers, natural = measurable_layers(network), natural_orders(network, array)
+    if layers:
+        check_layers(((layer, natural[layer.name]) for layer in layers), array, network_datapath(layers, array))
 
 
 def _energies(

@@ -12,6 +12,7 @@ from fewflips.cli import (
     explore_command,
     flip_commands,
     gate_commands,
+    interchange_commands,
     training_command,
 )
 from fewflips.cli.console import finish_output, prepare_streams, say, say_lines
@@ -32,6 +33,7 @@ for command in (
     *explore_command.COMMANDS,
     *calibration_command.COMMANDS,
     *training_command.COMMANDS,
+    *interchange_commands.COMMANDS,
 ):
     cli.add_command(command)
 

@@ -8,7 +8,7 @@ kind              inputs                                                        
 ================  ============================================================  =======================
 multiplier        weights, activations                                          product
 mac               clk, weights, activations, clear                              accumulator
-column            clk, weights, activations, partial_sum (optional)             sum
+column            clk, weights, activations, partial_sum, load (both optional)  sum
 chain             clk, weights, activations, partial_sum (optional)             sum
 ================  ============================================================  =======================
 
@@ -17,7 +17,7 @@ chain             clk, weights, activations, partial_sum (optional)             
   ``accumulator <= (clear ? 0 : accumulator) + weight x activation``.
 - **column** (activation-stationary): all inputs go to registers, which the array may share or hold; the products of
 all lanes (optionally through registers) and the partial sum are added by a tree, or in one expression, into the
-output register ``sum``.
+output register ``sum``. With hold flags, lane l's weight register stores only where bit l of ``load`` is set.
 - **chain** (weight-stationary, systolic): one processing element per lane. In element l the registers of weight and
 activation feed a multiplier whose product is added to the partial sum of element l - 1 and stored. Lane l's
 operands are expected l cycles later than lane 0's. Element 0 adds to the register of ``partial_sum``, or to 0.
@@ -28,7 +28,7 @@ formats, and unsigned if both operands are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal, get_args
 
@@ -111,6 +111,12 @@ class Datapath:
         Whether a column stores its products in registers before adding them.
     partial_sum_input : bool
         Whether a column or chain adds a partial sum.
+    tree_register : bool
+        Whether a column stores the sum of its products before it adds the partial sum.
+    offset_sums : bool
+        Whether a column's sums carry an offset (:meth:`sum_offset`), so that small ones need no sign extension.
+    hold_flags : bool
+        Whether a column stores a lane's weight only where its port ``load`` says so.
 
     Raises
     ------
@@ -127,6 +133,9 @@ class Datapath:
     adder: Adder = "tree"
     product_registers: bool = False
     partial_sum_input: bool = False
+    tree_register: bool = False
+    offset_sums: bool = False
+    hold_flags: bool = False
 
     def __post_init__(self) -> None:
         _check_choice("kind of datapath", self.kind, get_args(Kind))
@@ -149,10 +158,26 @@ class Datapath:
             raise InputError(f"product registers: expected a column, got a {self.kind}; leave product_registers out")
         if self.adder != "tree" and not self.traits.has_adder:
             raise InputError(f"adder: expected a column, got a {self.kind}; leave adder out")
+        if self.hold_flags and not self.traits.has_adder:
+            raise InputError(f"hold flags: expected a column, got a {self.kind}; leave hold_flags out")
         if self.partial_sum_input and not self.traits.takes_partial_sum:
             raise InputError(
                 f"partial sum input: expected a column or chain, got a {self.kind}; leave partial_sum_input out"
             )
+        for name, given in (("tree_register", self.tree_register), ("offset_sums", self.offset_sums)):
+            if given:
+                self._check_partial_sums_follow_a_tree(name)
+        if self.offset_sums and not self.signed:
+            raise InputError("offset sums: expected a signed operand, got sums without a sign; leave offset_sums out")
+
+    def _check_partial_sums_follow_a_tree(self, option: str) -> None:
+        name = option.replace("_", " ")
+        if not self.traits.has_adder:
+            raise InputError(f"{name}: expected a column, got a {self.kind}; leave {option} out")
+        if self.adder != "tree":
+            raise InputError(f"{name}: expected an adder tree, got adder {self.adder}; leave {option} out")
+        if not self.partial_sum_input:
+            raise InputError(f"{name}: expected a partial-sum input behind the tree, got none; leave {option} out")
 
     def _check_accumulator(self) -> None:
         if not 8 <= self.accumulator_bits <= 64:
@@ -167,6 +192,14 @@ class Datapath:
     def traits(self) -> UnitKind:
         """What units of this kind do."""
         return UNIT_KINDS[self.kind]
+
+    @property
+    def ungated(self) -> Datapath:
+        """The same unit with every register clocked in every cycle.
+
+        Where held words repeat, all its nets but the clock's toggle alike, so it is what is synthesized and simulated.
+        """
+        return replace(self, hold_flags=False)
 
     @property
     def signed(self) -> bool:
@@ -200,7 +233,52 @@ class Datapath:
     @property
     def latency(self) -> int:
         """Cycles from the operands at the ports to the sum at the output (of the last lane, in a chain)."""
-        return self.traits.latency + self.product_registers
+        return self.traits.latency + self.product_registers + self.tree_register
+
+    @property
+    def partial_sum_delay(self) -> int:
+        """Cycles by which a partial sum comes to its port after the operands whose products are added to it."""
+        return int(self.tree_register)
+
+    @property
+    def tree_bias(self) -> int:
+        """What a column's tree adds to the sum of its products, which makes it non-negative; 0 without offset.
+
+        The tree inverts the sign bit of each product in place of extending it, which adds this much.
+        """
+        return self.lanes << (self.bits_for_products(1) - 1) if self.offset_sums else 0
+
+    def sum_offset(self, segments: int) -> int:
+        """What the sum of a number of segments has above the sum of their products.
+
+        A machine with `offset_sums` starts its sums at ``sum_offset(0)``, and takes ``sum_offset(S)`` off the sum of
+        all S segments where it adds the bias and requantizes: a constant of the layer, folded into its biases. All
+        of this is modulo two to the power of `accumulator_bits`, and thus exact. The start has zeros and ones in turn,
+        so that a sum leaves all bits as they are whose weight is above three times its magnitude, whatever its sign.
+
+        Parameters
+        ----------
+        segments : int
+            Segments that have been added.
+
+        Returns
+        -------
+        int
+            0 without `offset_sums`; else from 0 to ``2**accumulator_bits - 1``.
+
+        Examples
+        --------
+        >>> unit = Datapath(
+        ...     "column", Word(WordFormat.TWOS_COMPLEMENT, 4), Word(WordFormat.UNSIGNED, 4), lanes=2,
+        ...     accumulator_bits=16, partial_sum_input=True, offset_sums=True,
+        ... )
+        >>> [hex(unit.sum_offset(segments)) for segments in (0, 1, 2)]
+        ['0x5555', '0x5655', '0x5755']
+        """
+        if not self.offset_sums:
+            return 0
+        start = sum(1 << bit for bit in range(0, self.accumulator_bits, 2))
+        return (start + segments * self.tree_bias) % (1 << self.accumulator_bits)
 
     @property
     def skew_cycles(self) -> int:

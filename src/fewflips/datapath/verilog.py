@@ -48,6 +48,12 @@ def module_name(datapath: Datapath) -> str:
         parts.append("product_registers")
     if datapath.partial_sum_input:
         parts.append("partial_sum")
+    if datapath.tree_register:
+        parts.append("tree_register")
+    if datapath.offset_sums:
+        parts.append("offset_sums")
+    if datapath.hold_flags:
+        parts.append("hold_flags")
     return "_".join(parts)
 
 
@@ -58,9 +64,9 @@ def verilog(datapath: Datapath) -> str:
     activation, which the unit instantiates once per lane; a column whose products are terms of a single sum has no such
     module. Registers are ``weight_register``, ``activation_register``, ``clear_register``, ``partial_sum_register``,
     ``product_register_<lane>``, ``delayed_partial_sum_register`` (after ``partial_sum_register``, if products have
-    registers), ``element_sum_register_<lane>`` of a chain and the outputs ``accumulator`` of a mac and ``sum`` of a
-    column. None has a reset. Each lane's results have their own nets: with one wide net, event-driven simulators would
-    copy all lanes whenever one of them changes.
+    registers), ``tree_register``, ``element_sum_register_<lane>`` of a chain and the outputs ``accumulator`` of a mac
+    and ``sum`` of a column. None has a reset. Each lane's results have their own nets: with one wide net, event-driven
+    simulators would copy all lanes whenever one of them changes.
 
     Parameters
     ----------
@@ -85,6 +91,8 @@ def verilog(datapath: Datapath) -> str:
         signed=" signed" if datapath.signed else "",
         partial_sum=datapath.partial_sum_input,
         product_registers=datapath.product_registers,
+        tree_register=datapath.tree_register,
+        hold_flags=datapath.hold_flags,
         sum_bits=datapath.accumulator_bits,
         zero_sum=f"{datapath.accumulator_bits}'{'s' if datapath.signed else ''}d0",
         product=product,
@@ -130,6 +138,7 @@ class _Tree:
     """
 
     bits: int
+    signed: str
     terms: tuple[str, ...]
     correction: int
     partial_sum: str
@@ -200,7 +209,8 @@ def _unsigned_part(port: str, word: Word) -> str:
 
 
 def _tree(datapath: Datapath, product_bits: int) -> _Tree:
-    bits = min(datapath.accumulator_bits, datapath.bits_for_products(datapath.lanes))
+    signed = datapath.signed and not datapath.offset_sums
+    bits = min(datapath.accumulator_bits, _tree_bits(datapath))
     product = "product_register" if datapath.product_registers else "product"
     terms = []
     for lane in range(datapath.lanes):
@@ -210,10 +220,17 @@ def _tree(datapath: Datapath, product_bits: int) -> _Tree:
     partial_sum = f" + {'delayed_' if datapath.product_registers else ''}partial_sum_register"
     return _Tree(
         bits=bits,
+        signed=" signed" if signed else "",
         terms=tuple(terms),
-        correction=-(datapath.lanes << (product_bits - 1)) % (1 << bits) if datapath.signed else 0,
+        correction=-(datapath.lanes << (product_bits - 1)) % (1 << bits) if signed else 0,
         partial_sum=partial_sum if datapath.partial_sum_input else "",
     )
+
+
+def _tree_bits(datapath: Datapath) -> int:
+    if datapath.offset_sums:
+        return (datapath.tree_bias + datapath.lanes * datapath.product_range[1]).bit_length()
+    return datapath.bits_for_products(datapath.lanes)
 
 
 def _multiplies_in_the_sum(datapath: Datapath) -> bool:

@@ -106,6 +106,8 @@ def calibration_name(datapath: Datapath) -> str:
     parts += ["one-sum"] if datapath.adder == "one-sum" else []
     parts += ["product-registers"] if datapath.product_registers else []
     parts += ["partial-sum"] if datapath.partial_sum_input else []
+    parts += ["tree-register"] if datapath.tree_register else []
+    parts += ["offset-sums"] if datapath.offset_sums else []
     return "-".join(parts)
 
 
@@ -127,6 +129,9 @@ def datapath_of(record: DatapathRecord) -> Datapath:
         adder=record.adder,
         product_registers=record.product_registers,
         partial_sum_input=record.partial_sum_input,
+        tree_register=record.tree_register,
+        offset_sums=record.offset_sums,
+        hold_flags=record.hold_flags,
     )
 
 
@@ -142,6 +147,8 @@ def check_fits(calibration: Calibration, datapath: Datapath, source: str) -> Non
         "adder": datapath.adder,
         "product_registers": datapath.product_registers,
         "partial_sum_input": datapath.partial_sum_input,
+        "tree_register": datapath.tree_register,
+        "offset_sums": datapath.offset_sums,
     }
     unlike = [name for name, value in expected.items() if getattr(record, name) != value]
     if unlike:

@@ -6,20 +6,9 @@ import os
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    GetJsonSchemaHandler,
-    SerializerFunctionWrapHandler,
-    ValidationError,
-    field_validator,
-    model_serializer,
-)
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fewflips.errors import AcceleratorError
 from fewflips.files.input_files import size_of
@@ -28,10 +17,11 @@ from fewflips.files.validation import bounded_text, describe_validation_error
 from fewflips.formats.number_formats import NumberFormat
 from fewflips.machine.buffers import Buffers, Tiling
 from fewflips.machine.coding_names import CODINGS, PLAIN
+from fewflips.machine.compact import Compact
 from fewflips.machine.dataflow_names import DATAFLOWS
 
 
-class Operand(BaseModel):
+class Operand(Compact):
     """How one operand is put on the wires.
 
     Attributes
@@ -45,7 +35,7 @@ class Operand(BaseModel):
         How codes are put on the wires: ``plain``, or what other packages register. Written only where it is not plain.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    left_out: ClassVar[tuple[str, ...]] = ("coding",)
 
     format: NumberFormat = NumberFormat.AS_STORED
     bits: Annotated[int, Field(ge=2, le=16)] | None = None
@@ -62,22 +52,6 @@ class Operand(BaseModel):
         if name not in CODINGS:
             raise ValueError(f"expected one of {', '.join(CODINGS.names)}")
         return name
-
-    @model_serializer(mode="wrap")
-    def _without_plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        content: dict[str, Any] = handler(self)
-        if not self.is_coded:
-            content.pop("coding", None)
-        return content
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """The schema of the fields, of which `coding` may be left out."""
-        found = handler({name: part for name, part in schema.items() if name != "serialization"})
-        fields = handler.resolve_ref_schema(found)
-        if "required" in fields:
-            fields["required"] = [name for name in fields["required"] if name != "coding"]
-        return found
 
 
 class DatapathOptions(BaseModel):
@@ -96,6 +70,13 @@ class DatapathOptions(BaseModel):
         Whether an activation-stationary column stores its products in registers before adding them.
     partial_sum_input : bool
         Whether a column adds the partial sum of earlier segments.
+    tree_register : bool
+        Whether an activation-stationary column stores the sum of its products before adding the partial sum, which
+        comes a cycle later.
+    offset_sums : bool
+        Whether partial sums of a column carry an offset that keeps small ones from changing their upper bits.
+    hold_flags : bool
+        Whether a weight that repeats on its lane is neither fetched nor clocked, as a flag beside it says.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -111,9 +92,18 @@ class DatapathOptions(BaseModel):
     ] = "tree"
     product_registers: Annotated[bool, Field(description="whether a column stores products before adding them")] = False
     partial_sum_input: Annotated[bool, Field(description="whether a column adds the sum of earlier segments")] = True
+    tree_register: Annotated[
+        bool, Field(description="whether a column stores the sum of its products before adding the partial sum")
+    ] = False
+    offset_sums: Annotated[
+        bool, Field(description="whether a column's sums carry an offset that spares small ones their sign extension")
+    ] = False
+    hold_flags: Annotated[
+        bool, Field(description="whether weights that repeat on their lane are neither fetched nor clocked")
+    ] = False
 
 
-class Accelerator(BaseModel):
+class Accelerator(Compact):
     """An array of multipliers and the way operands reach it.
 
     Attributes
@@ -138,12 +128,12 @@ class Accelerator(BaseModel):
     datapath : DatapathOptions
         How the arithmetic units are built.
     buffers : Buffers or None
-        The memories around the array. None: they are left off the bill.
+        The memories around the array. None: they are left off the bill. Written only where there are some.
     tiling : Tiling
-        What a pass covers before partial sums leave the array.
+        What a pass covers before partial sums leave the array. Written only where it is not the default.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    left_out: ClassVar[tuple[str, ...]] = ("buffers", "tiling")
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     description: str = ""
@@ -168,6 +158,11 @@ class Accelerator(BaseModel):
     def is_coded(self) -> bool:
         """Whether any port has a coding other than plain."""
         return self.weights.is_coded or self.activations.is_coded
+
+    @property
+    def is_tiled(self) -> bool:
+        """Whether a pass covers fewer output channels than a layer has, or several output pixels of a column."""
+        return self.tiling != Tiling()
 
 
 def load_accelerator(source: str | Path | Accelerator) -> Accelerator:

@@ -93,6 +93,9 @@ def _unit(datapath: DatapathRecord, space: str) -> str:
     words += ["one sum of all terms"] if datapath.adder == "one-sum" else []
     words += ["product registers"] if datapath.product_registers else []
     words += ["partial-sum input"] if datapath.partial_sum_input else []
+    words += ["register behind the adder tree"] if datapath.tree_register else []
+    words += ["sums with an offset"] if datapath.offset_sums else []
+    words += ["hold flags"] if datapath.hold_flags else []
     return f"{', '.join(words)}; {_grouped(datapath.units, space)} in the array"
 
 

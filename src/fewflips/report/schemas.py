@@ -13,6 +13,7 @@ from pydantic_core import core_schema
 from fewflips.errors import FewflipsError
 from fewflips.files.atomic import atomic_write
 from fewflips.records.calibration import Calibration
+from fewflips.records.column import ColumnReport
 from fewflips.records.demo import DemoReport
 from fewflips.records.energy import EnergyReport
 from fewflips.records.exploration import ExplorationReport
@@ -28,6 +29,7 @@ SCHEMAS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("exploration.schema.json", ExplorationReport),
     ("calibration.schema.json", Calibration),
     ("schedule.schema.json", Schedule),
+    ("column.schema.json", ColumnReport),
     ("demo.schema.json", DemoReport),
     ("training.schema.json", TrainingResult),
     ("pareto.schema.json", ParetoFront),

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from fewflips.errors import InputError
 from fewflips.gates.power.energy import Energy
-from fewflips.records.bill import Bill, UnitBill
+from fewflips.records.bill import Bill, BufferBill, LevelBill, UnitBill
+from fewflips.simulation.memories import LayerMemories
 
 _PJ_PER_FJ = 1e-3
 
 
-def layer_bill(inertial: Energy, parts_fj: NDArray[np.float64]) -> Bill:
+def layer_bill(inertial: Energy, parts_fj: NDArray[np.float64], memories: LayerMemories) -> Bill:
     """The bill of a layer.
 
     Parameters
@@ -24,6 +25,8 @@ def layer_bill(inertial: Energy, parts_fj: NDArray[np.float64]) -> Bill:
         Energy of the units, glitches included.
     parts_fj : ndarray of float64, shape (parts,)
         Its data energy by part, in the order of :data:`fewflips.gates.power.attribution.PARTS`.
+    memories : LayerMemories
+        What memories spend on the same layer.
 
     Returns
     -------
@@ -41,16 +44,15 @@ def layer_bill(inertial: Energy, parts_fj: NDArray[np.float64]) -> Bill:
             "those of the same layer"
         )
     multipliers, adders, partial_sums, registers = (float(part) * _PJ_PER_FJ for part in _not_negative(parts_fj))
-    return _bill(
-        UnitBill(
-            multipliers_pj=multipliers,
-            adders_pj=adders,
-            partial_sums_pj=partial_sums,
-            registers_pj=registers,
-            clock_pj=inertial.clock_fj * _PJ_PER_FJ,
-            leakage_pj=inertial.leakage_fj * _PJ_PER_FJ,
-        )
+    units = UnitBill(
+        multipliers_pj=multipliers,
+        adders_pj=adders,
+        partial_sums_pj=partial_sums,
+        registers_pj=registers,
+        clock_pj=inertial.clock_fj * _PJ_PER_FJ,
+        leakage_pj=inertial.leakage_fj * _PJ_PER_FJ,
     )
+    return bill_of(units, memories.bill, memories.estimated)
 
 
 def total_bill(bills: Sequence[Bill | None]) -> Bill | None:
@@ -59,7 +61,7 @@ def total_bill(bills: Sequence[Bill | None]) -> Bill | None:
     Parameters
     ----------
     bills : sequence of Bill or None
-        At least one.
+        At least one, of the same machine.
 
     Returns
     -------
@@ -70,22 +72,62 @@ def total_bill(bills: Sequence[Bill | None]) -> Bill | None:
     if len(known) < len(bills):
         return None
     units = [bill.units for bill in known]
-    return _bill(
-        UnitBill(
-            multipliers_pj=sum(unit.multipliers_pj for unit in units),
-            adders_pj=sum(unit.adders_pj for unit in units),
-            partial_sums_pj=sum(unit.partial_sums_pj for unit in units),
-            registers_pj=sum(unit.registers_pj for unit in units),
-            clock_pj=sum(unit.clock_pj for unit in units),
-            leakage_pj=sum(unit.leakage_pj for unit in units),
-        )
+    total = UnitBill(
+        multipliers_pj=sum(unit.multipliers_pj for unit in units),
+        adders_pj=sum(unit.adders_pj for unit in units),
+        partial_sums_pj=sum(unit.partial_sums_pj for unit in units),
+        registers_pj=sum(unit.registers_pj for unit in units),
+        clock_pj=sum(unit.clock_pj for unit in units),
+        leakage_pj=sum(unit.leakage_pj for unit in units),
     )
+    memories = [bill.buffers for bill in known if bill.buffers is not None]
+    estimated = tuple(dict.fromkeys(entry for bill in known for entry in bill.estimated))
+    return bill_of(total, _total_memories(memories) if memories else None, estimated)
 
 
-def _bill(units: UnitBill) -> Bill:
+def bill_of(units: UnitBill, buffers: BufferBill | None, estimated: tuple[str, ...]) -> Bill:
+    """A bill with its sums.
+
+    Parameters
+    ----------
+    units : UnitBill
+        Arithmetic units.
+    buffers : BufferBill or None
+        Memories, if the machine describes any.
+    estimated : tuple of str
+        Entries that are estimates, as ``buffers.weights_pj``.
+
+    Returns
+    -------
+    Bill
+        In pJ.
+    """
     parts = (units.multipliers_pj, units.adders_pj, units.partial_sums_pj, units.registers_pj)
-    datapath = sum((*parts, units.clock_pj, units.leakage_pj))
-    return Bill(units=units, buffers=None, datapath_pj=datapath, whole_pj=datapath)
+    datapath = sum(parts) + units.clock_pj + units.leakage_pj
+    whole = datapath + (buffers.total_pj if buffers is not None else 0.0)
+    return Bill(units=units, buffers=buffers, datapath_pj=datapath, whole_pj=whole, estimated=estimated)
+
+
+def _total_memories(memories: Sequence[BufferBill]) -> BufferBill:
+    levels: dict[str, list[LevelBill]] = {}
+    for level in (level for memory in memories for level in memory.beyond):
+        levels.setdefault(level.name, []).append(level)
+    return BufferBill(
+        weights_pj=sum(memory.weights_pj for memory in memories),
+        activations_pj=sum(memory.activations_pj for memory in memories),
+        partial_sums_pj=sum(memory.partial_sums_pj for memory in memories),
+        index_table_pj=sum(memory.index_table_pj for memory in memories),
+        register_files_pj=sum(memory.register_files_pj for memory in memories),
+        leakage_pj=sum(memory.leakage_pj for memory in memories),
+        beyond=tuple(
+            LevelBill(
+                name=name,
+                access_pj=sum(level.access_pj for level in found),
+                leakage_pj=sum(level.leakage_pj for level in found),
+            )
+            for name, found in levels.items()
+        ),
+    )
 
 
 def _not_negative(parts_fj: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,7 +8,6 @@ from typing import Literal
 
 from fewflips.datapath.design import Word
 from fewflips.gates.liberty.cells import CellLibrary
-from fewflips.gates.netlist.synthesis import netlist_area_um2
 from fewflips.gates.power.energy import Energy
 from fewflips.machine import Accelerator
 from fewflips.network.layer import Layer
@@ -87,10 +86,13 @@ def datapath_record(unit: ArithmeticUnit, array: Accelerator) -> DatapathRecord:
         adder=datapath.adder,
         product_registers=datapath.product_registers,
         partial_sum_input=datapath.partial_sum_input,
+        tree_register=datapath.tree_register,
+        offset_sums=datapath.offset_sums,
+        hold_flags=datapath.hold_flags,
         units=array.columns * (1 if datapath.traits.many_lanes else array.lanes),
         instances=len(unit.netlist.instances),
         registers=registers,
-        area_um2=netlist_area_um2(unit.netlist, unit.library),
+        area_um2=unit.area_um2,
         critical_path_ps=unit.timing.critical_path_ps,
         netlist=unit.origin,
         wires=unit.wires,

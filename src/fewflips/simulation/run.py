@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fewflips.buffers import MemoryEnergy, check_layers
 from fewflips.dataflows import Segment, dataflow_of
 from fewflips.dataflows.layer_operands import LayerOperands, layer_operands
 from fewflips.dataflows.orders import LayerOrders
@@ -28,6 +29,7 @@ from fewflips.parallel.processors import processors
 from fewflips.progress import Progress
 from fewflips.records.energy import LayerEnergy
 from fewflips.simulation.bill import layer_bill
+from fewflips.simulation.memories import LayerMemories, layer_memories
 from fewflips.simulation.records import layer_energy
 from fewflips.simulation.sampling import relative_ci95
 from fewflips.simulation.time_limit import Shares, shares_within
@@ -82,12 +84,27 @@ class EnergyOptions:
 
 @dataclass(frozen=True, eq=False)
 class NetworkRun:
-    """What to simulate."""
+    """What to simulate.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    array : Accelerator
+        The machine.
+    layers : sequence of Layer
+        Layers of the network.
+    samples : Samples
+        Sample inputs.
+    memories : mapping of str to MemoryEnergy
+        Figures of memories made of registers, if the machine has any.
+    """
 
     network: Network
     array: Accelerator
     layers: Sequence[Layer] = field(repr=False)
     samples: Samples = field(repr=False)
+    memories: Mapping[str, MemoryEnergy] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,8 +158,19 @@ def simulate_network(
     -------
     NetworkEnergies
         For each variant, each layer's mean over the samples.
+
+    Raises
+    ------
+    FewflipsError
+        If there is no sample, the machine's memories do not suffice for a layer, or the runtime fails.
     """
+    in_order = ((layer, orders[layer.name]) for orders in variants for layer in run.layers)
+    check_layers(in_order, run.array, unit.datapath)
     samples = len(run.samples.feeds)
+    memories = [
+        layer_memories(run.layers, orders, run.array, unit.datapath, options.clock_mhz, run.memories)
+        for orders in variants
+    ]
     simulation: _Simulation | None = None
     for sample, tensors in enumerate(run_samples(run.network, run.samples)):
         if simulation is None:
@@ -155,7 +183,10 @@ def simulate_network(
         raise InputError(f"{run.samples.source}: expected at least one sample input, got none")
     found = simulation
     return NetworkEnergies(
-        tuple(tuple(found.result(layer, index, samples) for layer in run.layers) for index in range(len(variants))),
+        tuple(
+            tuple(found.result(layer, index, samples, of_layers[layer.name]) for layer in run.layers)
+            for index, of_layers in enumerate(memories)
+        ),
         found.shares,
         found.simulated,
         found.counted,
@@ -218,7 +249,7 @@ class _Simulation:
                     counted = toggles.exact + toggles.sample
                     self.counted[mode] = self.counted[mode] + counted if mode in self.counted else counted
 
-    def result(self, layer: Layer, index: int, samples: int) -> LayerEnergy:
+    def result(self, layer: Layer, index: int, samples: int, memories: LayerMemories) -> LayerEnergy:
         """The mean over the samples of a layer's energy in one set of orders."""
         zero_delay, inertial = by_mode = [self._sums[index, layer.name, mode] for mode in MODES]
         relative = [found.half_width_fj / data for found in by_mode if (data := found.energy.data_fj) > 0]
@@ -226,7 +257,7 @@ class _Simulation:
             layer,
             zero_delay.energy * (1 / samples),
             inertial.energy * (1 / samples),
-            layer_bill(inertial.energy * (1 / samples), inertial.parts_fj / samples),
+            layer_bill(inertial.energy * (1 / samples), inertial.parts_fj / samples, memories),
             sampled=any(found.sampled for found in by_mode),
             ci95_percent=100 * float(np.max(relative, initial=0.0)),
         )
