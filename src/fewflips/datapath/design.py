@@ -157,6 +157,7 @@ class Datapath:
         _check_choice("adder", self.adder, get_args(Adder))
         self._check_lanes()
         self._check_options()
+        self._check_operand_options()
         if self.traits.clocked:
             self._check_accumulator()
 
@@ -172,6 +173,19 @@ class Datapath:
             raise InputError(f"product registers: expected a column, got a {self.kind}; leave product_registers out")
         if self.adder != "tree" and not self.traits.has_adder:
             raise InputError(f"adder: expected a column, got a {self.kind}; leave adder out")
+        if self.adder == "bit-planes":
+            self._check_bit_planes()
+        if self.partial_sum_input and not self.traits.takes_partial_sum:
+            raise InputError(
+                f"partial sum input: expected a column or chain, got a {self.kind}; leave partial_sum_input out"
+            )
+        for name, given in (("tree_register", self.tree_register), ("offset_sums", self.offset_sums)):
+            if given:
+                self._check_partial_sums_follow_a_tree(name)
+        if self.offset_sums and not self.signed:
+            raise InputError("offset sums: expected a signed operand, got sums without a sign; leave offset_sums out")
+
+    def _check_operand_options(self) -> None:
         if self.activation_converter and self.activations.format is not WordFormat.TWOS_COMPLEMENT:
             raise InputError(
                 f"activation converter: expected two's complement at the port, got {self.activations.format.value}; "
@@ -184,19 +198,8 @@ class Datapath:
             )
         if self.hold_flags and not self.traits.has_adder:
             raise InputError(f"hold flags: expected a column, got a {self.kind}; leave hold_flags out")
-        if self.adder == "bit-planes":
-            self._check_bit_planes()
-        if self.partial_sum_input and not self.traits.takes_partial_sum:
-            raise InputError(
-                f"partial sum input: expected a column or chain, got a {self.kind}; leave partial_sum_input out"
-            )
-        for name, given in (("tree_register", self.tree_register), ("offset_sums", self.offset_sums)):
-            if given:
-                self._check_partial_sums_follow_a_tree(name)
         if self.zero_gating:
             self._check_zero_gating()
-        if self.offset_sums and not self.signed:
-            raise InputError("offset sums: expected a signed operand, got sums without a sign; leave offset_sums out")
 
     def _check_zero_gating(self) -> None:
         if not self.traits.has_adder:
