@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.dataflows.accesses import Accesses, CodeWidths, same_segments
-from fewflips.dataflows.activation_stationary.accesses import accesses
+from fewflips.dataflows.activation_stationary.accesses import accesses, with_hold_flags
 from fewflips.dataflows.activation_stationary.phases import phases
 from fewflips.dataflows.activation_stationary.tiles import channel_tiles, tile_outputs, visits
 from fewflips.dataflows.activation_stationary.unit_work import unit_parts, unit_work
-from fewflips.dataflows.hold_flags import hold_flags
+from fewflips.dataflows.hold_flags import hold_flags, load_flags
 from fewflips.dataflows.layer_operands import LayerOperands
 from fewflips.dataflows.layout import check_stream_size, chunks, output_tiles, pad_last, pass_starts
 from fewflips.dataflows.phases import Phase, PhaseSource
@@ -153,7 +153,12 @@ class ActivationStationary(Dataflow):
     def accesses(self, layer: Layer, segments: tuple[Segment, ...], array: Accelerator, widths: CodeWidths) -> Accesses:
         """See :mod:`fewflips.dataflows.activation_stationary.accesses`."""
         scheduled = not same_segments(segments, self.segments(layer, array))
-        return accesses(layer, segments, array, widths, scheduled=scheduled)
+        found = accesses(layer, segments, array, widths, scheduled=scheduled)
+        if not array.datapath.hold_flags:
+            return found
+        codes, bits = weight_codes(layer, array.weights)
+        load = load_flags(self.weight_stream(layer, codes, bits, segments, array))
+        return with_hold_flags(found, layer, segments, load, array)
 
 
 def _in_order_of_visits(
