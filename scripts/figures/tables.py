@@ -238,6 +238,21 @@ def lane_clusters() -> str:
     return markdown_table(["network", "segments", "4 lanes", "16 lanes"], rows)
 
 
+def memories() -> str:
+    """What the built-in machines' memories take for the bundled network."""
+    kinds = ("weights", "activations", "results", "partial_sums", "index_table")
+    rows = []
+    for name, row in read_record("memories").rows.items():
+        machine, order = name.split(", ")
+        if order not in ("natural", "scheduled"):
+            continue
+        bits = [f"{row[f'{kind}_bits'] / 1e6:.2f}" for kind in kinds]
+        energies = [f"{row[field] / PJ_PER_UJ:.2f}" for field in ("smallest_memory_pj", "total_pj")]
+        rows.append([f"`{machine}`", order, *bits, *energies])
+    header = ["machine", "order", "weights, Mbit", "activations", "results", "partial sums", "index table"]
+    return markdown_table([*header, "all bits in 8 KB memories, µJ", "its own buffers, µJ"], rows)
+
+
 def training_methods() -> str:
     """Methods of the HD term on the same budget."""
     rows = []
@@ -299,6 +314,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "cell libraries": cell_libraries,
     "word costs": word_costs,
     "lane clusters": lane_clusters,
+    "memories": memories,
     "training methods": training_methods,
     "calibration": shown_text,
     "calibration commands": commands_text,
