@@ -19,15 +19,20 @@ from fewflips.dataflows.accesses import (
     index_traffic,
     unfinished_sums,
 )
+from fewflips.dataflows.activation_stationary.register_file import Stretch, file_cycles, tiles_of_segments
+from fewflips.dataflows.layer_operands import LayerOperands
+from fewflips.datapath.design import Datapath, Word, WordFormat
 from fewflips.machine import Accelerator
+from fewflips.machine.buffers import Tiling
 from fewflips.network.layer import Layer
 from fewflips.network.lowering import Convolution2D
 from fewflips.schedule.binary import index_table_bits
 from tests.dataflows.access_walk import Walked, activation_stationary, output_stationary, weight_stationary
-from tests.layers import altered, dense_layer, depthwise_layer
+from tests.layers import altered, dense_layer, depthwise_layer, random_rows
 from tests.property_settings import examples
 
 WIDTHS = CodeWidths(weights=8, activations=7, partial_sums=26)
+UNIT = Datapath("column", Word(WordFormat.TWOS_COMPLEMENT, 8), Word(WordFormat.UNSIGNED, 8), lanes=4)
 BUILT_IN = ("activation-stationary", "weight-stationary", "output-stationary")
 
 
@@ -135,6 +140,51 @@ def test_tiles_of_pixels_and_outputs(m, n, k, lanes, columns, pixels, outputs):
     assert kept.register_files.codes_read == found.partial_sums.codes_read
     assert {run.codes for run in kept.register_files.read} <= {1}
     assert kept.results == found.results
+
+
+@given(
+    m=st.integers(1, 12),
+    n=st.integers(1, 6),
+    k=st.integers(1, 7),
+    groups=st.integers(1, 2),
+    depthwise=st.booleans(),
+    lanes=st.integers(1, 4),
+    columns=st.integers(1, 3),
+    pixels=st.integers(1, 4),
+    outputs=st.integers(1, 6),
+    seed=st.integers(0, 100),
+)
+@examples(80)
+def test_machines_with_tiles(m, n, k, groups, depthwise, lanes, columns, pixels, outputs, seed):
+    layer = depthwise_layer(m, n + 1, (1, k)) if depthwise else dense_layer(m, n * groups, k, groups=groups)
+    array = Accelerator(name="t", lanes=lanes, columns=columns, tiling=Tiling(outputs=outputs, pixels=pixels))
+    flow, generator = dataflow_of(array), np.random.default_rng(seed)
+    natural = flow.segments(layer, array)
+    orders = tuple(Segment(segment.lanes, generator.permutation(segment.order)) for segment in natural)
+    for segments in (natural, orders):
+        expected, found = walk(layer, segments, array), flow.accesses(layer, segments, array, WIDTHS)
+        assert counter(found.weights.read) == expected.runs["weights"]
+        assert counter(found.activations.read) == expected.runs["activations"]
+        assert counter(found.results.written) == expected.runs["results"]
+        assert found.partial_sums == Traffic(code_bits=26)
+        for runs, name in ((found.register_files.read, "read"), (found.register_files.written, "written")):
+            walked = expected.runs[f"partial sums {name}"]
+            assert counter(runs) == Counter({1: total} if (total := sum(c * w for c, w in walked.items())) else {})
+        assert found.register_files.live == expected.most_unfinished <= outputs * pixels * columns
+        files = [
+            file_cycles(
+                LayerOperands(layer, UNIT, layer.weights.view(np.uint8), random_rows(layer)),
+                tiles_of_segments(segments),
+                array,
+                [
+                    Stretch(column, tile, channels)
+                    for tile in range(len(range(column, m, columns * pixels)))
+                    for channels in range(len(tiles_of_segments(segments)))
+                ],
+            )
+            for column in range(min(columns, m))
+        ]
+        assert sum(int(file.read.sum()) for file in files) == found.register_files.codes_read
 
 
 def test_a_hand_count():
