@@ -67,7 +67,7 @@ def memory_row(network: Network, array: Accelerator, orders: LayerOrders) -> Row
             row[f"{kind}_bits"] += traffic.bits_read + traffic.bits_written
         cycles = flow.unit_work(layer, segments, array).array_cycles
         bill, _ = buffer_bill(layer, found, array, cycles, CLOCK_MHZ)
-        for line in ("weights_pj", "activations_pj", "partial_sums_pj", "index_table_pj"):
+        for line in ("weights_pj", "activations_pj", "partial_sums_pj", "index_table_pj", "leakage_pj"):
             row[line] += getattr(bill, line)
         row["beyond_pj"] += sum(level.access_pj for level in bill.beyond)
         row["whole_weights_bits"] += found.weights.whole_bits

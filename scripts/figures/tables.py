@@ -253,6 +253,27 @@ def memories() -> str:
     return markdown_table([*header, "all bits in 8 KB memories, µJ", "its own buffers, µJ"], rows)
 
 
+def memory_sources() -> str:
+    """Figures of single memories in the built-in table and in CACTI."""
+    rows = []
+    for name, row in read_record("memory_sources").rows.items():
+        if "table_pj" in row:
+            energies = [f"{row[field]:.2f}" for field in ("table_pj", "read_pj", "write_pj")]
+            rows.append([name, *energies, f"{row['leakage_uw']:.2f}"])
+    return markdown_table(["memory", "table, pJ", "CACTI: read, pJ", "write, pJ", "leakage, µW"], rows)
+
+
+def memory_bills() -> str:
+    """The built-in machines' memories with the figures of either source."""
+    fields = ("table_total_pj", "cacti_total_pj", "cacti_leakage_pj")
+    rows = [
+        [f"`{name}`", *(f"{row[field] / PJ_PER_UJ:.2f}" for field in fields)]
+        for name, row in read_record("memory_sources").rows.items()
+        if fields[0] in row
+    ]
+    return markdown_table(["machine", "table, µJ", "CACTI, µJ", "of which leakage, µJ"], rows)
+
+
 def training_methods() -> str:
     """Methods of the HD term on the same budget."""
     rows = []
@@ -315,6 +336,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "word costs": word_costs,
     "lane clusters": lane_clusters,
     "memories": memories,
+    "memory sources": memory_sources,
+    "memory bills": memory_bills,
     "training methods": training_methods,
     "calibration": shown_text,
     "calibration commands": commands_text,
