@@ -238,6 +238,42 @@ def lane_clusters() -> str:
     return markdown_table(["network", "segments", "4 lanes", "16 lanes"], rows)
 
 
+def memories() -> str:
+    """What the built-in machines' memories take for the bundled network."""
+    kinds = ("weights", "activations", "results", "partial_sums", "index_table")
+    rows = []
+    for name, row in read_record("memories").rows.items():
+        machine, order = name.split(", ")
+        if order not in ("natural", "scheduled"):
+            continue
+        bits = [f"{row[f'{kind}_bits'] / 1e6:.2f}" for kind in kinds]
+        energies = [f"{row[field] / PJ_PER_UJ:.2f}" for field in ("smallest_memory_pj", "total_pj")]
+        rows.append([f"`{machine}`", order, *bits, *energies])
+    header = ["machine", "order", "weights, Mbit", "activations", "results", "partial sums", "index table"]
+    return markdown_table([*header, "all bits in 8 KB memories, µJ", "its own buffers, µJ"], rows)
+
+
+def memory_sources() -> str:
+    """Figures of single memories in the built-in table and in CACTI."""
+    rows = []
+    for name, row in read_record("memory_sources").rows.items():
+        if "table_pj" in row:
+            energies = [f"{row[field]:.2f}" for field in ("table_pj", "read_pj", "write_pj")]
+            rows.append([name, *energies, f"{row['leakage_uw']:.2f}"])
+    return markdown_table(["memory", "table, pJ", "CACTI: read, pJ", "write, pJ", "leakage, µW"], rows)
+
+
+def memory_bills() -> str:
+    """The built-in machines' memories with the figures of either source."""
+    fields = ("table_total_pj", "cacti_total_pj", "cacti_leakage_pj")
+    rows = [
+        [f"`{name}`", *(f"{row[field] / PJ_PER_UJ:.2f}" for field in fields)]
+        for name, row in read_record("memory_sources").rows.items()
+        if fields[0] in row
+    ]
+    return markdown_table(["machine", "table, µJ", "CACTI, µJ", "of which leakage, µJ"], rows)
+
+
 def training_methods() -> str:
     """Methods of the HD term on the same budget."""
     rows = []
@@ -299,6 +335,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "cell libraries": cell_libraries,
     "word costs": word_costs,
     "lane clusters": lane_clusters,
+    "memories": memories,
+    "memory sources": memory_sources,
+    "memory bills": memory_bills,
     "training methods": training_methods,
     "calibration": shown_text,
     "calibration commands": commands_text,
