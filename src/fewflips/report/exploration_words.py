@@ -30,7 +30,9 @@ def measure_text(measures: Measures, name: Measure, space: str = THIN_SPACE) -> 
         return f"{with_si_prefix(round(value), space)}bit" if value >= 10_000 else f"{value:.0f}{space}bit"
     if name == "cycles":
         return with_si_prefix(round(value), space)
-    return f"{value:.4g}{space}{'us' if name == 'latency_us' else 'ns'}"
+    if name == "latency_us":
+        return f"{value * 1e-3:.4g}{space}ms" if value >= 1e3 else f"{value:.4g}{space}\u00b5s"
+    return f"{value:.4g}{space}ns"
 
 
 def choices_text(machine: ExploredMachine) -> str:
@@ -44,8 +46,10 @@ def work_text(report: ExplorationReport) -> str:
     words = [
         f"{work.evaluated} of {work.machines} machines evaluated ({settings.method})",
         f"{work.gate_level} of them at gate level on their own array",
-        f"{work.simulations} simulations and {work.layers_found} known layers in {work.seconds:.0f} s",
     ]
+    if work.estimate_error_percent is not None:
+        words.append(f"estimates within {work.estimate_error_percent:.2g} % of these")
+    words.append(f"{work.simulations} simulations and {work.layers_found} known layers in {work.seconds:.0f} s")
     return ", ".join(words) + "."
 
 
