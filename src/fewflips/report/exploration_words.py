@@ -59,9 +59,9 @@ def remarks(report: ExplorationReport) -> list[str]:
     if not report.complete:
         found.append("The search was cut short: the same command goes on where it was.")
     for reason in report.contradictions:
-        found.append(f"{reason.machines} machines cannot be (number {reason.example}, say): {reason.reason}")
+        found.append(f"{_machines(reason.machines)} cannot be ({reason.example}, say): {reason.reason}")
     if report.work.outside:
-        found.append(f"{report.work.outside} machines were not simulated: their unit is outside the constraints.")
+        found.append(f"Not simulated, since their units alone are outside the constraints: {report.work.outside}.")
     unclear = [machine.index for machine in report.front if not machine.separated]
     if unclear:
         numbers = ", ".join(map(str, unclear[:10])) + (", ..." if len(unclear) > 10 else "")
@@ -69,3 +69,7 @@ def remarks(report: ExplorationReport) -> list[str]:
     if any(machine.precision == "estimate" for machine in report.front):
         found.append("Energies marked ~ are estimates: toggles of 16 columns, charged to this machine.")
     return found
+
+
+def _machines(count: int) -> str:
+    return f"{count} machine{'' if count == 1 else 's'}"
