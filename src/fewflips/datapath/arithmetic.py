@@ -79,6 +79,9 @@ def check_words(datapath: Datapath, operands: PortWords) -> None:
         if codes.shape != shape:
             raise InputError(f"{name}: expected shape {shape} (cycles, lanes), got {codes.shape}")
         _check_codes(name, codes, word)
+    smallest = 1 << (datapath.activations.bits - 1)
+    if datapath.activation_converter and (operands.activations == smallest).any():
+        raise InputError(f"activations: expected codes with a sign and a magnitude, got {smallest}, which has none")
     _check_port("partial_sums", operands.partial_sums, datapath.partial_sum_input, "iu", shape[:1])
     _check_port("clear", operands.clear, datapath.traits.accumulates, "b", shape[:1])
     _check_port("load", operands.load, datapath.hold_flags, "b", shape)

@@ -93,6 +93,8 @@ class Space(BaseModel):
     def _check(self) -> Self:
         if len(set(self.objectives)) < len(self.objectives):
             raise ValueError(f"objectives: expected each once, got {', '.join(self.objectives)}")
+        if "slack_ns" in self.objectives:
+            raise ValueError("objectives: slack_ns is better the larger it is; give critical_path_ns, or a constraint")
         set_by: dict[str, str] = {}
         for name, values in self.vary.items():
             keys = {name} if isinstance(values, list) else {key for settings in values.values() for key in settings}

@@ -89,6 +89,8 @@ def datapath_record(unit: ArithmeticUnit, array: Accelerator) -> DatapathRecord:
         tree_register=datapath.tree_register,
         offset_sums=datapath.offset_sums,
         hold_flags=datapath.hold_flags,
+        zero_gating=datapath.zero_gating,
+        activation_converter=datapath.activation_converter,
         units=array.columns * (1 if datapath.traits.many_lanes else array.lanes),
         instances=len(unit.netlist.instances),
         registers=registers,

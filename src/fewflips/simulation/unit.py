@@ -16,7 +16,7 @@ from fewflips.gates.netlist.checks import check_netlist, clock_nets
 from fewflips.gates.netlist.netlist import Netlist
 from fewflips.gates.netlist.prepared import unit_netlist
 from fewflips.gates.netlist.reader import read_netlist
-from fewflips.gates.netlist.registers import register_banks
+from fewflips.gates.netlist.registers import gates_in_front, register_banks
 from fewflips.gates.netlist.synthesis import netlist_area_um2
 from fewflips.gates.operands import Toggles
 from fewflips.gates.parasitics.spef import read_spef
@@ -81,6 +81,8 @@ class ArithmeticUnit:
         Where wire capacitances come from.
     clock_gates : LaneClockGates or None
         Those of a unit with hold flags.
+    converter : list of int
+        Instances of the gates in front of the activations' registers, if they convert; shared like these.
     """
 
     datapath: Datapath
@@ -95,6 +97,7 @@ class ArithmeticUnit:
     origin: str
     wires: str
     clock_gates: LaneClockGates | None = None
+    converter: list[int] = field(default_factory=list, repr=False)
 
     @property
     def area_um2(self) -> float:
@@ -202,6 +205,9 @@ class ArithmeticUnit:
         for port, share in (("weights", weight_share), ("activations", activation_share)):
             instance_share[self.banks.get(port, [])] = share
             net_share[list(self.netlist.inputs[port])] = share
+        if self.converter:
+            instance_share[self.converter] = activation_share
+            net_share[np.isin(self.model.drivers, self.converter)] = activation_share
         return scaled(self.model, instance_share, net_share)
 
 
@@ -266,6 +272,7 @@ def build_unit(
         origin=origin,
         wires=wires,
         clock_gates=_clock_gates(gates, library, datapath, wire_ff) if datapath.hold_flags else None,
+        converter=gates_in_front(gates, library, "activations") if datapath.activation_converter else [],
     )
 
 

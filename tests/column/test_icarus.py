@@ -13,7 +13,7 @@ from fewflips.datapath.scheduled_column.design import column_design
 from fewflips.datapath.scheduled_column.testbench import run_column
 from fewflips.errors import InputError
 
-from .column_layers import SIGNED8, UNSIGNED8, SmallLayer
+from .small_layers import SIGNED8, UNSIGNED8, SmallLayer
 
 NIBBLE, SIGNED_NIBBLE = Word(WordFormat.UNSIGNED, 4), Word(WordFormat.TWOS_COMPLEMENT, 4)
 MAGNITUDE9 = Word(WordFormat.SIGN_MAGNITUDE, 9)
