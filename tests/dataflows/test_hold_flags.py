@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewflips.dataflows import Segment, dataflow_of
+from fewflips.dataflows.accesses import CodeWidths
 from fewflips.dataflows.hold_flags import hold_flags
 from fewflips.dataflows.layer_operands import layer_operands
 from fewflips.dataflows.unit_datapath import unit_datapath
@@ -20,12 +21,14 @@ from fewflips.formats.number_formats import UINT8
 from fewflips.gates.liberty.load import load_cells
 from fewflips.machine import Accelerator
 from fewflips.machine.accelerator import DatapathOptions, Operand
+from fewflips.machine.buffers import Tiling
 from fewflips.simulation.toggles import count_toggles
 from fewflips.simulation.unit import build_unit
 from tests.layers import altered, dense_layer, random_rows
 from tests.network_energy import unit_walk
 from tests.property_settings import examples
 
+WIDTHS = CodeWidths(8, 8, 26)
 GATED = DatapathOptions(hold_flags=True)
 WORD = common_word([(UINT8, 8)], Operand())
 
@@ -120,3 +123,43 @@ def test_energy_counts_the_loads_of_each_lane_and_its_clock_gate():
 def test_machines_that_cannot_hold_weights_are_refused(options):
     with pytest.raises(AcceleratorError, match=r"test: datapath\.hold_flags: expected weights that stream past held"):
         unit_datapath([layer_of(2, 2, 2, 2)], array_of(2, 2, **options), WORD)
+
+
+@examples(60)
+@given(
+    st.integers(1, 7),
+    st.integers(1, 6),
+    st.integers(1, 7),
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.integers(0, 99),
+)
+def test_fetches_are_those_of_the_loop_nest(m, n, k, lanes, columns, pixels, seed):
+    """A pass is stored once: its first words unless the lane held them each time the pass begins."""
+    layer = layer_of(m, n, k, 2, seed)
+    array = array_of(lanes, columns, tiling=Tiling(pixels=pixels))
+    flow, weights = dataflow_of(array), layer.weights.astype(int)
+    segments = flow.segments(layer, array)
+    rows = -(-layer.m // columns)
+    tiles = [range(first, min(rows, first + pixels)) for first in range(0, rows, pixels)]
+    held, needed, visits, cycles = {}, {}, [], {}
+    for tile in tiles:
+        held = {} if tile.start == 0 else {lane: None for lane in held}  # every run begins with fetches
+        for number, segment in enumerate(segments):
+            for _ in tile:
+                visits.append(number)
+                for step, channel in enumerate(segment.order):
+                    for lane in range(lanes):
+                        used = lane < len(segment.lanes)
+                        word = weights[channel, segment.lanes[lane]] if used else 0
+                        if used and held.get(lane) != word:
+                            needed.setdefault(number, set()).add((step, lane))
+                        held[lane] = word
+                cycles[number] = len(segment.order)
+    bits = [8 * len(needed.get(number, ())) + lanes * cycles[number] for number in range(len(segments))]
+    found = flow.accesses(layer, segments, array, WIDTHS).weights
+    assert found.bits_read == sum(bits[number] for number in visits)
+    assert found.whole_bits == sum(bits)
+    plain = flow.accesses(layer, segments, array.model_copy(update={"datapath": DatapathOptions()}), WIDTHS)
+    assert plain.weights.code_bits == 8

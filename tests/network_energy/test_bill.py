@@ -10,6 +10,7 @@ import pytest
 import fewflips
 from fewflips.api.energy import energy
 from fewflips.dataflows import dataflow_of
+from fewflips.dataflows.hold_flags import hold_flags
 from fewflips.dataflows.layer_operands import layer_operands
 from fewflips.dataflows.unit_datapath import code_widths, network_datapath
 from fewflips.errors import AcceleratorError, InputError
@@ -18,12 +19,14 @@ from fewflips.gates.liberty.load import load_cells
 from fewflips.gates.netlist.verilog import netlist_verilog
 from fewflips.gates.power.energy import Energy
 from fewflips.machine import Accelerator
+from fewflips.machine.accelerator import DatapathOptions
 from fewflips.machine.buffers import Buffer, Buffers, MemoryLevel, Tiling
 from fewflips.simulation.bill import layer_bill, total_bill
 from fewflips.simulation.memories import LayerMemories
 from fewflips.simulation.register_memories import build_register_memories
 from fewflips.simulation.run import EnergyOptions
 from fewflips.simulation.setup import network_unit, samples_or_random, simulated_layers
+from fewflips.streams.codes import weight_codes
 from tests.dataflows.test_accesses import walk
 from tests.network import build_tflite as small
 
@@ -239,3 +242,19 @@ def test_memories_made_of_registers_are_simulated_with_the_words_of_each_layer(b
         assert found.bill.buffers.partial_sums_pj == 0
         used |= expected > 0
     assert used
+
+
+def test_clock_gates_are_marked_and_weights_that_repeat_are_not_fetched(branching):
+    plain = with_memories(ARRAY)
+    gated = plain.model_copy(update={"datapath": DatapathOptions(hold_flags=True)})
+    bill = energy(branching, gated).total.bill
+    assert "units.clock_pj" in bill.estimated
+    assert "units.clock_pj" not in energy(branching, plain).total.bill.estimated
+    network, flow = fewflips.load(branching), dataflow_of(gated)
+    bits = 0
+    for layer in network.layers:
+        segments = flow.segments(layer, gated)
+        stream = flow.weight_stream(layer, *weight_codes(layer, gated.weights), segments, gated)
+        flags = hold_flags(stream)
+        bits += flags.fetched * 8 + flags.flags
+    assert bill.buffers.weights_pj == pytest.approx(bits, rel=0.05)  # idle lanes are clocked, and fetch nothing

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from fewflips.dataflows.accesses import Traffic, WorkingSet, runs_of, whole_tensor
+from fewflips.dataflows.segment import Segment
 from fewflips.streams.stream import Stream
 
 
@@ -69,4 +71,39 @@ def hold_flags(stream: Stream) -> HoldFlags:
         flags=load.size * stream.repeats,
         loads=load.sum(axis=0, dtype=np.int64) * stream.repeats,
         toggles=within * stream.repeats + (load[0] != load[-1]) * (stream.repeats - 1),
+    )
+
+
+def held_traffic(stream: Stream, segments: tuple[Segment, ...]) -> Traffic:
+    """Reads of weights from a buffer that holds, for each pass, its flags and the words that do not repeat.
+
+    Parameters
+    ----------
+    stream : Stream
+        Weights in the order in which lanes take them.
+    segments : tuple of Segment
+        What each pass takes; lanes beyond theirs are idle, and fetch nothing.
+
+    Returns
+    -------
+    Traffic
+        In bits. A word at the start of a pass is stored unless the lane held it before each time.
+    """
+    words, lanes = stream.words, stream.words.shape[1]
+    changed = np.ones(words.shape, dtype=np.bool_)
+    changed[1:] = words[1:] != words[:-1]
+    stops = np.append(stream.pass_starts[1:], len(words))
+    passes = []
+    for segment, start, stop in zip(segments, stream.pass_starts, stops, strict=True):
+        stored = changed[start:stop].copy()
+        if stream.times_in_all > stream.repeats:
+            stored[0] |= words[start] != words[stop - 1]
+        passes.append(int(stored[:, : len(segment.lanes)].sum()) * stream.bits + int(stop - start) * lanes)
+    return Traffic(
+        code_bits=1,
+        read=runs_of((stream.times_in_all, bits) for bits in passes),
+        working_sets=(
+            WorkingSet(max(passes), runs_of((stream.repeats, bits) for bits in passes)),
+            whole_tensor(sum(passes)),
+        ),
     )

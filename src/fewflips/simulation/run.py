@@ -275,7 +275,7 @@ class _Simulation:
             layer,
             zero_delay.energy * (1 / samples),
             inertial.energy * (1 / samples),
-            layer_bill(inertial.energy * (1 / samples), inertial.parts_fj / samples, memories),
+            layer_bill(inertial.energy * (1 / samples), inertial.parts_fj / samples, memories, self._unit.estimated),
             sampled=any(found.sampled for found in by_mode),
             ci95_percent=100 * float(np.max(relative, initial=0.0)),
         )

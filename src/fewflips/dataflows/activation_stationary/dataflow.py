@@ -26,7 +26,7 @@ from fewflips.dataflows.activation_stationary.accesses import accesses
 from fewflips.dataflows.activation_stationary.phases import phases
 from fewflips.dataflows.activation_stationary.tiles import channel_tiles, tile_outputs, visits
 from fewflips.dataflows.activation_stationary.unit_work import unit_parts, unit_work
-from fewflips.dataflows.hold_flags import hold_flags
+from fewflips.dataflows.hold_flags import held_traffic, hold_flags
 from fewflips.dataflows.layer_operands import LayerOperands
 from fewflips.dataflows.layout import check_stream_size, chunks, output_tiles, pad_last, pass_starts
 from fewflips.dataflows.phases import Phase, PhaseSource
@@ -151,9 +151,14 @@ class ActivationStationary(Dataflow):
         return phases(source)
 
     def accesses(self, layer: Layer, segments: tuple[Segment, ...], array: Accelerator, widths: CodeWidths) -> Accesses:
-        """See :mod:`fewflips.dataflows.activation_stationary.accesses`."""
+        """See :mod:`fewflips.dataflows.activation_stationary.accesses`; hold flags leave less to be fetched."""
         scheduled = not same_segments(segments, self.segments(layer, array))
-        return accesses(layer, segments, array, widths, scheduled=scheduled)
+        found = accesses(layer, segments, array, widths, scheduled=scheduled)
+        if not array.datapath.hold_flags:
+            return found
+        codes, bits = weight_codes(layer, array.weights)
+        stream = self.weight_stream(layer, codes, bits, segments, array)
+        return replace(found, weights=held_traffic(stream, segments))
 
 
 def _in_order_of_visits(
