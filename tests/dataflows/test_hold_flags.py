@@ -28,7 +28,6 @@ from tests.layers import altered, dense_layer, random_rows
 from tests.network_energy import unit_walk
 from tests.property_settings import examples
 
-WIDTHS = CodeWidths(8, 8, 26)
 GATED = DatapathOptions(hold_flags=True)
 WORD = common_word([(UINT8, 8)], Operand())
 
@@ -50,6 +49,55 @@ def shared_registers(layer, segments, array):
     rows = np.zeros((1, layer.m, layer.k), dtype=np.uint8)
     units, _ = unit_walk.activation_stationary(rows, layer.weights.astype(int), pairs, array.lanes, array.columns)
     return [cycle[0] for cycle in units[0]]
+
+
+@examples(40)
+@given(
+    m=st.integers(1, 9),
+    n=st.integers(1, 5),
+    k=st.integers(1, 6),
+    lanes=st.integers(1, 3),
+    columns=st.integers(1, 3),
+    pixels=st.integers(1, 4),
+    outputs=st.sampled_from([None, 1, 2, 3]),
+    seed=st.integers(0, 99),
+)
+def test_flags_fetches_and_accesses_with_tiles_of_pixels(m, n, k, lanes, columns, pixels, outputs, seed):
+    """A walk that gives each word of the buffer one flag, which has to hold whenever the word is read."""
+    layer = layer_of(m, n, k, 2, seed)
+    array = array_of(lanes, columns, tiling=Tiling(outputs=outputs, pixels=pixels))
+    flow = dataflow_of(array)
+    segments = flow.segments(layer, array)
+    passes = [
+        [tuple(layer.weights[channel, lane] for lane in segment.lanes) for channel in segment.order]
+        for segment in segments
+    ]
+    passes = [[word + (0,) * (lanes - len(word)) for word in words] for words in passes]
+    rows = -(-m // columns)
+    sent = [
+        (number, place)
+        for first in range(0, rows, pixels)
+        for number, words in enumerate(passes)
+        for _ in range(min(pixels, rows - first))
+        for place in range(len(words))
+    ]
+    needed = {(number, place): [False] * lanes for number, words in enumerate(passes) for place in range(len(words))}
+    needed[0, 0] = [True] * lanes
+    for before, now in pairwise(sent):
+        old, new = passes[before[0]][before[1]], passes[now[0]][now[1]]
+        if now != (0, 0):
+            needed[now] = [flag or a != b for flag, a, b in zip(needed[now], old, new, strict=True)]
+    stream = flow.weight_stream(layer, layer.weights, 8, segments, array)
+    found = hold_flags(stream)
+    assert found.flags == len(sent) * lanes
+    assert found.loads.tolist() == [sum(needed[word][lane] for word in sent) for lane in range(lanes)]
+    toggles = [sum(needed[a][lane] != needed[b][lane] for a, b in pairwise(sent)) for lane in range(lanes)]
+    assert found.toggles.tolist() == toggles
+    accesses = flow.accesses(layer, segments, array, CodeWidths(8, 8, 26))
+    assert accesses.weights.bits_read == found.flags + 8 * found.fetched
+    assert sum(run.count for run in accesses.weights.read) == rows * len(segments)
+    plain = array.model_copy(update={"datapath": DatapathOptions()})
+    assert flow.accesses(layer, segments, plain, CodeWidths(8, 8, 26)).activations == accesses.activations
 
 
 @examples(30)
@@ -123,43 +171,3 @@ def test_energy_counts_the_loads_of_each_lane_and_its_clock_gate():
 def test_machines_that_cannot_hold_weights_are_refused(options):
     with pytest.raises(AcceleratorError, match=r"test: datapath\.hold_flags: expected weights that stream past held"):
         unit_datapath([layer_of(2, 2, 2, 2)], array_of(2, 2, **options), WORD)
-
-
-@examples(60)
-@given(
-    st.integers(1, 7),
-    st.integers(1, 6),
-    st.integers(1, 7),
-    st.integers(1, 3),
-    st.integers(1, 3),
-    st.integers(1, 3),
-    st.integers(0, 99),
-)
-def test_fetches_are_those_of_the_loop_nest(m, n, k, lanes, columns, pixels, seed):
-    """A pass is stored once: its first words unless the lane held them each time the pass begins."""
-    layer = layer_of(m, n, k, 2, seed)
-    array = array_of(lanes, columns, tiling=Tiling(pixels=pixels))
-    flow, weights = dataflow_of(array), layer.weights.astype(int)
-    segments = flow.segments(layer, array)
-    rows = -(-layer.m // columns)
-    tiles = [range(first, min(rows, first + pixels)) for first in range(0, rows, pixels)]
-    held, needed, visits, cycles = {}, {}, [], {}
-    for tile in tiles:
-        held = {} if tile.start == 0 else {lane: None for lane in held}  # every run begins with fetches
-        for number, segment in enumerate(segments):
-            for _ in tile:
-                visits.append(number)
-                for step, channel in enumerate(segment.order):
-                    for lane in range(lanes):
-                        used = lane < len(segment.lanes)
-                        word = weights[channel, segment.lanes[lane]] if used else 0
-                        if used and held.get(lane) != word:
-                            needed.setdefault(number, set()).add((step, lane))
-                        held[lane] = word
-                cycles[number] = len(segment.order)
-    bits = [8 * len(needed.get(number, ())) + lanes * cycles[number] for number in range(len(segments))]
-    found = flow.accesses(layer, segments, array, WIDTHS).weights
-    assert found.bits_read == sum(bits[number] for number in visits)
-    assert found.whole_bits == sum(bits)
-    plain = flow.accesses(layer, segments, array.model_copy(update={"datapath": DatapathOptions()}), WIDTHS)
-    assert plain.weights.code_bits == 8

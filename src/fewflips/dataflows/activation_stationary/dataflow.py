@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.dataflows.accesses import Accesses, CodeWidths, same_segments
-from fewflips.dataflows.activation_stationary.accesses import accesses
+from fewflips.dataflows.activation_stationary.accesses import accesses, with_hold_flags
 from fewflips.dataflows.activation_stationary.phases import phases
 from fewflips.dataflows.activation_stationary.tiles import channel_tiles, tile_outputs, visits
 from fewflips.dataflows.activation_stationary.unit_work import unit_parts, unit_work
-from fewflips.dataflows.hold_flags import held_traffic, hold_flags
+from fewflips.dataflows.hold_flags import hold_flags, load_flags
 from fewflips.dataflows.layer_operands import LayerOperands
 from fewflips.dataflows.layout import check_stream_size, chunks, output_tiles, pad_last, pass_starts
 from fewflips.dataflows.phases import Phase, PhaseSource
@@ -151,14 +151,14 @@ class ActivationStationary(Dataflow):
         return phases(source)
 
     def accesses(self, layer: Layer, segments: tuple[Segment, ...], array: Accelerator, widths: CodeWidths) -> Accesses:
-        """See :mod:`fewflips.dataflows.activation_stationary.accesses`; hold flags leave less to be fetched."""
+        """See :mod:`fewflips.dataflows.activation_stationary.accesses`."""
         scheduled = not same_segments(segments, self.segments(layer, array))
         found = accesses(layer, segments, array, widths, scheduled=scheduled)
         if not array.datapath.hold_flags:
             return found
         codes, bits = weight_codes(layer, array.weights)
-        stream = self.weight_stream(layer, codes, bits, segments, array)
-        return replace(found, weights=held_traffic(stream, segments))
+        load = load_flags(self.weight_stream(layer, codes, bits, segments, array))
+        return with_hold_flags(found, layer, segments, load, array)
 
 
 def _in_order_of_visits(
