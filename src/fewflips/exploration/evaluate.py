@@ -21,6 +21,7 @@ from fewflips.exploration.store import Store, key_of
 from fewflips.exploration.tasks import (
     NetworkContent,
     OrderTask,
+    Refusal,
     SimulationTask,
     UnitFigures,
     UnitTask,
@@ -375,16 +376,16 @@ class Evaluator:
                 name = digest_of(unit_id, sha256, text, orders_id, *missing, str(first))
                 shared[name], tasks[name] = part, self._task(part, missing, fidelity)
 
-        def keep(name: str, made: list[list[LayerCost]]) -> None:
+        def keep(name: str, made: list[list[LayerCost] | Refusal]) -> None:
             self.tally.simulations += 1
-            self.tally.layers_simulated += sum(len(layers) for layers in made)
-            self._store.put(
-                {
-                    need.keys[layer.name]: layer.model_dump_json().encode()
-                    for need, layers in zip(shared[name], made, strict=True)
-                    for layer in layers
-                }
-            )
+            rows = {}
+            for need, layers in zip(shared[name], made, strict=True):
+                if isinstance(layers, Refusal):
+                    self.refused[need.candidate.index] = layers.reason
+                else:
+                    self.tally.layers_simulated += len(layers)
+                    rows.update({need.keys[layer.name]: layer.model_dump_json().encode() for layer in layers})
+            self._store.put(rows)
 
         phase = "simulating machines" if fidelity.precision == "estimate" else "simulating the front"
         wrong = self._compute(phase, simulate_machines, tasks, keep)
@@ -406,10 +407,10 @@ class Evaluator:
         refused: dict[str, str] = {}
         done = 0
 
-        def finished(number: int, result: _Made | _Refusal) -> None:
+        def finished(number: int, result: _Made | Refusal) -> None:
             nonlocal done
             done += 1
-            if isinstance(result, _Refusal):
+            if isinstance(result, Refusal):
                 refused[names[number]] = result.reason
             else:
                 keep(names[number], result)
@@ -464,19 +465,12 @@ class Evaluator:
         return key_of("orders", network.content.sha256, text, *what)
 
 
-@dataclass(frozen=True)
-class _Refusal:
-    """Why a task cannot be done."""
-
-    reason: str
-
-
 def _attempt(function: Callable[[Any], Any], task: Any) -> Any:
     """The result of a task, or why its machine cannot be: one machine of many does not end a search."""
     try:
         return function(task)
     except InputError as error:
-        return _Refusal(str(error))
+        return Refusal(str(error))
 
 
 def _reference(machine: Accelerator) -> Accelerator:

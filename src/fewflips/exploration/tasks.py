@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fewflips.buffers import check_layers
 from fewflips.dataflows import Segment, dataflow_of
 from fewflips.dataflows.layer_operands import LayerOperands, layer_operands
 from fewflips.dataflows.orders import LayerOrders, natural_orders
@@ -42,6 +43,7 @@ from fewflips.ordering import Effort
 from fewflips.records.exploration import LayerCost
 from fewflips.schedule.binary import index_table_bits
 from fewflips.simulation.bill import layer_bill
+from fewflips.simulation.memories import LayerMemories, layer_memories
 from fewflips.simulation.sampling import relative_ci95
 from fewflips.simulation.toggles import LayerToggles, count_toggles
 from fewflips.simulation.unit import ArithmeticUnit, build_unit
@@ -156,13 +158,14 @@ class SimulationTask:
 def synthesize_unit(task: UnitTask) -> UnitFigures:
     """Build a unit, and leave its netlist in the cache."""
     unit = _unit(task)
-    whole = netlist_area_um2(unit.netlist, unit.library)
     weights, activations = (
         sum(unit.library.cells[unit.netlist.instances[place].cell].area_um2 for place in unit.banks.get(port, []))
         for port in ("weights", "activations")
     )
     critical_path_ns = unit.timing.critical_path_ps * _NS_PER_PS
-    return UnitFigures(weights, activations, whole - weights - activations, critical_path_ns)
+    gates = unit.area_um2 - netlist_area_um2(unit.netlist, unit.library)  # clock gates, one for each weight register
+    rest = unit.area_um2 - gates - weights - activations
+    return UnitFigures(weights + gates, activations, rest, critical_path_ns)
 
 
 def find_orders(task: OrderTask) -> bytes:
@@ -227,7 +230,14 @@ def read_orders(content: bytes) -> dict[str, tuple[Segment, ...]]:
         }
 
 
-def simulate_machines(task: SimulationTask) -> list[list[LayerCost]]:
+@dataclass(frozen=True)
+class Refusal:
+    """Why a machine of a task cannot be."""
+
+    reason: str
+
+
+def simulate_machines(task: SimulationTask) -> list[list[LayerCost] | Refusal]:
     """Cost of a network's layers on several machines that share their toggles.
 
     Parameters
@@ -237,26 +247,50 @@ def simulate_machines(task: SimulationTask) -> list[list[LayerCost]]:
 
     Returns
     -------
-    list of list of LayerCost
-        For each machine, each layer's mean over the samples.
+    list of list of LayerCost or Refusal
+        For each machine, each layer's mean over the samples; or why its memories do not suffice.
     """
     network, unit = network_of(task.network), _unit(task.unit)
     orders = natural_orders(network, task.simulated) if task.orders is None else read_orders(task.orders)
     layers = [(number, layer) for number, layer in enumerate(measurable_layers(network)) if layer.name in task.layers]
-    charges = {layer.name: [_Charge() for _ in task.machines] for _, layer in layers}
+    memories = [_memories(task, [layer for _, layer in layers], orders, *machine) for machine in task.machines]
+    charged = [place for place, found in enumerate(memories) if not isinstance(found, Refusal)]
+    machines = [task.machines[place] for place in charged]
+    charges = {layer.name: [_Charge() for _ in machines] for _, layer in layers}
     for sample, tensors in enumerate(_activations(task.network)):
-        for number, layer in layers:
+        for number, layer in layers if machines else ():
             operands = layer_operands(layer, lowered_rows(layer, tensors), task.simulated, unit.datapath)
             toggles = _toggles(task, unit, operands, orders[layer.name], (task.seed, sample, number))
-            _charge_all(charges[layer.name], task.machines, unit, layer, orders[layer.name], toggles)
+            _charge_all(charges[layer.name], machines, unit, layer, orders[layer.name], toggles)
     samples = len(task.network.samples.feeds)
+
+    def cost(layer: Layer, place: int, memory: LayerMemories) -> LayerCost:
+        segments, machine = orders[layer.name], task.machines[place][0]
+        table_bits = index_table_bits(len(segment.order) for segment in segments) if task.orders is not None else 0
+        energy, parts_fj, half_width_fj = charges[layer.name][charged.index(place)].mean(samples)
+        return LayerCost(
+            name=layer.name,
+            cycles=dataflow_of(machine).unit_work(layer, segments, machine).array_cycles,
+            index_table_bits=table_bits,
+            bill=layer_bill(energy, parts_fj, memory),
+            half_width_pj=half_width_fj * _PJ_PER_FJ,
+        )
+
     return [
-        [
-            charges[layer.name][place].cost(layer, machine, orders[layer.name], samples, task.orders is not None)
-            for _, layer in layers
-        ]
-        for place, (machine, _) in enumerate(task.machines)
+        found if isinstance(found, Refusal) else [cost(layer, place, found[layer.name]) for _, layer in layers]
+        for place, found in enumerate(memories)
     ]
+
+
+def _memories(
+    task: SimulationTask, layers: Sequence[Layer], orders: LayerOrders, machine: Accelerator, clock_mhz: float
+) -> dict[str, LayerMemories] | Refusal:
+    """What a machine's memories spend on each layer, or why they do not suffice."""
+    try:
+        check_layers(((layer, orders[layer.name]) for layer in layers), machine, task.unit.datapath)
+        return layer_memories(layers, orders, machine, task.unit.datapath, clock_mhz, {})
+    except InputError as error:
+        return Refusal(str(error).removeprefix(f"{machine.name}: "))
 
 
 class _Charge:
@@ -273,18 +307,9 @@ class _Charge:
         self._parts_fj += data.parts_fj
         self._half_width_fj = hypot(self._half_width_fj, data.half_width_fj)
 
-    def cost(
-        self, layer: Layer, machine: Accelerator, segments: tuple[Segment, ...], samples: int, scheduled: bool
-    ) -> LayerCost:
-        """The mean over the samples."""
-        work = dataflow_of(machine).unit_work(layer, segments, machine)
-        return LayerCost(
-            name=layer.name,
-            cycles=work.array_cycles,
-            index_table_bits=index_table_bits(len(segment.order) for segment in segments) if scheduled else 0,
-            bill=layer_bill(self._energy * (1 / samples), self._parts_fj / samples),
-            half_width_pj=self._half_width_fj / samples * _PJ_PER_FJ,
-        )
+    def mean(self, samples: int) -> tuple[Energy, NDArray[np.float64], float]:
+        """Energy, its data by part, and half of the confidence interval, in fJ, for one inference."""
+        return self._energy * (1 / samples), self._parts_fj / samples, self._half_width_fj / samples
 
 
 @dataclass(frozen=True, eq=False)
