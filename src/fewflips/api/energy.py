@@ -16,7 +16,6 @@ from fewflips.records.coverage import coverage_of
 from fewflips.records.energy import EnergyReport
 from fewflips.records.model_file import model_file
 from fewflips.simulation.activity import make_activity_folder, write_activity
-from fewflips.simulation.memories import memory_notes
 from fewflips.simulation.records import cells_record, datapath_record, total_energy
 from fewflips.simulation.run import EnergyOptions, NetworkRun, first_part, simulate_network
 from fewflips.simulation.setup import energy_settings, network_unit, samples_or_random, simulated_layers
@@ -95,7 +94,7 @@ def energy(
         total=total_energy(results),
         datapath=datapath_record(unit, array),
         cells=cells_record(unit.library),
-        notes=(*network.notes, *sample_notes, *notes, *coding_notes(array), *memory_notes(array)),
+        notes=(*network.notes, *sample_notes, *notes, *coding_notes(array), *run.notes),
     )
 
 

@@ -106,6 +106,11 @@ class ArithmeticUnit:
         area_um2 = netlist_area_um2(self.netlist, self.library)
         return area_um2 + (len(gates.lanes) * gates.gate.area_um2 if gates is not None else 0.0)
 
+    @property
+    def estimated(self) -> tuple[str, ...]:
+        """Entries of a bill that are estimates, not simulated: clock gates stand beside the netlist."""
+        return () if self.clock_gates is None else ("units.clock_pj",)
+
     def energy(self, toggles: LayerToggles, work: UnitWork, clock_mhz: float) -> Energy:
         """Energy of one layer in one inference.
 
