@@ -178,11 +178,13 @@ def _blocks_of_sums(
         row, column = divmod(int(generator.integers(operands.layer.m)), array.columns)
         channels = int(generator.choice(len(tiles), p=lengths / lengths.sum()))
         stretch = Stretch(column, row // array.tiling.pixels, channels)
-        cycles = file_cycles(operands, tiles, array, [*stretch.before(len(tiles)), stretch])
-        pixels = range(*stretch.rows(operands.layer, array).indices(operands.layer.m))
-        lead = len(cycles) - len(pixels) * int(lengths[channels])
-        place = int(generator.integers(lead, len(cycles)))
-        first = lead + (place - lead) // BLOCK * BLOCK
+        rows = len(range(*stretch.rows(operands.layer, array).indices(operands.layer.m)))
+        first = int(generator.integers(rows * lengths[channels])) // BLOCK * BLOCK
+        # until every sum has been written once, entries still hold those of the tile before
+        begun = rows * len(tiles[channels][0].order) + operands.datapath.latency
+        before = stretch.before(len(tiles)) if first <= begun else []
+        cycles = file_cycles(operands, tiles, array, [*before, stretch])
+        first += len(cycles) - rows * int(lengths[channels])
         yield rows_of(cycles, max(first - 1, 0), min(first + BLOCK, len(cycles)), file)
 
 
