@@ -9,7 +9,10 @@ from fewflips.datapath.design import Datapath, Word, WordFormat
 
 
 def random_words(datapath: Datapath, cycles: int, seed: int) -> PortWords:
-    """Uniformly random codes; a mac is cleared in the first cycle and in one of five after it."""
+    """Uniformly random codes; a mac is cleared in the first cycle and in one of five after it.
+
+    Half of the weights of a unit with hold flags are held, whatever is at the port; all lanes load by cycle 2.
+    """
     rng = np.random.default_rng(seed)
 
     def codes(word: Word):
@@ -17,7 +20,13 @@ def random_words(datapath: Datapath, cycles: int, seed: int) -> PortWords:
 
     partial_sums = rng.integers(-(1 << 62), 1 << 62, cycles) if datapath.partial_sum_input else None
     clear = (rng.random(cycles) < 0.2) | (np.arange(cycles) == 0) if datapath.kind == "mac" else None
-    return PortWords(codes(datapath.weights), codes(datapath.activations), partial_sums, clear)
+    weights, activations, load = codes(datapath.weights), codes(datapath.activations), None
+    if datapath.activation_converter:  # the smallest code has no sign and magnitude
+        activations = np.where(activations == 1 << (datapath.activations.bits - 1), 0, activations).astype(np.uint16)
+    if datapath.hold_flags:
+        load = rng.random((cycles, datapath.lanes)) < 0.5
+        load[2:3] = True
+    return PortWords(weights, activations, partial_sums, clear, load)
 
 
 def value(code: int, word: Word) -> int:

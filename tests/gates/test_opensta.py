@@ -66,7 +66,22 @@ DATAPATHS = {
     "mac": Datapath("mac", WORD, WORD),
     "column of 4": Datapath("column", WORD, WORD, lanes=4),
     "column of 16": Datapath("column", WORD, WORD, lanes=16),
+    "column of offset sums": Datapath(
+        "column",
+        WORD,
+        WORD,
+        lanes=4,
+        accumulator_bits=26,
+        partial_sum_input=True,
+        tree_register=True,
+        offset_sums=True,
+    ),
+    "column of bit planes": Datapath("column", WORD, WORD, lanes=4, adder="bit-planes"),
+    "gated column": Datapath("column", WORD, WORD, lanes=4, zero_gating=True),
     "chain of 4": Datapath("chain", WORD, WORD, lanes=4),
+    "column with converters": Datapath(
+        "column", Word(WordFormat.SIGN_MAGNITUDE, 8), WORD, lanes=4, activation_converter=True
+    ),
 }
 
 

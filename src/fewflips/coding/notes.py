@@ -5,7 +5,7 @@ from __future__ import annotations
 from fewflips.machine.accelerator import Accelerator
 
 
-def coding_notes(array: Accelerator, *, ordered: bool = False) -> tuple[str, ...]:
+def coding_notes(array: Accelerator, *, ordered: bool = False, by_cost: bool = False) -> tuple[str, ...]:
     """Sentences for the reader; none where both ports are plain.
 
     Parameters
@@ -14,6 +14,8 @@ def coding_notes(array: Accelerator, *, ordered: bool = False) -> tuple[str, ...
         The machine.
     ordered : bool
         Whether the report is about orders that were chosen.
+    by_cost : bool
+        Whether they were chosen by a cost of transitions, not by flips.
 
     Returns
     -------
@@ -35,8 +37,9 @@ def coding_notes(array: Accelerator, *, ordered: bool = False) -> tuple[str, ...
         "counted."
     ]
     if ordered and array.weights.is_coded:
+        what = "cost of transitions between" if by_cost else "flips of"
         notes.append(
-            "Orders were chosen for the flips of the weights' codes, and judged by counting on the coded wires, where "
+            f"Orders were chosen for the {what} the weights' codes, and judged by counting on the coded wires, where "
             "no lower bound is known and nothing is proven."
         )
     return tuple(notes)

@@ -41,9 +41,14 @@ class Dataflow(ABC):
     """Whether the activations of one input follow one another on a lane, from output pixel to output pixel."""
     sums_change_with_order: ClassVar[bool] = False
     """Whether a unit's partial sums belong to output channels that stream in each segment's own order."""
+    has_hold_flags: ClassVar[bool] = False
+    """Whether :meth:`unit_work` counts the loads of each lane on a machine with hold flags."""
 
     has_tiles: ClassVar[bool] = False
     """Whether passes can be confined to a tile of outputs; a machine with tiles is refused otherwise."""
+    columns_share_pixels: ClassVar[bool] = False
+    """Whether columns differ in nothing but the output pixels that they compute: segments and what is streamed past
+    them are the same whatever the number of columns."""
 
     @abstractmethod
     def segments(self, layer: Layer, array: Accelerator) -> tuple[Segment, ...]:

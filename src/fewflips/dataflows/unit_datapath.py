@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from fewflips.dataflows import dataflow_of
 from fewflips.dataflows.accesses import CodeWidths
 from fewflips.dataflows.unit_words import common_word, sum_bits
-from fewflips.datapath.design import Datapath, Word
+from fewflips.datapath.design import Datapath, Word, WordFormat
 from fewflips.datapath.kinds import UNIT_KINDS
-from fewflips.errors import AcceleratorError
+from fewflips.errors import AcceleratorError, InputError
 from fewflips.formats.number_formats import NumberFormat, StorageType
 from fewflips.machine import Accelerator
 from fewflips.network.layer import Layer
@@ -44,14 +44,17 @@ def unit_datapath(layers: Sequence[Layer], array: Accelerator, activations: Word
     Raises
     ------
     AcceleratorError
-        If sums are wider than the accelerator's accumulators.
+        If sums are wider than the accelerator's accumulators, or its unit cannot have the options it asks for.
     """
     weights = common_word(
         [(layer.weight_type, weight_codes(layer, array.weights)[1]) for layer in layers], array.weights
     )
+    _check_hold_flags(array)
+    options = array.datapath
+    if options.activation_converter:
+        activations = _converted_word(activations, array)
     kind = dataflow_of(array).unit(array)
     traits = UNIT_KINDS[kind]
-    options = array.datapath
     needed = sum_bits(weights, activations, max(layer.k for layer in layers))
     accumulator_bits = options.accumulator_bits or needed
     if accumulator_bits < needed:
@@ -59,17 +62,25 @@ def unit_datapath(layers: Sequence[Layer], array: Accelerator, activations: Word
             f"{array.name}: sums of this network take {needed} bits, datapath.accumulator_bits is "
             f"{options.accumulator_bits}: raise it, or leave it out"
         )
-    return Datapath(
-        kind=kind,
-        weights=weights,
-        activations=activations,
-        lanes=array.lanes if traits.many_lanes else 1,
-        accumulator_bits=accumulator_bits,
-        multiplier=options.multiplier,
-        adder=options.adder if traits.has_adder else "tree",
-        product_registers=options.product_registers and traits.has_adder,
-        partial_sum_input=options.partial_sum_input and traits.takes_partial_sum,
-    )
+    try:
+        return Datapath(
+            kind=kind,
+            weights=weights,
+            activations=activations,
+            lanes=array.lanes if traits.many_lanes else 1,
+            accumulator_bits=accumulator_bits,
+            multiplier=options.multiplier,
+            adder=options.adder if traits.has_adder else "tree",
+            product_registers=options.product_registers and traits.has_adder,
+            partial_sum_input=options.partial_sum_input and traits.takes_partial_sum,
+            tree_register=options.tree_register,
+            offset_sums=options.offset_sums and (weights.signed or activations.signed),
+            hold_flags=options.hold_flags,
+            activation_converter=options.activation_converter,
+            zero_gating=options.zero_gating,
+        )
+    except InputError as error:
+        raise AcceleratorError(f"{array.name}: {error}") from error
 
 
 def code_widths(layer: Layer, array: Accelerator, datapath: Datapath) -> CodeWidths:
@@ -94,6 +105,25 @@ def code_widths(layer: Layer, array: Accelerator, datapath: Datapath) -> CodeWid
         activations=activation_width(layer, array)[1],
         partial_sums=datapath.accumulator_bits,
     )
+
+
+def _converted_word(activations: Word, array: Accelerator) -> Word:
+    """What is in front of a converter to sign and magnitude."""
+    if activations.format is not WordFormat.SIGN_MAGNITUDE:
+        raise AcceleratorError(
+            f"{array.name}: datapath.activation_converter: expected activations of format sign-magnitude, got "
+            f"{array.activations.format.value}: change the format, or leave activation_converter out"
+        )
+    return Word(WordFormat.TWOS_COMPLEMENT, activations.bits)
+
+
+def _check_hold_flags(array: Accelerator) -> None:
+    if array.datapath.hold_flags and not (dataflow_of(array).has_hold_flags and array.forwarding == "broadcast"):
+        raise AcceleratorError(
+            f"{array.name}: datapath.hold_flags: expected weights that stream past held activations and are broadcast "
+            f"(dataflow activation-stationary, forwarding broadcast), got {array.dataflow}, {array.forwarding}: leave "
+            "hold_flags out"
+        )
 
 
 def _weight_width(layer: Layer, array: Accelerator) -> int:

@@ -46,6 +46,22 @@ class Part:
 
 
 @dataclass(frozen=True)
+class LaneHolds:
+    """How often lanes of a unit with hold flags store a weight, in one layer of one inference, summed over the units.
+
+    Parameters
+    ----------
+    loads : tuple of float
+        Cycles in which each lane's register is clocked.
+    flag_toggles : float
+        Toggles of the flags of all lanes.
+    """
+
+    loads: tuple[float, ...]
+    flag_toggles: float
+
+
+@dataclass(frozen=True)
 class UnitWork:
     """How long the units of an array work for one layer in one inference, and what they share.
 
@@ -65,6 +81,8 @@ class UnitWork:
         clock gated.
     weight_copies, activation_copies : float
         Operand registers in the array per unit, working or idle: 1, or 1 / columns if columns share them.
+    holds : LaneHolds or None
+        With hold flags, how often each lane's weight register is clocked, in place of `weight_loads`.
     """
 
     unit_cycles: int
@@ -76,6 +94,7 @@ class UnitWork:
     activation_loads: int
     weight_copies: float
     activation_copies: float
+    holds: LaneHolds | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,15 +22,20 @@ class PortWords:
         Code of each lane in each cycle. For a chain these are the words at the ports, with lane l's operands l cycles
         after lane 0's.
     partial_sums : ndarray of int64 or uint64, shape (T,), or None
-        Numbers at ``partial_sum``; their low `accumulator_bits` bits are used. Only if the unit has that port.
+        Numbers at ``partial_sum``, with their offset, and as late as the unit expects them
+        (:attr:`~fewflips.datapath.design.Datapath.partial_sum_delay`); their low `accumulator_bits` bits are used.
+        Only if the unit has that port.
     clear : ndarray of bool, shape (T,), or None
         Cycles in which a mac starts a new sum with the product of the same cycle. Only for a mac.
+    load : ndarray of bool, shape (T, L), or None
+        Cycles in which each lane stores its weight instead of holding the one before. Only for a unit with hold flags.
     """
 
     weights: NDArray[np.unsignedinteger] = field(repr=False)
     activations: NDArray[np.unsignedinteger] = field(repr=False)
     partial_sums: NDArray[np.int64] | NDArray[np.uint64] | None = field(default=None, repr=False)
     clear: NDArray[np.bool_] | None = field(default=None, repr=False)
+    load: NDArray[np.bool_] | None = field(default=None, repr=False)
 
     @property
     def cycles(self) -> int:
@@ -45,6 +50,7 @@ class PortWords:
             self.activations[rows],
             None if self.partial_sums is None else self.partial_sums[rows],
             None if self.clear is None else self.clear[rows],
+            None if self.load is None else self.load[rows],
         )
 
 
@@ -73,8 +79,12 @@ def check_words(datapath: Datapath, operands: PortWords) -> None:
         if codes.shape != shape:
             raise InputError(f"{name}: expected shape {shape} (cycles, lanes), got {codes.shape}")
         _check_codes(name, codes, word)
-    _check_port("partial_sums", operands.partial_sums, datapath.partial_sum_input, "iu", operands.cycles)
-    _check_port("clear", operands.clear, datapath.traits.accumulates, "b", operands.cycles)
+    smallest = 1 << (datapath.activations.bits - 1)
+    if datapath.activation_converter and (operands.activations == smallest).any():
+        raise InputError(f"activations: expected codes with a sign and a magnitude, got {smallest}, which has none")
+    _check_port("partial_sums", operands.partial_sums, datapath.partial_sum_input, "iu", shape[:1])
+    _check_port("clear", operands.clear, datapath.traits.accumulates, "b", shape[:1])
+    _check_port("load", operands.load, datapath.hold_flags, "b", shape)
 
 
 def products(
@@ -135,15 +145,16 @@ def expected_outputs(datapath: Datapath, operands: PortWords) -> NDArray[np.uint
         If the words do not fit the ports.
     """
     check_words(datapath, operands)
-    terms = products(datapath, operands.weights, operands.activations).astype(np.uint64)
+    terms = products(datapath, _stored_weights(operands), operands.activations).astype(np.uint64)
     if datapath.traits.accumulates:
         results = _accumulated(terms[:, 0], _clear(operands))
     elif datapath.traits.skewed:
         results = _chained(terms, operands.partial_sums)
     else:
         results = terms.sum(axis=1, dtype=np.uint64)
+        results += np.uint64(datapath.tree_bias)
         if operands.partial_sums is not None:
-            results += operands.partial_sums.astype(np.uint64)
+            results += _later(operands.partial_sums.astype(np.uint64), datapath.partial_sum_delay)
     outputs = np.zeros(operands.cycles, dtype=np.uint64)
     outputs[datapath.latency :] = results[: max(operands.cycles - datapath.latency, 0)]
     outputs[: first_known_output(datapath, operands)] = 0
@@ -168,6 +179,9 @@ def first_known_output(datapath: Datapath, operands: PortWords) -> int:
     if datapath.traits.accumulates:
         cleared = np.flatnonzero(_clear(operands))
         return datapath.latency + int(cleared[0] if len(cleared) else operands.cycles)
+    if operands.load is not None:
+        loaded = operands.load.any(axis=0).all()
+        return datapath.latency + int(operands.load.argmax(axis=0).max() if loaded else operands.cycles)
     return datapath.latency + datapath.skew_cycles
 
 
@@ -183,16 +197,24 @@ def _check_codes(name: str, codes: NDArray[np.unsignedinteger], word: Word) -> N
         raise InputError(f"{name}: expected codes of {word.bits} bits, got {int(codes.max())}")
 
 
-def _check_port(name: str, words: NDArray[np.generic] | None, wanted: bool, kinds: str, cycles: int) -> None:
+def _check_port(name: str, words: NDArray[np.generic] | None, wanted: bool, kinds: str, shape: tuple[int, ...]) -> None:
     if words is None and wanted:
         raise InputError(f"{name}: expected one for each cycle, got none")
     if words is None:
         return
     if not wanted:
         raise InputError(f"{name}: this datapath has no such port; leave them out")
-    if words.shape != (cycles,) or words.dtype.kind not in kinds:
+    if words.shape != shape or words.dtype.kind not in kinds:
         what = "booleans" if kinds == "b" else "integers"
-        raise InputError(f"{name}: expected {what} of shape ({cycles},), got {words.dtype} of shape {words.shape}")
+        raise InputError(f"{name}: expected {what} of shape {shape}, got {words.dtype} of shape {words.shape}")
+
+
+def _stored_weights(operands: PortWords) -> NDArray[np.unsignedinteger]:
+    """What the weight registers hold one cycle later: where a lane does not load, what it last loaded."""
+    if operands.load is None:
+        return operands.weights
+    cycles = np.arange(operands.cycles)[:, None]
+    return np.take_along_axis(operands.weights, np.maximum.accumulate(np.where(operands.load, cycles, 0)), axis=0)
 
 
 def _clear(operands: PortWords) -> NDArray[np.bool_]:
@@ -204,6 +226,11 @@ def _accumulated(terms: NDArray[np.uint64], clear: NDArray[np.bool_]) -> NDArray
     running = np.cumsum(terms, dtype=np.uint64)
     starts = np.maximum.accumulate(np.where(clear, np.arange(len(terms)), 0))
     return running - (running - terms)[starts]
+
+
+def _later(words: NDArray[np.uint64], cycles: int) -> NDArray[np.uint64]:
+    """In each cycle the word that comes some cycles later; the last word stays."""
+    return words[np.minimum(np.arange(len(words)) + cycles, len(words) - 1)]
 
 
 def _chained(

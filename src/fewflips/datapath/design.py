@@ -8,7 +8,7 @@ kind              inputs                                                        
 ================  ============================================================  =======================
 multiplier        weights, activations                                          product
 mac               clk, weights, activations, clear                              accumulator
-column            clk, weights, activations, partial_sum (optional)             sum
+column            clk, weights, activations, partial_sum, load (both optional)  sum
 chain             clk, weights, activations, partial_sum (optional)             sum
 ================  ============================================================  =======================
 
@@ -17,7 +17,7 @@ chain             clk, weights, activations, partial_sum (optional)             
   ``accumulator <= (clear ? 0 : accumulator) + weight x activation``.
 - **column** (activation-stationary): all inputs go to registers, which the array may share or hold; the products of
 all lanes (optionally through registers) and the partial sum are added by a tree, or in one expression, into the
-output register ``sum``.
+output register ``sum``. With hold flags, lane l's weight register stores only where bit l of ``load`` is set.
 - **chain** (weight-stationary, systolic): one processing element per lane. In element l the registers of weight and
 activation feed a multiplier whose product is added to the partial sum of element l - 1 and stored. Lane l's
 operands are expected l cycles later than lane 0's. Element 0 adds to the register of ``partial_sum``, or to 0.
@@ -28,7 +28,7 @@ formats, and unsigned if both operands are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal, get_args
 
@@ -40,9 +40,10 @@ MultiplierArchitecture = Literal["synthesizer", "booth"]
 """``a * b`` left to the synthesizer, or radix-4 Booth recoding of the weight."""
 
 
-Adder = Literal["tree", "one-sum"]
+Adder = Literal["tree", "one-sum", "bit-planes"]
 """How a column adds: the products first, by a tree whose sign bits are inverted, then the partial sum; or all in one
-expression of the accumulator's width, which the synthesizer arranges."""
+expression of the accumulator's width, which the synthesizer arranges; or, bit by bit of the activations, the weights of
+the lanes in which that bit is 1, by ripple-carry adders in pairs, then the sums of the bits, then the partial sum."""
 
 
 class WordFormat(StrEnum):
@@ -83,6 +84,11 @@ class Word:
         return self.format is not WordFormat.UNSIGNED
 
     @property
+    def magnitude_bits(self) -> int:
+        """Least significant bits that are all 0 where the value is zero, and only there."""
+        return self.bits - (self.format is WordFormat.SIGN_MAGNITUDE)
+
+    @property
     def value_range(self) -> tuple[int, int]:
         """Smallest and largest value, inclusive."""
         return value_range(self.format.number_format, self.bits)
@@ -105,12 +111,24 @@ class Datapath:
         wrap. Ignored by a multiplier.
     multiplier : {"synthesizer", "booth"}
         ``a * b`` left to the synthesizer, or radix-4 Booth recoding of the weight.
-    adder : {"tree", "one-sum"}
-        Whether a column adds its products by a tree, followed by the partial sum, or all in one expression.
+    adder : {"tree", "one-sum", "bit-planes"}
+        Whether a column adds its products by a tree, followed by the partial sum, or all in one expression, or the
+        planes of the activations' bits.
     product_registers : bool
         Whether a column stores its products in registers before adding them.
     partial_sum_input : bool
         Whether a column or chain adds a partial sum.
+    tree_register : bool
+        Whether a column stores the sum of its products before it adds the partial sum.
+    offset_sums : bool
+        Whether a column's sums carry an offset (:meth:`sum_offset`), so that small ones need no sign extension.
+    hold_flags : bool
+        Whether a column stores a lane's weight only where its port ``load`` says so.
+    zero_gating : bool
+        Whether a column keeps weights from the multiplier of a lane whose activation is zero, by AND gates.
+    activation_converter : bool
+        Whether activations, two's complement at the port, are stored and multiplied as sign and magnitude. The smallest
+        code has no such form, and must not occur.
 
     Raises
     ------
@@ -127,6 +145,11 @@ class Datapath:
     adder: Adder = "tree"
     product_registers: bool = False
     partial_sum_input: bool = False
+    tree_register: bool = False
+    offset_sums: bool = False
+    hold_flags: bool = False
+    zero_gating: bool = False
+    activation_converter: bool = False
 
     def __post_init__(self) -> None:
         _check_choice("kind of datapath", self.kind, get_args(Kind))
@@ -134,6 +157,7 @@ class Datapath:
         _check_choice("adder", self.adder, get_args(Adder))
         self._check_lanes()
         self._check_options()
+        self._check_operand_options()
         if self.traits.clocked:
             self._check_accumulator()
 
@@ -149,10 +173,60 @@ class Datapath:
             raise InputError(f"product registers: expected a column, got a {self.kind}; leave product_registers out")
         if self.adder != "tree" and not self.traits.has_adder:
             raise InputError(f"adder: expected a column, got a {self.kind}; leave adder out")
+        if self.adder == "bit-planes":
+            self._check_bit_planes()
         if self.partial_sum_input and not self.traits.takes_partial_sum:
             raise InputError(
                 f"partial sum input: expected a column or chain, got a {self.kind}; leave partial_sum_input out"
             )
+        for name, given in (("tree_register", self.tree_register), ("offset_sums", self.offset_sums)):
+            if given:
+                self._check_partial_sums_follow_a_tree(name)
+        if self.offset_sums and not self.signed:
+            raise InputError("offset sums: expected a signed operand, got sums without a sign; leave offset_sums out")
+
+    def _check_operand_options(self) -> None:
+        if self.activation_converter and self.activations.format is not WordFormat.TWOS_COMPLEMENT:
+            raise InputError(
+                f"activation converter: expected two's complement at the port, got {self.activations.format.value}; "
+                "leave activation_converter out"
+            )
+        if self.activation_converter and not self.traits.clocked:
+            raise InputError(
+                f"activation converter: expected a unit with registers, got a {self.kind}; leave "
+                "activation_converter out"
+            )
+        if self.hold_flags and not self.traits.has_adder:
+            raise InputError(f"hold flags: expected a column, got a {self.kind}; leave hold_flags out")
+        if self.zero_gating:
+            self._check_zero_gating()
+
+    def _check_zero_gating(self) -> None:
+        if not self.traits.has_adder:
+            raise InputError(f"zero gating: expected a column, got a {self.kind}; leave zero_gating out")
+        if self.adder != "tree":
+            raise InputError(
+                f"zero gating: expected multipliers and an adder tree, got {self.adder}; leave zero_gating out"
+            )
+
+    def _check_bit_planes(self) -> None:
+        for name, word in (("weights", self.weights), ("activations", self.activations)):
+            if word.format is WordFormat.SIGN_MAGNITUDE:
+                raise InputError(
+                    f"adder bit-planes: expected {name} unsigned or in two's complement, got sign-magnitude: take tree"
+                )
+        if self.multiplier != "synthesizer" or self.product_registers:
+            given = "product registers" if self.product_registers else f"multiplier {self.multiplier}"
+            raise InputError(f"adder bit-planes: expected no products of their own, got {given}: take tree")
+
+    def _check_partial_sums_follow_a_tree(self, option: str) -> None:
+        name = option.replace("_", " ")
+        if not self.traits.has_adder:
+            raise InputError(f"{name}: expected a column, got a {self.kind}; leave {option} out")
+        if self.adder == "one-sum":
+            raise InputError(f"{name}: expected adder tree or bit-planes, got one-sum; leave {option} out")
+        if not self.partial_sum_input:
+            raise InputError(f"{name}: expected a partial-sum input behind the tree, got none; leave {option} out")
 
     def _check_accumulator(self) -> None:
         if not 8 <= self.accumulator_bits <= 64:
@@ -167,6 +241,22 @@ class Datapath:
     def traits(self) -> UnitKind:
         """What units of this kind do."""
         return UNIT_KINDS[self.kind]
+
+    @property
+    def ungated(self) -> Datapath:
+        """The same unit with every register clocked in every cycle.
+
+        Where held words repeat, all its nets but the clock's toggle alike, so it is what is synthesized and simulated.
+        """
+        return replace(self, hold_flags=False)
+
+    @property
+    def multiplied(self) -> Datapath:
+        """The same unit behind its converters: with the words that are stored and multiplied."""
+        if not self.activation_converter:
+            return self
+        activations = Word(WordFormat.SIGN_MAGNITUDE, self.activations.bits)
+        return replace(self, activations=activations, activation_converter=False)
 
     @property
     def signed(self) -> bool:
@@ -200,7 +290,67 @@ class Datapath:
     @property
     def latency(self) -> int:
         """Cycles from the operands at the ports to the sum at the output (of the last lane, in a chain)."""
-        return self.traits.latency + self.product_registers
+        return self.traits.latency + self.product_registers + self.tree_register
+
+    @property
+    def partial_sum_delay(self) -> int:
+        """Cycles by which a partial sum comes to its port after the operands whose products are added to it."""
+        return int(self.tree_register)
+
+    @property
+    def tree_bias(self) -> int:
+        """What a column's tree adds to the sum of its products, which makes it non-negative; 0 without offset.
+
+        The tree inverts the sign bit of each product, or of each row of a bit plane, in place of extending it, which
+        adds this much.
+        """
+        return self.lanes * self.inverted_signs if self.offset_sums else 0
+
+    @property
+    def inverted_signs(self) -> int:
+        """What inverted sign bits add to the product of a lane, before it is taken off or becomes part of an offset."""
+        if not self.signed:
+            return 0
+        if self.adder != "bit-planes":
+            return 1 << (self.bits_for_products(1) - 1)
+        row = 1 << (self.weights.bits - 1) if self.weights.signed else 0
+        # all planes, and the last one inverted as a whole if it counts negative: 2**bits - 1 less what it was
+        added = row * ((1 << self.activations.bits) - 1)
+        if self.activations.signed:
+            added += ((1 << self.weights.bits) - 1 - 2 * row) << (self.activations.bits - 1)
+        return added
+
+    def sum_offset(self, segments: int) -> int:
+        """What the sum of a number of segments has above the sum of their products.
+
+        A machine with `offset_sums` starts its sums at ``sum_offset(0)``, and takes ``sum_offset(S)`` off the sum of
+        all S segments where it adds the bias and requantizes: a constant of the layer, folded into its biases. All
+        of this is modulo two to the power of `accumulator_bits`, and thus exact. The start has zeros and ones in turn,
+        so that a sum leaves all bits as they are whose weight is above three times its magnitude, whatever its sign.
+
+        Parameters
+        ----------
+        segments : int
+            Segments that have been added.
+
+        Returns
+        -------
+        int
+            0 without `offset_sums`; else from 0 to ``2**accumulator_bits - 1``.
+
+        Examples
+        --------
+        >>> unit = Datapath(
+        ...     "column", Word(WordFormat.TWOS_COMPLEMENT, 4), Word(WordFormat.UNSIGNED, 4), lanes=2,
+        ...     accumulator_bits=16, partial_sum_input=True, offset_sums=True,
+        ... )
+        >>> [hex(unit.sum_offset(segments)) for segments in (0, 1, 2)]
+        ['0x5555', '0x5655', '0x5755']
+        """
+        if not self.offset_sums:
+            return 0
+        start = sum(1 << bit for bit in range(0, self.accumulator_bits, 2))
+        return (start + segments * self.tree_bias) % (1 << self.accumulator_bits)
 
     @property
     def skew_cycles(self) -> int:

@@ -37,9 +37,11 @@ class Buffer(Compact):
         Where figures that are left out come from: ``table``, the built-in table of published figures; ``registers``,
         flip-flops that are synthesized and simulated like the arithmetic units; ``cacti`` (extra ``memory``); or what
         other packages register.
+    technology_nm : float
+        Technology node, for sources that model one.
     """
 
-    left_out: ClassVar[tuple[str, ...]] = ("banks", "read_pj", "write_pj", "leakage_uw", "source")
+    left_out: ClassVar[tuple[str, ...]] = ("banks", "read_pj", "write_pj", "leakage_uw", "source", "technology_nm")
 
     size_kib: Annotated[
         float, Field(gt=0, le=1 << 30, allow_inf_nan=False, description="capacity of all banks together, in KiB")
@@ -59,6 +61,9 @@ class Buffer(Compact):
         Field(ge=0, le=1e9, allow_inf_nan=False, description="leakage power, in uW; null: from source"),
     ] = None
     source: Annotated[str, Field(description="where figures that are left out come from")] = TABLE
+    technology_nm: Annotated[
+        float, Field(ge=5, le=250, allow_inf_nan=False, description="technology node, for sources that model one")
+    ] = 45.0
 
     @property
     def capacity_bits(self) -> int:

@@ -15,5 +15,7 @@ REGISTERS = "registers"
 TABLE = "table"
 """The built-in table of published figures."""
 
-MEMORY_SOURCES: Registry[Any] = Registry("fewflips.memories", {TABLE: "fewflips.buffers.table:PublishedFigures"})
+MEMORY_SOURCES: Registry[Any] = Registry(
+    "fewflips.memories", {TABLE: "fewflips.buffers.table:PublishedFigures", "cacti": "fewflips.buffers.cacti:Cacti"}
+)
 """Sources by the name that a YAML file gives; see :func:`fewflips.buffers.memory_source`."""

@@ -59,13 +59,18 @@ class DatapathRecord(Record):
     lanes: Count
     accumulator_bits: Count
     multiplier: Literal["synthesizer", "booth"]
-    adder: Literal["tree", "one-sum"] = "tree"
+    adder: Literal["tree", "one-sum", "bit-planes"] = "tree"
     product_registers: bool
     partial_sum_input: bool
+    tree_register: bool = False
+    offset_sums: bool = False
+    hold_flags: bool = False
+    zero_gating: bool = False
+    activation_converter: bool = False
     units: Annotated[Count, Field(description="number of units in the array")]
     instances: Annotated[Count, Field(description="number of cells in one unit")]
     registers: Annotated[Count, Field(description="flip-flops among them")]
-    area_um2: Annotated[float, Field(ge=0, description="of one unit")]
+    area_um2: Annotated[float, Field(ge=0, description="of one unit, clock gates included")]
     critical_path_ps: Annotated[float, Field(ge=0, description="longest path from register to register")]
     netlist: Annotated[str, Field(description="source of the netlist: a Yosys version, or a file")]
     wires: Annotated[str, Field(description="source of the wire capacitances")]

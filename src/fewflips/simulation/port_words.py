@@ -9,7 +9,7 @@ from fewflips.datapath.arithmetic import PortWords
 from fewflips.gates.operands import OperandSequences, PortRows
 
 
-def first_cycles(sequences: OperandSequences, cycles: int) -> PortWords:
+def first_cycles(sequences: OperandSequences, cycles: int, hold_flags: bool = False) -> PortWords:
     """The words at the ports of the first unit.
 
     Parameters
@@ -18,6 +18,8 @@ def first_cycles(sequences: OperandSequences, cycles: int) -> PortWords:
         Sequences of the units of an array; the first is used.
     cycles : int
         Maximum number of cycles, from the beginning.
+    hold_flags : bool
+        Whether the unit has a port ``load``, which is not part of the sequences.
 
     Returns
     -------
@@ -32,12 +34,21 @@ def first_cycles(sequences: OperandSequences, cycles: int) -> PortWords:
     times = np.arange(count) - (ends - lengths)[passes]
     words = {name: _port_words(rows, passes, times) for name, rows in sequences.inputs.items()}
     partial_sums, clear = words.get("partial_sum"), words.get("clear")
+    weights = words["weights"].astype(np.uint16)
     return PortWords(
-        weights=words["weights"].astype(np.uint16),
+        weights=weights,
         activations=words["activations"].astype(np.uint16),
         partial_sums=None if partial_sums is None else partial_sums[:, 0].astype(np.int64),
         clear=None if clear is None else clear[:, 0].astype(np.bool_),
+        load=_differing(weights) if hold_flags else None,
     )
+
+
+def _differing(words: NDArray[np.uint16]) -> NDArray[np.bool_]:
+    """Which words differ from the one before on their lane; all of the first cycle's do."""
+    load = np.ones(words.shape, dtype=np.bool_)
+    load[1:] = words[1:] != words[:-1]
+    return load
 
 
 def _port_words(rows: PortRows, passes: NDArray[np.int64], times: NDArray[np.int64]) -> NDArray[np.integer]:

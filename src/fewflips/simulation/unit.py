@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +16,14 @@ from fewflips.gates.netlist.checks import check_netlist, clock_nets
 from fewflips.gates.netlist.netlist import Netlist
 from fewflips.gates.netlist.prepared import unit_netlist
 from fewflips.gates.netlist.reader import read_netlist
-from fewflips.gates.netlist.registers import register_banks
+from fewflips.gates.netlist.registers import gates_in_front, register_banks
+from fewflips.gates.netlist.synthesis import netlist_area_um2
 from fewflips.gates.operands import Toggles
 from fewflips.gates.parasitics.spef import read_spef
 from fewflips.gates.parasitics.wires import WireModel, fanout_wire_ff, spef_wire_ff
-from fewflips.gates.power.energy import Energy, EnergyModel, energy_model, energy_of, scaled
+from fewflips.gates.power.attribution import Attribution, attribute, part_coefficients
+from fewflips.gates.power.clock_gates import ClockGate, clock_gate
+from fewflips.gates.power.energy import FJ_PER_NW_SECOND, Energy, EnergyModel, energy_model, energy_of, scaled
 from fewflips.gates.switching import Circuit, compile_circuit, simulate
 from fewflips.gates.timing import Timing, analyze_timing
 from fewflips.progress import Progress
@@ -30,6 +33,22 @@ from fewflips.simulation.typical_operands import typical_operands
 
 _SECONDS_PER_CYCLE_AT_1_MHZ = 1e-6
 """Seconds of a clock cycle at 1 MHz."""
+
+
+@dataclass(frozen=True, eq=False)
+class LaneClockGates:
+    """Clock gates of the weight registers, one for each lane.
+
+    Parameters
+    ----------
+    gate : ClockGate
+        The cost of one.
+    lanes : tuple of list of int
+        Instances of the flip-flops behind each.
+    """
+
+    gate: ClockGate
+    lanes: tuple[list[int], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,12 +71,18 @@ class ArithmeticUnit:
         Cost of each toggle.
     banks : dict of str to list of int
         Instances of the registers of each operand.
+    attribution : Attribution
+        To which part of the unit each instance and net belongs.
     wire_ff : ndarray of float64, shape (nets,)
         Capacitance of each net's wire, in fF.
     origin : str
         What made the netlist.
     wires : str
         Where wire capacitances come from.
+    clock_gates : LaneClockGates or None
+        Those of a unit with hold flags.
+    converter : list of int
+        Instances of the gates in front of the activations' registers, if they convert; shared like these.
     """
 
     datapath: Datapath
@@ -67,9 +92,19 @@ class ArithmeticUnit:
     circuit: Circuit = field(repr=False)
     model: EnergyModel = field(repr=False)
     banks: dict[str, list[int]] = field(repr=False)
+    attribution: Attribution = field(repr=False)
     wire_ff: NDArray[np.float64] = field(repr=False)
     origin: str
     wires: str
+    clock_gates: LaneClockGates | None = None
+    converter: list[int] = field(default_factory=list, repr=False)
+
+    @property
+    def area_um2(self) -> float:
+        """Area of the netlist, and of the clock gates beside it."""
+        gates = self.clock_gates
+        area_um2 = netlist_area_um2(self.netlist, self.library)
+        return area_um2 + (len(gates.lanes) * gates.gate.area_um2 if gates is not None else 0.0)
 
     def energy(self, toggles: LayerToggles, work: UnitWork, clock_mhz: float) -> Energy:
         """Energy of one layer in one inference.
@@ -93,9 +128,57 @@ class ArithmeticUnit:
         cycles = np.full(instances, float(work.unit_cycles))
         cycles[self.banks.get("weights", [])] = work.weight_loads
         cycles[self.banks.get("activations", [])] = work.activation_loads
+        if self.clock_gates is not None and work.holds is not None:
+            for bank, loads in zip(self.clock_gates.lanes, work.holds.loads, strict=True):
+                cycles[bank] = loads
         counted = energy_of(model, toggles.exact, cycles, 0.0)
         sample = energy_of(model, toggles.sample, 0.0, 0.0)
-        return counted + sample * toggles.scale + self._leakage(work, clock_mhz)
+        gates = self.clock_gate_energy(work, clock_mhz)
+        return counted + sample * toggles.scale + self._leakage(work, clock_mhz) + gates
+
+    def clock_gate_energy(self, work: UnitWork, clock_mhz: float) -> Energy:
+        """Energy of the clock gates of hold flags, which are estimated beside the netlist.
+
+        Parameters
+        ----------
+        work : UnitWork
+            How long the units work, and how often lanes load.
+        clock_mhz : float
+            Clock frequency, for leakage.
+
+        Returns
+        -------
+        Energy
+            Clock (flags included) and leakage of the gates of all units, in fJ; nothing without hold flags.
+        """
+        if self.clock_gates is None or work.holds is None:
+            return Energy(0.0, 0.0, 0.0, 0.0)
+        gate, lanes = self.clock_gates.gate, len(self.clock_gates.lanes)
+        clock_fj = gate.cycle_fj * work.unit_cycles * lanes + gate.load_fj * sum(work.holds.loads)
+        clock_fj += gate.flag_fj * work.holds.flag_toggles
+        seconds = work.array_cycles * _SECONDS_PER_CYCLE_AT_1_MHZ / clock_mhz
+        leakage_fj = gate.leakage_nw * lanes * work.units * work.weight_copies * seconds * FJ_PER_NW_SECOND
+        return Energy(0.0, 0.0, clock_fj * work.weight_share, leakage_fj)
+
+    def data_by_part(self, toggles: LayerToggles, work: UnitWork) -> NDArray[np.float64]:
+        """Energy of the data of one layer in one inference, by the part of the unit that spends it.
+
+        Parameters
+        ----------
+        toggles : LayerToggles
+            Toggles of the units' nets.
+        work : UnitWork
+            What the units share.
+
+        Returns
+        -------
+        ndarray of float64, shape (parts,)
+            Energy of all units, in fJ, in the order of :data:`fewflips.gates.power.attribution.PARTS`; the sum is the
+            data energy of :meth:`energy`, but for rounding.
+        """
+        model = self.shared_model(work.weight_share, work.activation_share)
+        counted = toggles.exact.toggles + toggles.scale * toggles.sample.toggles
+        return part_coefficients(model, self.attribution) @ counted
 
     def _leakage(self, work: UnitWork, clock_mhz: float) -> Energy:
         """Leakage of all units of the array, working or idle, for as long as the layer takes."""
@@ -122,6 +205,9 @@ class ArithmeticUnit:
         for port, share in (("weights", weight_share), ("activations", activation_share)):
             instance_share[self.banks.get(port, [])] = share
             net_share[list(self.netlist.inputs[port])] = share
+        if self.converter:
+            instance_share[self.converter] = activation_share
+            net_share[np.isin(self.model.drivers, self.converter)] = activation_share
         return scaled(self.model, instance_share, net_share)
 
 
@@ -162,7 +248,7 @@ def build_unit(
         If Yosys fails, or the files do not match the datapath or one another.
     """
     if netlist is None:
-        gates, origin = unit_netlist(datapath, library, progress)
+        gates, origin = unit_netlist(datapath.ungated, library, progress)
     else:
         gates, origin = read_netlist(netlist, library), netlist.name
     check_netlist(gates, library)
@@ -171,7 +257,7 @@ def build_unit(
     timing = analyze_timing(gates, library, wire_ff)
     circuit = compile_circuit(gates, library, timing.delays_ps, step_ps)
     operands = typical_operands(datapath)
-    check_function(circuit, datapath, operands)
+    check_function(circuit, datapath.ungated, operands)
     activity = simulate(circuit, operands, "inertial")
     return ArithmeticUnit(
         datapath=datapath,
@@ -181,10 +267,26 @@ def build_unit(
         circuit=circuit,
         model=energy_model(gates, library, timing, wire_ff, activity),
         banks=register_banks(gates, library),
+        attribution=attribute(gates, library, _lane_bits(datapath), running=datapath.traits.skewed),
         wire_ff=wire_ff,
         origin=origin,
         wires=wires,
+        clock_gates=_clock_gates(gates, library, datapath, wire_ff) if datapath.hold_flags else None,
+        converter=gates_in_front(gates, library, "activations") if datapath.activation_converter else [],
     )
+
+
+def _clock_gates(
+    netlist: Netlist, library: CellLibrary, datapath: Datapath, wire_ff: NDArray[np.float64]
+) -> LaneClockGates:
+    """A gate in front of each lane's flip-flops, with wires as long as those of the weights."""
+    nets, bits = netlist.inputs["weights"], datapath.weights.bits
+    ports = {f"lane {lane}": nets[lane * bits : (lane + 1) * bits] for lane in range(datapath.lanes)}
+    banks = register_banks(replace(netlist, inputs={**netlist.inputs, "weights": (), **ports}), library)
+    lanes = tuple(banks.get(name, []) for name in ports)
+    flip_flop = library.cells[netlist.instances[lanes[0][0]].cell]
+    gate = clock_gate(library, flip_flop, bits, float(wire_ff[list(nets)].mean()))
+    return LaneClockGates(gate, lanes)
 
 
 def compiled_unit(datapath: Datapath, library: CellLibrary) -> ArithmeticUnit:
@@ -210,6 +312,10 @@ def compiled_unit(datapath: Datapath, library: CellLibrary) -> ArithmeticUnit:
     unit = build_unit(datapath, library)
     simulate(unit.circuit, typical_operands(datapath), "zero-delay")
     return unit
+
+
+def _lane_bits(datapath: Datapath) -> dict[str, int]:
+    return {"weights": datapath.weights.bits, "activations": datapath.activations.bits}
 
 
 def _wires(netlist: Netlist, library: CellLibrary, spef: Path | None) -> tuple[NDArray[np.float64], str]:

@@ -15,24 +15,27 @@ In a depthwise layer each output channel has its own activations, so they change
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.dataflows.accesses import Accesses, CodeWidths, same_segments
-from fewflips.dataflows.activation_stationary.accesses import accesses
+from fewflips.dataflows.activation_stationary.accesses import accesses, with_hold_flags
 from fewflips.dataflows.activation_stationary.phases import phases
 from fewflips.dataflows.activation_stationary.tiles import channel_tiles, tile_outputs, visits
 from fewflips.dataflows.activation_stationary.unit_work import unit_parts, unit_work
+from fewflips.dataflows.hold_flags import hold_flags, load_flags
 from fewflips.dataflows.layer_operands import LayerOperands
 from fewflips.dataflows.layout import check_stream_size, chunks, output_tiles, pad_last, pass_starts
 from fewflips.dataflows.phases import Phase, PhaseSource
 from fewflips.dataflows.protocol import Dataflow
 from fewflips.dataflows.segment import Segment
-from fewflips.dataflows.unit_work import PART_CYCLES, Part, UnitWork
+from fewflips.dataflows.unit_work import PART_CYCLES, LaneHolds, Part, UnitWork
 from fewflips.machine.accelerator import Accelerator
 from fewflips.network.layer import Layer
+from fewflips.streams.codes import weight_codes
 from fewflips.streams.stream import Stream
 
 
@@ -44,6 +47,8 @@ class ActivationStationary(Dataflow):
     order_axis = "n"
     sums_change_with_order = True
     has_tiles = True
+    has_hold_flags = True
+    columns_share_pixels = True
 
     def segments(self, layer: Layer, array: Accelerator) -> tuple[Segment, ...]:
         """One segment for every `lanes` reduction indices of every tile of channels; see :func:`channel_tiles`."""
@@ -122,7 +127,14 @@ class ActivationStationary(Dataflow):
 
     def unit_work(self, layer: Layer, segments: tuple[Segment, ...], array: Accelerator) -> UnitWork:
         """Column c computes output pixels c, c + columns, ...; all segments one after the other."""
-        return unit_work(layer, segments, array)
+        work = unit_work(layer, segments, array)
+        if not array.datapath.hold_flags:
+            return work
+        codes, bits = weight_codes(layer, array.weights)
+        flags = hold_flags(self.weight_stream(layer, codes, bits, segments, array))
+        pixels_in_a_run = layer.m / self.weight_repeats(layer, array)
+        loads = tuple(pixels_in_a_run * int(count) for count in flags.loads)
+        return replace(work, holds=LaneHolds(loads, pixels_in_a_run * int(flags.toggles.sum())))
 
     def unit_parts(
         self,
@@ -141,7 +153,12 @@ class ActivationStationary(Dataflow):
     def accesses(self, layer: Layer, segments: tuple[Segment, ...], array: Accelerator, widths: CodeWidths) -> Accesses:
         """See :mod:`fewflips.dataflows.activation_stationary.accesses`."""
         scheduled = not same_segments(segments, self.segments(layer, array))
-        return accesses(layer, segments, array, widths, scheduled=scheduled)
+        found = accesses(layer, segments, array, widths, scheduled=scheduled)
+        if not array.datapath.hold_flags:
+            return found
+        codes, bits = weight_codes(layer, array.weights)
+        load = load_flags(self.weight_stream(layer, codes, bits, segments, array))
+        return with_hold_flags(found, layer, segments, load, array)
 
 
 def _in_order_of_visits(

@@ -87,6 +87,7 @@ def unit_parts(
                 partial_sums(operands, segments, slice(int(pixels[0]), int(pixels[-1]) + 1)).reshape(-1, 1),
                 datapath.accumulator_bits,
                 stride=1,
+                delay=datapath.partial_sum_delay,
             )
         order = visits(end - begin, len(segments), tile_rows)
         steps = _steps(lengths, offsets, order, columns, len(pixels), layer.is_depthwise)
@@ -138,7 +139,7 @@ def _held_activations(operands: LayerOperands, segments: tuple[Segment, ...], pi
 
 
 def partial_sums(operands: LayerOperands, segments: tuple[Segment, ...], rows: slice) -> NDArray[np.int64]:
-    """Sums of the previous segments as the units take them.
+    """Sums of the previous segments as the units take them, with the offset of a unit whose sums carry one.
 
     Parameters
     ----------
@@ -154,10 +155,11 @@ def partial_sums(operands: LayerOperands, segments: tuple[Segment, ...], rows: s
     ndarray of int64, shape (pixels, cycles)
         For each pixel, in the order of its cycles.
     """
-    layer = operands.layer
-    sums = np.zeros((len(range(*rows.indices(layer.m))), layer.n), dtype=np.int64)
+    layer, datapath = operands.layer, operands.datapath
+    pixels = len(range(*rows.indices(layer.m)))
+    sums = np.full((pixels, layer.n), datapath.sum_offset(0), dtype=np.int64)
     before = []
     for segment in segments:
         before.append(sums[:, segment.order])
-        sums[:, segment.order] += segment_products(operands, segment, rows)
+        sums[:, segment.order] += segment_products(operands, segment, rows) + datapath.tree_bias
     return np.concatenate(before, axis=1)

@@ -34,7 +34,8 @@ from fewflips.gates.operands import Toggles
 from fewflips.gates.power.internal_energy import Activity, input_energy_fj, output_energy_fj
 from fewflips.gates.timing import Timing
 
-_FJ_PER_NW_SECOND = 1e6
+FJ_PER_NW_SECOND = 1e6
+"""Energy in fJ of a power of one nW over one second."""
 _TOGGLES_PER_CYCLE = 2
 _NONE = np.zeros(0, dtype=np.int64)
 
@@ -259,7 +260,7 @@ def energy_of(
         switching_fj=float(model.switching_fj @ toggles.toggles),
         internal_fj=float(model.internal_fj @ toggles.toggles),
         clock_fj=float((model.clock_fj * cycles).sum()),
-        leakage_fj=float(model.leakage_nw.sum() * seconds * _FJ_PER_NW_SECOND),
+        leakage_fj=float(model.leakage_nw.sum() * seconds * FJ_PER_NW_SECOND),
     )
 
 
