@@ -36,6 +36,7 @@ DATAPATHS = {
     "column with converters": Datapath(
         "column", MAGNITUDE, Word(WordFormat.TWOS_COMPLEMENT, 5), lanes=3, activation_converter=True
     ),
+    "column with decoders": Datapath("column", SIGNED, UNSIGNED, lanes=3, bus_invert_ports=("weights", "activations")),
 }
 CYCLES = {"column of 16": 12, "column of one sum": 24, "column of 4": 24, "chain of 4": 24}
 

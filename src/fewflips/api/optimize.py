@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fewflips.api.optimized import Optimization, stream_picture
 from fewflips.coding.notes import coding_notes
+from fewflips.dataflows.unit_datapath import bus_invert_ports
 from fewflips.errors import RuntimeFailure
 from fewflips.execution.activations import read_samples
 from fewflips.execution.runtimes import Runtime
@@ -103,7 +104,7 @@ def optimize(
     if run.scheduled is not None:
         schedule = build_schedule(run.scheduled.state.network, array, run.scheduled.state.orders)
     energies = _energies(run, samples, inputs, energy, progress)
-    notes = (*network.notes, *notes, *coding_notes(array, ordered=True))
+    notes = (*network.notes, *notes, *coding_notes(array, ordered=True, simulated=bus_invert_ports(array)))
     report = optimize_report(run, request, schedule, notes, energies)
     return Optimization(network, array, schedule, report, run, stream_picture(report, run))
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from fewflips.dataflows import dataflow_of
 from fewflips.dataflows.unit_words import common_word, sum_bits
-from fewflips.datapath.design import Datapath, Word, WordFormat
+from fewflips.datapath.design import Datapath, OperandPort, Word, WordFormat
 from fewflips.datapath.kinds import UNIT_KINDS
 from fewflips.errors import AcceleratorError
 from fewflips.formats.number_formats import NumberFormat, StorageType
 from fewflips.machine import Accelerator
+from fewflips.machine.coding_names import BUS_INVERT
 from fewflips.network.layer import Layer
 from fewflips.streams.codes import operand_width, weight_codes
 
@@ -73,7 +74,25 @@ def unit_datapath(layers: Sequence[Layer], array: Accelerator, activations: Word
         partial_sum_input=options.partial_sum_input and traits.takes_partial_sum,
         hold_flags=options.hold_flags,
         activation_converter=options.activation_converter,
+        bus_invert_ports=bus_invert_ports(array),
     )
+
+
+def bus_invert_ports(array: Accelerator) -> tuple[OperandPort, ...]:
+    """Ports whose decoders are part of the unit."""
+    if not dataflow_of(array).has_coded_units:
+        return ()
+    coded: list[OperandPort] = []
+    if array.weights.coding == BUS_INVERT:
+        coded.append("weights")
+    if array.activations.coding == BUS_INVERT:
+        coded.append("activations")
+    if "activations" in coded and array.datapath.activation_converter:
+        raise AcceleratorError(
+            f"{array.name}: expected activations that are either converted or bus-invert coded, got both: leave "
+            "datapath.activation_converter or activations.coding out"
+        )
+    return tuple(coded)
 
 
 def _converted_word(activations: Word, array: Accelerator) -> Word:

@@ -12,7 +12,7 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from fewflips.datapath.design import Datapath, Word, WordFormat
+from fewflips.datapath.design import Datapath, OperandPort, Word, WordFormat
 
 
 def module_name(datapath: Datapath) -> str:
@@ -52,6 +52,7 @@ def module_name(datapath: Datapath) -> str:
         parts.append("hold_flags")
     if datapath.activation_converter:
         parts.append("activation_converter")
+    parts += [f"{port}_bus_invert" for port in datapath.bus_invert_ports]
     return "_".join(parts)
 
 
@@ -93,6 +94,8 @@ def verilog(datapath: Datapath) -> str:
         product_registers=datapath.product_registers,
         hold_flags=datapath.hold_flags,
         activation_converter=converter,
+        bus_invert_ports=datapath.bus_invert_ports,
+        factors={port: _factors(datapath, port) for port in ("weights", "activations")},
         sum_bits=datapath.accumulator_bits,
         zero_sum=f"{datapath.accumulator_bits}'{'s' if datapath.signed else ''}d0",
         product=product,
@@ -246,10 +249,19 @@ def _one_sum(datapath: Datapath) -> str:
     return " + ".join(terms)
 
 
+def _factors(datapath: Datapath, port: OperandPort) -> str:
+    """The words of all lanes as they are multiplied: those of the registers, or of the decoder behind them."""
+    return f"decoded_{port}" if port in datapath.bus_invert_ports else f"{port.removesuffix('s')}_register"
+
+
 def _product_of_lane(datapath: Datapath, lane: int) -> str:
     factors = []
-    for port, word in (("weight", datapath.weights), ("activation", datapath.activations)):
-        part = f"{port}_register[{(lane + 1) * word.bits - 1}:{lane * word.bits}]"
+    ports: tuple[tuple[OperandPort, Word], ...] = (
+        ("weights", datapath.weights),
+        ("activations", datapath.activations),
+    )
+    for port, word in ports:
+        part = f"{_factors(datapath, port)}[{(lane + 1) * word.bits - 1}:{lane * word.bits}]"
         factors.append(_factor_of(part, word, datapath.signed))
     return " * ".join(factors)
 

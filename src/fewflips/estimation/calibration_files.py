@@ -130,6 +130,7 @@ def datapath_of(record: DatapathRecord) -> Datapath:
         partial_sum_input=record.partial_sum_input,
         hold_flags=record.hold_flags,
         activation_converter=record.activation_converter,
+        bus_invert_ports=record.bus_invert_ports,
     )
 
 

@@ -180,6 +180,12 @@ class Accelerator(BaseModel):
         """Whether any port has a coding other than plain."""
         return self.weights.is_coded or self.activations.is_coded
 
+    @property
+    def uncoded(self) -> Accelerator:
+        """The same machine with plain ports."""
+        plain = {port: getattr(self, port).model_copy(update={"coding": PLAIN}) for port in ("weights", "activations")}
+        return self.model_copy(update=plain)
+
 
 def load_accelerator(source: str | Path | Accelerator) -> Accelerator:
     """An accelerator by built-in name or from a YAML file.

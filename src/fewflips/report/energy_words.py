@@ -95,6 +95,7 @@ def _unit(datapath: DatapathRecord, space: str) -> str:
     words += ["partial-sum input"] if datapath.partial_sum_input else []
     words += ["hold flags"] if datapath.hold_flags else []
     words += ["activations converted to sign and magnitude"] if datapath.activation_converter else []
+    words += [f"bus-invert {' and '.join(datapath.bus_invert_ports)}"] if datapath.bus_invert_ports else []
     return f"{', '.join(words)}; {_grouped(datapath.units, space)} in the array"
 
 

@@ -84,6 +84,7 @@ def datapath_record(unit: ArithmeticUnit, array: Accelerator) -> DatapathRecord:
         partial_sum_input=datapath.partial_sum_input,
         hold_flags=datapath.hold_flags,
         activation_converter=datapath.activation_converter,
+        bus_invert_ports=datapath.bus_invert_ports,
         units=array.columns * (1 if datapath.traits.many_lanes else array.lanes),
         instances=len(unit.netlist.instances),
         registers=registers,

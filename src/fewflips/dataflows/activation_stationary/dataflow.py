@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from fewflips.dataflows.activation_stationary.phases import phases
 from fewflips.dataflows.activation_stationary.unit_work import unit_parts, unit_work
+from fewflips.dataflows.coded_ports import coded_parts
 from fewflips.dataflows.hold_flags import hold_flags
 from fewflips.dataflows.layer_operands import LayerOperands
 from fewflips.dataflows.layout import check_stream_size, chunks, output_tiles, pad_last, pass_starts
@@ -41,6 +42,7 @@ class ActivationStationary(Dataflow):
     order_axis = "n"
     sums_change_with_order = True
     has_hold_flags = True
+    has_coded_units = True
 
     def segments(self, layer: Layer, array: Accelerator) -> tuple[Segment, ...]:
         """One segment for every `lanes` reduction indices of every group; a depthwise layer is one stream."""
@@ -133,7 +135,9 @@ class ActivationStationary(Dataflow):
         part_cycles: int = PART_CYCLES,
     ) -> Iterator[Part]:
         """One part per range of tiles; a tile is one output pixel in each column."""
-        return unit_parts(operands, segments, array, part_cycles)
+        parts = unit_parts(operands, segments, array, part_cycles)
+        ports = operands.datapath.bus_invert_ports
+        return coded_parts(parts, ports, {"weights": True, "activations": False}) if ports else parts
 
     def phases(self, source: PhaseSource) -> Iterator[Phase]:
         """See :mod:`fewflips.dataflows.activation_stationary.phases`."""
