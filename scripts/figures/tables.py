@@ -208,6 +208,47 @@ def cell_libraries() -> str:
     return markdown_table([*header, "glitch factor"], rows)
 
 
+def gating() -> str:
+    """What options of the ports change in the units."""
+    found, rows = read_record("gating").rows, []
+    for name, row in found.items():
+        machine, network, order, variant = name.split(", ", 3)
+        if variant == "fetches":
+            continue
+        plain = found[f"{machine}, {network}, {order}, plain"]
+        data, total = (100 * (float(row[one] or 0) / float(plain[one] or 0) - 1) for one in ("data_uj", "total_uj"))
+        cells = [f"{row['data_uj']:.2f} µJ", f"{data:+.1f} %", f"{row['total_uj']:.2f} µJ", f"{total:+.1f} %"]
+        more = [f"{row['area_um2']:.0f} µm²", f"{row['critical_path_ns']:.2f} ns"]
+        rows.append([f"`{machine}`", f"{network}, {order}", variant, *cells, *more])
+    header = ["machine", "network, order", "option", "data", "", "total", "", "area of a unit", "critical path"]
+    return markdown_table(header, rows)
+
+
+def hold_flags() -> str:
+    """What hold flags save at the weight buffer."""
+    rows = []
+    for name, row in read_record("gating").rows.items():
+        machine, network, order, variant = name.split(", ", 3)
+        if variant != "fetches":
+            continue
+        plain, held = float(row["plain_mbit"] or 0), float(row["held_mbit"] or 0)
+        cells = [f"{row['held_percent']:.1f} %", f"{plain:.2f}", f"{held:.2f}", f"{100 * (1 - held / plain):.1f} %"]
+        flips = [f"{row['plain_mflips']:.2f}", f"{row['bus_invert_mflips']:.2f}"]
+        rows.append([f"`{machine}`", f"{network}, {order}", *cells, *flips, f"{row['flag_entropy_bits']:.2f} bits"])
+    header = ["machine", "network, order", "words that repeat", "Mbit read", "with flags", "fewer"]
+    return markdown_table([*header, "Mflips", "bus-invert", "entropy of a flag"], rows)
+
+
+def code_books() -> str:
+    """Weights in other codes, with decoders in the column."""
+    rows = []
+    for name, row in read_record("code_books").rows.items():
+        machine, network, order, code = name.split(", ")
+        cells = [f"{row['weight_mflips']:.2f}", f"{row['data_uj']:.2f} µJ", f"{row['more_percent']:+.1f} %"]
+        rows.append([f"`{machine}`", f"{network}, {order}", code, *cells])
+    return markdown_table(["machine", "network, order", "code", "Mflips of weights", "data energy", ""], rows)
+
+
 def word_costs() -> str:
     """Energy of moved codes by the cost of a one."""
     rows = []
@@ -333,6 +374,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "commands": commands,
     "training step": training_step,
     "cell libraries": cell_libraries,
+    "gating": gating,
+    "hold flags": hold_flags,
+    "code books": code_books,
     "word costs": word_costs,
     "lane clusters": lane_clusters,
     "memories": memories,
