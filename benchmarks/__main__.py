@@ -58,6 +58,7 @@ RUNS: dict[str, Run] = {
     "lane_clusters_16": Run("exact", "lane_clusters", ("--lanes", "16")),
     "word_costs": Run("exact", "word_costs"),
     "calibration_transfer": Run("exact", "calibration_transfer"),
+    "scheduled_column": Run("exact", "scheduled_column"),
     "ordering_baselines": Run("long", "ordering"),
     "training_methods": Run("long", "training_methods", (*CIFAR10, "--epochs", "2", "--threads", "1"), threads=1),
 }
