@@ -74,6 +74,8 @@ DATAPATHS = {
         tree_register=True,
         offset_sums=True,
     ),
+    "column of bit planes": Datapath("column", WORD, WORD, lanes=4, adder="bit-planes"),
+    "gated column": Datapath("column", WORD, WORD, lanes=4, zero_gating=True),
     "chain of 4": Datapath("chain", WORD, WORD, lanes=4),
 }
 

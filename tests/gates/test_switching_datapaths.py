@@ -42,6 +42,10 @@ DATAPATHS = {
         tree_register=True,
         offset_sums=True,
     ),
+    "column of bit planes": Datapath(
+        "column", SIGNED, UNSIGNED, lanes=3, adder="bit-planes", partial_sum_input=True, offset_sums=True
+    ),
+    "gated column": Datapath("column", SIGNED, UNSIGNED, lanes=3, zero_gating=True),
     "chain of 4": Datapath("chain", SIGNED, SIGNED, lanes=4),
 }
 CYCLES = {

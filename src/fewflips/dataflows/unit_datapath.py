@@ -71,6 +71,7 @@ def unit_datapath(layers: Sequence[Layer], array: Accelerator, activations: Word
             partial_sum_input=options.partial_sum_input and traits.takes_partial_sum,
             tree_register=options.tree_register,
             offset_sums=options.offset_sums and (weights.signed or activations.signed),
+            zero_gating=options.zero_gating,
         )
     except InputError as error:
         raise AcceleratorError(f"{array.name}: {error}") from error

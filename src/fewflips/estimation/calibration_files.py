@@ -104,10 +104,12 @@ def calibration_name(datapath: Datapath) -> str:
     parts = [f"{datapath.kind}{datapath.lanes}", _word_name(datapath.weights), _word_name(datapath.activations)]
     parts += ["booth"] if datapath.multiplier == "booth" else []
     parts += ["one-sum"] if datapath.adder == "one-sum" else []
+    parts += ["bit-planes"] if datapath.adder == "bit-planes" else []
     parts += ["product-registers"] if datapath.product_registers else []
     parts += ["partial-sum"] if datapath.partial_sum_input else []
     parts += ["tree-register"] if datapath.tree_register else []
     parts += ["offset-sums"] if datapath.offset_sums else []
+    parts += ["zero-gating"] if datapath.zero_gating else []
     return "-".join(parts)
 
 
@@ -131,6 +133,7 @@ def datapath_of(record: DatapathRecord) -> Datapath:
         partial_sum_input=record.partial_sum_input,
         tree_register=record.tree_register,
         offset_sums=record.offset_sums,
+        zero_gating=record.zero_gating,
     )
 
 
@@ -148,6 +151,7 @@ def check_fits(calibration: Calibration, datapath: Datapath, source: str) -> Non
         "partial_sum_input": datapath.partial_sum_input,
         "tree_register": datapath.tree_register,
         "offset_sums": datapath.offset_sums,
+        "zero_gating": datapath.zero_gating,
     }
     unlike = [name for name, value in expected.items() if getattr(record, name) != value]
     if unlike:

@@ -89,9 +89,9 @@ class DatapathOptions(BaseModel):
         The synthesizer's own choice, or radix-4 Booth recoding of the weight.
     accumulator_bits : int or None
         Width of sums, 8 to 64. None: the narrowest that no layer of the network can overflow.
-    adder : {"tree", "one-sum"}
-        Whether an activation-stationary column adds its products by a tree, followed by the partial sum, or all in
-        one expression that the synthesizer arranges.
+    adder : {"tree", "one-sum", "bit-planes"}
+        Whether an activation-stationary column adds its products by a tree, followed by the partial sum; or all in
+        one expression that the synthesizer arranges; or bit by bit of the activations, by ripple-carry adders.
     product_registers : bool
         Whether an activation-stationary column stores its products in registers before adding them.
     partial_sum_input : bool
@@ -101,6 +101,8 @@ class DatapathOptions(BaseModel):
         comes a cycle later.
     offset_sums : bool
         Whether partial sums of a column carry an offset that keeps small ones from changing their upper bits.
+    zero_gating : bool
+        Whether an activation-stationary column keeps weights from multipliers whose activation is zero.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -112,7 +114,8 @@ class DatapathOptions(BaseModel):
         int | None, Field(ge=8, le=64, description="accumulator width; null for the narrowest that fits the network")
     ] = None
     adder: Annotated[
-        Literal["tree", "one-sum"], Field(description="products by a tree, then the partial sum; or one expression")
+        Literal["tree", "one-sum", "bit-planes"],
+        Field(description="products by a tree, then the partial sum; all at once; bit planes"),
     ] = "tree"
     product_registers: Annotated[bool, Field(description="whether a column stores products before adding them")] = False
     partial_sum_input: Annotated[bool, Field(description="whether a column adds the sum of earlier segments")] = True
@@ -121,6 +124,9 @@ class DatapathOptions(BaseModel):
     ] = False
     offset_sums: Annotated[
         bool, Field(description="whether a column's sums carry an offset that spares small ones their sign extension")
+    ] = False
+    zero_gating: Annotated[
+        bool, Field(description="whether a column keeps weights from multipliers whose activation is zero")
     ] = False
 
 

@@ -59,11 +59,12 @@ class DatapathRecord(Record):
     lanes: Count
     accumulator_bits: Count
     multiplier: Literal["synthesizer", "booth"]
-    adder: Literal["tree", "one-sum"] = "tree"
+    adder: Literal["tree", "one-sum", "bit-planes"] = "tree"
     product_registers: bool
     partial_sum_input: bool
     tree_register: bool = False
     offset_sums: bool = False
+    zero_gating: bool = False
     units: Annotated[Count, Field(description="number of units in the array")]
     instances: Annotated[Count, Field(description="number of cells in one unit")]
     registers: Annotated[Count, Field(description="flip-flops among them")]

@@ -85,6 +85,7 @@ def datapath_record(unit: ArithmeticUnit, array: Accelerator) -> DatapathRecord:
         partial_sum_input=datapath.partial_sum_input,
         tree_register=datapath.tree_register,
         offset_sums=datapath.offset_sums,
+        zero_gating=datapath.zero_gating,
         units=array.columns * (1 if datapath.traits.many_lanes else array.lanes),
         instances=len(unit.netlist.instances),
         registers=registers,
