@@ -360,6 +360,29 @@ def _factor(row: Row, field: str, otherwise: str) -> str:
     return otherwise if value is None else f"{value:.3f}x"
 
 
+def scheduled_column() -> str:
+    """Layers on a scheduled column, in Icarus Verilog and after synthesis."""
+    header = ["layer", "machine", "columns", "results", "cycles", "waits", "index table KiB"]
+    header += ["unit um²", "controller um²", "its share of the logic", "critical path ps"]
+    rows = [
+        [
+            f"{name.partition(', ')[0]}, {row['layer']}",
+            f"`{row['machine']}`",
+            f"{row['columns']}",
+            f"{row['results']:,}",
+            f"{row['cycles']:,}",
+            f"{row['waits']:,} ({row['waits_percent']:.2f} %)",
+            f"{row['index_table_bits'] / 8192:.2f}",
+            f"{row['unit_um2']:,.0f}",
+            f"{row['control_um2']:,.0f}",
+            f"{row['control_percent']:.1f} %",
+            f"{row['critical_path_ps']:,.0f}",
+        ]
+        for name, row in read_record("scheduled_column").rows.items()
+    ]
+    return markdown_table(header, rows)
+
+
 def _milliseconds(row: Row, field: str) -> str:
     return f"{row[field]:.0f}" if field in row else ""
 
@@ -377,6 +400,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "gating": gating,
     "hold flags": hold_flags,
     "code books": code_books,
+    "scheduled column": scheduled_column,
     "word costs": word_costs,
     "lane clusters": lane_clusters,
     "memories": memories,
