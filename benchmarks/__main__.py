@@ -56,6 +56,8 @@ RUNS: dict[str, Run] = {
     "cell_libraries": Run("exact", "cell_libraries"),
     "lane_clusters": Run("exact", "lane_clusters"),
     "lane_clusters_16": Run("exact", "lane_clusters", ("--lanes", "16")),
+    "tiling": Run("exact", "tiling"),
+    "tiling_16": Run("exact", "tiling", ("--machine", "edge16")),
     "word_costs": Run("exact", "word_costs"),
     "calibration_transfer": Run("exact", "calibration_transfer"),
     "ordering_baselines": Run("long", "ordering"),
