@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := $(if $(filter python3,$(PYTHON)),.venv,build/venv-$(subst /,-,$(PYTHON)))
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-random test-settings test-lowest lint types setup setup-test bench post-layout fuzz mutation reproduce clean
+.PHONY: demo test test-random test-settings test-lowest test-interchange lint types setup setup-test bench post-layout fuzz mutation reproduce clean
 
 # the default installation: all that the bundled pair needs, its energy at gate level included
 demo: setup
@@ -32,6 +32,12 @@ LOWEST := build/venv-lowest
 TESTS ?= tests src
 test-lowest: $(LOWEST)/installed-dev
 	$(LOWEST)/bin/python -m pytest -n 2 $(TESTS)
+
+# against AccelForge, hwcomponents and CACTI, whose packages need Python 3.12
+PYTHON312 ?= python3.12
+INTERCHANGE := build/venv-interchange
+test-interchange: $(INTERCHANGE)/installed
+	$(INTERCHANGE)/bin/python -m pytest tests/interchange
 
 lint: setup-test
 	$(BIN)/ruff check .
@@ -86,6 +92,13 @@ $(LOWEST)/installed-dev: pyproject.toml scripts/install_test_tools.sh
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' \
 		--constraint $(LOWEST)/constraints.txt
 	sh scripts/install_test_tools.sh
+	touch $@
+
+$(INTERCHANGE)/installed: pyproject.toml scripts/build_cacti.sh
+	test -x $(INTERCHANGE)/bin/python || $(PYTHON312) -m venv $(INTERCHANGE)
+	$(INTERCHANGE)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[accelforge,memory]' \
+		'hypothesis>=6.170' 'pytest>=9.2' 'pytest-random-order>=1.2'
+	sh scripts/build_cacti.sh $(INTERCHANGE)/bin/python
 	touch $@
 
 clean:

@@ -44,7 +44,7 @@ ROUNDS = 4
 
 def moved_by(stream: WeightStream, codes: NDArray[np.int16], distance: float, ones: float) -> NDArray[np.int16]:
     """A layer's codes moved by a relative distance, along the stream's orders."""
-    places = stream.ordered()
+    (places,) = stream.ordered()  # edge16 has no tiles, so that all segments are of one length
     result = np.empty_like(codes)
     costs = layer_costs(stream, HammingOptions(ones=ones)).of_words
     result.reshape(-1)[places] = codes_moved_by(codes.reshape(-1)[places], costs, distance)

@@ -100,6 +100,39 @@ def test_rtl_is_written_with_its_testbench(monkeypatch, capsys, branching, tiny,
     assert "PASS" in printed
 
 
+def test_a_unit_with_all_that_stands_behind_the_tree(monkeypatch, capsys, branching, tiny, tmp_path, iverilog):
+    tiny.write_text(TINY + "datapath: {tree_register: true, offset_sums: true}\nweights: {format: sign-magnitude}\n")
+    folder = tmp_path / "rtl"
+    assert run(monkeypatch, "rtl", branching, "--accelerator", tiny, "--output", folder, "--cycles", 50) == 0
+    import subprocess
+
+    sources = sorted(str(file) for file in folder.glob("*.v"))
+    subprocess.run([iverilog, "-g2005", "-o", "test.vvp", *sources], cwd=folder, check=True)
+    printed = subprocess.run(["vvp", "test.vvp"], cwd=folder, check=True, capture_output=True, text=True).stdout
+    assert "PASS" in printed
+    capsys.readouterr()
+    assert run(monkeypatch, "energy", branching, "--accelerator", tiny, "--json") == 0
+    datapath = json.loads(capsys.readouterr().out)["datapath"]
+    assert (datapath["tree_register"], datapath["offset_sums"]) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("machine", "option", "unit"),
+    [
+        ("dataflow: output-stationary", "offset_sums", "mac"),
+        ("dataflow: weight-stationary\nforwarding: systolic", "tree_register", "chain"),
+    ],
+)
+def test_options_of_columns_are_refused_elsewhere(monkeypatch, capsys, branching, tiny, machine, option, unit):
+    tiny.write_text(f"{TINY}{machine}\nweights: {{format: sign-magnitude}}\ndatapath: {{{option}: true}}\n")
+    assert run(monkeypatch, "energy", branching, "--accelerator", tiny) == 2
+    name = option.replace("_", " ")
+    expected = f"tiny: {name}: expected a column, got a {unit}; leave {option} out"
+    assert capsys.readouterr().err.splitlines() == [f"fewflips: {expected}"]
+    assert run(monkeypatch, "measure", branching, "--accelerator", tiny) == 0
+    assert f"Energy was not estimated: {expected}" in " ".join(capsys.readouterr().out.split())
+
+
 def test_cells_are_listed_and_distilled(monkeypatch, capsys, tmp_path, shared):
     assert run(monkeypatch, "cells", "list") == 0
     listed = capsys.readouterr().out

@@ -184,7 +184,7 @@ def test_a_group_too_wide_for_a_matrix_is_ordered_as_well(monkeypatch):
     network = residual(first, second, rows=(20, 4))
     best = min(5 * path_flips(first, order) + path_flips(second, order) for order in permutations(range(6)))
 
-    def refuse(_):
+    def refuse(*_):
         raise MemoryError
 
     monkeypatch.setattr("fewflips.optimization.channel_orders.channel_distances", refuse)

@@ -256,7 +256,7 @@ def failing(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     code, words = STAND_INS[request.param]
     (tmp_path / "failing_session.py").write_text(f"import os, time\ndef Session(path, fetch):\n    {code}\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("fewflips.execution.runtimes._SESSIONS", {"tflite": ("failing_session", "LiteRT")})
+    monkeypatch.setattr("fewflips.execution.runtimes._SESSIONS", {"tflite": ("failing_session:Session", "LiteRT")})
     monkeypatch.setattr("fewflips.api.optimize.LONGEST_RUN_S", 3.0 if request.param == "hangs" else PATIENCE_S)
     return words
 

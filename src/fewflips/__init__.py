@@ -14,6 +14,8 @@ from fewflips.version import __version__
 
 if TYPE_CHECKING:
     from fewflips.api.energy import energy
+    from fewflips.api.explore import ExploreOptions, explore
+    from fewflips.api.explored import Exploration
     from fewflips.api.measure import measure
     from fewflips.api.optimize import optimize
     from fewflips.api.optimized import Optimization
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from fewflips.dataflows import Dataflow, Segment, register_dataflow
     from fewflips.errors import FewflipsError
     from fewflips.estimation.calibration.calibrate import CalibrationRequest, calibrate
+    from fewflips.exploration.search import SearchOptions
+    from fewflips.exploration.space import Space, load_space
     from fewflips.gates.liberty.cells import CellLibrary
     from fewflips.gates.liberty.load import load_cells
     from fewflips.machine import Accelerator, builtin_accelerators, load_accelerator
@@ -32,9 +36,11 @@ if TYPE_CHECKING:
     from fewflips.progress import Progress
     from fewflips.records.calibration import Calibration
     from fewflips.records.energy import EnergyReport
+    from fewflips.records.exploration import ExplorationReport
     from fewflips.records.optimization import MeasureReport, OptimizeReport
     from fewflips.records.schedule import Schedule
     from fewflips.simulation.run import EnergyOptions
+    from fewflips.streams.transition_cost import TransitionCost
 
 _HOMES = {
     "Accelerator": "fewflips.machine",
@@ -46,6 +52,9 @@ _HOMES = {
     "EnergyOptions": "fewflips.simulation.run",
     "EnergyReport": "fewflips.records.energy",
     "EnergyRequest": "fewflips.optimization.request",
+    "Exploration": "fewflips.api.explored",
+    "ExplorationReport": "fewflips.records.exploration",
+    "ExploreOptions": "fewflips.api.explore",
     "FewflipsError": "fewflips.errors",
     "Layer": "fewflips.network",
     "MeasureReport": "fewflips.records.optimization",
@@ -55,15 +64,20 @@ _HOMES = {
     "Progress": "fewflips.progress",
     "Reader": "fewflips.network",
     "Schedule": "fewflips.records.schedule",
+    "SearchOptions": "fewflips.exploration.search",
     "Segment": "fewflips.dataflows",
+    "Space": "fewflips.exploration.space",
     "Step": "fewflips.optimization.step",
+    "TransitionCost": "fewflips.streams.transition_cost",
     "Verification": "fewflips.api.verify",
     "builtin_accelerators": "fewflips.machine",
     "calibrate": "fewflips.estimation.calibration.calibrate",
     "energy": "fewflips.api.energy",
+    "explore": "fewflips.api.explore",
     "load": "fewflips.network",
     "load_accelerator": "fewflips.machine",
     "load_cells": "fewflips.gates.liberty.load",
+    "load_space": "fewflips.exploration.space",
     "measure": "fewflips.api.measure",
     "optimize": "fewflips.api.optimize",
     "register_coding": "fewflips.coding",
@@ -84,6 +98,9 @@ __all__ = [
     "EnergyOptions",
     "EnergyReport",
     "EnergyRequest",
+    "Exploration",
+    "ExplorationReport",
+    "ExploreOptions",
     "FewflipsError",
     "Layer",
     "MeasureReport",
@@ -93,16 +110,21 @@ __all__ = [
     "Progress",
     "Reader",
     "Schedule",
+    "SearchOptions",
     "Segment",
+    "Space",
     "Step",
+    "TransitionCost",
     "Verification",
     "__version__",
     "builtin_accelerators",
     "calibrate",
     "energy",
+    "explore",
     "load",
     "load_accelerator",
     "load_cells",
+    "load_space",
     "measure",
     "optimize",
     "register_coding",

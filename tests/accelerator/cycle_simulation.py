@@ -37,26 +37,27 @@ def _word(values, width):
     return [int(value) & 0xFF for value in values] + [0] * (width - len(values))
 
 
-def activation_stationary(x, w, segments, lanes, columns, depthwise):
-    """x: (G, M, K), w: (N, K); segments: (k indices, n order)."""
+def activation_stationary(x, w, segments, lanes, columns, depthwise, rows=1):
+    """x: (G, M, K), w: (N, K); segments: (k indices, n order), tile after tile; `rows` of pixels share a tile."""
     (groups, m_total, _), (n_total, _) = x.shape, w.shape
     per_group = n_total // groups
     trace = Trace(np.zeros((m_total, n_total), dtype=np.int64))
-    for tile in range(0, m_total, columns):
-        pixels = range(tile, min(tile + columns, m_total))
+    for tile in range(0, m_total, rows * columns):
         for s, (ks, order) in enumerate(segments):
-            for step, n in enumerate(order):
-                group = n // per_group
-                if depthwise or step == 0:
-                    registers = []
-                    for column in range(columns):
-                        inside = column < len(pixels)
-                        values = [x[group, pixels[column], k] for k in ks] if inside else []
-                        registers += _word(values, lanes)
-                    trace.activations.append(((tile, s) if depthwise else "tiles", registers))
-                trace.weights.append(((tile, s), _word([w[n, k] for k in ks], lanes)))
-                for m in pixels:
-                    trace.y[m, n] += sum(int(x[group, m, k]) * int(w[n, k]) for k in ks)
+            for row in range(tile, min(tile + rows * columns, m_total), columns):
+                pixels = range(row, min(row + columns, m_total))
+                for step, n in enumerate(order):
+                    group = n // per_group
+                    if depthwise or step == 0:
+                        registers = []
+                        for column in range(columns):
+                            inside = column < len(pixels)
+                            values = [x[group, pixels[column], k] for k in ks] if inside else []
+                            registers += _word(values, lanes)
+                        trace.activations.append(((row, s) if depthwise else "tiles", registers))
+                    trace.weights.append(((row, s), _word([w[n, k] for k in ks], lanes)))
+                    for m in pixels:
+                        trace.y[m, n] += sum(int(x[group, m, k]) * int(w[n, k]) for k in ks)
     return trace
 
 

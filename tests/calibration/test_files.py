@@ -22,6 +22,7 @@ from fewflips.estimation.calibration_files import (
 from tests.calibration import hand_made
 
 BYTE = Word(WordFormat.UNSIGNED, 8)
+SIGNED = Word(WordFormat.TWOS_COMPLEMENT, 8)
 REMEDY = "make one with: fewflips calibrate MODEL --output DIR"
 
 
@@ -111,7 +112,12 @@ def test_names_tell_units_apart():
         {"multiplier": "booth"},
         {"product_registers": True},
         {"adder": "one-sum"},
+        {"adder": "bit-planes"},
         {"partial_sum_input": True},
+        {"partial_sum_input": True, "tree_register": True},
+        {"partial_sum_input": True, "weights": SIGNED},
+        {"partial_sum_input": True, "weights": SIGNED, "offset_sums": True},
+        {"zero_gating": True},
         {"lanes": 8},
         {"weights": Word(WordFormat.SIGN_MAGNITUDE, 8)},
         {"activations": Word(WordFormat.UNSIGNED, 9)},

@@ -233,5 +233,7 @@ def test_other_dataflows_see_decoded_words(model: Path):
 def test_words_are_converted_or_coded():
     magnitudes = Operand(format=NumberFormat.SIGN_MAGNITUDE, coding="bus-invert")
     array = machine(activations=magnitudes, datapath=DatapathOptions(activation_converter=True))
-    with pytest.raises(AcceleratorError, match="coded: expected activations that are either converted or bus-invert"):
+    with pytest.raises(
+        AcceleratorError, match=r"^coded: bus-invert: expected activations that are not converted, got both;"
+    ):
         unit_datapath([dense_layer(2, 2, 2)], array, common_word([(UINT8, 8)], array.activations))

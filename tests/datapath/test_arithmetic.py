@@ -48,6 +48,23 @@ def test_column_adds_lanes_and_the_partial_sum_of_the_same_cycle():
     assert expected_outputs(unit, words.held(3)).tolist() == [0, 0, 0, 2**32 - 2, 101]
 
 
+def test_behind_a_tree_register_the_partial_sum_joins_a_cycle_later():
+    unit = Datapath("column", U4, U4, lanes=2, partial_sum_input=True, tree_register=True)
+    weights = np.array([[1, 2], [3, 4], [0, 0]], np.uint8)
+    words = PortWords(weights, np.ones((3, 2), np.uint8), np.array([7, 100, 200]))
+    # 1 + 2 with the partial sum of the next cycle, 3 + 4 likewise; the last word stays at the port
+    assert expected_outputs(unit, words.held(3)).tolist() == [0, 0, 0, 103, 207, 200]
+
+
+def test_offset_sums_show_the_bias_of_the_tree():
+    signed = Word(WordFormat.TWOS_COMPLEMENT, 4)
+    unit = Datapath("column", signed, U4, lanes=2, accumulator_bits=9, partial_sum_input=True, offset_sums=True)
+    words = PortWords(np.array([[15, 2]], np.uint8), np.array([[3, 5]], np.uint8), np.array([500]))
+    # products of -120 to 105 take 8 bits: 128 for each of two lanes; -3 + 10 + 256 + 500, modulo 512
+    assert unit.tree_bias == 256
+    assert expected_outputs(unit, words.held(2)).tolist() == [0, 0, 763 - 512]
+
+
 def test_lane_of_a_chain_is_late_by_its_number():
     unit = Datapath("chain", U4, U4, lanes=3, partial_sum_input=True)
     weights = np.array([[1, 0, 0], [0, 2, 0], [0, 0, 3], [0, 0, 0]], np.uint8)

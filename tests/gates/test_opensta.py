@@ -23,13 +23,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fewflips.buffers.register_file import build_file, random_rows
 from fewflips.datapath.design import Datapath, Word, WordFormat
 from fewflips.datapath.kinds import Kind
+from fewflips.datapath.register_file import RegisterFile
 from fewflips.gates.liberty.cells import CellLibrary
 from fewflips.gates.liberty.reader import read_liberty
 from fewflips.gates.netlist.netlist import Netlist
 from fewflips.gates.netlist.synthesis import synthesize
-from fewflips.gates.operands import Toggles
+from fewflips.gates.operands import OperandSequences, Toggles
 from fewflips.gates.power.energy import EnergyModel, energy_model
 from fewflips.gates.switching import Mode, compile_circuit, simulate
 from fewflips.gates.timing import analyze_timing
@@ -64,6 +66,18 @@ DATAPATHS = {
     "mac": Datapath("mac", WORD, WORD),
     "column of 4": Datapath("column", WORD, WORD, lanes=4),
     "column of 16": Datapath("column", WORD, WORD, lanes=16),
+    "column of offset sums": Datapath(
+        "column",
+        WORD,
+        WORD,
+        lanes=4,
+        accumulator_bits=26,
+        partial_sum_input=True,
+        tree_register=True,
+        offset_sums=True,
+    ),
+    "column of bit planes": Datapath("column", WORD, WORD, lanes=4, adder="bit-planes"),
+    "gated column": Datapath("column", WORD, WORD, lanes=4, zero_gating=True),
     "chain of 4": Datapath("chain", WORD, WORD, lanes=4),
     "column with converters": Datapath(
         "column", Word(WordFormat.SIGN_MAGNITUDE, 8), WORD, lanes=4, activation_converter=True
@@ -182,7 +196,14 @@ def test_power_of_datapaths(
 ) -> None:
     text, library = nangate45
     unit = synthesize(DATAPATHS[name], library)
-    _check_power(opensta, tmp_path, text, unit, library, DATAPATHS[name], mode)
+    _check_power(opensta, tmp_path, text, unit, library, random_operands(DATAPATHS[name], 4000), mode)
+
+
+def test_power_of_a_register_file(opensta: str, tmp_path: Path, nangate45: tuple[str, CellLibrary]) -> None:
+    text, library = nangate45
+    built = build_file(RegisterFile(8, 20), library)
+    sequences = random_rows(built.file, 4000, seed=5).sequences(built.file)
+    _check_power(opensta, tmp_path, text, built.netlist, library, sequences, "inertial")
 
 
 @pytest.mark.parametrize("kind", ["multiplier", "mac"])
@@ -193,16 +214,22 @@ def test_power_with_sky130(kind: Kind, opensta: str, tmp_path: Path, shared: Pat
     datapath = Datapath(kind, word, word, accumulator_bits=12)
     unit = synthesize(datapath, library)
     text = opensta_reference.with_one_capacitance(text)
-    _check_power(opensta, tmp_path, text, unit, library, datapath, "inertial")
+    _check_power(opensta, tmp_path, text, unit, library, random_operands(datapath, 4000), "inertial")
 
 
 def _check_power(
-    opensta: str, folder: Path, text: str, unit: Netlist, library: CellLibrary, datapath: Datapath, mode: Mode
+    opensta: str,
+    folder: Path,
+    text: str,
+    unit: Netlist,
+    library: CellLibrary,
+    sequences: OperandSequences,
+    mode: Mode,
 ) -> None:
     wire_ff = _wires(unit)
     timing = analyze_timing(unit, library, wire_ff, SLEW_PS)
     circuit = compile_circuit(unit, library, timing.delays_ps)
-    toggles = simulate(circuit, random_operands(datapath, 4000), mode)
+    toggles = simulate(circuit, sequences, mode)
     found = opensta_reference.power(opensta, folder, text, unit, library, toggles, wire_ff, SLEW_PS)
     expected = opensta_reference.internal_fj(found, unit, library, toggles)
     for activity, off in ((toggles, 0.01), (None, 0.05)):

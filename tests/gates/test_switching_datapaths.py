@@ -32,13 +32,33 @@ DATAPATHS = {
         "column", MAGNITUDE, UNSIGNED, lanes=3, accumulator_bits=12, product_registers=True
     ),
     "column of one sum": Datapath("column", SIGNED, UNSIGNED, lanes=4, adder="one-sum"),
+    "column with a tree register and offset sums": Datapath(
+        "column",
+        SIGNED,
+        UNSIGNED,
+        lanes=4,
+        accumulator_bits=20,
+        partial_sum_input=True,
+        tree_register=True,
+        offset_sums=True,
+    ),
+    "column of bit planes": Datapath(
+        "column", SIGNED, UNSIGNED, lanes=3, adder="bit-planes", partial_sum_input=True, offset_sums=True
+    ),
+    "gated column": Datapath("column", SIGNED, UNSIGNED, lanes=3, zero_gating=True),
     "chain of 4": Datapath("chain", SIGNED, SIGNED, lanes=4),
     "column with converters": Datapath(
         "column", MAGNITUDE, Word(WordFormat.TWOS_COMPLEMENT, 5), lanes=3, activation_converter=True
     ),
     "column with decoders": Datapath("column", SIGNED, UNSIGNED, lanes=3, bus_invert_ports=("weights", "activations")),
 }
-CYCLES = {"column of 16": 12, "column of one sum": 24, "column of 4": 24, "chain of 4": 24}
+CYCLES = {
+    "column with a tree register and offset sums": 24,
+    "column of 16": 12,
+    "column of one sum": 24,
+    "column of 4": 24,
+    "chain of 4": 24,
+}
 
 
 @cache

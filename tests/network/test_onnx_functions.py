@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 
 from fewflips.api.optimize import optimize
 from fewflips.api.verify import verify
-from fewflips.execution.onnx_runtime import Session
+from fewflips.execution.onnx_runtime import OnnxRuntimeSession
 from fewflips.network.graph import LeftOut
 from fewflips.network.onnx import reader as adapter
 from fewflips.network.onnx.file import OnnxFile
@@ -33,11 +33,11 @@ def test_products_in_functions_are_layers(tmp_path: Path) -> None:
     )
     names = [layer.input_tensor for layer in network.layers if layer.input_tensor]
     assert len(names) == 2
-    session = Session(str(path), names)
+    session = OnnxRuntimeSession(str(path), names)
     feeds = {"x": np.random.default_rng(0).standard_normal((2, 8)).astype(np.float32)}
     values = session.run(feeds, [*names, *session.outputs])
     assert [values[name].shape for name in names] == [(2, 8), (2, 12)]
-    plain = Session(str(path)).run(feeds, session.outputs)
+    plain = OnnxRuntimeSession(str(path)).run(feeds, session.outputs)
     np.testing.assert_array_equal(values[session.outputs[0]], plain[session.outputs[0]])
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from fewflips.errors import FloatModelError, ModelError
-from fewflips.execution.onnx_runtime import Session
+from fewflips.execution.onnx_runtime import OnnxRuntimeSession
 from fewflips.formats.number_formats import INT4, INT8, UINT4, UINT8
 from fewflips.network.graph import Network, OperationKind
 from fewflips.network.layer import Layer
@@ -21,7 +21,7 @@ from tests.network.build_onnx import CONTRIB, QDQ, Builder, QOperators, save
 from tests.property_settings import examples
 
 
-def feeds_of(session: Session, seed: int = 0) -> dict[str, NDArray[np.generic]]:
+def feeds_of(session: OnnxRuntimeSession, seed: int = 0) -> dict[str, NDArray[np.generic]]:
     rng = np.random.default_rng(seed)
     result: dict[str, NDArray[np.generic]] = {}
     for spec in session.inputs:
@@ -79,7 +79,7 @@ def test_products_give_the_runtimes_outputs_after_requantization(model, tmp_path
     held = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
     nodes = {node.name: node for node in proto.graph.node}
     fetch = sorted({layer.input_tensor for layer in network.layers} | {output_of(network, x) for x in network.layers})
-    session = Session(str(path), fetch)
+    session = OnnxRuntimeSession(str(path), fetch)
     got = session.run(feeds_of(session), fetch)
     for layer in network.layers:
         node = nodes[layer.name]
@@ -122,7 +122,7 @@ def test_conv_integer_of_any_geometry_is_reproduced_exactly(case, tmp_path: Path
     )
     path = save(model, tmp_path / "m.onnx")
     (layer,) = adapter.read(path).layers
-    session = Session(str(path))
+    session = OnnxRuntimeSession(str(path))
     feeds = feeds_of(session)
     (output,) = session.run(feeds, session.outputs).values()
     assert np.array_equal(product(layer, feeds["x"], layer.activation_zero_point), as_rows(output, layer))
@@ -140,7 +140,7 @@ def test_matmul_integer_with_dynamic_activations(tmp_path: Path) -> None:
         assert layer.activation_zero_point is None
         zero = f"q{layer.n}_zero"
         fetch = [layer.input_tensor, zero, output_of(network, layer)]
-        session = Session(str(path), fetch)
+        session = OnnxRuntimeSession(str(path), fetch)
         got = session.run(feeds_of(session), fetch)
         sums = product(layer, got[layer.input_tensor], int(got[zero]))
         assert np.array_equal(sums, as_rows(got[fetch[2]], layer))
@@ -162,7 +162,7 @@ def test_qdq_layers_read_the_integers_before_dequantization(tmp_path: Path) -> N
         weights = next(op for op in proto.graph.node if op.name == layer.name).input[1]
         assert layer.weights_tensor == producers[weights].input[0]
         assert producers[layer.input_tensor].op_type == "QuantizeLinear"
-    session = Session(str(path), [layer.input_tensor for layer in network.layers])
+    session = OnnxRuntimeSession(str(path), [layer.input_tensor for layer in network.layers])
     got = session.run(feeds_of(session), [layer.input_tensor for layer in network.layers])
     assert all(got[layer.input_tensor].dtype == np.int8 for layer in network.layers)
 
@@ -175,7 +175,7 @@ def test_qdq_products_give_the_runtimes_float_outputs(tmp_path: Path) -> None:
     producers = {name: node for node in proto.graph.node for name in node.output}
     for layer in network.layers:
         node = producers[output_of(network, layer)]
-        session = Session(str(path), [layer.input_tensor, node.output[0]])
+        session = OnnxRuntimeSession(str(path), [layer.input_tensor, node.output[0]])
         got = session.run(feeds_of(session), [layer.input_tensor, node.output[0]])
         scales = held[producers[node.input[1]].input[1]] * held[producers[node.input[0]].input[1]]
         bias = 0.0

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
 
 from fewflips.errors import InputError, OutputError
-from fewflips.execution.onnx_runtime import Session, executes_in_integers
+from fewflips.execution.onnx_runtime import OnnxRuntimeSession, executes_in_integers
 from fewflips.network.channels import tie_channels
 from fewflips.network.graph import Network
 from fewflips.network.onnx import reader as adapter
@@ -51,7 +51,7 @@ def free_channels(network: Network) -> list[int]:
 
 
 def outputs(path: Path, seed: int) -> list[NDArray[np.generic]]:
-    session = Session(str(path))
+    session = OnnxRuntimeSession(str(path))
     return list(session.run(feeds_of(session, seed), session.outputs).values())
 
 

@@ -8,14 +8,14 @@ from onnx import TensorProto
 
 from fewflips.errors import InputError, ModelError
 from fewflips.execution import onnx_runtime as ort
-from fewflips.execution.onnx_runtime import Session, executes_in_integers
+from fewflips.execution.onnx_runtime import OnnxRuntimeSession, executes_in_integers
 from tests.network import build_onnx as models
 from tests.network.build_onnx import QDQ, save
 from tests.network.test_onnx_reading import feeds_of
 
 
 def test_inputs_have_shape_type_and_quantization(tmp_path: Path) -> None:
-    session = Session(str(save(models.qlinear_chain(), tmp_path / "m.onnx")))
+    session = OnnxRuntimeSession(str(save(models.qlinear_chain(), tmp_path / "m.onnx")))
     (spec,) = session.inputs
     assert (spec.name, spec.shape, spec.dtype) == ("image", (1, 3, 8, 8), np.dtype(np.uint8))
     assert spec.scale == pytest.approx(0.05)
@@ -24,7 +24,7 @@ def test_inputs_have_shape_type_and_quantization(tmp_path: Path) -> None:
 
 
 def test_float_inputs_have_no_quantization(tmp_path: Path) -> None:
-    (spec,) = Session(str(save(models.qdq(), tmp_path / "m.onnx"))).inputs
+    (spec,) = OnnxRuntimeSession(str(save(models.qdq(), tmp_path / "m.onnx"))).inputs
     assert (spec.dtype, spec.scale, spec.zero_point) == (np.dtype(np.float32), None, None)
 
 
@@ -33,21 +33,21 @@ def test_intermediate_tensors_inputs_and_outputs_can_be_fetched(external: bool, 
     model = models.qlinear_chain()
     inner = model.graph.node[0].output[0]
     path = save(model, tmp_path / "m.onnx", external=external)
-    session = Session(str(path), ["image", inner])
+    session = OnnxRuntimeSession(str(path), ["image", inner])
     assert inner not in session.outputs
     feeds = feeds_of(session)
     got = session.run(feeds, ["image", inner, *session.outputs])
     assert np.array_equal(got["image"], feeds["image"])
     assert got[inner].shape == (1, 8, 8, 8)
-    plain = Session(str(path))
+    plain = OnnxRuntimeSession(str(path))
     assert np.array_equal(got[session.outputs[0]], plain.run(feeds, plain.outputs)[plain.outputs[0]])
 
 
 def test_errors_name_what_is_wrong(tmp_path: Path) -> None:
     path = str(save(models.qlinear_chain(), tmp_path / "m.onnx"))
     with pytest.raises(InputError, match="expected names of tensors of the network, got 'missing'"):
-        Session(path, ["missing"])
-    session = Session(path)
+        OnnxRuntimeSession(path, ["missing"])
+    session = OnnxRuntimeSession(path)
     with pytest.raises(InputError, match=r"expected a value for the input 'image', got \[\]"):
         session.run({}, session.outputs)
     with pytest.raises(InputError, match=r"expected shape \(1, 3, 8, 8\) and type uint8, got \(1,\) and float64"):
@@ -84,7 +84,7 @@ def executes_after_loading(path: Path) -> None:
 def test_what_is_no_onnx_file(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     save(models.conv_integer(), path)
-    session = Session(str(path))
+    session = OnnxRuntimeSession(str(path))
     path.write_bytes(b"garbage")
     assert session.inputs[0].name == "x"
     with pytest.raises(ModelError, match="cannot be decoded"):

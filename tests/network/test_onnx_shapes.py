@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from fewflips.execution.onnx_runtime import Session
+from fewflips.execution.onnx_runtime import OnnxRuntimeSession
 from fewflips.network.onnx import reader as adapter
 from fewflips.network.onnx.file import OnnxFile
 from fewflips.network.onnx.shape_values import computed_values
@@ -28,7 +28,7 @@ def test_a_product_behind_a_computed_shape_is_a_layer(tmp_path: Path) -> None:
     assert (layer.name, layer.m, layer.n, layer.k) == ("behind the reshape", 5, 6, 8)
     assert not any("not known" in note for note in network.notes)
     assert layer.input_tensor is not None
-    session = Session(str(path), [layer.input_tensor])
+    session = OnnxRuntimeSession(str(path), [layer.input_tensor])
     ran = session.run({"x": np.ones((1, 1, 8), np.float32)}, [layer.input_tensor])[layer.input_tensor]
     assert ran.shape == network.tensors[layer.input_tensor].shape == (5, 8)
 

@@ -17,7 +17,7 @@ import pytest
 
 from fewflips.errors import FewflipsError, InputError, ModelError, RuntimeFailure
 from fewflips.execution import runtimes
-from fewflips.execution.litert import Session
+from fewflips.execution.litert import LiteRTSession
 from fewflips.execution.runtimes import InputSpec, Runtime
 from fewflips.execution.samples import random_feeds
 from fewflips.network.tflite import reader as tflite
@@ -41,7 +41,7 @@ def test_inputs_and_outputs(path: Path) -> None:
 
 
 def test_runs_give_what_the_session_gives(path: Path) -> None:
-    session = Session(str(path))
+    session = LiteRTSession(str(path))
     names = ("stem", "joined", "flat", "logits", "image")
     with Runtime(tflite.read(path), fetch=names) as runtime:
         for feeds in random_feeds(runtime.inputs, 3, seed=0):
@@ -94,7 +94,7 @@ def test_wrong_feeds(path: Path, feeds: dict[str, np.ndarray], fetch: list[str],
 
 
 def test_too_much_memory_for_one_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtimes, "_session", Session(str(path)))
+    monkeypatch.setattr(runtimes, "_session", LiteRTSession(str(path)))
     monkeypatch.setattr(runtimes, "MAX_RESULT_BYTES", 9)
     feeds = {"image": np.zeros((1, 8, 8, 3), np.int8)}
     with pytest.raises(InputError, match=r"of tensors in one run, got .* GiB: ask for fewer of them"):
@@ -156,7 +156,7 @@ def crashing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     module = tmp_path / "crashing_session.py"
     module.write_text("import ctypes\ndef Session(path, fetch):\n    ctypes.string_at(0)\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(runtimes, "_SESSIONS", {"tflite": ("crashing_session", "LiteRT")})
+    monkeypatch.setattr(runtimes, "_SESSIONS", {"tflite": ("crashing_session:Session", "LiteRT")})
     return tmp_path / "model.tflite"
 
 
@@ -204,7 +204,7 @@ def worker_of(runtime: Runtime) -> int:
 
 HANGING = """
     import ctypes
-    from fewflips.execution.litert import Session as Real
+    from fewflips.execution.litert import LiteRTSession as Real
 
     class Session(Real):
         def run(self, feeds, fetch):
@@ -217,7 +217,7 @@ def hanging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A module whose session opens, but never ends a run, in place of LiteRT's."""
     (tmp_path / "hanging_session.py").write_text(textwrap.dedent(HANGING))
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(runtimes, "_SESSIONS", {"tflite": ("hanging_session", "LiteRT")})
+    monkeypatch.setattr(runtimes, "_SESSIONS", {"tflite": ("hanging_session:Session", "LiteRT")})
     return tmp_path
 
 
@@ -374,7 +374,7 @@ HANGING_SCRIPT = """
     from fewflips.errors import RuntimeFailure
     from fewflips.execution import runtimes
     sys.path.insert(0, sys.argv[2])
-    runtimes._SESSIONS = {"tflite": ("hanging_session", "LiteRT")}
+    runtimes._SESSIONS = {"tflite": ("hanging_session:Session", "LiteRT")}
     try:
         with runtimes.Runtime(sys.argv[1], "tflite") as runtime:
             print("ready", flush=True)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from packaging.version import Version
 
 from fewflips.errors import FloatModelError, ModelError
-from fewflips.execution.litert import Session
+from fewflips.execution.litert import LiteRTSession
 from fewflips.execution.samples import random_feeds
 from fewflips.formats.number_formats import INT4, INT8, INT16, UINT8
 from fewflips.network.graph import ConstantAxis, LeftOut, OperationKind
@@ -374,7 +374,7 @@ def test_an_svdf_operator_is_the_two_products_that_litert_computes(tmp_path: Pat
     )
     tensors = {tensor.name: tensor for tensor in decode(path.read_bytes(), path).tensors}
     scale = {name: float(tensor.quantization.scale[0]) for name, tensor in tensors.items()}
-    session, newest = Session(str(path), ["units/state"]), -1
+    session, newest = LiteRTSession(str(path), ["units/state"]), -1
     for feeds in random_feeds(session.inputs, 8, seed=rank):
         values = session.run(feeds, ["hidden", "units", "units/state"])
         x = features.lowering.rows(values["hidden"], 1, 0)[0].astype(np.int64) - features.activation_zero_point

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewflips.errors import InputError, OutputError
-from fewflips.execution.litert import Session
+from fewflips.execution.litert import LiteRTSession
 from fewflips.execution.samples import random_feeds
 from fewflips.network.channels import tie_channels
 from fewflips.network.graph import Network
@@ -31,7 +31,7 @@ def write(folder: Path, data: bytes) -> Path:
 
 
 def assert_same_outputs(first: Path, second: Path, count: int = 3) -> None:
-    left, right = Session(str(first)), Session(str(second))
+    left, right = LiteRTSession(str(first)), LiteRTSession(str(second))
     for feeds in random_feeds(left.inputs, count, seed=1):
         outputs, others = left.run(feeds, left.outputs), right.run(feeds, right.outputs)
         assert all(np.array_equal(outputs[name], others[name]) for name in left.outputs)

@@ -12,10 +12,12 @@ from fewflips.dataflows.unit_words import common_word
 from fewflips.formats.number_formats import UINT8
 from fewflips.gates.liberty.load import load_cells
 from fewflips.gates.operands import Toggles
+from fewflips.gates.power.attribution import PARTS
 from fewflips.gates.power.energy import energy_of
 from fewflips.machine import Accelerator
 from fewflips.simulation.toggles import count_toggles
 from fewflips.simulation.unit import build_unit
+from tests.gates.cone_walk import ConeWalk
 from tests.layers import dense_layer, random_rows
 from tests.network_energy import unit_walk
 from tests.network_energy.netlist_walk import toggles
@@ -51,6 +53,24 @@ def skewed(cycles):
     return late
 
 
+def parts_by_hand(unit, work, counted):
+    """Energy of each part, net by net and pin by pin; what several units share counts with its share."""
+    lane_bits = {"weights": unit.datapath.weights.bits, "activations": unit.datapath.activations.bits}
+    walk = ConeWalk(unit.netlist, unit.library, lane_bits, running=unit.datapath.kind == "chain")
+    shares = {"weights": work.weight_share, "activations": work.activation_share}
+    of_nets = {net: shares.get(port, 1.0) for port, nets in unit.netlist.inputs.items() for net in nets}
+    of_cells = {cell: shares[bank] for bank in shares for cell in unit.banks[bank]}
+    parts, model = dict.fromkeys(PARTS, 0.0), unit.model
+    for net, toggles_of_net in enumerate(counted):
+        if net > 1 and not model.clock_nets[net]:
+            driver = of_cells.get(walk.drivers.get(net), 1.0)
+            per_toggle = model.switching_fj[net] * of_nets.get(net, 1.0) + model.output_fj[net] * driver
+            parts[walk.net_part(net)] += per_toggle * toggles_of_net
+    for figure, net, cell in zip(model.input_fj, model.input_nets, model.input_instances, strict=True):
+        parts[walk.instance_part(cell)] += figure * of_cells.get(cell, 1.0) * counted[net]
+    return parts
+
+
 @pytest.mark.parametrize("dataflow", sorted(WALKS))
 @pytest.mark.parametrize(("part_cycles", "forwarding"), [(1, "systolic"), (10**6, "systolic"), (10**6, "broadcast")])
 def test_energy_of_a_layer(dataflow, part_cycles, forwarding):
@@ -83,6 +103,9 @@ def test_energy_of_a_layer(dataflow, part_cycles, forwarding):
     assert energy.switching_fj == pytest.approx(by_hand.switching_fj)
     assert energy.internal_fj == pytest.approx(by_hand.internal_fj)
     assert energy.data_fj > 0
+    by_part = unit.data_by_part(found, work)
+    assert sum(by_part) == pytest.approx(energy.data_fj, rel=1e-12)
+    assert dict(zip(PARTS, by_part, strict=True)) == pytest.approx(parts_by_hand(unit, work, expected))
     # every unit leaks in every cycle of the array (2 ns at 500 MHz), and registers that two units share do so once
     banks = {"activation-stationary": ["weights"], "weight-stationary": ["activations"]}
     halved = banks.get(dataflow, ["weights", "activations"]) if forwarding == "broadcast" else []

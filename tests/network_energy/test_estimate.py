@@ -212,7 +212,7 @@ def test_units_of_other_formats_compute_the_same_layers(branching):
 
 def test_the_report_is_plain_json(branching):
     record = json.loads(energy(branching, ARRAY).model_dump_json())
-    assert set(record["layers"][0]) == {"name", "macs", "zero_delay", "inertial", "sampled", "ci95_percent"}
+    assert set(record["layers"][0]) == {"name", "macs", "zero_delay", "inertial", "sampled", "ci95_percent", "bill"}
     assert set(record["total"]) == set(record["layers"][0])
     assert set(PARTS) < set(record["total"]["zero_delay"])
     assert np.isfinite(record["datapath"]["area_um2"])

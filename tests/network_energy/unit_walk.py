@@ -9,19 +9,23 @@ def _word(values, lanes):
     return tuple(int(value) for value in values) + (0,) * (lanes - len(values))
 
 
-def activation_stationary(x, w, segments, lanes, columns):
-    """x: (G, M, K), w: (N, K), unsigned; yields per column a list of (weights, activations, partial sum)."""
+def activation_stationary(x, w, segments, lanes, columns, rows=1):
+    """x: (G, M, K), w: (N, K), unsigned; yields per column a list of (weights, activations, partial sum).
+
+    `rows` of output pixels share a tile.
+    """
     (groups, m_total, _), n_total = x.shape, len(w)
     per_group = n_total // groups
     seen, sums = defaultdict(list), defaultdict(int)
-    for tile in range(0, m_total, columns):
+    for tile in range(0, m_total, rows * columns):
         for ks, order in segments:
-            for n in order:
-                for column, m in enumerate(range(tile, min(m_total, tile + columns))):
-                    values = [x[n // per_group, m, k] for k in ks]
-                    weights = [w[n, k] for k in ks]
-                    seen[column].append((_word(weights, lanes), _word(values, lanes), sums[m, n]))
-                    sums[m, n] += sum(int(a) * int(b) for a, b in zip(weights, values, strict=True))
+            for row in range(tile, min(m_total, tile + rows * columns), columns):
+                for n in order:
+                    for column, m in enumerate(range(row, min(m_total, row + columns))):
+                        values = [x[n // per_group, m, k] for k in ks]
+                        weights = [w[n, k] for k in ks]
+                        seen[column].append((_word(weights, lanes), _word(values, lanes), sums[m, n]))
+                        sums[m, n] += sum(int(a) * int(b) for a, b in zip(weights, values, strict=True))
     return [seen[column] for column in sorted(seen)], sums
 
 

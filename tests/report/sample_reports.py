@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fewflips.machine import load_accelerator
+from fewflips.records.bill import Bill, BufferBill, LevelBill, UnitBill
 from fewflips.records.coverage import Coverage, LeftOutProducts
 from fewflips.records.energy import (
     CellsRecord,
@@ -420,3 +421,53 @@ def with_energy(
         cells=CELLS,
     )
     return report.model_copy(update={"layers": tuple(layers), "energy": result})
+
+
+ESTIMATES = ("buffers.weights_pj", "buffers.activations_pj", "buffers.partial_sums_pj", "buffers.beyond")
+
+
+def billed(energy: LayerEnergy, memories: bool = True) -> LayerEnergy:
+    """The same with a bill: 40, 30, 20 and 10 % of the data energy; 0.05 to 0.4 pJ a MAC for memories, 1 for DRAM."""
+    data, macs = energy.inertial.data_pj, energy.macs
+    units = UnitBill(
+        multipliers_pj=0.4 * data,
+        adders_pj=0.3 * data,
+        partial_sums_pj=0.2 * data,
+        registers_pj=0.1 * data,
+        clock_pj=energy.inertial.clock_pj,
+        leakage_pj=energy.inertial.leakage_pj,
+    )
+    buffers = BufferBill(
+        weights_pj=0.1 * macs,
+        activations_pj=0.05 * macs,
+        partial_sums_pj=0.4 * macs,
+        index_table_pj=0.0,
+        leakage_pj=0.005 * macs,
+        beyond=(LevelBill(name="DRAM", access_pj=0.9 * macs, leakage_pj=0.1 * macs),),
+    )
+    datapath = energy.inertial.total_pj
+    bill = Bill(
+        units=units,
+        buffers=buffers if memories else None,
+        datapath_pj=datapath,
+        whole_pj=datapath + (1.555 * macs if memories else 0.0),
+        estimated=ESTIMATES if memories else (),
+    )
+    return energy.model_copy(update={"bill": bill})
+
+
+def billed_comparison(comparison: EnergyComparison, memories: bool = True) -> EnergyComparison:
+    """Every outcome with its bill."""
+    outcomes = {name: getattr(comparison, name) for name in ("baseline", "schedule", "drop_in")}
+    return EnergyComparison(**{name: energy and billed(energy, memories) for name, energy in outcomes.items()})
+
+
+def with_bills(report: OptimizeReport, memories: bool = True) -> OptimizeReport:
+    """A report with energies, each with its bill."""
+    layers = tuple(
+        layer.model_copy(update={"energy": layer.energy and billed_comparison(layer.energy, memories)})
+        for layer in report.layers
+    )
+    assert report.energy is not None
+    result = report.energy.model_copy(update={"total": billed_comparison(report.energy.total, memories)})
+    return report.model_copy(update={"layers": layers, "energy": result})

@@ -95,6 +95,12 @@ def test_what_was_simulated_is_said():
     assert "Energy of 1 layer is left out: its activations are not integers in the file." in text
 
 
+def test_what_stands_behind_the_tree_is_said():
+    datapath = DATAPATH.model_copy(update={"tree_register": True, "offset_sums": True})
+    text = words(printed(energy_table(energy_report(2, datapath=datapath))))
+    assert "partial-sum input, register behind the adder tree, sums with an offset; 16 in the array" in text
+
+
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [

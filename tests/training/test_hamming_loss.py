@@ -15,7 +15,8 @@ torch = pytest.importorskip("torch", reason="needs the extra `train`")
 nn = torch.nn
 
 from fewflips.errors import AcceleratorError, InputError  # noqa: E402
-from fewflips.machine import load_accelerator  # noqa: E402
+from fewflips.machine import Accelerator, load_accelerator  # noqa: E402
+from fewflips.machine.buffers import Tiling  # noqa: E402
 from fewflips.ordering import order_segments  # noqa: E402
 from fewflips.training import HammingLoss  # noqa: E402
 from fewflips.training.quantization.quantized_layers import QuantizedLinear  # noqa: E402
@@ -115,6 +116,36 @@ def test_the_value_is_the_mean_nhd_of_whole_codes(method: str) -> None:
     assert 0.3 < expected < 0.5
     assert value.item() == pytest.approx(expected, rel=1e-5)
     assert term.statistics()["layer_nhd"] == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_tiles_of_outputs_are_passes_of_their_own(method: str) -> None:
+    model = network()
+    with torch.no_grad():
+        for layer in layers_of(model):
+            layer.weight.copy_(layer.integer_codes() * layer.weight_scale[:, None])
+    array = Accelerator(name="tiled", lanes=5, columns=2, tiling=Tiling(outputs=9))
+    term = HammingLoss(model, array, method=method, ones=0.0, strength=1e-6, ramp=0.0, share=1.0)
+    value = term()
+    expected = []
+    for layer, stream in zip(layers_of(model), term.streams, strict=True):
+        words, (outputs, reduction) = words_of(layer), layer.weight.shape
+        starts = range(0, outputs, 9) if reduction > 5 else (0,)
+        tiles = [words[start : start + 9] if reduction > 5 else words for start in starts]
+        passes = -(-reduction // 5)
+        orders = [stream.orders[index * passes : (index + 1) * passes] for index in range(len(tiles))]
+        transitions = [(len(tile) - 1) * reduction for tile in tiles]
+        flips = [
+            nhd_in(tile, layer.bits, of_tile, lanes=5) * count if count else 0
+            for tile, of_tile, count in zip(tiles, orders, transitions, strict=True)
+        ]
+        expected.append(sum(flips) / sum(transitions))
+    assert value.item() == pytest.approx(np.mean(expected), rel=1e-5)
+    assert term.statistics()["layer_nhd"] == pytest.approx(np.mean(expected), rel=1e-9)
+    before = [layer.integer_codes() for layer in layers_of(model)]
+    term.advance(1.0)
+    term.finish()  # at next to no strength: every code is set, to what it was
+    assert all(torch.equal(layer.integer_codes(), codes) for layer, codes in zip(layers_of(model), before, strict=True))
 
 
 def test_statistics_count_bits_of_all_layers() -> None:

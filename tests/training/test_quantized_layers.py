@@ -12,7 +12,7 @@ from torch.nn import functional  # noqa: E402
 
 from fewflips.errors import InputError  # noqa: E402
 from fewflips.training.networks import build_network  # noqa: E402
-from fewflips.training.networks.blocks import Activation, Block, ConvUnit  # noqa: E402
+from fewflips.training.networks.blocks import Activation, ConvBlock, ConvUnit  # noqa: E402
 from fewflips.training.quantization.quantize import calibrate, freeze_ranges, quantize  # noqa: E402
 from fewflips.training.quantization.quantized_layers import (  # noqa: E402
     ActivationQuantizer,
@@ -214,7 +214,7 @@ def test_bits_out_of_range_are_refused():
             QuantizedLinear(torch.zeros(2, 4), torch.zeros(2), bits)
 
 
-def plain_block(block: Block, x: torch.Tensor) -> torch.Tensor:
+def plain_block(block: ConvBlock, x: torch.Tensor) -> torch.Tensor:
     """The same as a quantized block, by torch's own fake quantization, without anything in place."""
     y = x
     for _, unit in block.units():
@@ -243,7 +243,7 @@ def plain_unit(unit: QuantizedConv, x: torch.Tensor) -> torch.Tensor:
 def plain_network(network, x: torch.Tensor) -> torch.Tensor:
     x = reference(network.input, x)
     for layer in network.features:
-        x = plain_block(layer, x) if isinstance(layer, Block) else plain_unit(layer, x)
+        x = plain_block(layer, x) if isinstance(layer, ConvBlock) else plain_unit(layer, x)
     x = reference(network.pool, x.mean((2, 3)))
     return functional.linear(x, plain_weight(network.classifier), plain_bias(network.classifier))
 

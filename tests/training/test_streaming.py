@@ -17,6 +17,7 @@ from fewflips.dataflows import (  # noqa: E402
 from fewflips.errors import AcceleratorError  # noqa: E402
 from fewflips.formats.number_formats import StorageType  # noqa: E402
 from fewflips.machine import Accelerator, load_accelerator  # noqa: E402
+from fewflips.machine.buffers import Tiling  # noqa: E402
 from fewflips.measurement.counting import count_weights  # noqa: E402
 from fewflips.network.layer import Layer  # noqa: E402
 from fewflips.network.lowering import Convolution2D  # noqa: E402
@@ -27,7 +28,8 @@ from fewflips.training.quantization.quantized_layers import QuantizedConv, Quant
 from fewflips.training.weight_views import weight_views  # noqa: E402
 from tests.training.trained_networks import images, quantized_network  # noqa: E402
 
-MACHINES = ("edge16", "edge4", "os16")
+TILED = load_accelerator("edge4").model_copy(update={"name": "tiled", "tiling": Tiling(outputs=7, pixels=2)})
+MACHINES = (*map(load_accelerator, ("edge16", "edge4", "os16")), TILED)
 
 
 @pytest.fixture(autouse=True)
@@ -46,16 +48,20 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     return network, path
 
 
-def sign_magnitude(name: str) -> Accelerator:
-    machine = load_accelerator(name).model_dump()
-    return Accelerator.model_validate({**machine, "name": f"{name} sm", "weights": {"format": "sign-magnitude"}})
+def sign_magnitude(array: Accelerator) -> Accelerator:
+    return Accelerator.model_validate(
+        {**array.model_dump(), "name": f"{array.name} sm", "weights": {"format": "sign-magnitude"}}
+    )
 
 
 def sent_flips(stream: WeightStream) -> int:
     """Flips of a layer's present codes in the stream's orders, bit by bit."""
-    words = stream.on_wires(stream.view.integer_codes().numpy().reshape(-1)[stream.ordered()])
-    differing = words[1:] ^ words[:-1]
-    return sum(int(((differing >> bit) & 1).sum()) for bit in range(stream.word_bits))
+    flips = 0
+    for places in stream.ordered():
+        words = stream.on_wires(stream.view.integer_codes().numpy().reshape(-1)[places])
+        differing = words[1:] ^ words[:-1]
+        flips += sum(int(((differing >> bit) & 1).sum()) for bit in range(stream.word_bits))
+    return flips
 
 
 def with_orders(layer: Layer, array: Accelerator, stream: WeightStream) -> tuple[Segment, ...]:
@@ -81,31 +87,32 @@ def of_view(stream: WeightStream, rows: int = 7) -> Layer:
     )
 
 
-@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
 def test_natural_orders_flip_what_measure_counts_in_the_exported_network(
-    exported: tuple[Any, Path], machine: str
+    exported: tuple[Any, Path], machine: Accelerator
 ) -> None:
     network, path = exported
     report = fewflips.measure(path, machine)
-    streams = weight_streams(weight_views(network), load_accelerator(machine))
+    streams = weight_streams(weight_views(network), machine)
     assert [stream.view.name for stream in streams] == [layer.name for layer in report.layers]
     for stream, layer in zip(streams, report.layers, strict=True):
         assert sent_flips(stream) == layer.weights.flips
         assert stream.word_bits == layer.weights.bits
 
 
-@pytest.mark.parametrize("machine", MACHINES)
-def test_solved_orders_flip_what_a_schedule_with_these_orders_counts(exported: tuple[Any, Path], machine: str) -> None:
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
+def test_solved_orders_flip_what_a_schedule_with_these_orders_counts(
+    exported: tuple[Any, Path], machine: Accelerator
+) -> None:
     network, path = exported
-    array = load_accelerator(machine)
-    streams = weight_streams(weight_views(network), array)
+    streams = weight_streams(weight_views(network), machine)
     natural = [sent_flips(stream) for stream in streams]
     codes = [stream.view.integer_codes().numpy() for stream in streams]
     solve_orders(streams, codes)
     solved = [sent_flips(stream) for stream in streams]
     layers = fewflips.load(path).layers
     for stream, layer, flips in zip(streams, layers, solved, strict=True):
-        assert count_weights(layer, array, with_orders(layer, array, stream)).within == flips
+        assert count_weights(layer, machine, with_orders(layer, machine, stream)).within == flips
     assert all(after <= before for after, before in zip(solved, natural, strict=True))
     assert sum(solved) < 0.9 * sum(natural)
 
@@ -122,9 +129,9 @@ def layers() -> Any:
 
 
 @pytest.mark.parametrize("form", ["as-stored", "sign-magnitude"])
-@pytest.mark.parametrize("machine", MACHINES)
-def test_grouped_and_depthwise_layers_stream_as_the_machine_has_it(machine: str, form: str) -> None:
-    array = load_accelerator(machine) if form == "as-stored" else sign_magnitude(machine)
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
+def test_grouped_and_depthwise_layers_stream_as_the_machine_has_it(machine: Accelerator, form: str) -> None:
+    array = machine if form == "as-stored" else sign_magnitude(machine)
     streams = weight_streams(weight_views(layers()), array)
     for solve in (False, True):
         if solve:
@@ -139,13 +146,13 @@ def test_grouped_and_depthwise_layers_stream_as_the_machine_has_it(machine: str,
             assert np.array_equal(stream.on_wires(stream.view.integer_codes().numpy()), words)
 
 
-@pytest.mark.parametrize("machine", MACHINES)
-def test_every_weight_streams_once(machine: str) -> None:
-    for stream in weight_streams(weight_views(layers()), load_accelerator(machine)):
+@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
+def test_every_weight_streams_once(machine: Accelerator) -> None:
+    for stream in weight_streams(weight_views(layers()), machine):
         outputs, reduction = stream.view.shape
-        assert np.array_equal(np.sort(stream.ordered().reshape(-1)), np.arange(outputs * reduction))
-        assert stream.spans[0][0] == 0
-        assert stream.spans[-1][1] == stream.places.shape[1]
+        places = np.concatenate([block.reshape(-1) for block in stream.ordered()])
+        assert np.array_equal(np.sort(places), np.arange(outputs * reduction))
+        assert stream.size == outputs * reduction
 
 
 def test_only_true_depthwise_layers_are_depthwise() -> None:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fewflips.api.machine_orders import machine_and_orders
 from fewflips.coding.notes import coding_notes
-from fewflips.dataflows.orders import LayerOrders, natural_orders
 from fewflips.dataflows.unit_datapath import bus_invert_ports
-from fewflips.errors import AcceleratorError, InputError
+from fewflips.errors import InputError
 from fewflips.gates.liberty.cells import CellLibrary
 from fewflips.gates.liberty.load import load_cells
-from fewflips.machine import Accelerator, load_accelerator
+from fewflips.machine import Accelerator
 from fewflips.network import Network, load
 from fewflips.progress import Progress
 from fewflips.records.coverage import coverage_of
 from fewflips.records.energy import EnergyReport
 from fewflips.records.model_file import model_file
-from fewflips.schedule.file import read_schedule, schedule_orders
 from fewflips.simulation.activity import make_activity_folder, write_activity
+from fewflips.simulation.memories import memory_notes
 from fewflips.simulation.records import cells_record, datapath_record, total_energy
 from fewflips.simulation.run import EnergyOptions, NetworkRun, first_part, simulate_network
 from fewflips.simulation.setup import energy_settings, network_unit, samples_or_random, simulated_layers
@@ -74,7 +74,7 @@ def energy(
     if spef is not None and netlist is None:
         raise InputError("a SPEF file belongs to a netlist: give the netlist too (--netlist)")
     network = model if isinstance(model, Network) else load(model)
-    array, orders = _orders(network, accelerator, schedule)
+    array, orders = machine_and_orders(network, accelerator, schedule)
     layers, notes = simulated_layers(network)
     samples, sample_notes = samples_or_random(network, inputs, options.seed)
     if activity is not None:
@@ -96,29 +96,14 @@ def energy(
         total=total_energy(results),
         datapath=datapath_record(unit, array),
         cells=cells_record(unit.library),
-        notes=(*network.notes, *sample_notes, *notes, *coding_notes(array, simulated=bus_invert_ports(array))),
+        notes=(
+            *network.notes,
+            *sample_notes,
+            *notes,
+            *coding_notes(array, simulated=bus_invert_ports(array)),
+            *memory_notes(array),
+        ),
     )
-
-
-def _orders(
-    network: Network, accelerator: str | Path | Accelerator | None, schedule: str | Path | None
-) -> tuple[Accelerator, LayerOrders]:
-    if schedule is None:
-        array = load_accelerator(accelerator or "edge16")
-        return array, natural_orders(network, array)
-    content = read_schedule(Path(schedule))
-    if accelerator is None:
-        return content.accelerator, schedule_orders(content, network)
-    array = load_accelerator(accelerator)
-    unlike = [
-        name for name in ("dataflow", "lanes", "columns") if getattr(array, name) != getattr(content.accelerator, name)
-    ]
-    if unlike:
-        raise AcceleratorError(
-            f"{schedule}: made for {content.accelerator.name}, whose {', '.join(unlike)} differ from those of "
-            f"{array.name}: optimize for {array.name}, or leave --accelerator out"
-        )
-    return array, schedule_orders(content, network)
 
 
 def _path(path: str | Path | None) -> Path | None:

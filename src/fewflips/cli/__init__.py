@@ -6,7 +6,15 @@ import sys
 
 import click
 
-from fewflips.cli import calibration_command, demo_command, flip_commands, gate_commands, training_command
+from fewflips.cli import (
+    calibration_command,
+    demo_command,
+    explore_command,
+    flip_commands,
+    gate_commands,
+    interchange_commands,
+    training_command,
+)
 from fewflips.cli.console import finish_output, prepare_streams, say, say_lines
 from fewflips.errors import FewflipsError
 from fewflips.version import __version__
@@ -22,8 +30,10 @@ for command in (
     *flip_commands.COMMANDS,
     *demo_command.COMMANDS,
     *gate_commands.COMMANDS,
+    *explore_command.COMMANDS,
     *calibration_command.COMMANDS,
     *training_command.COMMANDS,
+    *interchange_commands.COMMANDS,
 ):
     cli.add_command(command)
 

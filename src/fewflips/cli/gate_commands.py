@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 from fewflips.cli import options
 from fewflips.cli.console import progress_bars, show, write, wrote
+from fewflips.errors import InputError, VerificationError
 from fewflips.visible import visible
 
 # Everything heavy is imported inside the commands, so that --help answers at once.
@@ -94,15 +96,21 @@ def energy(
 
 @click.command()
 @options.model
-@options.accelerator
+@click.option(
+    "--accelerator",
+    metavar="NAME|FILE",
+    help="Built-in machine or YAML file.  [default: the schedule's machine, or edge16]",
+)
 @options.inputs
-@click.option("--layer", metavar="NAME", help="Layer whose operands the testbench uses.  [default: the first]")
+@click.option(
+    "--layer",
+    metavar="NAME",
+    help="Layer whose operands the testbench uses, or the beginning of its name.  [default: the first]",
+)
 @click.option(
     "--cycles",
     type=click.IntRange(min=2, max=1_000_000),
-    default=1024,
-    show_default=True,
-    help="Number of cycles in the testbench.",
+    help="Number of cycles in the testbench of a unit.  [default: 1024]",
 )
 @click.option(
     "--output",
@@ -112,15 +120,122 @@ def energy(
     help="Directory for the Verilog files and the operands.",
 )
 @options.seed
+@click.option(
+    "--column",
+    "whole_column",
+    is_flag=True,
+    help="Write a whole column instead: units, memories, index table and controller, which run the layer.",
+)
+@click.option(
+    "--schedule",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="schedule.json or schedule.bin that the column follows.  [default: natural order]",
+)
+@click.option("--columns", type=click.IntRange(min=1, max=4096), help="Columns behind the controller.  [default: 1]")
+@click.option("--pixels", type=click.IntRange(min=1), help="Output pixels to compute.  [default: all of the layer]")
+@click.option("--preload", is_flag=True, help="Start sums from constants that take zero points out of the results.")
+@click.option("--run", "simulate", is_flag=True, help="Run the column's testbench in Icarus Verilog.")
+@click.option("--synthesize", is_flag=True, help="Synthesize units and controller: area and critical path.")
+@click.option("--cells", metavar="NAME|FILE", help="Cells for that, as for `fewflips energy`.  [default: nangate45]")
+@click.option(
+    "--flip-flop-bits",
+    type=click.IntRange(min=0, max=1 << 16),
+    help="Build memories of up to this many bits of flip-flops.  [default: 0]",
+)
+@options.as_json
 def rtl(
-    model: Path, accelerator: str, inputs: Path | None, layer: str | None, cycles: int, output: Path, seed: int
+    model: Path,
+    accelerator: str | None,
+    inputs: Path | None,
+    layer: str | None,
+    cycles: int | None,
+    output: Path,
+    seed: int,
+    whole_column: bool,
+    as_json: bool,
+    **of_column: Any,
 ) -> None:
-    """Write the accelerator's arithmetic unit as Verilog, with a self-checking testbench that uses MODEL's operands."""
+    """Write the accelerator's arithmetic unit as Verilog, with a self-checking testbench that uses MODEL's operands.
+
+    With --column, write a column that runs a whole layer of MODEL in scheduled order.
+    """
+    if whole_column:
+        if cycles is not None:
+            raise InputError("--cycles is for the testbench of a unit alone: with --column give --pixels")
+        _column(model, accelerator, inputs, layer, output, seed, as_json, **of_column)
+        return
+    given = [f"--{name.replace('_', '-')}" for name, value in of_column.items() if value not in (None, False)]
+    if given or as_json:
+        name = (given or ["--json"])[0].replace("--simulate", "--run")
+        raise InputError(f"{name} belongs to a column: give --column too")
     from fewflips.simulation.rtl import write_network_rtl
 
     with progress_bars():
-        files = write_network_rtl(model, accelerator, output, inputs=inputs, layer_name=layer, cycles=cycles, seed=seed)
+        files = write_network_rtl(
+            model,
+            accelerator or "edge16",
+            output,
+            inputs=inputs,
+            layer_name=layer,
+            cycles=1024 if cycles is None else cycles,
+            seed=seed,
+        )
     write(wrote(files))
+
+
+def _column(
+    model: Path,
+    accelerator: str | None,
+    inputs: Path | None,
+    layer: str | None,
+    output: Path,
+    seed: int,
+    as_json: bool,
+    *,
+    schedule: Path | None,
+    columns: int | None,
+    pixels: int | None,
+    preload: bool,
+    simulate: bool,
+    synthesize: bool,
+    cells: str | None,
+    flip_flop_bits: int | None,
+) -> None:
+    from fewflips.api.column import ColumnOptions, column
+    from fewflips.report.terminal.column import column_table
+
+    if cells is not None and not synthesize:
+        raise InputError("--cells is for synthesis: give --synthesize too")
+    chosen = ColumnOptions(
+        layer=layer,
+        columns=columns or 1,
+        pixels=pixels,
+        preload=preload,
+        simulate=simulate,
+        synthesize=synthesize,
+        flip_flop_bits=flip_flop_bits or 0,
+        seed=seed,
+    )
+    with progress_bars() as progress:
+        report = column(
+            model,
+            output,
+            accelerator,
+            schedule=schedule,
+            inputs=inputs,
+            cells=cells or "nangate45",
+            options=chosen,
+            progress=progress,
+        )
+    show(lambda: report.model_dump_json(indent=1), lambda: column_table(report), as_json)
+    if not as_json:
+        write(wrote(output / name for name in report.files))
+    if report.simulation is not None and not report.simulation.passed:
+        raise VerificationError(
+            f"{output}: {report.simulation.mismatches} of {report.simulation.results} results of the column differ "
+            "from the integer matrix product"
+        )
 
 
 @click.group()

@@ -7,7 +7,9 @@ from collections.abc import Collection
 from fewflips.machine.accelerator import Accelerator
 
 
-def coding_notes(array: Accelerator, *, ordered: bool = False, simulated: Collection[str] = ()) -> tuple[str, ...]:
+def coding_notes(
+    array: Accelerator, *, ordered: bool = False, by_cost: bool = False, simulated: Collection[str] = ()
+) -> tuple[str, ...]:
     """Sentences for the reader; none where both ports are plain.
 
     Parameters
@@ -16,6 +18,8 @@ def coding_notes(array: Accelerator, *, ordered: bool = False, simulated: Collec
         The machine.
     ordered : bool
         Whether the report is about orders that were chosen.
+    by_cost : bool
+        Whether they were chosen by a cost of transitions, not by flips.
     simulated : collection of {"weights", "activations"}
         Ports whose encoders and decoders are simulated with the units.
 
@@ -38,8 +42,9 @@ def coding_notes(array: Accelerator, *, ordered: bool = False, simulated: Collec
         f"passes of one inference. {_whose_energy([port for port in ports if ports[port].is_coded], simulated)}"
     ]
     if ordered and array.weights.is_coded:
+        what = "cost of transitions between" if by_cost else "flips of"
         notes.append(
-            "Orders were chosen for the flips of the weights' codes, and judged by counting on the coded wires, where "
+            f"Orders were chosen for the {what} the weights' codes, and judged by counting on the coded wires, where "
             "no lower bound is known and nothing is proven."
         )
     return tuple(notes)

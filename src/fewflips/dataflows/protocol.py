@@ -9,10 +9,12 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fewflips.dataflows.accesses import Accesses, CodeWidths
 from fewflips.dataflows.layer_operands import LayerOperands
 from fewflips.dataflows.phases import HeldOperand, Phase, PhaseSource
 from fewflips.dataflows.segment import Segment
 from fewflips.dataflows.unit_work import PART_CYCLES, Part, UnitWork
+from fewflips.errors import AcceleratorError
 from fewflips.machine.accelerator import Accelerator
 from fewflips.network.layer import Layer
 from fewflips.streams.stream import Stream
@@ -43,6 +45,12 @@ class Dataflow(ABC):
     """Whether :meth:`unit_work` counts the loads of each lane on a machine with hold flags."""
     has_coded_units: ClassVar[bool] = False
     """Whether :meth:`unit_parts` gives bus-invert coded words, for units with decoders and the encoders before them."""
+
+    has_tiles: ClassVar[bool] = False
+    """Whether passes can be confined to a tile of outputs; a machine with tiles is refused otherwise."""
+    columns_share_pixels: ClassVar[bool] = False
+    """Whether columns differ in nothing but the output pixels that they compute: segments and what is streamed past
+    them are the same whatever the number of columns."""
 
     @abstractmethod
     def segments(self, layer: Layer, array: Accelerator) -> tuple[Segment, ...]:
@@ -231,6 +239,36 @@ class Dataflow(ABC):
             Their cycles add up to the unit cycles of :meth:`unit_work`; those without cycles are dropped later.
         """
 
+    def accesses(self, layer: Layer, segments: tuple[Segment, ...], array: Accelerator, widths: CodeWidths) -> Accesses:
+        """What the array reads from its buffers and writes to them in one inference of a layer.
+
+        Parameters
+        ----------
+        layer : Layer
+            The layer.
+        segments : tuple of Segment
+            The order of each pass. Orders are read from the index table where they are not those of
+            :meth:`segments`.
+        array : Accelerator
+            Array and tiling.
+        widths : CodeWidths
+            Bits of each operand in the memories.
+
+        Returns
+        -------
+        Accesses
+            Counted from the loop nest: no word is read twice that the loop nest does not read twice.
+
+        Raises
+        ------
+        AcceleratorError
+            By default: a dataflow that does not count its accesses cannot have buffers.
+        """
+        raise AcceleratorError(
+            f"{array.name}: dataflow {self.name} does not say what it reads and writes: define its `accesses`, or "
+            "leave out `buffers`"
+        )
+
     def chains(self, layer: Layer, array: Accelerator) -> int:
         """How many paths a segment's order is cut into, loaded side by side.
 
@@ -245,6 +283,23 @@ class Dataflow(ABC):
         -------
         int
             1 if words follow one another in a single chain.
+        """
+        return 1
+
+    def tiles_of_outputs(self, layer: Layer, array: Accelerator) -> int:
+        """How many tiles the output channels of a group are taken in, one after the other.
+
+        Parameters
+        ----------
+        layer : Layer
+            The layer.
+        array : Accelerator
+            The machine.
+
+        Returns
+        -------
+        int
+            1 if all of a group's channels may follow one another within a pass.
         """
         return 1
 

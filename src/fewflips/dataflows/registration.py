@@ -28,9 +28,16 @@ def dataflow_of(array: Accelerator) -> Dataflow:
     Raises
     ------
     AcceleratorError
-        If the package that announces it cannot be loaded, or provides something other than a dataflow.
+        If the package that announces it cannot be loaded, or provides something other than a dataflow; or if the
+        machine has tiles and the dataflow none.
     """
-    return dataflow_named(array.dataflow)
+    flow = dataflow_named(array.dataflow)
+    if array.is_tiled and not flow.has_tiles:
+        raise AcceleratorError(
+            f"{array.name}: tiling: expected an activation-stationary dataflow, whose columns keep the sums of a tile; "
+            f"got {array.dataflow}: leave tiling out"
+        )
+    return flow
 
 
 def dataflow_named(name: str) -> Dataflow:

@@ -26,3 +26,8 @@ class Segment:
 
     lanes: NDArray[np.int64] = field(repr=False)
     order: NDArray[np.int64] = field(repr=False)
+
+    @property
+    def index_bits(self) -> int:
+        """Bits of its order in an index table: ceil(log2 T) for each entry."""
+        return len(self.order) * (len(self.order) - 1).bit_length()

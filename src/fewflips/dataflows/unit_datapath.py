@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fewflips.dataflows import dataflow_of
+from fewflips.dataflows.accesses import CodeWidths
 from fewflips.dataflows.unit_words import common_word, sum_bits
 from fewflips.datapath.design import Datapath, OperandPort, Word, WordFormat
 from fewflips.datapath.kinds import UNIT_KINDS
-from fewflips.errors import AcceleratorError
+from fewflips.errors import AcceleratorError, InputError
 from fewflips.formats.number_formats import NumberFormat, StorageType
 from fewflips.machine import Accelerator
 from fewflips.machine.coding_names import BUS_INVERT
@@ -18,7 +19,7 @@ from fewflips.streams.codes import operand_width, weight_codes
 
 def network_datapath(layers: Sequence[Layer], array: Accelerator) -> Datapath:
     """The unit that an accelerator needs for some layers, with the width of the widest possible operand."""
-    activations = common_word([_activation_width(layer, array) for layer in layers], array.activations)
+    activations = common_word([activation_width(layer, array) for layer in layers], array.activations)
     return unit_datapath(layers, array, activations)
 
 
@@ -44,7 +45,7 @@ def unit_datapath(layers: Sequence[Layer], array: Accelerator, activations: Word
     Raises
     ------
     AcceleratorError
-        If sums are wider than the accelerator's accumulators, or it has an option that its dataflow cannot have.
+        If sums are wider than the accelerator's accumulators, or its unit cannot have the options it asks for.
     """
     weights = common_word(
         [(layer.weight_type, weight_codes(layer, array.weights)[1]) for layer in layers], array.weights
@@ -62,19 +63,49 @@ def unit_datapath(layers: Sequence[Layer], array: Accelerator, activations: Word
             f"{array.name}: sums of this network take {needed} bits, datapath.accumulator_bits is "
             f"{options.accumulator_bits}: raise it, or leave it out"
         )
-    return Datapath(
-        kind=kind,
-        weights=weights,
-        activations=activations,
-        lanes=array.lanes if traits.many_lanes else 1,
-        accumulator_bits=accumulator_bits,
-        multiplier=options.multiplier,
-        adder=options.adder if traits.has_adder else "tree",
-        product_registers=options.product_registers and traits.has_adder,
-        partial_sum_input=options.partial_sum_input and traits.takes_partial_sum,
-        hold_flags=options.hold_flags,
-        activation_converter=options.activation_converter,
-        bus_invert_ports=bus_invert_ports(array),
+    try:
+        return Datapath(
+            kind=kind,
+            weights=weights,
+            activations=activations,
+            lanes=array.lanes if traits.many_lanes else 1,
+            accumulator_bits=accumulator_bits,
+            multiplier=options.multiplier,
+            adder=options.adder if traits.has_adder else "tree",
+            product_registers=options.product_registers and traits.has_adder,
+            partial_sum_input=options.partial_sum_input and traits.takes_partial_sum,
+            tree_register=options.tree_register,
+            offset_sums=options.offset_sums and (weights.signed or activations.signed),
+            hold_flags=options.hold_flags,
+            activation_converter=options.activation_converter,
+            zero_gating=options.zero_gating,
+            bus_invert_ports=bus_invert_ports(array),
+        )
+    except InputError as error:
+        raise AcceleratorError(f"{array.name}: {error}") from error
+
+
+def code_widths(layer: Layer, array: Accelerator, datapath: Datapath) -> CodeWidths:
+    """Bits of a layer's codes in the memories: as wide as the layer needs, not as the unit's ports.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer.
+    array : Accelerator
+        Number formats.
+    datapath : Datapath
+        The unit, for the width of sums.
+
+    Returns
+    -------
+    CodeWidths
+        Of each operand.
+    """
+    return CodeWidths(
+        weights=_weight_width(layer, array),
+        activations=activation_width(layer, array)[1],
+        partial_sums=datapath.accumulator_bits,
     )
 
 
@@ -87,11 +118,6 @@ def bus_invert_ports(array: Accelerator) -> tuple[OperandPort, ...]:
         coded.append("weights")
     if array.activations.coding == BUS_INVERT:
         coded.append("activations")
-    if "activations" in coded and array.datapath.activation_converter:
-        raise AcceleratorError(
-            f"{array.name}: expected activations that are either converted or bus-invert coded, got both: leave "
-            "datapath.activation_converter or activations.coding out"
-        )
     return tuple(coded)
 
 
@@ -114,7 +140,14 @@ def _check_hold_flags(array: Accelerator) -> None:
         )
 
 
-def _activation_width(layer: Layer, array: Accelerator) -> tuple[StorageType, int]:
+def _weight_width(layer: Layer, array: Accelerator) -> int:
+    """Width of a layer's weights; they are read only where it depends on their values."""
+    if array.weights.format is NumberFormat.AS_STORED:
+        return array.weights.bits or layer.weight_type.bits
+    return weight_codes(layer, array.weights)[1]
+
+
+def activation_width(layer: Layer, array: Accelerator) -> tuple[StorageType, int]:
     """Type of a layer's activations, and the width that holds all possible values."""
     storage, operand = layer.activation_type, array.activations
     if storage is None:

@@ -22,7 +22,9 @@ class PortWords:
         Code of each lane in each cycle. For a chain these are the words at the ports, with lane l's operands l cycles
         after lane 0's.
     partial_sums : ndarray of int64 or uint64, shape (T,), or None
-        Numbers at ``partial_sum``; their low `accumulator_bits` bits are used. Only if the unit has that port.
+        Numbers at ``partial_sum``, with their offset, and as late as the unit expects them
+        (:attr:`~fewflips.datapath.design.Datapath.partial_sum_delay`); their low `accumulator_bits` bits are used.
+        Only if the unit has that port.
     clear : ndarray of bool, shape (T,), or None
         Cycles in which a mac starts a new sum with the product of the same cycle. Only for a mac.
     load : ndarray of bool, shape (T, L), or None
@@ -161,8 +163,9 @@ def expected_outputs(datapath: Datapath, operands: PortWords) -> NDArray[np.uint
         results = _chained(terms, operands.partial_sums)
     else:
         results = terms.sum(axis=1, dtype=np.uint64)
+        results += np.uint64(datapath.tree_bias)
         if operands.partial_sums is not None:
-            results += operands.partial_sums.astype(np.uint64)
+            results += _later(operands.partial_sums.astype(np.uint64), datapath.partial_sum_delay)
     outputs = np.zeros(operands.cycles, dtype=np.uint64)
     outputs[datapath.latency :] = results[: max(operands.cycles - datapath.latency, 0)]
     outputs[: first_known_output(datapath, operands)] = 0
@@ -241,6 +244,11 @@ def _accumulated(terms: NDArray[np.uint64], clear: NDArray[np.bool_]) -> NDArray
     running = np.cumsum(terms, dtype=np.uint64)
     starts = np.maximum.accumulate(np.where(clear, np.arange(len(terms)), 0))
     return running - (running - terms)[starts]
+
+
+def _later(words: NDArray[np.uint64], cycles: int) -> NDArray[np.uint64]:
+    """In each cycle the word that comes some cycles later; the last word stays."""
+    return words[np.minimum(np.arange(len(words)) + cycles, len(words) - 1)]
 
 
 def _chained(

@@ -43,9 +43,10 @@ MultiplierArchitecture = Literal["synthesizer", "booth"]
 OperandPort = Literal["weights", "activations"]
 """A port that takes a word for each lane."""
 
-Adder = Literal["tree", "one-sum"]
+Adder = Literal["tree", "one-sum", "bit-planes"]
 """How a column adds: the products first, by a tree whose sign bits are inverted, then the partial sum; or all in one
-expression of the accumulator's width, which the synthesizer arranges."""
+expression of the accumulator's width, which the synthesizer arranges; or, bit by bit of the activations, the weights of
+the lanes in which that bit is 1, by ripple-carry adders in pairs, then the sums of the bits, then the partial sum."""
 
 
 class WordFormat(StrEnum):
@@ -86,6 +87,11 @@ class Word:
         return self.format is not WordFormat.UNSIGNED
 
     @property
+    def magnitude_bits(self) -> int:
+        """Least significant bits that are all 0 where the value is zero, and only there."""
+        return self.bits - (self.format is WordFormat.SIGN_MAGNITUDE)
+
+    @property
     def value_range(self) -> tuple[int, int]:
         """Smallest and largest value, inclusive."""
         return value_range(self.format.number_format, self.bits)
@@ -108,14 +114,21 @@ class Datapath:
         wrap. Ignored by a multiplier.
     multiplier : {"synthesizer", "booth"}
         ``a * b`` left to the synthesizer, or radix-4 Booth recoding of the weight.
-    adder : {"tree", "one-sum"}
-        Whether a column adds its products by a tree, followed by the partial sum, or all in one expression.
+    adder : {"tree", "one-sum", "bit-planes"}
+        Whether a column adds its products by a tree, followed by the partial sum, or all in one expression, or the
+        planes of the activations' bits.
     product_registers : bool
         Whether a column stores its products in registers before adding them.
     partial_sum_input : bool
         Whether a column or chain adds a partial sum.
+    tree_register : bool
+        Whether a column stores the sum of its products before it adds the partial sum.
+    offset_sums : bool
+        Whether a column's sums carry an offset (:meth:`sum_offset`), so that small ones need no sign extension.
     hold_flags : bool
         Whether a column stores a lane's weight only where its port ``load`` says so.
+    zero_gating : bool
+        Whether a column keeps weights from the multiplier of a lane whose activation is zero, by AND gates.
     activation_converter : bool
         Whether activations, two's complement at the port, are stored and multiplied as sign and magnitude. The smallest
         code has no such form, and must not occur.
@@ -138,7 +151,10 @@ class Datapath:
     adder: Adder = "tree"
     product_registers: bool = False
     partial_sum_input: bool = False
+    tree_register: bool = False
+    offset_sums: bool = False
     hold_flags: bool = False
+    zero_gating: bool = False
     activation_converter: bool = False
     bus_invert_ports: tuple[OperandPort, ...] = ()
 
@@ -148,6 +164,7 @@ class Datapath:
         _check_choice("adder", self.adder, get_args(Adder))
         self._check_lanes()
         self._check_options()
+        self._check_operand_options()
         if self.traits.clocked:
             self._check_accumulator()
 
@@ -163,6 +180,19 @@ class Datapath:
             raise InputError(f"product registers: expected a column, got a {self.kind}; leave product_registers out")
         if self.adder != "tree" and not self.traits.has_adder:
             raise InputError(f"adder: expected a column, got a {self.kind}; leave adder out")
+        if self.adder == "bit-planes":
+            self._check_bit_planes()
+        if self.partial_sum_input and not self.traits.takes_partial_sum:
+            raise InputError(
+                f"partial sum input: expected a column or chain, got a {self.kind}; leave partial_sum_input out"
+            )
+        for name, given in (("tree_register", self.tree_register), ("offset_sums", self.offset_sums)):
+            if given:
+                self._check_partial_sums_follow_a_tree(name)
+        if self.offset_sums and not self.signed:
+            raise InputError("offset sums: expected a signed operand, got sums without a sign; leave offset_sums out")
+
+    def _check_operand_options(self) -> None:
         self._check_bus_invert()
         if self.activation_converter and self.activations.format is not WordFormat.TWOS_COMPLEMENT:
             raise InputError(
@@ -176,9 +206,15 @@ class Datapath:
             )
         if self.hold_flags and not self.traits.has_adder:
             raise InputError(f"hold flags: expected a column, got a {self.kind}; leave hold_flags out")
-        if self.partial_sum_input and not self.traits.takes_partial_sum:
+        if self.zero_gating:
+            self._check_zero_gating()
+
+    def _check_zero_gating(self) -> None:
+        if not self.traits.has_adder:
+            raise InputError(f"zero gating: expected a column, got a {self.kind}; leave zero_gating out")
+        if self.adder != "tree":
             raise InputError(
-                f"partial sum input: expected a column or chain, got a {self.kind}; leave partial_sum_input out"
+                f"zero gating: expected multipliers and an adder tree, got {self.adder}; leave zero_gating out"
             )
 
     def _check_bus_invert(self) -> None:
@@ -188,6 +224,27 @@ class Datapath:
             raise InputError(f"bus-invert: expected a unit with registers, got a {self.kind}; leave it out")
         if "activations" in self.bus_invert_ports and self.activation_converter:
             raise InputError("bus-invert: expected activations that are not converted, got both; leave one out")
+        if self.bus_invert_ports and self.adder == "bit-planes":
+            raise InputError("bus-invert: expected multipliers, got bit-planes; take tree, or leave one out")
+
+    def _check_bit_planes(self) -> None:
+        for name, word in (("weights", self.weights), ("activations", self.activations)):
+            if word.format is WordFormat.SIGN_MAGNITUDE:
+                raise InputError(
+                    f"adder bit-planes: expected {name} unsigned or in two's complement, got sign-magnitude: take tree"
+                )
+        if self.multiplier != "synthesizer" or self.product_registers:
+            given = "product registers" if self.product_registers else f"multiplier {self.multiplier}"
+            raise InputError(f"adder bit-planes: expected no products of their own, got {given}: take tree")
+
+    def _check_partial_sums_follow_a_tree(self, option: str) -> None:
+        name = option.replace("_", " ")
+        if not self.traits.has_adder:
+            raise InputError(f"{name}: expected a column, got a {self.kind}; leave {option} out")
+        if self.adder == "one-sum":
+            raise InputError(f"{name}: expected adder tree or bit-planes, got one-sum; leave {option} out")
+        if not self.partial_sum_input:
+            raise InputError(f"{name}: expected a partial-sum input behind the tree, got none; leave {option} out")
 
     def _check_accumulator(self) -> None:
         if not 8 <= self.accumulator_bits <= 64:
@@ -256,7 +313,67 @@ class Datapath:
     @property
     def latency(self) -> int:
         """Cycles from the operands at the ports to the sum at the output (of the last lane, in a chain)."""
-        return self.traits.latency + self.product_registers
+        return self.traits.latency + self.product_registers + self.tree_register
+
+    @property
+    def partial_sum_delay(self) -> int:
+        """Cycles by which a partial sum comes to its port after the operands whose products are added to it."""
+        return int(self.tree_register)
+
+    @property
+    def tree_bias(self) -> int:
+        """What a column's tree adds to the sum of its products, which makes it non-negative; 0 without offset.
+
+        The tree inverts the sign bit of each product, or of each row of a bit plane, in place of extending it, which
+        adds this much.
+        """
+        return self.lanes * self.inverted_signs if self.offset_sums else 0
+
+    @property
+    def inverted_signs(self) -> int:
+        """What inverted sign bits add to the product of a lane, before it is taken off or becomes part of an offset."""
+        if not self.signed:
+            return 0
+        if self.adder != "bit-planes":
+            return 1 << (self.bits_for_products(1) - 1)
+        row = 1 << (self.weights.bits - 1) if self.weights.signed else 0
+        # all planes, and the last one inverted as a whole if it counts negative: 2**bits - 1 less what it was
+        added = row * ((1 << self.activations.bits) - 1)
+        if self.activations.signed:
+            added += ((1 << self.weights.bits) - 1 - 2 * row) << (self.activations.bits - 1)
+        return added
+
+    def sum_offset(self, segments: int) -> int:
+        """What the sum of a number of segments has above the sum of their products.
+
+        A machine with `offset_sums` starts its sums at ``sum_offset(0)``, and takes ``sum_offset(S)`` off the sum of
+        all S segments where it adds the bias and requantizes: a constant of the layer, folded into its biases. All
+        of this is modulo two to the power of `accumulator_bits`, and thus exact. The start has zeros and ones in turn,
+        so that a sum leaves all bits as they are whose weight is above three times its magnitude, whatever its sign.
+
+        Parameters
+        ----------
+        segments : int
+            Segments that have been added.
+
+        Returns
+        -------
+        int
+            0 without `offset_sums`; else from 0 to ``2**accumulator_bits - 1``.
+
+        Examples
+        --------
+        >>> unit = Datapath(
+        ...     "column", Word(WordFormat.TWOS_COMPLEMENT, 4), Word(WordFormat.UNSIGNED, 4), lanes=2,
+        ...     accumulator_bits=16, partial_sum_input=True, offset_sums=True,
+        ... )
+        >>> [hex(unit.sum_offset(segments)) for segments in (0, 1, 2)]
+        ['0x5555', '0x5655', '0x5755']
+        """
+        if not self.offset_sums:
+            return 0
+        start = sum(1 << bit for bit in range(0, self.accumulator_bits, 2))
+        return (start + segments * self.tree_bias) % (1 << self.accumulator_bits)
 
     @property
     def skew_cycles(self) -> int:

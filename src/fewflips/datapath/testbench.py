@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fewflips.datapath.arithmetic import PortWords, check_words, expected_outputs, first_known_output
 from fewflips.datapath.design import Datapath
 from fewflips.datapath.icarus import simulate_verilog
+from fewflips.datapath.memory_file import digits, hexadecimal
 from fewflips.datapath.verilog import module_name, render, verilog
 from fewflips.errors import InputError, ToolError
 from fewflips.files.result_folder import save_together
@@ -254,7 +255,7 @@ def _bench(datapath: Datapath, operands: PortWords) -> tuple[str, str]:
     fields, low = [], 0
     for port, (_, port_bits, lanes) in reversed(words.items()):
         fields.append(_Field(port, port_bits * lanes, low))
-        low += 4 * _digits(port_bits * lanes)
+        low += 4 * digits(port_bits * lanes)
     body = render(
         "testbench.v.j2",
         name=module_name(datapath),
@@ -292,25 +293,11 @@ def _words(datapath: Datapath, operands: PortWords) -> dict[str, tuple[NDArray[n
 
 
 def _stimulus(words: dict[str, tuple[NDArray[np.integer], int, int]]) -> str:
-    columns = [_hexadecimal(codes, bits) for codes, bits, _ in words.values()]
+    columns = [hexadecimal(codes, bits) for codes, bits, _ in words.values()]
     between = np.full((len(columns[0]), 1), ord("_"), dtype=np.uint8)
     joined = [part for column in columns for part in (between, column)][1:]
     newline = np.full_like(between, ord("\n"))
     return np.concatenate((*joined, newline), axis=1).tobytes().decode("ascii")
-
-
-def _hexadecimal(codes: NDArray[np.integer], bits: int) -> NDArray[np.uint8]:
-    """ASCII digits of rows of codes (T, L), lane 0 rightmost: shape (T, digits)."""
-    cycles, lanes = codes.shape
-    in_lane = (codes[:, :, None] >> np.arange(bits, dtype=codes.dtype)) & codes.dtype.type(1)
-    padded = np.zeros((cycles, 4 * _digits(bits * lanes)), dtype=np.uint8)
-    padded[:, : bits * lanes] = in_lane.reshape(cycles, bits * lanes)
-    nibbles = padded.reshape(cycles, -1, 4) @ np.array([1, 2, 4, 8], dtype=np.uint8)
-    return np.frombuffer(b"0123456789abcdef", dtype=np.uint8)[nibbles[:, ::-1]]
-
-
-def _digits(bits: int) -> int:
-    return -(-bits // 4)
 
 
 def _stimulus_file(datapath: Datapath) -> str:

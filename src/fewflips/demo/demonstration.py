@@ -29,6 +29,7 @@ from fewflips.records.demo import DemoReport, DemoSimulation, DemoVariant, Netwo
 from fewflips.records.energy import LayerEnergy
 from fewflips.records.model_file import model_file
 from fewflips.schedule.file import schedule_orders
+from fewflips.simulation.memories import memory_notes
 from fewflips.simulation.records import cells_record, datapath_record, total_energy
 from fewflips.simulation.run import EnergyOptions, NetworkRun, simulate_network
 from fewflips.simulation.setup import simulated_layers
@@ -276,7 +277,7 @@ def _simulated(
     finally:
         if progress:
             progress("building the arithmetic unit", 1, 1)
-    return *_simulate(studies, array, built, seed, jobs, progress), []
+    return *_simulate(studies, array, built, seed, jobs, progress), list(memory_notes(array))
 
 
 def _simulate(

@@ -18,7 +18,7 @@ from fewflips.execution.runtimes import InputSpec, check_feeds
 from fewflips.network.tflite.reader import misread_by_litert, read, tensor_indices
 
 
-class Session:
+class LiteRTSession:
     """A TFLite file, loaded by LiteRT.
 
     LiteRT's own integer kernels are used, without delegates: a delegate fuses operators and hides their intermediate

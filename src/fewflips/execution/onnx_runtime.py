@@ -70,7 +70,7 @@ _CONFIGURATION = {
 }
 
 
-class Session:
+class OnnxRuntimeSession:
     """An ONNX file, loaded by ONNX Runtime on the processor.
 
     Parameters

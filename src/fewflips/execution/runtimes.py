@@ -35,10 +35,10 @@ FileFormat = str
 """The name of a reader; those of `_SESSIONS` have a runtime."""
 
 _SESSIONS: Mapping[FileFormat, tuple[str, str]] = {
-    "tflite": ("fewflips.execution.litert", "LiteRT"),
-    "onnx": ("fewflips.execution.onnx_runtime", "ONNX Runtime"),
+    "tflite": ("fewflips.execution.litert:LiteRTSession", "LiteRT"),
+    "onnx": ("fewflips.execution.onnx_runtime:OnnxRuntimeSession", "ONNX Runtime"),
 }
-"""Format -> (module with a class ``Session``, name for messages)."""
+"""Format -> (the class of its sessions, as ``module:class``; name for messages)."""
 
 _MEMORY_SHARE = 0.75
 """Share of the machine's memory that a worker may use."""
@@ -95,7 +95,10 @@ def check_feeds(path: Path, inputs: Sequence[InputSpec], feeds: Mapping[str, NDA
 
 
 class Session(Protocol):
-    """What a format's session class provides; its constructor takes (path, fetch)."""
+    """What a format's session class provides; its constructor takes (path, fetch).
+
+    Its module has a function ``executes_in_integers(path)``.
+    """
 
     inputs: tuple[InputSpec, ...]
     outputs: tuple[str, ...]
@@ -151,10 +154,10 @@ class Runtime:
         if file_format not in _SESSIONS:
             runtimes = " or ".join(f"{name} ({form})" for form, (_, name) in _SESSIONS.items())
             raise RuntimeFailure(f"{self._path}: expected {runtimes}, got {file_format}: no runtime", self._path)
-        self._module, self._runtime = _SESSIONS[file_format]
+        self._session_class, self._runtime = _SESSIONS[file_format]
         self._worker = _Worker(time_limit_s)
         try:
-            self.inputs, self.outputs = self._in_worker(_open, self._module, str(self._path), tuple(fetch))
+            self.inputs, self.outputs = self._in_worker(_open, self._session_class, str(self._path), tuple(fetch))
         except BaseException:
             self.close()
             raise
@@ -196,7 +199,7 @@ class Runtime:
         RuntimeFailure
             If the runtime fails or crashes.
         """
-        return bool(self._in_worker(_executes_in_integers, self._module, str(self._path)))
+        return bool(self._in_worker(_executes_in_integers, self._session_class, str(self._path)))
 
     def close(self) -> None:
         """End the worker process; it is killed if it is still working."""
@@ -451,9 +454,10 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _open(module: str, path: str, fetch: tuple[str, ...]) -> tuple[tuple[InputSpec, ...], tuple[str, ...]]:
+def _open(session_class: str, path: str, fetch: tuple[str, ...]) -> tuple[tuple[InputSpec, ...], tuple[str, ...]]:
     global _session
-    _session = importlib.import_module(module).Session(path, fetch)
+    module, _, name = session_class.partition(":")
+    _session = getattr(importlib.import_module(module), name)(path, fetch)
     return _session.inputs, _session.outputs
 
 
@@ -470,6 +474,7 @@ def _run(feeds: dict[str, NDArray[Any]], fetch: tuple[str, ...]) -> dict[str, ND
     return values
 
 
-def _executes_in_integers(module: str, path: str) -> bool:
+def _executes_in_integers(session_class: str, path: str) -> bool:
+    module, _, _ = session_class.partition(":")
     answer: bool = importlib.import_module(module).executes_in_integers(path)
     return answer

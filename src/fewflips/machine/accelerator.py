@@ -6,20 +6,9 @@ import os
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    GetJsonSchemaHandler,
-    SerializerFunctionWrapHandler,
-    ValidationError,
-    field_validator,
-    model_serializer,
-)
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fewflips.errors import AcceleratorError
 from fewflips.files.input_files import size_of
@@ -28,10 +17,11 @@ from fewflips.files.validation import bounded_text, describe_validation_error
 from fewflips.formats.number_formats import NumberFormat
 from fewflips.machine.buffers import Buffers, Tiling
 from fewflips.machine.coding_names import CODINGS, PLAIN
+from fewflips.machine.compact import Compact
 from fewflips.machine.dataflow_names import DATAFLOWS
 
 
-class Operand(BaseModel):
+class Operand(Compact):
     """How one operand is put on the wires.
 
     Attributes
@@ -46,7 +36,7 @@ class Operand(BaseModel):
         it is not plain.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    left_out: ClassVar[tuple[str, ...]] = ("coding",)
 
     format: NumberFormat = NumberFormat.AS_STORED
     bits: Annotated[int, Field(ge=2, le=16)] | None = None
@@ -64,22 +54,6 @@ class Operand(BaseModel):
             raise ValueError(f"expected one of {', '.join(CODINGS.names)}")
         return name
 
-    @model_serializer(mode="wrap")
-    def _without_plain(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        content: dict[str, Any] = handler(self)
-        if not self.is_coded:
-            content.pop("coding", None)
-        return content
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """The schema of the fields, of which `coding` may be left out."""
-        found = handler({name: part for name, part in schema.items() if name != "serialization"})
-        fields = handler.resolve_ref_schema(found)
-        if "required" in fields:
-            fields["required"] = [name for name in fields["required"] if name != "coding"]
-        return found
-
 
 class DatapathOptions(BaseModel):
     """How the arithmetic units are built; needed for energy, not for flips.
@@ -90,15 +64,22 @@ class DatapathOptions(BaseModel):
         The synthesizer's own choice, or radix-4 Booth recoding of the weight.
     accumulator_bits : int or None
         Width of sums, 8 to 64. None: the narrowest that no layer of the network can overflow.
-    adder : {"tree", "one-sum"}
-        Whether an activation-stationary column adds its products by a tree, followed by the partial sum, or all in
-        one expression that the synthesizer arranges.
+    adder : {"tree", "one-sum", "bit-planes"}
+        Whether an activation-stationary column adds its products by a tree, followed by the partial sum; or all in
+        one expression that the synthesizer arranges; or bit by bit of the activations, by ripple-carry adders.
     product_registers : bool
         Whether an activation-stationary column stores its products in registers before adding them.
     partial_sum_input : bool
         Whether a column adds the partial sum of earlier segments.
+    tree_register : bool
+        Whether an activation-stationary column stores the sum of its products before adding the partial sum, which
+        comes a cycle later.
+    offset_sums : bool
+        Whether partial sums of a column carry an offset that keeps small ones from changing their upper bits.
     hold_flags : bool
         Whether a weight that repeats on its lane is neither fetched nor clocked, as a flag beside it says.
+    zero_gating : bool
+        Whether an activation-stationary column keeps weights from multipliers whose activation is zero.
     activation_converter : bool
         Whether sign-magnitude activations come in two's complement, and are converted in front of their registers.
     """
@@ -112,19 +93,29 @@ class DatapathOptions(BaseModel):
         int | None, Field(ge=8, le=64, description="accumulator width; null for the narrowest that fits the network")
     ] = None
     adder: Annotated[
-        Literal["tree", "one-sum"], Field(description="products by a tree, then the partial sum; or one expression")
+        Literal["tree", "one-sum", "bit-planes"],
+        Field(description="products by a tree, then the partial sum; all at once; bit planes"),
     ] = "tree"
     product_registers: Annotated[bool, Field(description="whether a column stores products before adding them")] = False
     partial_sum_input: Annotated[bool, Field(description="whether a column adds the sum of earlier segments")] = True
+    tree_register: Annotated[
+        bool, Field(description="whether a column stores the sum of its products before adding the partial sum")
+    ] = False
+    offset_sums: Annotated[
+        bool, Field(description="whether a column's sums carry an offset that spares small ones their sign extension")
+    ] = False
     hold_flags: Annotated[
         bool, Field(description="whether weights that repeat on their lane are neither fetched nor clocked")
+    ] = False
+    zero_gating: Annotated[
+        bool, Field(description="whether a column keeps weights from multipliers whose activation is zero")
     ] = False
     activation_converter: Annotated[
         bool, Field(description="whether sign-magnitude activations are converted from two's complement in the unit")
     ] = False
 
 
-class Accelerator(BaseModel):
+class Accelerator(Compact):
     """An array of multipliers and the way operands reach it.
 
     Attributes
@@ -149,12 +140,12 @@ class Accelerator(BaseModel):
     datapath : DatapathOptions
         How the arithmetic units are built.
     buffers : Buffers or None
-        The memories around the array. None: they are left off the bill.
+        The memories around the array. None: they are left off the bill. Written only where there are some.
     tiling : Tiling
-        What a pass covers before partial sums leave the array.
+        What a pass covers before partial sums leave the array. Written only where it is not the default.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    left_out: ClassVar[tuple[str, ...]] = ("buffers", "tiling")
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     description: str = ""
@@ -185,6 +176,11 @@ class Accelerator(BaseModel):
         """The same machine with plain ports."""
         plain = {port: getattr(self, port).model_copy(update={"coding": PLAIN}) for port in ("weights", "activations")}
         return self.model_copy(update=plain)
+
+    @property
+    def is_tiled(self) -> bool:
+        """Whether a pass covers fewer output channels than a layer has, or several output pixels of a column."""
+        return self.tiling != Tiling()
 
 
 def load_accelerator(source: str | Path | Accelerator) -> Accelerator:

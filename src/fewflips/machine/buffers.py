@@ -2,47 +2,94 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from fewflips.machine.compact import Compact
+from fewflips.machine.memory_sources import MEMORY_SOURCES, REGISTERS, TABLE
 
 BufferContent = Literal["weights", "activations", "partial-sums", "index-table"]
 """What a memory holds."""
 
-EnergySource = Literal["table", "cacti", "registers"]
-"""Where the energy of an access comes from if the machine does not state it: the built-in table of published figures,
-CACTI (extra ``memory``), or flip-flops that are synthesized and simulated like the arithmetic units."""
+MemoryKind = Literal["sram", "dram"]
+"""What a memory is made of."""
+
+_BITS_OF_A_KIB = 8192
 
 
-class Buffer(BaseModel):
+class Buffer(Compact):
     """One memory.
 
     Attributes
     ----------
     size_kib : float
-        Capacity, in KiB.
+        Capacity of all banks together, in KiB.
     word_bits : int
         Bits of one access.
+    banks : int
+        Memories of equal size that it consists of; an access goes to one of them.
     read_pj, write_pj : float or None
         Energy of reading and of writing one word. None: from `source`.
     leakage_uw : float or None
         Leakage power of the whole memory. None: from `source`.
-    source : {"table", "cacti", "registers"}
-        Where figures that are left out come from.
+    source : str
+        Where figures that are left out come from: ``table``, the built-in table of published figures; ``registers``,
+        flip-flops that are synthesized and simulated like the arithmetic units; ``cacti`` (extra ``memory``); or what
+        other packages register.
+    technology_nm : float
+        Technology node, for sources that model one.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    left_out: ClassVar[tuple[str, ...]] = ("banks", "read_pj", "write_pj", "leakage_uw", "source", "technology_nm")
 
-    size_kib: Annotated[float, Field(gt=0, le=1 << 30, description="capacity, in KiB")]
+    size_kib: Annotated[
+        float, Field(gt=0, le=1 << 30, allow_inf_nan=False, description="capacity of all banks together, in KiB")
+    ]
     word_bits: Annotated[int, Field(ge=1, le=1 << 16, description="bits of one access")]
-    read_pj: Annotated[float | None, Field(ge=0, description="energy of reading a word, in pJ; null: from source")] = (
-        None
-    )
-    write_pj: Annotated[float | None, Field(ge=0, description="energy of writing a word, in pJ; null: from source")] = (
-        None
-    )
-    leakage_uw: Annotated[float | None, Field(ge=0, description="leakage power, in uW; null: from source")] = None
-    source: Annotated[EnergySource, Field(description="where figures that are left out come from")] = "table"
+    banks: Annotated[int, Field(ge=1, le=1 << 16, description="memories of equal size that it consists of")] = 1
+    read_pj: Annotated[
+        float | None,
+        Field(ge=0, le=1e9, allow_inf_nan=False, description="energy of reading a word, in pJ; null: from source"),
+    ] = None
+    write_pj: Annotated[
+        float | None,
+        Field(ge=0, le=1e9, allow_inf_nan=False, description="energy of writing a word, in pJ; null: from source"),
+    ] = None
+    leakage_uw: Annotated[
+        float | None,
+        Field(ge=0, le=1e9, allow_inf_nan=False, description="leakage power, in uW; null: from source"),
+    ] = None
+    source: Annotated[str, Field(description="where figures that are left out come from")] = TABLE
+    technology_nm: Annotated[
+        float, Field(ge=5, le=250, allow_inf_nan=False, description="technology node, for sources that model one")
+    ] = 45.0
+
+    @property
+    def capacity_bits(self) -> int:
+        """Bits of all banks."""
+        return int(self.size_kib * _BITS_OF_A_KIB)
+
+    @property
+    def bank_kib(self) -> float:
+        """Capacity of a bank, in KiB."""
+        return self.size_kib / self.banks
+
+    @field_validator("source")
+    @classmethod
+    def _known_source(cls, name: str) -> str:
+        if name != REGISTERS and name not in MEMORY_SOURCES:
+            raise ValueError(f"expected one of {', '.join((*MEMORY_SOURCES.names, REGISTERS))}")
+        return name
+
+    @model_validator(mode="after")
+    def _a_word_fits(self) -> Self:
+        bank_bits = self.bank_kib * _BITS_OF_A_KIB
+        if self.word_bits > bank_bits:
+            raise ValueError(
+                f"expected a word that fits into a bank, got word_bits {self.word_bits} in a bank of {bank_bits:g} bits"
+            )
+        return self
 
 
 class MemoryLevel(Buffer):
@@ -54,13 +101,18 @@ class MemoryLevel(Buffer):
         Name in reports.
     holds : tuple of {"weights", "activations", "partial-sums", "index-table"}
         Whose words pass through this memory on their way to the buffer.
+    kind : {"sram", "dram"}
+        What it is made of, for the built-in table.
     """
 
+    left_out: ClassVar[tuple[str, ...]] = (*Buffer.left_out, "kind", "holds")
+
+    kind: Annotated[MemoryKind, Field(description="what it is made of, for the built-in table")] = "sram"
     name: Annotated[str, Field(min_length=1, max_length=100)]
     holds: Annotated[tuple[BufferContent, ...], Field(min_length=1)] = ("weights", "activations", "index-table")
 
 
-class Buffers(BaseModel):
+class Buffers(Compact):
     """The memories that feed an array.
 
     Attributes
@@ -76,7 +128,7 @@ class Buffers(BaseModel):
         Memories beyond these, nearest first.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    left_out: ClassVar[tuple[str, ...]] = ("partial_sums", "index_table", "beyond")
 
     weights: Buffer
     activations: Buffer

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import gcd
+from typing import NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,17 +13,21 @@ from numpy.typing import NDArray
 from fewflips.dataflows import Segment, dataflow_of
 from fewflips.formats.codes import Codes
 from fewflips.machine import Accelerator
+from fewflips.machine.buffers import Tiling
 from fewflips.network.channels import ChannelGroups, TiedAxis, tie_channels
 from fewflips.network.graph import Network
 from fewflips.network.layer import Layer
 from fewflips.network.lowering import Convolution2D
+from fewflips.optimization.layer_codes import LayerCodes
 from fewflips.optimization.segment_orders import Certificate, chain_bound
 from fewflips.optimization.segment_words import SegmentWords
+from fewflips.optimization.weight_costs import check_widths, weight_cost
 from fewflips.ordering import Effort, PathResult, order_distances, order_segments
 from fewflips.progress import Progress, counter
 from fewflips.streams.codes import weight_codes
 from fewflips.streams.counting import count_flips
 from fewflips.streams.flips import pairwise_distances
+from fewflips.streams.transition_cost import TransitionCost
 
 MOST_ENTRIES = 1 << 27
 """Entries of distance matrices that are held at the same time: 512 MiB."""
@@ -72,6 +77,7 @@ def plan_channels(
     effort: Effort,
     seed: int,
     jobs: int,
+    cost: TransitionCost | None = None,
     progress: Progress | None = None,
 ) -> ChannelPlan:
     """Choose an order for every group of tied channels that may move.
@@ -81,6 +87,9 @@ def plan_channels(
     where a layer's words follow one another channel by channel; where they do not (several chains, several kernel
     positions or concatenated groups on the streamed axis) it leaves steps out, so that an order is kept only if
     the flips of the layers themselves become fewer.
+
+    Codes are made layer by layer: apart from the distances of the groups that are solved together, the largest layer
+    determines the memory, not the number of layers.
 
     Parameters
     ----------
@@ -94,6 +103,8 @@ def plan_channels(
         Of the solver.
     jobs : int
         Groups solved at a time.
+    cost : TransitionCost, optional
+        What orders are chosen by, in place of flips.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
 
@@ -101,27 +112,34 @@ def plan_channels(
     -------
     ChannelPlan
         Orders and certificates.
+
+    Raises
+    ------
+    InputError
+        If the codes of a layer are not as wide as those of `cost`.
     """
+    if cost is not None:
+        check_widths(network, array, cost)
     groups = tie_channels(network)
     uses = channel_uses(network, array, groups)
     finished = counter(progress, "ordering channels", len(uses))
     certificates: dict[int, PathResult] = {}
     wide = [group for group in uses if groups.sizes[group] ** 2 > MOST_ENTRIES]
     for group in wide:
-        words = [weighted_words(uses[group])]
-        (certificates[group],) = order_segments(words, effort=effort, seed=seed, jobs=1, progress=finished)
+        words = [weighted_words(uses[group], whole_codes=cost is not None)]
+        (certificates[group],) = order_segments(words, cost=cost, effort=effort, seed=seed, jobs=1, progress=finished)
     for batch in _batches([group for group in uses if group not in wide], groups):
-        distances = [channel_distances(uses[group]) for group in batch]
+        distances = [channel_distances(uses[group], cost) for group in batch]
         results = order_distances(distances, effort=effort, seed=seed, jobs=jobs, progress=finished)
         certificates.update(zip(batch, results, strict=True))
     candidates = {
         group: dataflow_of(array).order_from_path(result.order, _chains(network, array, groups, group))
         for group, result in certificates.items()
     }
-    return ChannelPlan(groups, _keep_gains(network, array, groups, candidates), certificates)
+    return ChannelPlan(groups, _keep_gains(network, array, groups, candidates, cost), certificates)
 
 
-def channel_uses(network: Network, array: Accelerator, groups: ChannelGroups) -> dict[int, list[ChannelUse]]:
+def channel_uses(network: Network, array: Accelerator, groups: ChannelGroups) -> dict[int, Sequence[ChannelUse]]:
     """Where the channels of each free group stream; groups that stream nowhere are left out.
 
     Parameters
@@ -135,70 +153,85 @@ def channel_uses(network: Network, array: Accelerator, groups: ChannelGroups) ->
 
     Returns
     -------
-    dict of int to list of ChannelUse
-        One use for each layer and group.
+    dict of int to sequence of ChannelUse
+        One use for each layer and group. Its words are made when it is taken from the sequence, and not kept.
     """
-    uses: dict[int, list[ChannelUse]] = {}
+    codes = LayerCodes(array)
+    places: dict[int, list[_Place]] = {}
     for layer, tied in streaming_axes(network, array, groups):
-        codes, _ = weight_codes(layer, array.weights)
         repeats = dataflow_of(array).weight_repeats(layer, array)
-        for group, words in _channel_words(layer, codes, tied, groups):
-            if group not in groups.frozen:
-                uses.setdefault(group, []).append(ChannelUse(repeats, words))
-    return dict(sorted(uses.items()))
+        for piece in _streamed_pieces(layer, tied, groups):
+            if piece.group not in groups.frozen:
+                places.setdefault(piece.group, []).append(_Place(layer, tied, piece, repeats))
+    return {group: _Uses(codes, found) for group, found in sorted(places.items())}
 
 
-def channel_distances(uses: list[ChannelUse]) -> NDArray[np.int32]:
+def channel_distances(uses: Sequence[ChannelUse], cost: TransitionCost | None = None) -> NDArray[np.int32]:
     """Distances between the channels of a group, summed over the layers in which they stream.
 
     Parameters
     ----------
-    uses : list of ChannelUse
+    uses : sequence of ChannelUse
         Where they stream.
+    cost : TransitionCost, optional
+        Cost of a transition; flips by default.
 
     Returns
     -------
     ndarray of int32, shape (C, C)
-        Flips of one inference between each pair of channels, divided by the greatest common divisor of the
-        layers' repeats (and by a power of two where they would not fit 32 bits).
+        Flips of one inference between each pair of channels (or their costs, in the unit that all are multiples of),
+        divided by the greatest common divisor of the layers' repeats (and by a power of two where they would not fit
+        32 bits).
     """
-    unit = gcd(*(use.repeats for use in uses))
-    channels = len(uses[0].words)
-    longest = sum(use.repeats // unit * use.words[0].nbytes * 8 for use in uses)
+    cost = None if cost is None else cost.in_units
+    sizes = [(use.repeats, use.words.shape, use.words.itemsize) for use in uses]
+    unit = gcd(*(repeats for repeats, _, _ in sizes))
+    _, (channels, _), _ = sizes[0]
+    longest = sum(
+        repeats // unit * lanes * (8 * itemsize if cost is None else cost.largest_step)
+        for repeats, (_, lanes), itemsize in sizes
+    )
     distances = np.zeros((channels, channels), dtype=np.int64 if longest >> 31 else np.int32)
     for use in uses:
-        _add_distances(distances, use.words, use.repeats // unit)
+        _add_distances(distances, use.words, use.repeats // unit, cost)
     distances >>= max(0, int(distances.max(initial=0)).bit_length() - 31)
     return distances.astype(np.int32, copy=False)
 
 
-def _add_distances(distances: NDArray[np.integer], words: NDArray[np.unsignedinteger], times: int) -> None:
+def _add_distances(
+    distances: NDArray[np.integer], words: NDArray[np.unsignedinteger], times: int, cost: TransitionCost | None
+) -> None:
     """Add a multiple of the words' distances, row by row: one more matrix is held, not two."""
     factor = distances.dtype.type(times)
-    for row, flips in zip(distances, pairwise_distances(words), strict=True):
-        row += factor * flips
+    apart = pairwise_distances(words) if cost is None else cost.distances(words)
+    for row, flips in zip(distances, apart, strict=True):
+        row += factor * flips.astype(distances.dtype, copy=False)
 
 
-def weighted_words(uses: list[ChannelUse]) -> NDArray[np.uint8]:
+def weighted_words(uses: Sequence[ChannelUse], *, whole_codes: bool = False) -> NDArray[np.unsignedinteger]:
     """Words whose Hamming distances are those of :func:`channel_distances`, for groups too wide for a matrix.
 
     Parameters
     ----------
-    uses : list of ChannelUse
+    uses : sequence of ChannelUse
         Where the channels stream.
+    whole_codes : bool
+        Whether to keep codes of two bytes as they are: their cost is not that of their bytes. Codes of all layers are
+        of one width then.
 
     Returns
     -------
-    ndarray of uint8, shape (C, bytes)
+    ndarray of uint8 or uint16, shape (C, bytes or codes)
         The words of all layers side by side, each as often as its layer repeats, divided by the greatest common
         divisor. Where that would take more than MOST_WORD_BYTES, the repeats are divided further and rounded, down
         to once each.
     """
-    unit = gcd(*(use.repeats for use in uses))
-    size = sum(use.repeats // unit * use.words.nbytes for use in uses)
+    sizes = [(use.repeats, use.words.nbytes) for use in uses]
+    unit = gcd(*(repeats for repeats, _ in sizes))
+    size = sum(repeats // unit * nbytes for repeats, nbytes in sizes)
     divisor = unit * max(1, -(-size // MOST_WORD_BYTES))
-    parts = [np.ascontiguousarray(use.words).view(np.uint8) for use in uses]
-    times = [max(1, round(use.repeats / divisor)) for use in uses]
+    parts = [use.words if whole_codes else np.ascontiguousarray(use.words).view(np.uint8) for use in uses]
+    times = [max(1, round(repeats / divisor)) for repeats, _ in sizes]
     return np.concatenate([part for part, count in zip(parts, times, strict=True) for _ in range(count)], axis=1)
 
 
@@ -218,6 +251,7 @@ def drop_in_certificates(
     effort: Effort,
     seed: int,
     jobs: int,
+    cost: TransitionCost | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Certificate]:
     """Lower bounds of each layer under one order for all its segments, as a drop-in file has it.
@@ -229,13 +263,15 @@ def drop_in_certificates(
     array : Accelerator
         The machine.
     flips : mapping of str to int
-        Flips of each layer in the rewritten model, within passes.
+        Flips of each layer in the rewritten model, within passes, or their cost.
     effort : Effort
         Work limit of each bound.
     seed : int
         Of the solver.
     jobs : int
         Layers at a time.
+    cost : TransitionCost, optional
+        Cost of a transition, and the unit of certificates; flips by default.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
 
@@ -243,21 +279,21 @@ def drop_in_certificates(
     -------
     dict of str to Certificate
         One order a layer (one for each set of streamed indices in a grouped layer); what other layers tie it to
-        is left out of account, so that the bound is valid whatever they are.
+        is left out of account, so that the bound is valid whatever they are. Tiles of outputs are chains of an order
+        that any channels may form.
     """
+    flow, untiled = dataflow_of(array), array.model_copy(update={"tiling": Tiling()})
     segments = [
-        (layer, segment)
-        for layer in network.layers
-        for segment in _merged_segments(dataflow_of(array).segments(layer, array))
+        (layer, segment) for layer in network.layers for segment in _merged_segments(flow.segments(layer, untiled))
     ]
     words = SegmentWords(array, segments)
     finished = counter(progress, "bounding the drop-in", len(words))
-    results = order_segments(words, effort=effort, seed=seed, jobs=jobs, progress=finished)
+    results = order_segments(words, cost=cost, effort=effort, seed=seed, jobs=jobs, progress=finished)
     bounds = {layer.name: 0 for layer in network.layers}
     orders = {layer.name: 0 for layer in network.layers}
     for (layer, _), instance, result in zip(segments, words, results, strict=True):
-        chains = dataflow_of(array).chains(layer, array)
-        bounds[layer.name] += chain_bound(result, chains, instance, flips[layer.name], effort)
+        chains = flow.chains(layer, array) * flow.tiles_of_outputs(layer, array)
+        bounds[layer.name] += chain_bound(result, chains, instance, flips[layer.name], effort, cost)
         orders[layer.name] += 1
     return {
         name: Certificate(orders[name], orders[name] if flips[name] - bound < 1 else 0, bound)
@@ -273,54 +309,110 @@ def _merged_segments(segments: tuple[Segment, ...]) -> list[Segment]:
     return [Segment(np.concatenate(parts), np.frombuffer(order, dtype=np.int64)) for order, parts in lanes.items()]
 
 
-def _channel_words(
-    layer: Layer, codes: NDArray[np.unsignedinteger], tied: TiedAxis, groups: ChannelGroups
-) -> list[tuple[int, NDArray[np.unsignedinteger]]]:
-    """For each group on the streamed axis, the words of its channels, where neighbours stream one after another."""
-    if tied.follows == "output":
-        table = codes.T[:, :, np.newaxis]
-    elif isinstance(layer.lowering, Convolution2D) and layer.lowering.layout == "NHWC":
-        table = codes.reshape(layer.n * layer.lowering.kernel_positions, -1, 1)
-    else:
-        table = codes.reshape(layer.n, -1, layer.lowering.kernel_positions)
-    words, offset = [], 0
+class _Piece(NamedTuple):
+    """Channels of a group that stream one after another on a layer's axis."""
+
+    group: int
+    channels: int
+    start: int
+    stop: int
+
+
+class _Place(NamedTuple):
+    """Where a group's channels stream."""
+
+    layer: Layer
+    tied: TiedAxis
+    piece: _Piece
+    repeats: int
+
+
+class _Uses(Sequence[ChannelUse]):
+    """The uses of a group, whose words are made when they are asked for."""
+
+    def __init__(self, codes: LayerCodes, places: Sequence[_Place]) -> None:
+        self._codes = codes
+        self._places = places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, index: int) -> ChannelUse: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> _Uses: ...
+
+    def __getitem__(self, index: int | slice) -> ChannelUse | _Uses:
+        if isinstance(index, slice):
+            return _Uses(self._codes, self._places[index])
+        layer, tied, piece, repeats = self._places[index]
+        table = _channel_table(layer, self._codes(layer), tied)
+        block = table[:, piece.start : piece.stop, 0].reshape(-1, piece.channels)
+        return ChannelUse(repeats, np.ascontiguousarray(block.T))
+
+
+def _streamed_pieces(layer: Layer, tied: TiedAxis, groups: ChannelGroups) -> list[_Piece]:
+    """The groups on the streamed axis, where neighbouring channels stream one after another."""
+    beside = layer.lowering.kernel_positions if _positions_are_innermost(layer, tied) else 1
+    pieces, start = [], 0
     for piece in tied.layout:
         channels = groups.sizes[piece.group]
-        length = piece.outer * channels * piece.inner
-        if table.shape[2] * piece.inner == 1:
-            block = table[:, offset : offset + length, 0].reshape(-1, channels)
-            words.append((piece.group, np.ascontiguousarray(block.T)))
-        offset += length
-    return words
+        stop = start + piece.outer * channels * piece.inner
+        if beside * piece.inner == 1:
+            pieces.append(_Piece(piece.group, channels, start, stop))
+        start = stop
+    return pieces
+
+
+def _channel_table(layer: Layer, codes: NDArray[np.unsignedinteger], tied: TiedAxis) -> NDArray[np.unsignedinteger]:
+    """Codes with the streamed axis in the middle, and what lies inside of it last."""
+    if tied.follows == "output":
+        return codes.T[:, :, np.newaxis]
+    if _positions_are_innermost(layer, tied):
+        return codes.reshape(layer.n, -1, layer.lowering.kernel_positions)
+    return codes.reshape(layer.n * layer.lowering.kernel_positions, -1, 1)
+
+
+def _positions_are_innermost(layer: Layer, tied: TiedAxis) -> bool:
+    """Whether the kernel positions of a channel stream before the next channel."""
+    nhwc = isinstance(layer.lowering, Convolution2D) and layer.lowering.layout == "NHWC"
+    return tied.follows != "output" and not nhwc
 
 
 def _keep_gains(
-    network: Network, array: Accelerator, groups: ChannelGroups, candidates: Mapping[int, NDArray[np.int64]]
+    network: Network,
+    array: Accelerator,
+    groups: ChannelGroups,
+    candidates: Mapping[int, NDArray[np.int64]],
+    cost: TransitionCost | None = None,
 ) -> dict[int, NDArray[np.int64]]:
     """Of the orders proposed, those after which the layers that they touch have fewer flips, one after the other."""
     streaming = streaming_axes(network, array, groups)
-    codes = {layer.name: weight_codes(layer, array.weights) for layer, _ in streaming}
-    flips = {layer.name: _flips_of(layer, codes[layer.name], array) for layer, _ in streaming}
+
+    def flips_under(layer: Layer, tied: TiedAxis, orders: Mapping[int, NDArray[np.int64]]) -> int:
+        codes = weight_codes(layer, array.weights)
+        if any(piece.group in orders for piece in tied.layout):
+            codes = _permuted(layer, codes, tied, groups.axis_index(tied.layout, orders))
+        return _flips_of(layer, codes, array, cost)
+
+    flips = {layer.name: flips_under(layer, tied, {}) for layer, tied in streaming}
     kept: dict[int, NDArray[np.int64]] = {}
     for group, order in candidates.items():
         touched = [(layer, tied) for layer, tied in streaming if any(piece.group == group for piece in tied.layout)]
-        new_codes = {
-            layer.name: _permuted(layer, codes[layer.name], tied, groups.axis_index(tied.layout, {group: order}))
-            for layer, tied in touched
-        }
-        new_flips = {layer.name: _flips_of(layer, new_codes[layer.name], array) for layer, _ in touched}
+        new_flips = {layer.name: flips_under(layer, tied, {**kept, group: order}) for layer, tied in touched}
         if sum(new_flips.values()) < sum(flips[name] for name in new_flips):
             kept[group] = order
-            codes.update(new_codes)
             flips.update(new_flips)
     return kept
 
 
-def _flips_of(layer: Layer, codes: Codes, array: Accelerator) -> int:
-    """Weight flips of one inference in natural order, within passes."""
-    count = count_flips(
-        dataflow_of(array).weight_stream(layer, *codes, dataflow_of(array).segments(layer, array), array)
-    )
+def _flips_of(layer: Layer, codes: Codes, array: Accelerator, cost: TransitionCost | None) -> int:
+    """Weight flips of one inference in natural order, within passes, or their cost."""
+    segments = dataflow_of(array).segments(layer, array)
+    if cost is not None:
+        return weight_cost(layer, array, codes, segments, cost) * dataflow_of(array).weight_repeats(layer, array)
+    count = count_flips(dataflow_of(array).weight_stream(layer, *codes, segments, array))
     return count.within * count.repeats
 
 

@@ -15,9 +15,11 @@ from fewflips.optimization.checks import check_outcome
 from fewflips.optimization.segment_orders import Certificate
 from fewflips.optimization.state import State
 from fewflips.optimization.step import Context, Evidence, Outcome, Step
+from fewflips.optimization.weight_costs import network_costs
 from fewflips.progress import Progress
 from fewflips.records.optimization import BASELINE, Check
 from fewflips.schedule.file import same_orders
+from fewflips.streams.transition_cost import TransitionCost
 from fewflips.verification.schedule_check import check_schedule
 
 
@@ -43,8 +45,12 @@ class Stage:
         Which channels moved, if the step moved some.
     model_check, order_check : Check or None
         How the rewritten model and the orders were checked.
+    by_cost : bool
+        Whether certificates are in the unit of the cost that orders were chosen by.
     counts : dict of str to LayerCount
         Flips of each layer, in the network's order; empty until they are counted.
+    costs : dict of str to int
+        Cost of each layer's weights within passes, likewise; empty where orders are chosen by flips.
     """
 
     name: str
@@ -57,7 +63,9 @@ class Stage:
     channels: ChannelPlan | None = field(default=None, repr=False)
     model_check: Check | None = field(default=None, repr=False)
     order_check: Check | None = field(default=None, repr=False)
+    by_cost: bool = False
     counts: dict[str, LayerCount] = field(default_factory=dict, repr=False)
+    costs: dict[str, int] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,6 +183,29 @@ def count_stages(run: Run, samples: Samples | None, progress: Progress | None = 
     return replace(run, stages=tuple(replace(stage, counts=counted[stage.name]) for stage in run.stages))
 
 
+def price_stages(run: Run, cost: TransitionCost) -> Run:
+    """What the weights of every stage cost as they stream.
+
+    Parameters
+    ----------
+    run : Run
+        Stages without costs.
+    cost : TransitionCost
+        Cost of a transition.
+
+    Returns
+    -------
+    Run
+        The same stages, with costs.
+    """
+
+    def priced(stage: Stage) -> Stage:
+        state = stage.state
+        return replace(stage, costs=network_costs(state.network, state.accelerator, state.orders, cost))
+
+    return replace(run, stages=tuple(priced(stage) for stage in run.stages))
+
+
 def execute_orders(run: Run, samples: Samples | None, seed: int, progress: Progress | None = None) -> Run:
     """Execute the orders of every stage that has new ones in integers, and compare with the plain product.
 
@@ -229,6 +260,7 @@ def _stage(step: Step, before: Stage, context: Context) -> Stage:
         certificates=outcome.certificates,
         channels=outcome.channels,
         model_check=check,
+        by_cost=outcome.by_cost,
     )
 
 

@@ -14,10 +14,12 @@ from fewflips.machine import Accelerator
 from fewflips.network.graph import Network
 from fewflips.network.layer import Layer
 from fewflips.optimization.segment_words import SegmentWords
+from fewflips.optimization.weight_costs import check_widths
 from fewflips.ordering import Effort, PathResult, order_segments, path_cover_bound
 from fewflips.progress import Progress, counter
 from fewflips.streams.codes import weight_codes
 from fewflips.streams.flips import stream_flips
+from fewflips.streams.transition_cost import TransitionCost
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,10 @@ class Certificate:
     segments : int
         Orders that were chosen independently.
     proven_segments : int
-        Of these, how many are proven optimal: within one flip of their lower bound.
+        Of these, how many are proven optimal: within one flip of their lower bound (or one unit of the cost that
+        orders were chosen by).
     lower_bound : int
-        Sum of the bounds: no orders of these segments have fewer flips within passes.
+        Sum of the bounds: no orders of these segments have fewer flips within passes (or cost less).
     """
 
     segments: int
@@ -54,6 +57,7 @@ def plan_schedule(
     effort: Effort,
     seed: int,
     jobs: int,
+    cost: TransitionCost | None = None,
     progress: Progress | None = None,
 ) -> SchedulePlan:
     """Order every segment of every layer, each for itself.
@@ -73,23 +77,32 @@ def plan_schedule(
         Of the solver.
     jobs : int
         Segments solved at a time.
+    cost : TransitionCost, optional
+        What orders are chosen by, and the unit of certificates; flips by default.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
 
     Returns
     -------
     SchedulePlan
-        Orders and certificates. No segment has more flips than in natural order.
+        Orders and certificates. No segment has more flips, or costs more, than in natural order.
+
+    Raises
+    ------
+    InputError
+        If the codes of a layer are not as wide as those of `cost`.
     """
+    if cost is not None:
+        check_widths(network, array, cost)
     natural = natural_orders(network, array)
     words = SegmentWords(array, [(layer, segment) for layer in network.layers for segment in natural[layer.name]])
     finished = counter(progress, "ordering segments", len(words))
-    results = iter(order_segments(words, effort=effort, seed=seed, jobs=jobs, progress=finished))
+    results = iter(order_segments(words, cost=cost, effort=effort, seed=seed, jobs=jobs, progress=finished))
     orders, certificates = {}, {}
     for layer in network.layers:
         codes = weight_codes(layer, array.weights)
         solved = [
-            _order_segment(layer, codes, segment, next(results), array, effort) for segment in natural[layer.name]
+            _order_segment(layer, codes, segment, next(results), array, effort, cost) for segment in natural[layer.name]
         ]
         orders[layer.name] = tuple(segment for segment, _ in solved)
         certificates[layer.name] = _sum_certificates([certificate for _, certificate in solved])
@@ -103,20 +116,30 @@ def _order_segment(
     path: PathResult,
     array: Accelerator,
     effort: Effort,
+    cost: TransitionCost | None,
 ) -> tuple[Segment, Certificate]:
     """Lay a path out along the dataflow's chains, or keep the natural order where that has fewer flips."""
+    length = stream_flips if cost is None else cost.along
     chains = dataflow_of(array).chains(layer, array)
     ordered = Segment(natural.lanes, natural.order[dataflow_of(array).order_from_path(path.order, chains)])
     flips = {
-        segment: stream_flips(dataflow_of(array).weight_stream(layer, *codes, (segment,), array).words)
+        segment: length(dataflow_of(array).weight_stream(layer, *codes, (segment,), array).words)
         for segment in (ordered, natural)
     }
     best = min(flips, key=lambda segment: flips[segment])
-    bound = chain_bound(path, chains, dataflow_of(array).segment_words(codes.words, natural), flips[best], effort)
+    words = dataflow_of(array).segment_words(codes.words, natural)
+    bound = chain_bound(path, chains, words, flips[best], effort, cost)
     return best, Certificate(1, int(flips[best] - bound < 1), bound)
 
 
-def chain_bound(path: PathResult, chains: int, words: NDArray[np.unsignedinteger], flips: int, effort: Effort) -> int:
+def chain_bound(
+    path: PathResult,
+    chains: int,
+    words: NDArray[np.unsignedinteger],
+    flips: int,
+    effort: Effort,
+    cost: TransitionCost | None = None,
+) -> int:
     """Lower bound of laying words out along several chains.
 
     Parameters
@@ -128,16 +151,18 @@ def chain_bound(path: PathResult, chains: int, words: NDArray[np.unsignedinteger
     words : ndarray of uint8 or uint16, shape (T, L)
         The words.
     flips : int
-        Flips of the chains that were found.
+        Flips of the chains that were found, or their cost.
     effort : Effort
         Work limit.
+    cost : TransitionCost, optional
+        Cost of a transition; flips by default.
 
     Returns
     -------
     int
-        No such chains have fewer flips.
+        No such chains have fewer flips, or cost less.
     """
-    return path.lower_bound if chains == 1 else path_cover_bound(words, chains, flips, effort=effort)
+    return path.lower_bound if chains == 1 else path_cover_bound(words, chains, flips, cost=cost, effort=effort)
 
 
 def _sum_certificates(certificates: list[Certificate]) -> Certificate:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import overload
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from fewflips.dataflows import Segment, dataflow_of
 from fewflips.machine import Accelerator
 from fewflips.network.layer import Layer
-from fewflips.streams.codes import weight_codes
+from fewflips.optimization.layer_codes import LayerCodes
 
 
 class SegmentWords(Sequence[NDArray[np.unsignedinteger]]):
@@ -32,9 +31,7 @@ class SegmentWords(Sequence[NDArray[np.unsignedinteger]]):
     def __init__(self, array: Accelerator, segments: Sequence[tuple[Layer, Segment]]) -> None:
         self._array = array
         self._segments = segments
-        self._lock = threading.Lock()
-        self._layer: Layer | None = None
-        self._codes: NDArray[np.unsignedinteger] | None = None
+        self._codes = LayerCodes(array)
 
     def __len__(self) -> int:
         return len(self._segments)
@@ -49,11 +46,4 @@ class SegmentWords(Sequence[NDArray[np.unsignedinteger]]):
         if isinstance(index, slice):
             return SegmentWords(self._array, self._segments[index])
         layer, segment = self._segments[index]
-        return dataflow_of(self._array).segment_words(self._codes_of(layer), segment)
-
-    def _codes_of(self, layer: Layer) -> NDArray[np.unsignedinteger]:
-        with self._lock:
-            if self._codes is None or self._layer is not layer:
-                self._codes = None  # frees the last layer's before the next one's are made
-                self._codes, self._layer = weight_codes(layer, self._array.weights).words, layer
-            return self._codes
+        return dataflow_of(self._array).segment_words(self._codes(layer), segment)

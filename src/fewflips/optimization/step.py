@@ -12,6 +12,7 @@ from fewflips.optimization.segment_orders import Certificate
 from fewflips.optimization.state import State
 from fewflips.ordering import Effort
 from fewflips.progress import Progress
+from fewflips.streams.transition_cost import TransitionCost
 
 Start = Literal["baseline", "stage before"]
 """What a step starts from: the network as stored, or what the step before it left."""
@@ -89,6 +90,9 @@ class Context:
         Number of processors to use; -1 uses all.
     progress : callable or None
         Called as ``progress(phase, done, total)``.
+    cost : TransitionCost or None
+        Cost of a transition between the codes of weights, by which orders are to be chosen; None for flips. Codes of
+        all layers that were read are as wide as those of the cost.
     """
 
     samples: Samples | None
@@ -96,6 +100,7 @@ class Context:
     seed: int
     jobs: int
     progress: Progress | None = None
+    cost: TransitionCost | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +115,8 @@ class Outcome:
         How far outputs may have moved; the pipeline checks it.
     certificates : tuple of Certificate
         Lower bound of the weight flips of each layer, in the network's order; empty where the step knows none.
+    by_cost : bool
+        Whether certificates are in the unit of the context's cost, not in flips.
     channels : ChannelPlan or None
         Which channels moved where, if that is what the step did to the model.
     """
@@ -118,6 +125,7 @@ class Outcome:
     evidence: Evidence
     certificates: tuple[Certificate, ...] = field(default=(), repr=False)
     channels: ChannelPlan | None = field(default=None, repr=False)
+    by_cost: bool = False
 
 
 class Step(ABC):

@@ -116,21 +116,47 @@ def check_words(words: NDArray[np.unsignedinteger]) -> None:
         )
 
 
-def rows_within_reach(words: NDArray[np.unsignedinteger]) -> int:
+def rows_within_reach(words: NDArray[np.unsignedinteger], cost: TransitionCost | None = None) -> int:
     """The largest block of rows to compare all with all; len(words) if that is not too many.
 
     Parameters
     ----------
     words : ndarray of uint8 or uint16, shape (N, L)
         One word vector per row.
+    cost : TransitionCost, optional
+        Cost of a transition; flips by default.
 
     Returns
     -------
     int
-        With blocks of this many rows, one pass compares at most MOST_COMPARED pairs of 64-bit words.
+        With blocks of this many rows, one pass compares at most MOST_COMPARED pairs of 64-bit words; costs other than
+        flips are tabulated, for at most MATRIX_ROWS rows.
     """
     row_words = max(1, -(-words.shape[1] * words.dtype.itemsize // 8))
-    return max(1, min(len(words), MOST_COMPARED // max(1, len(words) * row_words)))
+    most = len(words) if cost is None or cost.is_flips else min(len(words), MATRIX_ROWS)
+    return max(1, min(most, MOST_COMPARED // max(1, len(words) * row_words)))
+
+
+def spread_bound(words: NDArray[np.unsignedinteger], chains: int = 1, cost: TransitionCost | None = None) -> int:
+    """Lower bound of `chains` paths through rows that are too many to compare: different rows are one flip apart.
+
+    Parameters
+    ----------
+    words : ndarray of uint8 or uint16, shape (N, L)
+        One word vector per row.
+    chains : int
+        Number of paths that together visit every row, at least 1.
+    cost : TransitionCost, optional
+        Cost of a transition (:meth:`~fewflips.streams.transition_cost.TransitionCost.spread`); flips by default.
+
+    Returns
+    -------
+    int
+        In flips, or in the unit of `cost`.
+    """
+    if cost is not None and not cost.is_flips:
+        return cost.spread(words, chains)
+    return max(0, len(np.unique(words, axis=0)) - chains)
 
 
 def source_of_words(words: NDArray[np.unsignedinteger], cost: TransitionCost | None = None) -> NDArray[Any]:

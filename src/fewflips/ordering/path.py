@@ -31,6 +31,7 @@ from fewflips.ordering.metric import (
     rows_within_reach,
     source_of_distances,
     source_of_words,
+    spread_bound,
 )
 from fewflips.streams.flips import stream_flips
 from fewflips.streams.transition_cost import TransitionCost
@@ -127,8 +128,9 @@ def shortest_word_path(
     ----------
     words : ndarray of uint8 or uint16, shape (N, L)
         One word vector per row. Up to 8192 different rows use a table of N x N x 2 bytes; for more rows, distances
-        are computed on demand. If even that would take too long (beyond 32,000 rows of 1 KiB), rows are ordered in
-        blocks of similar ones, and the bound is one flip per different row.
+        are computed on demand. If even that would take too long (beyond 32,000 rows of 1 KiB), or costs other than
+        flips would have to be tabulated for more than 8192 rows, rows are ordered in blocks of similar ones, and the
+        bound only counts rows that differ.
     cost : TransitionCost, optional
         Cost of a transition, in whose units the result is given; flips by default.
     effort : Effort, optional
@@ -145,15 +147,15 @@ def shortest_word_path(
     Raises
     ------
     InputError
-        If `words` is not a matrix of 8- or 16-bit integers with at least one row, or `seed` is negative.
+        If `words` is not a matrix of 8- or 16-bit integers with at least one row, a code is wider than those of
+        `cost`, or `seed` is negative.
     """
     check_words(words)
     if cost is not None and not cost.is_flips:
-        return _costed_path(words, cost, effort or Effort.default(), _entropy(seed), interrupted)
-    distinct, group = np.unique(words, axis=0, return_inverse=True)
-    result = _solve_words(distinct, effort or Effort.default(), _entropy(seed), interrupted)
-    order = _with_repeats(result.order, group)
-    return PathResult(order, result.flips, result.lower_bound, stream_flips(words))
+        natural_cost = cost.along(words)  # checks the codes
+        result = _solve_rows(words, cost.in_units, effort or Effort.default(), _entropy(seed), interrupted)
+        return PathResult(result.order, cost.unit * result.flips, cost.unit * result.lower_bound, natural_cost)
+    return _solve_rows(words, None, effort or Effort.default(), _entropy(seed), interrupted)
 
 
 def _entropy(seed: int | np.random.SeedSequence) -> np.random.SeedSequence:
@@ -167,38 +169,43 @@ def _with_repeats(order: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray
     return np.argsort(position[group.reshape(-1)], kind="stable")
 
 
-def _costed_path(
+def _solve_rows(
     words: NDArray[np.unsignedinteger],
-    cost: TransitionCost,
+    cost: TransitionCost | None,
     effort: Effort,
     seed: np.random.SeedSequence,
     interrupted: Callable[[], bool],
 ) -> PathResult:
-    """The cheapest path under a cost other than flips."""
+    """A path of all rows; equal ones lie side by side unless a detour may be cheaper than staying."""
     rows, group = words, np.arange(len(words))
-    if cost.is_metric:
+    if cost is None or cost.is_metric:
         rows, group = np.unique(words, axis=0, return_inverse=True)
-    result = solve(source_of_words(rows, cost), effort, seed, interrupted)
-    return PathResult(_with_repeats(result.order, group), result.flips, result.lower_bound, cost.along(words))
+    result = _solve_in_reach(rows, cost, effort, seed, interrupted)
+    return PathResult(_with_repeats(result.order, group), result.flips, result.lower_bound, _length(words, cost))
 
 
-def _solve_words(
-    distinct: NDArray[np.unsignedinteger],
+def _solve_in_reach(
+    rows: NDArray[np.unsignedinteger],
+    cost: TransitionCost | None,
     effort: Effort,
     seed: np.random.SeedSequence,
     interrupted: Callable[[], bool],
 ) -> PathResult:
-    """A path of different, sorted rows; in blocks if there are too many to compare all with all."""
-    reach = rows_within_reach(distinct)
-    if reach == len(distinct):
-        return solve(source_of_words(distinct), effort, seed, interrupted)
+    """A path of rows, sorted if they are; in blocks if there are too many to compare all with all."""
+    reach = rows_within_reach(rows, cost)
+    if reach == len(rows):
+        return solve(source_of_words(rows, cost), effort, seed, interrupted)
     parts = []
-    for start in range(0, len(distinct), reach):
+    for start in range(0, len(rows), reach):
         entropy = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, start))
-        block = solve(source_of_words(distinct[start : start + reach]), effort, entropy, interrupted)
+        block = solve(source_of_words(rows[start : start + reach], cost), effort, entropy, interrupted)
         parts.append(start + block.order)
     order = np.concatenate(parts)
-    return PathResult(order, stream_flips(distinct[order]), len(distinct) - 1, stream_flips(distinct))
+    return PathResult(order, _length(rows[order], cost), spread_bound(rows, cost=cost), _length(rows, cost))
+
+
+def _length(words: NDArray[np.unsignedinteger], cost: TransitionCost | None) -> int:
+    return stream_flips(words) if cost is None else cost.along(words)
 
 
 def seed_sequence(*numbers: int) -> np.random.SeedSequence:

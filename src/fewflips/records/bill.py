@@ -41,6 +41,12 @@ class BufferBill(Record):
     leakage_pj: Annotated[Picojoules, Field(description="leakage of these memories while the layer runs")]
     beyond: Annotated[tuple[LevelBill, ...], Field(description="memories beyond the buffers, nearest first")] = ()
 
+    @property
+    def total_pj(self) -> float:
+        """All memories together."""
+        own = (self.weights_pj, self.activations_pj, self.partial_sums_pj, self.index_table_pj, self.register_files_pj)
+        return sum(own) + self.leakage_pj + sum(level.access_pj + level.leakage_pj for level in self.beyond)
+
 
 class Bill(Record):
     """Everything that an inference spends on a machine."""

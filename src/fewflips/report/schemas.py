@@ -13,8 +13,10 @@ from pydantic_core import core_schema
 from fewflips.errors import FewflipsError
 from fewflips.files.atomic import atomic_write
 from fewflips.records.calibration import Calibration
+from fewflips.records.column import ColumnReport
 from fewflips.records.demo import DemoReport
 from fewflips.records.energy import EnergyReport
+from fewflips.records.exploration import ExplorationReport
 from fewflips.records.optimization import MeasureReport, OptimizeReport
 from fewflips.records.schedule import Schedule
 from fewflips.training.pareto_points import ParetoFront
@@ -24,8 +26,10 @@ SCHEMAS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("report.schema.json", OptimizeReport),
     ("measurement.schema.json", MeasureReport),
     ("energy.schema.json", EnergyReport),
+    ("exploration.schema.json", ExplorationReport),
     ("calibration.schema.json", Calibration),
     ("schedule.schema.json", Schedule),
+    ("column.schema.json", ColumnReport),
     ("demo.schema.json", DemoReport),
     ("training.schema.json", TrainingResult),
     ("pareto.schema.json", ParetoFront),

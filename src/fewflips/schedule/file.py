@@ -20,6 +20,7 @@ from fewflips.network.layer import Layer
 from fewflips.records.schedule import Axes, Schedule, ScheduledLayer, ScheduledSegment
 from fewflips.schedule.binary import MAGIC, decode_schedule, index_table_bits
 from fewflips.schedule.executor import check_coverage
+from fewflips.schedule.tiles import check_tiles
 
 _LARGEST_FILE_BYTES = 1 << 30
 
@@ -144,8 +145,8 @@ def schedule_orders(schedule: Schedule, network: Network) -> dict[str, tuple[Seg
     Raises
     ------
     InputError
-        If the schedule was made for another file, lacks a layer, or does not visit every product of a layer
-        exactly once.
+        If the schedule was made for another file, lacks a layer, does not visit every product of a layer
+        exactly once, or does not keep to the machine's tiles.
     """
     if schedule.model_sha256 != network.sha256:
         raise InputError(
@@ -166,6 +167,7 @@ def schedule_orders(schedule: Schedule, network: Network) -> dict[str, tuple[Seg
             for segment in scheduled[layer.name].segments
         )
         check_coverage(layer, segments, scheduled[layer.name].axes)
+        check_tiles(layer, segments, schedule.accelerator)
         if scheduled[layer.name].index_table_bits != index_table_bits(len(segment.order) for segment in segments):
             raise InputError(
                 f"{layer}: index_table_bits of the schedule do not fit its orders: optimize this model again"

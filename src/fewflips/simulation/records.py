@@ -11,7 +11,9 @@ from fewflips.gates.liberty.cells import CellLibrary
 from fewflips.gates.power.energy import Energy
 from fewflips.machine import Accelerator
 from fewflips.network.layer import Layer
+from fewflips.records.bill import Bill
 from fewflips.records.energy import CellsRecord, DatapathRecord, EnergyParts, LayerEnergy, WordRecord
+from fewflips.simulation.bill import total_bill
 from fewflips.simulation.unit import ArithmeticUnit
 
 _PJ_PER_FJ = 1e-3
@@ -30,7 +32,7 @@ def energy_parts(energy: Energy) -> EnergyParts:
 
 
 def layer_energy(
-    layer: Layer, zero_delay: Energy, inertial: Energy, *, sampled: bool, ci95_percent: float
+    layer: Layer, zero_delay: Energy, inertial: Energy, bill: Bill, *, sampled: bool, ci95_percent: float
 ) -> LayerEnergy:
     """One layer's energy."""
     return LayerEnergy(
@@ -40,6 +42,7 @@ def layer_energy(
         inertial=energy_parts(inertial),
         sampled=sampled,
         ci95_percent=ci95_percent,
+        bill=bill,
     )
 
 
@@ -65,6 +68,7 @@ def total_energy(layers: Sequence[LayerEnergy]) -> LayerEnergy:
         inertial=_sum([layer.inertial for layer in layers]),
         sampled=any(layer.sampled for layer in layers),
         ci95_percent=half_width / data if data > 0 else 0.0,
+        bill=total_bill([layer.bill for layer in layers]),
     )
 
 
@@ -82,7 +86,10 @@ def datapath_record(unit: ArithmeticUnit, array: Accelerator) -> DatapathRecord:
         adder=datapath.adder,
         product_registers=datapath.product_registers,
         partial_sum_input=datapath.partial_sum_input,
+        tree_register=datapath.tree_register,
+        offset_sums=datapath.offset_sums,
         hold_flags=datapath.hold_flags,
+        zero_gating=datapath.zero_gating,
         activation_converter=datapath.activation_converter,
         bus_invert_ports=datapath.bus_invert_ports,
         units=array.columns * (1 if datapath.traits.many_lanes else array.lanes),

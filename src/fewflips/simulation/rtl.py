@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from fewflips.dataflows.orders import natural_orders
@@ -10,6 +11,7 @@ from fewflips.datapath.testbench import write_rtl
 from fewflips.errors import InputError
 from fewflips.machine import Accelerator, load_accelerator
 from fewflips.network import Network, load
+from fewflips.network.layer import Layer
 from fewflips.simulation.port_words import first_cycles
 from fewflips.simulation.run import NetworkRun, first_part
 from fewflips.simulation.setup import samples_or_random, simulated_layers
@@ -38,7 +40,7 @@ def write_network_rtl(
     inputs : str or Path, optional
         Sample inputs; by default one random input.
     layer_name : str, optional
-        The layer whose operands the testbench uses; by default the first.
+        The layer whose operands the testbench uses, or the beginning of its name; by default the first.
     cycles : int
         Maximum number of cycles of the testbench.
     seed : int
@@ -57,12 +59,40 @@ def write_network_rtl(
     network = model if isinstance(model, Network) else load(model)
     array = load_accelerator(accelerator)
     layers, _ = simulated_layers(network)
-    by_name = {layer.name: layer for layer in layers}
-    if layer_name is not None and layer_name not in by_name:
-        raise InputError(f"layer {layer_name!r}: expected one of {', '.join(by_name)}")
-    layer = by_name[layer_name] if layer_name else layers[0]
+    layer = chosen_layer(layers, layer_name)
     datapath = network_datapath(layers, array)
     samples, _ = samples_or_random(network, inputs, seed)
     segments = natural_orders(network, array)[layer.name]
     part = first_part(NetworkRun(network, array, layers, samples), datapath, layer, segments)
     return write_rtl(datapath, first_cycles(part.sequences, cycles, datapath.hold_flags), Path(folder))
+
+
+def chosen_layer(layers: Sequence[Layer], name: str | None) -> Layer:
+    """The layer of a name.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        At least one.
+    name : str or None
+        A name, or the beginning of only one; None for the first layer.
+
+    Returns
+    -------
+    Layer
+        One of them.
+
+    Raises
+    ------
+    InputError
+        If no name, or several, begin so.
+    """
+    if name is None:
+        return layers[0]
+    found = [layer for layer in layers if layer.name == name] or [
+        layer for layer in layers if layer.name.startswith(name)
+    ]
+    if len(found) != 1:
+        names = ", ".join(layer.name for layer in found or layers)
+        raise InputError(f"layer {name!r}: expected {'the whole of ' if found else ''}one of {names}")
+    return found[0]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fewflips.buffers import MemoryEnergy, check_layers
 from fewflips.dataflows import Segment, dataflow_of
 from fewflips.dataflows.layer_operands import LayerOperands, layer_operands
 from fewflips.dataflows.orders import LayerOrders
@@ -19,6 +20,7 @@ from fewflips.errors import InputError
 from fewflips.execution.activations import lowered_rows, run_samples
 from fewflips.execution.samples import Samples
 from fewflips.gates.operands import Toggles
+from fewflips.gates.power.attribution import PARTS, REGISTERS
 from fewflips.gates.power.energy import Energy, energy_of
 from fewflips.machine import Accelerator
 from fewflips.network import Network
@@ -26,6 +28,8 @@ from fewflips.network.layer import Layer
 from fewflips.parallel.processors import processors
 from fewflips.progress import Progress
 from fewflips.records.energy import LayerEnergy
+from fewflips.simulation.bill import layer_bill
+from fewflips.simulation.memories import LayerMemories, layer_memories
 from fewflips.simulation.records import layer_energy
 from fewflips.simulation.sampling import relative_ci95
 from fewflips.simulation.time_limit import Shares, shares_within
@@ -80,12 +84,27 @@ class EnergyOptions:
 
 @dataclass(frozen=True, eq=False)
 class NetworkRun:
-    """What to simulate."""
+    """What to simulate.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    array : Accelerator
+        The machine.
+    layers : sequence of Layer
+        Layers of the network.
+    samples : Samples
+        Sample inputs.
+    memories : mapping of str to MemoryEnergy
+        Figures of memories made of registers, if the machine has any.
+    """
 
     network: Network
     array: Accelerator
     layers: Sequence[Layer] = field(repr=False)
     samples: Samples = field(repr=False)
+    memories: Mapping[str, MemoryEnergy] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,8 +158,19 @@ def simulate_network(
     -------
     NetworkEnergies
         For each variant, each layer's mean over the samples.
+
+    Raises
+    ------
+    FewflipsError
+        If there is no sample, the machine's memories do not suffice for a layer, or the runtime fails.
     """
+    in_order = ((layer, orders[layer.name]) for orders in variants for layer in run.layers)
+    check_layers(in_order, run.array, unit.datapath)
     samples = len(run.samples.feeds)
+    memories = [
+        layer_memories(run.layers, orders, run.array, unit.datapath, options.clock_mhz, run.memories)
+        for orders in variants
+    ]
     simulation: _Simulation | None = None
     for sample, tensors in enumerate(run_samples(run.network, run.samples)):
         if simulation is None:
@@ -153,7 +183,10 @@ def simulate_network(
         raise InputError(f"{run.samples.source}: expected at least one sample input, got none")
     found = simulation
     return NetworkEnergies(
-        tuple(tuple(found.result(layer, index, samples) for layer in run.layers) for index in range(len(variants))),
+        tuple(
+            tuple(found.result(layer, index, samples, of_layers[layer.name]) for layer in run.layers)
+            for index, of_layers in enumerate(memories)
+        ),
         found.shares,
         found.simulated,
         found.counted,
@@ -165,6 +198,7 @@ class _Sum:
     """Energies of one layer under one delay model, summed over the samples."""
 
     energy: Energy = field(default_factory=lambda: Energy(0.0, 0.0, 0.0, 0.0))
+    parts_fj: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(PARTS)))
     half_width_fj: float = 0.0
     sampled: bool = False
 
@@ -217,14 +251,17 @@ class _Simulation:
                     counted = toggles.exact + toggles.sample
                     self.counted[mode] = self.counted[mode] + counted if mode in self.counted else counted
 
-    def result(self, layer: Layer, index: int, samples: int) -> LayerEnergy:
+    def result(self, layer: Layer, index: int, samples: int, memories: LayerMemories) -> LayerEnergy:
         """The mean over the samples of a layer's energy in one set of orders."""
-        by_mode = [self._sums[index, layer.name, mode] for mode in MODES]
+        zero_delay, inertial = by_mode = [self._sums[index, layer.name, mode] for mode in MODES]
         relative = [found.half_width_fj / data for found in by_mode if (data := found.energy.data_fj) > 0]
         return layer_energy(
             layer,
-            by_mode[0].energy * (1 / samples),
-            by_mode[1].energy * (1 / samples),
+            zero_delay.energy * (1 / samples),
+            inertial.energy * (1 / samples),
+            layer_bill(
+                inertial.energy * (1 / samples), inertial.parts_fj / samples, memories, self._unit.estimated_entries
+            ),
             sampled=any(found.sampled for found in by_mode),
             ci95_percent=100 * float(np.max(relative, initial=0.0)),
         )
@@ -237,6 +274,7 @@ class _Simulation:
             total + counted + toggles.sampled_transitions,
         )
         found.energy += self._unit.energy(toggles, work, self._options.clock_mhz)
+        found.parts_fj += self._unit.data_by_part(toggles, work)
         if toggles.replicates:
             model = self._unit.shared_model(work.weight_share, work.activation_share)
             estimates = [energy_of(model, part, 0.0, 0.0).data_fj / part.transitions for part in toggles.replicates]
@@ -265,7 +303,9 @@ class _Simulation:
                 seed=(self._options.seed, *place),
                 jobs=self._options.threads,
             )
-            found.energy += self._unit.encoder_energy(port, toggles, work, self._options.clock_mhz)
+            energy = self._unit.encoder_energy(port, toggles, work, self._options.clock_mhz)
+            found.energy += energy
+            found.parts_fj[REGISTERS] += energy.data_fj
             if toggles.replicates:
                 estimates = [
                     energy_of(encoder.model, part, 0.0, 0.0).data_fj / part.transitions for part in toggles.replicates

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from fewflips.buffers import check_layers
+from fewflips.dataflows import dataflow_of
 from fewflips.dataflows.unit_datapath import network_datapath
 from fewflips.errors import ModelError
 from fewflips.execution.activations import measurable_layers, read_samples
@@ -54,6 +56,8 @@ def network_unit(
 ) -> ArithmeticUnit:
     """The unit that an accelerator needs for some layers, ready to be simulated."""
     datapath = network_datapath(layers, array)
+    natural = dataflow_of(array).segments
+    check_layers(((layer, natural(layer, array)) for layer in layers), array, datapath)
     return build_unit(datapath, library, netlist=netlist, spef=spef, step_ps=options.step_ps, progress=progress)
 
 

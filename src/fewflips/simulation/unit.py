@@ -21,6 +21,7 @@ from fewflips.gates.netlist.synthesis import netlist_area_um2
 from fewflips.gates.operands import Toggles
 from fewflips.gates.parasitics.spef import read_spef
 from fewflips.gates.parasitics.wires import WireModel, fanout_wire_ff, spef_wire_ff
+from fewflips.gates.power.attribution import Attribution, attribute, part_coefficients
 from fewflips.gates.power.clock_gates import ClockGate, clock_gate
 from fewflips.gates.power.energy import FJ_PER_NW_SECOND, Energy, EnergyModel, energy_model, energy_of, scaled
 from fewflips.gates.switching import Circuit, compile_circuit, simulate
@@ -71,6 +72,8 @@ class ArithmeticUnit:
         Cost of each toggle.
     banks : dict of str to list of int
         Instances of the registers of each operand.
+    attribution : Attribution
+        To which part of the unit each instance and net belongs.
     wire_ff : ndarray of float64, shape (nets,)
         Capacitance of each net's wire, in fF.
     origin : str
@@ -92,12 +95,18 @@ class ArithmeticUnit:
     circuit: Circuit = field(repr=False)
     model: EnergyModel = field(repr=False)
     banks: dict[str, list[int]] = field(repr=False)
+    attribution: Attribution = field(repr=False)
     wire_ff: NDArray[np.float64] = field(repr=False)
     origin: str
     wires: str
     clock_gates: LaneClockGates | None = None
     encoders: dict[str, PortEncoder] = field(default_factory=dict, repr=False)
     converter: list[int] = field(default_factory=list, repr=False)
+
+    @property
+    def estimated_entries(self) -> tuple[str, ...]:
+        """Entries of the bill that are estimates: the clock, where it passes clock gates."""
+        return () if self.clock_gates is None else ("units.clock_pj",)
 
     @property
     def area_um2(self) -> float:
@@ -184,6 +193,26 @@ class ArithmeticUnit:
         copies = work.weight_copies if port == "weights" else work.activation_copies
         seconds = work.array_cycles * _SECONDS_PER_CYCLE_AT_1_MHZ / clock_mhz
         return self.encoders[port].energy(toggles, seconds * work.units * copies * self.datapath.lanes)
+
+    def data_by_part(self, toggles: LayerToggles, work: UnitWork) -> NDArray[np.float64]:
+        """Energy of the data of one layer in one inference, by the part of the unit that spends it.
+
+        Parameters
+        ----------
+        toggles : LayerToggles
+            Toggles of the units' nets.
+        work : UnitWork
+            What the units share.
+
+        Returns
+        -------
+        ndarray of float64, shape (parts,)
+            Energy of all units, in fJ, in the order of :data:`fewflips.gates.power.attribution.PARTS`; the sum is the
+            data energy of :meth:`energy`, but for rounding.
+        """
+        model = self.shared_model(work.weight_share, work.activation_share)
+        counted = toggles.exact.toggles + toggles.scale * toggles.sample.toggles
+        return part_coefficients(model, self.attribution) @ counted
 
     def _leakage(self, work: UnitWork, clock_mhz: float) -> Energy:
         """Leakage of all units of the array, working or idle, for as long as the layer takes."""
@@ -273,6 +302,7 @@ def build_unit(
         circuit=circuit,
         model=energy_model(gates, library, timing, wire_ff, activity),
         banks=register_banks(gates, library),
+        attribution=attribute(gates, library, _lane_bits(datapath), running=datapath.traits.skewed),
         wire_ff=wire_ff,
         origin=origin,
         wires=wires,
@@ -326,6 +356,11 @@ def compiled_unit(datapath: Datapath, library: CellLibrary) -> ArithmeticUnit:
     unit = build_unit(datapath, library)
     simulate(unit.circuit, typical_operands(datapath), "zero-delay")
     return unit
+
+
+def _lane_bits(datapath: Datapath) -> dict[str, int]:
+    bits = {"weights": datapath.weights.bits, "activations": datapath.activations.bits}
+    return bits | {f"{port}_invert": 1 for port in datapath.bus_invert_ports}
 
 
 def _wires(netlist: Netlist, library: CellLibrary, spef: Path | None) -> tuple[NDArray[np.float64], str]:

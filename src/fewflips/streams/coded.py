@@ -84,14 +84,14 @@ def count_coded_flips(stream: Stream, coding: Coding) -> FlipCount:
     AcceleratorError
         If the coding does not give the words back, or has other wires in one pass than in another.
     """
-    times = stream.repeats * stream.pass_repeats
     lanes = stream.words.shape[1]
     port = _Port(stream, coding)
     state = coding.start(lanes, stream.bits)
     seams, positions, last = 0, np.zeros(stream.bits, dtype=np.int64), None
-    for _ in range(stream.repeats):
+    for time in range(1, stream.repeats + 1):
+        times = stream.pass_repeats if time < stream.repeats else stream.times_in_last
         for number in range(len(stream.pass_starts)):
-            for _ in range(stream.pass_repeats):
+            for _ in range(times):
                 sent = port.send(number, state)
                 if last is None:
                     positions = np.zeros(len(sent.positions), dtype=np.int64)
@@ -103,7 +103,7 @@ def count_coded_flips(stream: Stream, coding: Coding) -> FlipCount:
         within=int(positions.sum()),
         seams=seams,
         bit_positions=tuple(int(flips) for flips in positions),
-        transitions=(len(stream.words) - len(stream.pass_starts)) * lanes * times,
+        transitions=(len(stream.words) - len(stream.pass_starts)) * lanes * stream.times_in_all,
         bits=stream.bits,
         repeats=1,
         hops=stream.hops,
@@ -129,7 +129,7 @@ class _Port:
     def __init__(self, stream: Stream, coding: Coding) -> None:
         self._passes = np.split(stream.words, stream.pass_starts[1:])
         self._bits, self._coding = stream.bits, coding
-        self._repeats = stream.repeats * stream.pass_repeats > 1
+        self._repeats = stream.times_in_all > 1
         self._sent: dict[tuple[int, bytes], _SentPass] = {}
         self._layout: list[tuple[int, int]] | None = None
 

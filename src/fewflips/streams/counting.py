@@ -71,16 +71,17 @@ def count_flips(stream: Stream) -> FlipCount:
     positions = bit_position_flips(words, stream.bits) if len(words) else np.zeros(stream.bits, dtype=np.int64)
     if len(starts) > 1:
         positions = positions - _bit_positions_at(words, starts[1:], stream.bits)
-    pass_wraps = _pair_flips(words, ends, starts) if stream.pass_repeats > 1 else 0
+    again = stream.times_in_all - stream.repeats
+    pass_wraps = _pair_flips(words, ends, starts) if again else 0
     stream_wrap = _pair_flips(words, ends[-1:], starts[:1]) if stream.repeats > 1 else 0
-    seams = stream.repeats * (between + (stream.pass_repeats - 1) * pass_wraps) + (stream.repeats - 1) * stream_wrap
+    seams = stream.repeats * between + again * pass_wraps + (stream.repeats - 1) * stream_wrap
     return FlipCount(
         within=stream_flips(words) - between,
         seams=seams,
         bit_positions=tuple(int(flips) for flips in positions),
         transitions=(len(words) - len(starts)) * words.shape[1],
         bits=stream.bits,
-        repeats=stream.repeats * stream.pass_repeats,
+        repeats=stream.times_in_all,
         hops=stream.hops,
     )
 

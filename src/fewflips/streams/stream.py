@@ -15,7 +15,7 @@ class Stream:
 
     A pass is a run of cycles over which the same lanes are used for the same purpose (one segment in
     activation-stationary streaming). Each pass is sent `pass_repeats` times in a row, then the next one
-    follows; the whole sequence is sent `repeats` times.
+    follows; the whole sequence is sent `repeats` times, the last time with `last_pass_repeats` of each pass.
 
     Parameters
     ----------
@@ -33,6 +33,9 @@ class Stream:
         How often each pass is sent before the next.
     hops : int
         Registers that one word toggles on its way through the array.
+    last_pass_repeats : int or None
+        How often each pass is sent before the next when the sequence is sent for the last time: fewer where the last
+        tile of output pixels is smaller. None: as often as before.
     """
 
     port: Literal["weights", "activations"]
@@ -42,3 +45,14 @@ class Stream:
     repeats: int = 1
     pass_repeats: int = 1
     hops: int = 1
+    last_pass_repeats: int | None = None
+
+    @property
+    def times_in_last(self) -> int:
+        """How often each pass is sent when the sequence is sent for the last time."""
+        return self.pass_repeats if self.last_pass_repeats is None else self.last_pass_repeats
+
+    @property
+    def times_in_all(self) -> int:
+        """How often each pass is sent in one inference."""
+        return (self.repeats - 1) * self.pass_repeats + self.times_in_last

@@ -45,7 +45,18 @@ class TransitionCost:
 
     @classmethod
     def flips(cls, bits: int) -> TransitionCost:
-        """Every flip costs 1: the Hamming distance."""
+        """Every flip costs 1: the Hamming distance.
+
+        Parameters
+        ----------
+        bits : int
+            Width of a code.
+
+        Returns
+        -------
+        TransitionCost
+            The cost for codes of that many bits.
+        """
         return cls.per_bit([1] * bits)
 
     @classmethod
@@ -143,9 +154,44 @@ class TransitionCost:
         return float(self.table.mean()) / (self.bits / 2)
 
     @cached_property
+    def unit(self) -> int:
+        """Greatest common divisor of all costs: every stream costs a multiple of it; 1 if nothing costs anything.
+
+        Examples
+        --------
+        >>> TransitionCost.per_bit([4, 6]).unit
+        2
+        """
+        return int(np.gcd.reduce(self._costs)) or 1
+
+    @cached_property
+    def in_units(self) -> TransitionCost:
+        """The same cost, counted in multiples of `unit`.
+
+        Examples
+        --------
+        >>> TransitionCost.per_bit([10, 10]).in_units == TransitionCost.flips(2)
+        True
+        """
+        if self.table is not None:
+            return TransitionCost.from_table(self.table // self.unit)
+        return TransitionCost.per_bit(self._costs // self.unit)
+
+    @cached_property
     def is_flips(self) -> bool:
         """Whether the cost is the Hamming distance."""
         return self.bit_costs is not None and bool((self.bit_costs == 1).all())
+
+    @cached_property
+    def largest_step(self) -> int:
+        """Cost of the dearest step between two codes on a lane.
+
+        Examples
+        --------
+        >>> TransitionCost.per_bit([3, 5]).largest_step
+        8
+        """
+        return int(self._costs.sum() if self.table is None else self._costs.max())
 
     @cached_property
     def is_metric(self) -> bool:
@@ -155,6 +201,62 @@ class TransitionCost:
         return all(
             bool((self.table <= self.table[:, [code]] + self.table[[code]]).all()) for code in range(len(self.table))
         )
+
+    def spread(self, words: NDArray[np.unsignedinteger], chains: int = 1) -> int:
+        """A lower bound that needs no comparison of all rows: rows that differ at a cost are apart by the least cost.
+
+        Codes between which there are steps without cost, over other codes even, count as equal.
+
+        Parameters
+        ----------
+        words : ndarray of uint8 or uint16, shape (N, L)
+            One word vector per row.
+        chains : int
+            Number of paths that visit the rows, at least 1.
+
+        Returns
+        -------
+        int
+            No `chains` paths that together visit every row cost less.
+
+        Raises
+        ------
+        InputError
+            If a code is wider than `bits`.
+
+        Examples
+        --------
+        >>> words = np.array([[0b00], [0b01], [0b10]], dtype=np.uint8)
+        >>> TransitionCost.per_bit([3, 5]).spread(words), TransitionCost.per_bit([0, 5]).spread(words)
+        (6, 5)
+        """
+        self._check(words)
+        priced = self._costs[self._costs > 0]
+        if not priced.size:
+            return 0
+        return max(0, len(np.unique(self._classes[words], axis=0)) - chains) * int(priced.min())
+
+    @cached_property
+    def _costs(self) -> NDArray[np.int64]:
+        """Costs of the flips of single bits, or of all steps; some may be zero."""
+        if self.bit_costs is not None:
+            return self.bit_costs
+        assert self.table is not None
+        return self.table.reshape(-1)
+
+    @cached_property
+    def _classes(self) -> NDArray[np.uint16]:
+        """For each code, the smallest one that it reaches without cost, step by step; shape (2 ** bits,)."""
+        codes = np.arange(1 << self.bits, dtype=np.int64)
+        if self.bit_costs is not None:
+            return (codes & sum(1 << bit for bit, cost in enumerate(self.bit_costs) if cost)).astype(np.uint16)
+        assert self.table is not None
+        free, found = self.table == 0, codes
+        while True:
+            reached = np.where(free, found, len(codes)).min(axis=1)
+            if np.array_equal(reached, found):
+                return found.astype(np.uint16)
+            found = reached
 
     def along(self, words: NDArray[np.unsignedinteger]) -> int:
         """Cost of a stream.
@@ -221,7 +323,10 @@ class TransitionCost:
 
 
 def _integers(values: Any, what: str) -> NDArray[np.int64]:
-    found = np.asarray(values)
+    try:
+        found = np.asarray(values)
+    except ValueError:
+        raise InputError(f"{what}: expected rows of the same length, all of integers") from None
     if found.size and (found.dtype.kind not in "ui" or found.min() < 0 or found.max() > _LARGEST_COST):
         raise InputError(
             f"{what}: expected integers from 0 to {_LARGEST_COST}, got {found.dtype}; scale and round them"

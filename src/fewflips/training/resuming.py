@@ -125,15 +125,17 @@ def inputs_of(config: TrainingConfig, dataset: Dataset) -> dict[str, Any]:
     Returns
     -------
     dict
-        Plain values: the dataset's digest, and the accelerator as described in its file; None without the HD term.
+        Plain values: the dataset's digest, and the accelerator as described in its file, without
+        its buffers, on which training does not depend; None without the HD term.
 
     Raises
     ------
     AcceleratorError
         If the accelerator cannot be read.
     """
-    machine = load_accelerator(config.hamming.accelerator).model_dump_json() if config.hamming else None
-    return {"dataset": dataset.sha256, "accelerator": machine}
+    machine = load_accelerator(config.hamming.accelerator) if config.hamming else None
+    described = None if machine is None else machine.model_dump_json(exclude={"buffers"})
+    return {"dataset": dataset.sha256, "accelerator": described}
 
 
 def check_same_inputs(path: Path, saved: Any, present: dict[str, Any]) -> None:

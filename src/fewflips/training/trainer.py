@@ -41,7 +41,7 @@ from fewflips.training.stages.environment import environment, resolved, threads
 from fewflips.training.stages.evaluation import accuracy_percent
 from fewflips.training.stages.held_signals import HeldSignals
 from fewflips.training.stages.learning_rate import LearningRateSchedule
-from fewflips.training.stages.loop import Stage, StageLoop, Surroundings
+from fewflips.training.stages.loop import StageLoop, Surroundings, TrainingStage
 from fewflips.training.stages.losses import Distillation, HammingTerm, Objective
 from fewflips.training.stages.metrics import Figures, Metrics
 from fewflips.training.stages.optimizers import make_optimizer
@@ -229,7 +229,7 @@ class _Run:
     def _train_float(self, network: ImageClassifier) -> None:
         options = self.config.float_stage
         optimizer = make_optimizer("sgd", network, options.learning_rate, options.weight_decay)
-        stage = Stage(
+        stage = TrainingStage(
             "float",
             LearningRateSchedule(options.learning_rate, options.warmup, options.epochs),
             options.batch,
@@ -253,7 +253,7 @@ class _Run:
             self._hamming(network, options),
             self.config.hamming.strength if self.config.hamming else 0.0,
         )
-        stage = Stage(
+        stage = TrainingStage(
             "quantized",
             LearningRateSchedule(options.learning_rate, options.warmup, options.epochs),
             options.batch,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from fewflips.dataflows.activation_stationary.tiles import visits
 from fewflips.dataflows.layer_operands import LayerOperands, segment_products
 from fewflips.dataflows.layout import pad_last
 from fewflips.dataflows.segment import Segment
@@ -25,7 +26,7 @@ from fewflips.network.layer import Layer
 
 
 def unit_work(layer: Layer, segments: tuple[Segment, ...], array: Accelerator) -> UnitWork:
-    """Column c computes output pixels c, c + columns, ...; for each, all segments one after the other."""
+    """Column c computes output pixels c, c + columns, ...; those of a tile segment by segment."""
     cycles = sum(len(segment.order) for segment in segments)
     tiles = -(-layer.m // array.columns)
     return UnitWork(
@@ -53,14 +54,14 @@ def unit_parts(
     segments : tuple of Segment
         Lanes and order of each pass.
     array : Accelerator
-        Columns.
+        Columns and tiling.
     part_cycles : int
         Approximate number of unit cycles of a part.
 
     Yields
     ------
     Part
-        One per range of tiles; a tile is one output pixel in each column.
+        One per range of tiles of pixels, and at least one of these, so that no sum is left halfway.
     """
     layer, datapath = operands.layer, operands.datapath
     lengths = np.array([len(segment.order) for segment in segments], dtype=np.int64)
@@ -69,12 +70,13 @@ def unit_parts(
     weights = np.concatenate(
         [pad_last(operands.weights[np.ix_(segment.order, segment.lanes)], datapath.lanes) for segment in segments]
     )
-    tiles = -(-layer.m // columns)
-    tiles_in_part = max(1, part_cycles // (cycles * columns))
-    repeated_tiles = -(-settling_cycles(datapath) // cycles)
-    for first in range(0, tiles, tiles_in_part):
-        begin = max(0, first - repeated_tiles)
-        end = min(tiles, first + tiles_in_part)
+    rows = -(-layer.m // columns)
+    tile_rows = min(array.tiling.pixels, rows)
+    rows_in_part = tile_rows * max(1, part_cycles // (cycles * columns * tile_rows))
+    repeated_rows = tile_rows * -(-settling_cycles(datapath) // cycles)
+    for first in range(0, rows, rows_in_part):
+        begin = max(0, first - repeated_rows)
+        end = min(rows, first + rows_in_part)
         pixels = np.arange(begin * columns, min(layer.m, end * columns))
         contents = {
             "weights": PortContent(weights, datapath.weights.bits, stride=1),
@@ -82,11 +84,15 @@ def unit_parts(
         }
         if datapath.partial_sum_input:
             contents["partial_sum"] = PortContent(
-                _partial_sums(operands, segments, pixels), datapath.accumulator_bits, stride=1
+                partial_sums(operands, segments, slice(int(pixels[0]), int(pixels[-1]) + 1)).reshape(-1, 1),
+                datapath.accumulator_bits,
+                stride=1,
+                delay=datapath.partial_sum_delay,
             )
-        steps = _steps(lengths, offsets, end - begin, columns, len(pixels), layer.is_depthwise)
-        last_tiles = (layer.m - 1 - np.arange(columns)) // columns  # -1 in columns that never work
-        drained = (last_tiles >= first) & (last_tiles < end)
+        order = visits(end - begin, len(segments), tile_rows)
+        steps = _steps(lengths, offsets, order, columns, len(pixels), layer.is_depthwise)
+        last_rows = (layer.m - 1 - np.arange(columns)) // columns  # -1 in columns that never work
+        drained = (last_rows >= first) & (last_rows < end)
         repeated = (first - begin) * len(segments)
         yield assemble_part(steps, contents, repeated, drained=drained, drain_cycles=drain_cycles(datapath))
 
@@ -94,27 +100,25 @@ def unit_parts(
 def _steps(
     lengths: NDArray[np.int64],
     offsets: NDArray[np.int64],
-    tiles: int,
+    order: tuple[NDArray[np.int64], NDArray[np.int64]],
     columns: int,
     pixels: int,
     moves_with_weights: bool,
 ) -> Steps:
-    """One step per tile and segment; rows of pixels count from the first pixel of the part."""
+    """One step per row and segment, in the order of the visits; rows of pixels count from the first one of the part."""
     segments, cycles = len(lengths), int(offsets[-1])
-    pixel = np.arange(tiles)[:, None, None] * columns + np.arange(columns)  # (tiles, 1, columns)
-    segment = np.arange(segments)[:, None]
-    begin = offsets[:-1, None]
-    shape = (tiles, segments, columns)
+    row, segment = order[0][:, None], order[1][:, None]
+    pixel = row * columns + np.arange(columns)  # (steps, columns)
+    begin = offsets[segment]
     by_cycle = pixel * cycles + begin
-    starts = {
-        "weights": np.broadcast_to(begin, shape),
-        "activations": by_cycle if moves_with_weights else pixel * segments + segment,
-        "partial_sum": by_cycle,
-    }
     return Steps(
-        lengths=np.tile(lengths, tiles),
-        active=np.broadcast_to(pixel < pixels, shape).reshape(-1, columns),
-        starts={name: np.broadcast_to(start, shape).reshape(-1, columns) for name, start in starts.items()},
+        lengths=lengths[order[1]],
+        active=pixel < pixels,
+        starts={
+            "weights": np.broadcast_to(begin, pixel.shape),
+            "activations": by_cycle if moves_with_weights else pixel * segments + segment,
+            "partial_sum": by_cycle,
+        },
     )
 
 
@@ -134,15 +138,28 @@ def _held_activations(operands: LayerOperands, segments: tuple[Segment, ...], pi
     return PortContent(words, datapath.activations.bits, stride=1 if layer.is_depthwise else 0)
 
 
-def _partial_sums(
-    operands: LayerOperands, segments: tuple[Segment, ...], pixels: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Sum of the previous segments, for each pixel and cycle, shape (pixels x cycles, 1)."""
-    layer = operands.layer
-    rows = slice(int(pixels[0]), int(pixels[-1]) + 1)
-    sums = np.zeros((len(pixels), layer.n), dtype=np.int64)
+def partial_sums(operands: LayerOperands, segments: tuple[Segment, ...], rows: slice) -> NDArray[np.int64]:
+    """Sums of the previous segments as the units take them, with the offset of a unit whose sums carry one.
+
+    Parameters
+    ----------
+    operands : LayerOperands
+        Codes of both operands.
+    segments : tuple of Segment
+        Lanes and order of each pass.
+    rows : slice
+        Output pixels, at any distance.
+
+    Returns
+    -------
+    ndarray of int64, shape (pixels, cycles)
+        For each pixel, in the order of its cycles.
+    """
+    layer, datapath = operands.layer, operands.datapath
+    pixels = len(range(*rows.indices(layer.m)))
+    sums = np.full((pixels, layer.n), datapath.sum_offset(0), dtype=np.int64)
     before = []
     for segment in segments:
         before.append(sums[:, segment.order])
-        sums[:, segment.order] += segment_products(operands, segment, rows)
-    return np.concatenate(before, axis=1).reshape(-1, 1)
+        sums[:, segment.order] += segment_products(operands, segment, rows) + datapath.tree_bias
+    return np.concatenate(before, axis=1)

@@ -16,8 +16,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fewflips.dataflows.accesses import Accesses, CodeWidths, same_segments
 from fewflips.dataflows.layer_operands import LayerOperands
 from fewflips.dataflows.layout import check_stream_size, chunks, output_tiles, pad_last, pass_starts
+from fewflips.dataflows.output_stationary.accesses import accesses
 from fewflips.dataflows.output_stationary.phases import phases
 from fewflips.dataflows.output_stationary.unit_work import unit_parts, unit_work
 from fewflips.dataflows.phases import Phase, PhaseSource
@@ -119,3 +121,8 @@ class OutputStationary(Dataflow):
     def phases(self, source: PhaseSource) -> Iterator[Phase]:
         """See :mod:`fewflips.dataflows.output_stationary.phases`."""
         return phases(source)
+
+    def accesses(self, layer: Layer, segments: tuple[Segment, ...], array: Accelerator, widths: CodeWidths) -> Accesses:
+        """See :mod:`fewflips.dataflows.output_stationary.accesses`."""
+        scheduled = not same_segments(segments, self.segments(layer, array))
+        return accesses(layer, segments, array, widths, scheduled=scheduled)

@@ -17,12 +17,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fewflips.dataflows.accesses import Accesses, CodeWidths, same_segments
 from fewflips.dataflows.layer_operands import LayerOperands
 from fewflips.dataflows.layout import check_stream_size, chunks, pad_last, pass_starts
 from fewflips.dataflows.phases import Phase, PhaseSource
 from fewflips.dataflows.protocol import Dataflow
 from fewflips.dataflows.segment import Segment
 from fewflips.dataflows.unit_work import PART_CYCLES, Part, UnitWork
+from fewflips.dataflows.weight_stationary.accesses import accesses
 from fewflips.dataflows.weight_stationary.phases import phases
 from fewflips.dataflows.weight_stationary.unit_work import unit_parts, unit_work
 from fewflips.machine.accelerator import Accelerator
@@ -146,3 +148,8 @@ class WeightStationary(Dataflow):
     def phases(self, source: PhaseSource) -> Iterator[Phase]:
         """See :mod:`fewflips.dataflows.weight_stationary.phases`."""
         return phases(source)
+
+    def accesses(self, layer: Layer, segments: tuple[Segment, ...], array: Accelerator, widths: CodeWidths) -> Accesses:
+        """See :mod:`fewflips.dataflows.weight_stationary.accesses`."""
+        scheduled = not same_segments(segments, self.segments(layer, array))
+        return accesses(layer, segments, array, widths, scheduled=scheduled)

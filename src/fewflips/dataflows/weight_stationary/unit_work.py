@@ -110,7 +110,8 @@ def _working_columns(layer: Layer, array: Accelerator) -> int:
 
 
 def _tiles(operands: LayerOperands, segments: tuple[Segment, ...], columns: int) -> Iterator[_Tile]:
-    sums = np.zeros((operands.layer.n, operands.layer.m), dtype=np.int64)
+    datapath = operands.datapath
+    sums = np.full((operands.layer.n, operands.layer.m), datapath.sum_offset(0), dtype=np.int64)
     everything = slice(0, operands.layer.m)
     for segment in segments:
         for first in range(0, len(segment.order), columns):
@@ -118,7 +119,8 @@ def _tiles(operands: LayerOperands, segments: tuple[Segment, ...], columns: int)
             channels = np.full(columns, -1, dtype=np.int64)
             channels[: len(order)] = order
             yield _Tile(segment, channels, sums[order])
-            sums[order] += segment_products(operands, Segment(segment.lanes, order), everything).T
+            products = segment_products(operands, Segment(segment.lanes, order), everything).T
+            sums[order] += products + datapath.tree_bias
 
 
 def _part(operands: LayerOperands, tiles: list[_Tile], repeated: int, drained: NDArray[np.bool_]) -> Part:
@@ -144,7 +146,9 @@ def _part(operands: LayerOperands, tiles: list[_Tile], repeated: int, drained: N
     }
     if datapath.partial_sum_input:
         sums = np.concatenate([tile.partial_sums for tile in tiles]).reshape(-1, 1)
-        contents["partial_sum"] = PortContent(sums, datapath.accumulator_bits, stride=1)
+        contents["partial_sum"] = PortContent(
+            sums, datapath.accumulator_bits, stride=1, delay=datapath.partial_sum_delay
+        )
     starts = {
         "weights": load,
         "activations": np.broadcast_to(np.array(activation_starts, dtype=np.int64)[:, None], active.shape),

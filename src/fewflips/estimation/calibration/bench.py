@@ -125,7 +125,7 @@ class Bench:
         datapath, generator = self.unit.datapath, self.generator("partial sums")
         pool, lanes = self.pool(self.streaming), datapath.lanes
         size = (SEQUENCES, self.sequence_cycles, lanes)
-        sums = np.zeros(size[:2], dtype=np.int64)
+        sums = np.full(size[:2], datapath.sum_offset(0), dtype=np.int64)
         for _ in range(EARLIER_SEGMENTS):
             if nhd is None:
                 streaming = generator.choice(pool.words, size)
@@ -136,7 +136,8 @@ class Bench:
                 streaming = chains.reshape(self.sequence_cycles, SEQUENCES, lanes).swapaxes(0, 1)
             held = generator.choice(self.pool(self.held).words, (SEQUENCES, 1, lanes))
             words = {self.streaming: streaming, self.held: held}
-            sums += (word_values(datapath, "weights", words) * word_values(datapath, "activations", words)).sum(axis=2)
+            products = word_values(datapath, "weights", words) * word_values(datapath, "activations", words)
+            sums += products.sum(axis=2) + datapath.tree_bias
         return sums.reshape(-1, 1)
 
     def energies_fj(

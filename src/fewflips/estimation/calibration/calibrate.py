@@ -100,7 +100,8 @@ def calibrate(
         If the model, the accelerator, the inputs or the cells cannot be used.
     """
     request = request or CalibrationRequest()
-    array, library = load_accelerator(accelerator), load_cells(request.cells)
+    units_alone = {"buffers": None}
+    array, library = load_accelerator(accelerator).model_copy(update=units_alone), load_cells(request.cells)
     if model is None:
         unit = network_unit([_any_layer()], array.uncoded, library, request.options, progress=progress)
         return _without_network(unit, array, request, progress)

@@ -29,7 +29,7 @@ def unit_sequences(
     words : dict of str to ndarray of uint8 or uint16
         ``weights`` and ``activations``: shape (sequences, lanes) if held, else (sequences x cycles, lanes).
     partial_sums : ndarray of int64, shape (sequences x cycles, 1), or None
-        Incoming partial sums; zero for None.
+        Incoming partial sums with their offset; those of a first segment for None.
     sequences, cycles : int
         Number of units, and of cycles in each.
 
@@ -41,9 +41,9 @@ def unit_sequences(
     passes = np.arange(sequences, dtype=np.int64)
     skew = datapath.traits.skewed
 
-    def rows(content: NDArray[np.integer], bits: int, *, skewed: bool = False) -> PortRows:
+    def rows(content: NDArray[np.integer], bits: int, *, delay: int = 0, skewed: bool = False) -> PortRows:
         held = len(content) == sequences
-        return PortRows(content, bits, passes * (1 if held else cycles), 0 if held else 1, 0, skewed)
+        return PortRows(content, bits, passes * (1 if held else cycles), 0 if held else 1, delay, skewed)
 
     inputs = {
         "weights": rows(words["weights"], datapath.weights.bits, skewed=skew),
@@ -51,8 +51,8 @@ def unit_sequences(
     }
     registers = {}
     if datapath.partial_sum_input:
-        content = np.zeros((sequences, 1), dtype=np.int64) if partial_sums is None else partial_sums
-        inputs["partial_sum"] = rows(content, datapath.accumulator_bits)
+        content = np.full((sequences, 1), datapath.sum_offset(0)) if partial_sums is None else partial_sums
+        inputs["partial_sum"] = rows(content, datapath.accumulator_bits, delay=datapath.partial_sum_delay)
     if datapath.traits.accumulates:
         clear = np.zeros((cycles, 1), dtype=np.uint8)
         clear[0] = 1

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fewflips.errors import InputError, NetlistError
 from fewflips.gates.liberty.cells import CellLibrary
 from fewflips.gates.netlist.netlist import Netlist
-from fewflips.gates.switching.steps import GivenPort, Kind, Step, Steps, netlist_steps
+from fewflips.gates.switching.steps import EvaluationProgram, EvaluationStep, GivenPort, Kind, netlist_steps
 
 MOST_TIME_STEPS = 4096
 """Maximum number of time steps in which a cycle has to settle."""
@@ -163,7 +163,7 @@ def compile_circuit(
     return _circuit(netlist, netlist_steps(netlist, library), in_steps.astype(np.int64), step_ps)
 
 
-def _circuit(netlist: Netlist, steps: Steps, net_delays: NDArray[np.int64], step_ps: float) -> Circuit:
+def _circuit(netlist: Netlist, steps: EvaluationProgram, net_delays: NDArray[np.int64], step_ps: float) -> Circuit:
     program = steps.steps
     delays = [
         int(net_delays[step.output]) if step.instance >= 0 and step.output < len(net_delays) else 0 for step in program
@@ -186,14 +186,14 @@ def _circuit(netlist: Netlist, steps: Steps, net_delays: NDArray[np.int64], step
     )
 
 
-def _four(step: Step) -> tuple[int, int, int, int]:
+def _four(step: EvaluationStep) -> tuple[int, int, int, int]:
     """Operands, with absent ones replaced by the first (a step's own output if it has none)."""
     first = step.operands[0] if step.operands else step.output
     a, b, c, d = (*step.operands, first, first, first, first)[:4]
     return a, b, c, d
 
 
-def _depth(program: tuple[Step, ...], signals: int) -> int:
+def _depth(program: tuple[EvaluationStep, ...], signals: int) -> int:
     """Largest number of registers without feedback on a path."""
     depth = [0] * signals
     for step in program:

@@ -27,8 +27,8 @@ class Kind(IntEnum):
 
 
 @dataclass(frozen=True)
-class Step:
-    """One step.
+class EvaluationStep:
+    """The evaluation of one signal.
 
     Parameters
     ----------
@@ -80,12 +80,12 @@ class GivenPort:
 
 
 @dataclass(frozen=True, eq=False)
-class Steps:
+class EvaluationProgram:
     """All steps of a netlist, in an order in which operands come before their users, and the ports that feed them.
 
     Parameters
     ----------
-    steps : tuple of Step
+    steps : tuple of EvaluationStep
         In order.
     signals : int
         Nets and signals inside cells.
@@ -93,13 +93,13 @@ class Steps:
         Ports whose values must be given.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[EvaluationStep, ...]
     signals: int
     ports: tuple[GivenPort, ...]
 
 
-def netlist_steps(netlist: Netlist, library: CellLibrary) -> Steps:
-    """Steps of a checked netlist.
+def netlist_steps(netlist: Netlist, library: CellLibrary) -> EvaluationProgram:
+    """The evaluation of a checked netlist.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def netlist_steps(netlist: Netlist, library: CellLibrary) -> Steps:
     """
     builder = _Builder(netlist, library)
     builder.build()
-    return Steps(tuple(_ordered(builder.steps, builder.sinks)), builder.signals, tuple(builder.ports))
+    return EvaluationProgram(tuple(_ordered(builder.steps, builder.sinks)), builder.signals, tuple(builder.ports))
 
 
 class _Builder:
@@ -120,7 +120,7 @@ class _Builder:
         self.clocks = clock_nets(netlist, library)
         self.feedback = feedback_registers(netlist, library)
         self.signals = len(netlist.nets)
-        self.steps: dict[int, Step] = {}
+        self.steps: dict[int, EvaluationStep] = {}
         self.ports: list[GivenPort] = []
         self.sinks: list[int] = []
         self.inverses: dict[int, int] = {}
@@ -129,13 +129,13 @@ class _Builder:
     def build(self) -> None:
         """All steps: constants, ports, registers, gates."""
         for net, value in ((ZERO_NET, False), (ONE_NET, True)):
-            self.steps[net] = Step(Kind.CONSTANT, net, inverts=value)
+            self.steps[net] = EvaluationStep(Kind.CONSTANT, net, inverts=value)
         for name, nets in self.netlist.inputs.items():
             if any(net in self.clocks for net in nets):
                 continue
             first = self._give(name, len(nets), is_register=False)
             for position, net in enumerate(nets):
-                self.steps[net] = Step(Kind.PORT, net, bit=first + position)
+                self.steps[net] = EvaluationStep(Kind.PORT, net, bit=first + position)
         shown = self._shown_registers()
         for index, instance in enumerate(self.netlist.instances):
             cell = self.graph.cell(index)
@@ -215,14 +215,14 @@ class _Builder:
         for net in self.graph.output_nets(index):
             inverse = self._is_inverse(index, cell, flip_flop, net)
             if shown is None:
-                self.steps[net] = Step(Kind.REGISTER, net, (data,), inverts=inverse, instance=index)
+                self.steps[net] = EvaluationStep(Kind.REGISTER, net, (data,), inverts=inverse, instance=index)
             else:
                 bit, inverted = shown
-                self.steps[net] = Step(Kind.PORT, net, inverts=inverse ^ inverted, bit=bit, instance=index)
+                self.steps[net] = EvaluationStep(Kind.PORT, net, inverts=inverse ^ inverted, bit=bit, instance=index)
         if shown is not None:
             bit, inverted = shown
             check = self._new_signal()
-            self.steps[check] = Step(Kind.CHECK, check, (data,), inverts=inverted, bit=bit, instance=index)
+            self.steps[check] = EvaluationStep(Kind.CHECK, check, (data,), inverts=inverted, bit=bit, instance=index)
             self.sinks.append(check)
 
     def _new_signal(self) -> int:
@@ -235,7 +235,7 @@ class _Builder:
         operands = [inputs[position] for position in kept]
         output = self._new_signal() if named is None else named
         if not operands:
-            self.steps[output] = Step(Kind.CONSTANT, output, inverts=bool(table), instance=instance)
+            self.steps[output] = EvaluationStep(Kind.CONSTANT, output, inverts=bool(table), instance=instance)
             return output
         found = match(table, len(operands))
         if found is None:
@@ -245,7 +245,9 @@ class _Builder:
             self._inverse(operands[position], instance) if inverted else operands[position]
             for position, inverted in zip(found.inputs, found.inverted, strict=True)
         )
-        self.steps[output] = Step(Kind.GATE, output, ordered, found.function, found.inverts, instance=instance)
+        self.steps[output] = EvaluationStep(
+            Kind.GATE, output, ordered, found.function, found.inverts, instance=instance
+        )
         return output
 
     def _inverse(self, signal: int, instance: int) -> int:
@@ -253,7 +255,7 @@ class _Builder:
         if signal not in self.inverses:
             output = self._new_signal()
             self.inverses[signal] = output
-            self.steps[output] = Step(Kind.GATE, output, (signal,), Function.COPY, True, instance=instance)
+            self.steps[output] = EvaluationStep(Kind.GATE, output, (signal,), Function.COPY, True, instance=instance)
         return self.inverses[signal]
 
     def _add_expansion(self, table: int, operands: list[int], output: int, instance: int) -> None:
@@ -264,24 +266,24 @@ class _Builder:
         everything = (1 << (1 << (count - 1))) - 1
         if low ^ high == everything:
             half = self._add_function(low, rest, None, instance)
-            step = Step(Kind.GATE, output, (half, last), Function.XOR2, instance=instance)
+            step = EvaluationStep(Kind.GATE, output, (half, last), Function.XOR2, instance=instance)
         elif low in (0, everything):
             select = last if low == 0 else self._inverse(last, instance)
             half = self._add_function(high, rest, None, instance)
             function = Function.AND2 if low == 0 else Function.OR2
-            step = Step(Kind.GATE, output, (half, select), function, instance=instance)
+            step = EvaluationStep(Kind.GATE, output, (half, select), function, instance=instance)
         elif high in (0, everything):
             select = self._inverse(last, instance) if high == 0 else last
             half = self._add_function(low, rest, None, instance)
             function = Function.AND2 if high == 0 else Function.OR2
-            step = Step(Kind.GATE, output, (half, select), function, instance=instance)
+            step = EvaluationStep(Kind.GATE, output, (half, select), function, instance=instance)
         else:
             halves = (self._add_function(low, rest, None, instance), self._add_function(high, rest, None, instance))
-            step = Step(Kind.GATE, output, (*halves, last), Function.MULTIPLEX, instance=instance)
+            step = EvaluationStep(Kind.GATE, output, (*halves, last), Function.MULTIPLEX, instance=instance)
         self.steps[output] = step
 
 
-def _ordered(steps: Mapping[int, Step], sinks: list[int]) -> Iterator[Step]:
+def _ordered(steps: Mapping[int, EvaluationStep], sinks: list[int]) -> Iterator[EvaluationStep]:
     """Depth first from the outputs, so that signals are used soon after they are computed; nothing is left out."""
     done: set[int] = set()
     for sink in (*sinks, *steps):

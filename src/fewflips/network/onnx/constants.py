@@ -14,7 +14,7 @@ from fewflips.errors import ModelError
 from fewflips.formats.number_formats import StorageType
 from fewflips.network.onnx.elements import STORAGE_TYPES
 from fewflips.network.onnx.file import OnnxFile
-from fewflips.network.onnx.matrices import ArraySource, QuantizedArray, StoredMatrix
+from fewflips.network.onnx.matrices import ArraySource, OnnxMatrix, QuantizedArray
 from fewflips.network.onnx.nodes import Node
 from fewflips.network.onnx.shapes import CONTRIB, Value
 from fewflips.network.quantization_values import QuantizationValues
@@ -114,10 +114,10 @@ class IntegerWeights:
         """Shape of the operand."""
         return tuple(self.source.shape[axis] for axis in self.order)
 
-    def matrix(self, out_axis: int) -> StoredMatrix:
+    def matrix(self, out_axis: int) -> OnnxMatrix:
         """The weights with output channels as rows; `out_axis` is their axis of the operand."""
         others = (axis for position, axis in enumerate(self.order) if position != out_axis)
-        return StoredMatrix(self.source, (self.order[out_axis], *others))
+        return OnnxMatrix(self.source, (self.order[out_axis], *others))
 
 
 class Constants:

@@ -61,7 +61,7 @@ _FLOAT_WEIGHTS = "its weights are floats, not integers of at most 8 bits"
 
 
 @dataclass(frozen=True, eq=False)
-class Product:
+class OnnxProduct:
     """A weighted operator.
 
     Parameters
@@ -93,7 +93,7 @@ class _PassedOver(Exception):
     """A weighted operator that is not read as a layer, and why."""
 
 
-class LayerReader:
+class OnnxLayerReader:
     """Reads the layers of one file.
 
     Parameters
@@ -128,7 +128,7 @@ class LayerReader:
         """What was passed over, and what layers lack: one sentence for each operator and reason."""
         return (*left_out_notes(self.left_out), *self._remarks.sentences())
 
-    def products(self) -> dict[int, Product]:
+    def products(self) -> dict[int, OnnxProduct]:
         """Weighted operators by node index, in execution order.
 
         Raises
@@ -166,7 +166,7 @@ class LayerReader:
             raise _PassedOver(_FLOAT_WEIGHTS)
         raise _PassedOver(f"{node.operator} is not supported, so that its weights are not counted")
 
-    def _product(self, node: Node, form: _Form) -> Product:
+    def _product(self, node: Node, form: _Form) -> OnnxProduct:
         if not node.input(0) or not node.input(form.weights) or not node.outputs or not node.outputs[0]:
             raise self._contradiction(node, f"expected an input, weights and an output, got {list(node.inputs)}")
         if not self._constants.holds(node.input(form.weights)):
@@ -204,7 +204,7 @@ class LayerReader:
         axes = None if kind is OperationKind.OPAQUE else self._constant_axes(node, form, n, (out_axis, in_axis), kind)
         if axes is None:
             kind, axes = OperationKind.OPAQUE, ()
-        return Product(layer, kind, axes, -3 if form.is_convolution else -1)
+        return OnnxProduct(layer, kind, axes, -3 if form.is_convolution else -1)
 
     def _weights(self, node: Node, form: _Form) -> IntegerWeights:
         name = node.input(form.weights)

@@ -76,7 +76,7 @@ ArraySource = StoredArray | QuantizedArray
 
 
 @dataclass(frozen=True)
-class StoredMatrix:
+class OnnxMatrix:
     """Weights that a file holds, with output channels as rows.
 
     Parameters

@@ -10,7 +10,7 @@ from fewflips.network.notes import held_in_place_notes
 from fewflips.network.onnx.constants import Constants, is_dequantize, is_quantize, permutation_of
 from fewflips.network.onnx.elements import FLOAT_TYPES
 from fewflips.network.onnx.file import OnnxFile
-from fewflips.network.onnx.layers import Product
+from fewflips.network.onnx.layers import OnnxProduct
 from fewflips.network.onnx.nodes import Node
 from fewflips.network.onnx.shapes import CONTRIB, Value
 
@@ -106,7 +106,7 @@ class _NotFollowed(Exception):
 
 
 def describe(
-    file: OnnxFile, values: Mapping[str, Value], constants: Constants, products: Mapping[int, Product]
+    file: OnnxFile, values: Mapping[str, Value], constants: Constants, products: Mapping[int, OnnxProduct]
 ) -> tuple[tuple[Operation, ...], dict[str, Tensor], tuple[str, ...]]:
     """All operators, the tensors that they name, and notes on those that hold channels in place.
 
@@ -118,7 +118,7 @@ def describe(
         Shapes and types.
     constants : Constants
         Its constant part.
-    products : mapping of int to Product
+    products : mapping of int to OnnxProduct
         Weighted operators by node index.
 
     Returns
@@ -188,7 +188,7 @@ class _OperatorReader:
         file: OnnxFile,
         values: Mapping[str, Value],
         constants: Constants,
-        products: Mapping[int, Product],
+        products: Mapping[int, OnnxProduct],
         channels: Mapping[str, int],
     ) -> None:
         self._file = file
@@ -441,7 +441,7 @@ def _operands(node: Node) -> tuple[int, ...]:
 
 
 def _channel_axes(
-    file: OnnxFile, values: Mapping[str, Value], constants: Constants, products: Mapping[int, Product]
+    file: OnnxFile, values: Mapping[str, Value], constants: Constants, products: Mapping[int, OnnxProduct]
 ) -> dict[str, int]:
     """Channel axis of every activation that has one.
 

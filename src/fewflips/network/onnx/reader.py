@@ -10,7 +10,7 @@ from fewflips.network.notes import left_out_notes
 from fewflips.network.onnx.bodies import is_quantized_inside, products_in_bodies
 from fewflips.network.onnx.constants import Constants
 from fewflips.network.onnx.file import OnnxFile
-from fewflips.network.onnx.layers import LayerReader
+from fewflips.network.onnx.layers import OnnxLayerReader
 from fewflips.network.onnx.operators import describe
 from fewflips.network.onnx.rewriter import rewrite
 from fewflips.network.onnx.shapes import infer
@@ -54,7 +54,7 @@ def _read(path: Path) -> Network:
     file = OnnxFile(path)
     values = infer(file)
     constants = Constants(file, values)
-    reader = LayerReader(file, values, constants)
+    reader = OnnxLayerReader(file, values, constants)
     products = reader.products()
     layers = tuple(product.layer for product in products.values() if product.layer is not None)
     if not layers:
@@ -84,7 +84,7 @@ def _notes_on_functions(file: OnnxFile) -> tuple[str, ...]:
     return (f"{what} read in place of each call, and a drop-in file has them there",)
 
 
-def _no_layers(file: OnnxFile, reader: LayerReader) -> ModelError:
+def _no_layers(file: OnnxFile, reader: OnnxLayerReader) -> ModelError:
     inside = [product for node in file.nodes for product in products_in_bodies(node)]
     if inside and (not reader.float_operators or any(is_quantized_inside(node) for node in file.nodes)):
         where = " or ".join(sorted({node.operator for node in file.nodes if products_in_bodies(node)}))

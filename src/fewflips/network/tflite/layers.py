@@ -19,7 +19,7 @@ from fewflips.network.quantization_values import QuantizationValues
 from fewflips.network.stored_bytes import FileBytes
 from fewflips.network.tflite.file import FileOperator, FileTensor, TFLiteFile
 from fewflips.network.tflite.macs import SUBGRAPH_CALLS, is_custom, macs, multiplies
-from fewflips.network.tflite.matrices import StoredMatrix
+from fewflips.network.tflite.matrices import TFLiteMatrix
 
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "SVDF")
 """Operators that become layers, SVDF two of them."""
@@ -39,7 +39,7 @@ _SAME_PADDING = 0
 _SHUFFLED_WEIGHTS = 1
 
 
-class LayerReader:
+class TFLiteLayerReader:
     """Reads the layers of one file.
 
     Parameters
@@ -320,7 +320,7 @@ class LayerReader:
                 shape=(n, weights.elements // n),
                 storage=storage,
                 zero_points=self._zero_points(op, weights, axis, storage),
-                source=StoredMatrix(self._stored(weights), weights.dtype, weights.shape, outputs_last=depthwise),
+                source=TFLiteMatrix(self._stored(weights), weights.dtype, weights.shape, outputs_last=depthwise),
                 scales=_scales(weights, axis),
             )
         return self._constants[key]

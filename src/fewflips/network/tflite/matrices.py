@@ -12,7 +12,7 @@ from fewflips.network.tflite.elements import codes
 
 
 @dataclass(frozen=True)
-class StoredMatrix:
+class TFLiteMatrix:
     """Weights that a file holds.
 
     Parameters

@@ -15,7 +15,7 @@ from fewflips.files.input_files import read_plain, size_of
 from fewflips.network.graph import Network
 from fewflips.network.tflite.constants import constant_names, moved
 from fewflips.network.tflite.file import FileTensor, TFLiteFile, decode
-from fewflips.network.tflite.layers import LayerReader
+from fewflips.network.tflite.layers import TFLiteLayerReader
 from fewflips.network.tflite.operators import describe
 
 SCHEMA_VERSION = 3
@@ -52,7 +52,7 @@ def read(path: Path) -> Network:
     data = _bytes_of(path)
     file = decode(data, path)
     names, fixed = constant_names(file)
-    reader = LayerReader(path, file, names)
+    reader = TFLiteLayerReader(path, file, names)
     layers = reader.layers()
     if not layers:
         raise _no_layers(path, reader)
@@ -151,7 +151,7 @@ def _bytes_of(path: Path) -> bytes:
         raise ModelError(f"{path}: cannot be read: {reason}; give the path of a .tflite file") from error
 
 
-def _no_layers(path: Path, reader: LayerReader) -> ModelError:
+def _no_layers(path: Path, reader: TFLiteLayerReader) -> ModelError:
     if reader.float_operators:
         return FloatModelError(
             f"{path}: expected integer weights, got a float model: quantize it first, with the TFLite converter "

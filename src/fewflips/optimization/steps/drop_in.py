@@ -6,12 +6,16 @@ from dataclasses import dataclass
 
 from fewflips.measurement.counting import count_weight_port
 from fewflips.network import rewrite
+from fewflips.network.layer import Layer
 from fewflips.optimization.channel_orders import drop_in_certificates, plan_channels
 from fewflips.optimization.model_files import write_model
 from fewflips.optimization.segment_orders import Certificate
 from fewflips.optimization.state import State
 from fewflips.optimization.step import Context, Evidence, Outcome, Start, Step
+from fewflips.optimization.weight_costs import weight_cost
 from fewflips.ordering import Effort
+from fewflips.streams.codes import weight_codes
+from fewflips.streams.transition_cost import TransitionCost
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class DropInStep(Step):
             effort=context.effort,
             seed=context.seed,
             jobs=context.jobs,
+            cost=context.cost,
             progress=context.progress,
         )
         permutations = plan.groups.permutations(plan.orders)
@@ -47,13 +52,14 @@ class DropInStep(Step):
             Evidence.exact("channels of tied layers are in another order, and every constant moved with them"),
             certificates=_certificates(state, after, context),
             channels=plan,
+            by_cost=context.cost is not None,
         )
 
 
 def _certificates(before: State, after: State, context: Context) -> tuple[Certificate, ...]:
     """Lower bounds of each layer under one order for all its segments."""
     flips = {
-        layer.name: count_weight_port(moved, after.accelerator, after.orders[moved.name]).decoded.within
+        layer.name: _flips_within(moved, after, context.cost)
         for layer, moved in zip(before.network.layers, after.network.layers, strict=True)
     }
     certificates = drop_in_certificates(
@@ -63,6 +69,15 @@ def _certificates(before: State, after: State, context: Context) -> tuple[Certif
         effort=context.effort if context.effort == Effort.prove() else Effort.quick(),
         seed=context.seed,
         jobs=context.jobs,
+        cost=context.cost,
         progress=context.progress,
     )
     return tuple(certificates[layer.name] for layer in before.network.layers)
+
+
+def _flips_within(layer: Layer, state: State, cost: TransitionCost | None) -> int:
+    """Flips of a layer's codes within passes, or their cost."""
+    array, segments = state.accelerator, state.orders[layer.name]
+    if cost is None:
+        return count_weight_port(layer, array, segments).decoded.within
+    return weight_cost(layer, array, weight_codes(layer, array.weights), segments, cost)

@@ -30,10 +30,12 @@ class ScheduleStep(Step):
             effort=context.effort,
             seed=context.seed,
             jobs=context.jobs,
+            cost=context.cost,
             progress=context.progress,
         )
         return Outcome(
             replace(state, orders=plan.orders),
             Evidence.exact("every product is computed as before; partial sums are added in another order, in integers"),
             certificates=tuple(plan.certificates[layer.name] for layer in state.network.layers),
+            by_cost=context.cost is not None,
         )

@@ -34,6 +34,17 @@ _COLOURS = {
     "internal": "#86afdc",
     "clock": "#c9952b",
     "leakage": "#8b95a2",
+    "multipliers": "#14507a",
+    "adders": "#3f7fb5",
+    "partial-sums": "#7fb0d6",
+    "registers": "#b7d3ea",
+    "weights-buffer": "#8a3b12",
+    "activations-buffer": "#c2642c",
+    "partial-sums-buffer": "#e09a62",
+    "register-files-buffer": "#efc59f",
+    "index-table-buffer": "#a34a73",
+    "leakage-buffer": "#c9a9b9",
+    "beyond": "#6b7f3a",
 }
 ENERGY_KINDS = ("switching", "internal", "clock", "leakage")
 """What energy is spent on; each kind has a colour."""
@@ -132,15 +143,21 @@ class SplitBar:
     hint : str
         Shown when the pointer rests on the row.
     energies : tuple of float
-        Energy of each of :data:`ENERGY_KINDS`.
+        Energy of each kind.
     remark : str
         At the end of the row.
+    kinds : tuple of str
+        What each energy is spent on; every kind has a colour.
+    mark : float or None
+        Where to mark a subtotal.
     """
 
     label: str
     hint: str
     energies: tuple[float, ...]
     remark: str = ""
+    kinds: tuple[str, ...] = ENERGY_KINDS
+    mark: float | None = None
 
 
 _Row = TypeVar("_Row", Bar, EnergyBar, SplitBar)
@@ -310,9 +327,11 @@ def _draw_energies(axes: Axes, bars: Sequence[EnergyBar], first: int) -> None:
 def _draw_splits(axes: Axes, bars: Sequence[SplitBar], first: int) -> None:
     for row, bar in enumerate(bars):
         start, group = 0.0, f"row-{first + row}"
-        for kind, length in zip(ENERGY_KINDS, bar.energies, strict=True):
+        for kind, length in zip(bar.kinds, bar.energies, strict=True):
             axes.add_patch(Rectangle((start, row - 0.36), length, 0.72, color=_COLOURS[kind], gid=group))
             start += length
+        if bar.mark is not None:
+            axes.plot([bar.mark] * 2, [row - 0.46, row + 0.46], color=_COLOURS["bound"], linewidth=1.6, gid=group)
 
 
 def _draw_drop_in(axes: Axes, at: float, row: int, group: str) -> None:

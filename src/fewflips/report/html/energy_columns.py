@@ -10,7 +10,7 @@ from fewflips.report.energy_words import confidence, optimized_energy
 from fewflips.report.html.column import Column, Value
 from fewflips.report.numbers import ABSENT, as_energy, as_ratio, energy_ratio
 
-_Picojoules = Callable[[LayerEnergy], float]
+_Picojoules = Callable[[LayerEnergy], float | None]
 _Outcome = Callable[[EnergyComparison], LayerEnergy | None]
 _Comparisons = Sequence[EnergyComparison | None]
 
@@ -20,6 +20,7 @@ _KINDS: tuple[tuple[str, str, _Picojoules], ...] = (
     ("zero-delay", "energy, zero delay: data", lambda energy: energy.zero_delay.data_pj),
     ("zero-delay-clock", "energy, zero delay: with clock", lambda energy: energy.zero_delay.total_pj),
 )
+_WHOLE = ("whole", "the whole bill, with memories", lambda energy: energy.bill.whole_pj if energy.bill else None)
 
 
 def energy_columns(report: OptimizeReport) -> list[Column]:
@@ -39,7 +40,9 @@ def energy_columns(report: OptimizeReport) -> list[Column]:
         return []
     total = report.energy.total
     layers = [layer.energy for layer in report.layers]
-    table = [column for kind in _KINDS for column in _kind_columns(*kind, layers, total)]
+    bill = total.baseline.bill
+    kinds = [*_KINDS, *([_WHOLE] if bill is not None and bill.buffers is not None else [])]
+    table = [column for kind in kinds for column in _kind_columns(*kind, layers, total)]
     if total.schedule is not None and total.drop_in is not None:
         table += _drop_in_columns(layers, total)
     if any(energy is not None and energy.baseline.sampled for energy in (*layers, total)):

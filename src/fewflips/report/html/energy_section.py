@@ -11,6 +11,7 @@ from fewflips.records.energy import EnergyParts, LayerEnergy
 from fewflips.records.optimization import EnergyComparison, EnergyResult, OptimizeReport
 from fewflips.report.energy_words import SPLIT, confidence, glitches, how_simulated, optimized_energy, split_figures
 from fewflips.report.html import charts
+from fewflips.report.html.bill_section import BillSection, bill_section
 from fewflips.report.numbers import as_energy, as_ratio, energy_change, energy_ratio, energy_unit
 from fewflips.visible import printable
 
@@ -33,6 +34,8 @@ class EnergySection:
         Headings of the figures in `split`.
     split : list of (str, list of (str, list of str))
         Delay model; for each of its rows a label and figures.
+    bill : BillSection or None
+        What units and memories spend; None in reports without a bill.
     basis : list of (str, str)
         Terms with explanations of how energy was simulated.
     remarks : list of str
@@ -47,6 +50,7 @@ class EnergySection:
     drop_in: bool
     headings: tuple[str, ...]
     split: list[tuple[str, list[tuple[str, list[str]]]]]
+    bill: BillSection | None
     basis: list[tuple[str, str]]
     remarks: list[str]
 
@@ -69,8 +73,9 @@ def energy_section(report: OptimizeReport, labels: Sequence[str]) -> EnergySecti
     result = report.energy
     if result is None:
         return None
+    bill = bill_section(result.total)
     return EnergySection(
-        facts=_facts(result.total),
+        facts=_facts(result.total) + ([bill.fact] if bill and bill.fact else []),
         lead=_lead(result.total),
         layers_chart=_layers_chart(report, labels),
         split_chart=_split_chart(result.total),
@@ -81,6 +86,7 @@ def energy_section(report: OptimizeReport, labels: Sequence[str]) -> EnergySecti
             (title, [(outcome, split_figures(energy, parts)) for outcome, energy, parts in rows])
             for title, rows in _split(result.total)
         ],
+        bill=bill,
         basis=how_simulated(result.settings, result.datapath, result.cells, several_orders=True),
         remarks=_remarks(report, result),
     )
@@ -113,13 +119,22 @@ def _lead(total: EnergyComparison) -> str:
     if after is None:
         return (
             f"With glitches, one inference takes {as_energy(before.total_pj)} in the arithmetic units with clock "
-            f"and leakage, {as_energy(before.data_pj)} for the data alone."
+            f"and leakage, {as_energy(before.data_pj)} for the data alone{_whole(total.baseline, None)}."
         )
     return (
         f"With glitches, one inference takes {as_energy(after.inertial.total_pj)} in the arithmetic units with clock "
         f"and leakage, {as_energy(before.total_pj)} before; for the data alone "
-        f"{as_energy(after.inertial.data_pj)}, {as_energy(before.data_pj)} before."
+        f"{as_energy(after.inertial.data_pj)}, {as_energy(before.data_pj)} before{_whole(total.baseline, after)}."
     )
+
+
+def _whole(before: LayerEnergy, after: LayerEnergy | None) -> str:
+    """The whole bill, in continuation of a sentence; nothing if the machine describes no memories."""
+    if before.bill is None or before.bill.buffers is None:
+        return ""
+    if after is None or after.bill is None:
+        return f"; with the memories {as_energy(before.bill.whole_pj)}"
+    return f"; with the memories {as_energy(after.bill.whole_pj)}, {as_energy(before.bill.whole_pj)} before"
 
 
 def _remarks(report: OptimizeReport, result: EnergyResult) -> list[str]:

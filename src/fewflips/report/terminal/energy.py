@@ -31,6 +31,7 @@ from fewflips.report.numbers import (
     per_mac,
     with_si_prefix,
 )
+from fewflips.report.terminal.bill import bill_comparison, bill_table
 from fewflips.report.terminal.console_tables import Fitting, add_total, figures_table, named_layers, page, title_text
 from fewflips.visible import printable
 
@@ -58,6 +59,7 @@ def energy_table(report: EnergyReport) -> Group:
         "",
         title_text("What the energy is spent on, all layers"),
         Fitting(partial(_split_table, report.total)),
+        *bill_table(report.total),
         *_remarks(report.total, how_simulated(report.settings, report.datapath, report.cells, " ")),
         *other_notes(report.notes),
     )
@@ -96,6 +98,7 @@ def energy_tables(report: OptimizeReport) -> list[RenderableType]:
         Text(),
         title_text("What the energy is spent on, all layers"),
         Fitting(partial(_comparison_split, result.total)),
+        *bill_comparison(result.total),
         *remarks,
     ]
 
@@ -111,7 +114,7 @@ def energy_headline(report: OptimizeReport) -> str:
     Returns
     -------
     str
-        Ratios of the totals, zero delay and inertial, data and with clock.
+        Ratios of the totals, zero delay and inertial, data and with clock, and of the whole bill if it has memories.
     """
     if report.energy is None or (after := optimized_energy(report.energy.total)) is None:
         return ""
@@ -122,6 +125,8 @@ def energy_headline(report: OptimizeReport) -> str:
         f"{energy_change(old.total_pj, new.total_pj, 'x')} (with clock)"
         for name, old, new in pairs
     ]
+    if before.bill and before.bill.buffers and after.bill:
+        words.append(f"whole bill {energy_change(before.bill.whole_pj, after.bill.whole_pj, 'x')}")
     return f"energy: {'; '.join(words)}"
 
 

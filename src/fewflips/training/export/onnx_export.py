@@ -13,7 +13,7 @@ from torch import nn
 from fewflips.errors import InputError
 from fewflips.files.atomic import atomic_write
 from fewflips.training.export.qdq_graph import INT4_BITS, QdqGraph
-from fewflips.training.networks.blocks import Block, ImageClassifier
+from fewflips.training.networks.blocks import ConvBlock, ImageClassifier
 from fewflips.training.quantization.quantized_layers import (
     ActivationQuantizer,
     QuantizedConv,
@@ -110,7 +110,7 @@ def write_onnx(proto: onnx.ModelProto, path: Path) -> None:
 
 def _emit_layer(graph: QdqGraph, x: str, name: str, layer: nn.Module) -> str:
     """A convolution or a block; returns the name of its dequantized output."""
-    if isinstance(layer, Block):
+    if isinstance(layer, ConvBlock):
         return _emit_block(graph, x, name, layer)
     assert isinstance(layer, QuantizedConv)
     parameters = graph.weight_and_bias(name, layer)
@@ -127,7 +127,7 @@ def _emit_layer(graph: QdqGraph, x: str, name: str, layer: nn.Module) -> str:
     return graph.activation(y, f"{name}.output", layer.output)
 
 
-def _emit_block(graph: QdqGraph, x: str, name: str, block: Block) -> str:
+def _emit_block(graph: QdqGraph, x: str, name: str, block: ConvBlock) -> str:
     """Consecutive units, with a quantized sum if the block has a skip."""
     y = x
     for part, unit in block.units():

@@ -240,9 +240,10 @@ class HammingLoss:
         """
         flips, bits, ones, width, by_layer = 0, 0, 0, 0, []
         for stream, words in self._words():
-            layer = stream_flips(words)
+            layer = sum(stream_flips(block) for block in words)
             flips, bits = flips + layer, bits + stream.transitions * stream.word_bits
-            ones, width = ones + int(np.bitwise_count(words).sum(dtype=np.int64)), width + words.size * stream.word_bits
+            ones += sum(int(np.bitwise_count(block).sum(dtype=np.int64)) for block in words)
+            width += stream.size * stream.word_bits
             by_layer.append(layer / (stream.transitions * stream.word_bits))
         return {
             "flips": float(flips),
@@ -328,10 +329,10 @@ class HammingLoss:
             return [codes.numpy() for codes in self._assigned]
         return [stream.view.integer_codes().cpu().numpy() for stream in self.streams]
 
-    def _words(self) -> list[tuple[WeightStream, NDArray[np.unsignedinteger]]]:
-        """Words of each layer as they stream: shape (T, L)."""
+    def _words(self) -> list[tuple[WeightStream, list[NDArray[np.unsignedinteger]]]]:
+        """Words of each layer as they stream, as :meth:`WeightStream.ordered` gives their places."""
         return [
-            (stream, stream.on_wires(codes.reshape(-1)[stream.ordered()]))
+            (stream, [stream.on_wires(codes.reshape(-1)[places]) for places in stream.ordered()])
             for stream, codes in zip(self.streams, self._codes(), strict=True)
         ]
 
@@ -340,8 +341,11 @@ class HammingLoss:
         solve_orders(self.streams, codes, cost=self._cost, seed=self.seed, jobs=torch.get_num_threads())
         self._places, self._value = self._ordered_places(), None
 
-    def _ordered_places(self) -> list[Tensor]:
-        return [torch.from_numpy(stream.ordered()).to(stream.view.weight.device) for stream in self.streams]
+    def _ordered_places(self) -> list[list[Tensor]]:
+        return [
+            [torch.from_numpy(places).to(stream.view.weight.device) for places in stream.ordered()]
+            for stream in self.streams
+        ]
 
     def _strength(self) -> float:
         """Present strength: it rises geometrically, then stays."""
@@ -350,7 +354,7 @@ class HammingLoss:
 
     def _prices(self, strength: float) -> list[float]:
         """What a flip may cost in squared distance, layer by layer."""
-        squares = [square * stream.places.size for square, stream in zip(self._squares, self.streams, strict=True)]
+        squares = [square * stream.size for square, stream in zip(self._squares, self.streams, strict=True)]
         pressures = self._sensitivity.pressures(squares, self.options.balance)
         return [
             strength * square * pressure / stream.word_bits
@@ -363,16 +367,15 @@ class HammingLoss:
         assigned = []
         prices = self._prices(self._strength())
         for index, (stream, latent, price) in enumerate(zip(self.streams, self._latent(), prices, strict=True)):
-            places = stream.ordered()
             curvature = self._sensitivity.curvature(index, stream.view.shape[0]).numpy()
-            found = nearest_codes(
-                latent.numpy().reshape(-1)[places],
-                curvature[places // stream.view.shape[1]],
-                self._costs[index].of_words(price),
-                jobs=torch.get_num_threads(),
-            )
             codes = np.zeros(stream.view.shape, dtype=np.int16)
-            codes.reshape(-1)[places] = found
+            for places in stream.ordered():
+                codes.reshape(-1)[places] = nearest_codes(
+                    latent.numpy().reshape(-1)[places],
+                    curvature[places // stream.view.shape[1]],
+                    self._costs[index].of_words(price),
+                    jobs=torch.get_num_threads(),
+                )
             assigned.append(torch.from_numpy(codes))
             if self.method == "assignment":
                 # whole, so that codes follow their latent weights at once, as they do without the term
@@ -395,9 +398,11 @@ class HammingLoss:
             self._value = float(np.mean(nhd))
         return torch.tensor(self._value, device=self.streams[0].view.weight.device)
 
-    def _along(self, words: NDArray[np.unsignedinteger]) -> float:
-        """Cost of a stream in flips of mean cost."""
-        return stream_flips(words) if self._cost is None else self._cost.along(words) / self._cost.mean_per_flip
+    def _along(self, words: list[NDArray[np.unsignedinteger]]) -> float:
+        """Cost of a layer's streams in flips of mean cost."""
+        if self._cost is None:
+            return sum(stream_flips(block) for block in words)
+        return sum(self._cost.along(block) for block in words) / self._cost.mean_per_flip
 
     def _enveloped(self) -> Tensor:
         """The assigned codes' mean NHD, plus the squared distance to them at the price that a flip has in the end.
@@ -419,14 +424,19 @@ class HammingLoss:
         width = WIDEST * math.ceil(falling * WIDTHS) / WIDTHS if self.method == "smoothed" else 0.0
         lanes_of = np.random.default_rng((self.seed, self._step))
         values = []
-        for stream, costs, places in zip(self.streams, self._costs, self._places, strict=True):
-            lanes = places.shape[1]
-            count = max(round(lanes * self.options.share), 1)
-            chosen = places[:, lanes_of.integers(lanes, size=count)] if count < lanes else places
+        for stream, costs, blocks in zip(self.streams, self._costs, self._places, strict=True):
             table = self._table(costs, width)
             latent = stream.view.latent_codes().float().reshape(-1)
-            cost = transition_cost(latent[chosen], table, stream.view.low)
-            values.append(cost / ((places.shape[0] - 1) * chosen.shape[1] * stream.word_bits))
+            cost, transitions = [], 0
+            for places in blocks:
+                if len(places) < 2:  # a tile of one channel
+                    continue
+                lanes = places.shape[1]
+                count = max(round(lanes * self.options.share), 1)
+                chosen = places[:, lanes_of.integers(lanes, size=count)] if count < lanes else places
+                cost.append(transition_cost(latent[chosen], table, stream.view.low))
+                transitions += (places.shape[0] - 1) * chosen.shape[1]
+            values.append(torch.stack(cost).sum() / (transitions * stream.word_bits))
         return torch.stack(values).mean()
 
     def _table(self, costs: LayerCosts, width: float) -> Tensor:
@@ -436,6 +446,6 @@ class HammingLoss:
         kind = (costs.low, costs.ones, costs.words.tobytes(), costs.bit_costs.tobytes())
         table = self._tables[1].get(kind)
         if table is None:
-            table = costs.smoothed_table(width * len(costs.words), self._places[0].device)
+            table = costs.smoothed_table(width * len(costs.words), self._places[0][0].device)
             self._tables[1][kind] = table
         return table

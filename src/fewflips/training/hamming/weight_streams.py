@@ -31,18 +31,16 @@ QUICK = Effort(
 
 @dataclass(eq=False)
 class WeightStream:
-    """The words of one layer in the order in which they stream, segments side by side.
+    """The words of one layer in the order in which they stream, segment by segment.
 
-    T is the length of a pass, L the number of lanes of all segments together.
+    T is the length of a segment's passes, L the number of its lanes.
 
     Parameters
     ----------
     view : WeightView
         The layer.
-    places : ndarray of int64, shape (T, L)
-        Place of each word in the flattened (N, K) weight matrix, in natural order.
-    spans : tuple of (int, int)
-        First lane of each segment, and the one after its last.
+    places : tuple of ndarray of int64, shapes (T, L)
+        For each segment, the place of each word in the flattened (N, K) weight matrix, in natural order.
     orders : list of ndarray of int64, shape (T,)
         The order of each segment.
     words : ndarray of uint8 or uint16, shape (V,)
@@ -52,8 +50,7 @@ class WeightStream:
     """
 
     view: WeightView
-    places: NDArray[np.int64] = field(repr=False)
-    spans: tuple[tuple[int, int], ...] = field(repr=False)
+    places: tuple[NDArray[np.int64], ...] = field(repr=False)
     orders: list[NDArray[np.int64]] = field(repr=False)
     words: NDArray[np.unsignedinteger] = field(repr=False)
     word_bits: int
@@ -61,26 +58,33 @@ class WeightStream:
     @property
     def transitions(self) -> int:
         """Word transitions of one pass through all segments."""
-        return (self.places.shape[0] - 1) * self.places.shape[1]
+        return sum((block.shape[0] - 1) * block.shape[1] for block in self.places)
+
+    @property
+    def size(self) -> int:
+        """Weights of the layer."""
+        return sum(block.size for block in self.places)
 
     @property
     def is_depthwise(self) -> bool:
         """Whether the activations change with every word."""
         return self.view.groups > 1 and self.view.shape[1] == self.view.kernel_positions
 
-    def ordered(self) -> NDArray[np.int64]:
-        """Places in streaming order: int64, shape (T, L)."""
-        blocks = [self.places[order, first:last] for order, (first, last) in zip(self.orders, self.spans, strict=True)]
-        return np.concatenate(blocks, axis=1)
+    def ordered(self) -> list[NDArray[np.int64]]:
+        """Places in streaming order, segments of one length side by side: for each length int64, shape (T, lanes)."""
+        blocks: dict[int, list[NDArray[np.int64]]] = {}
+        for order, block in zip(self.orders, self.places, strict=True):
+            blocks.setdefault(len(order), []).append(block[order])
+        return [np.concatenate(parts, axis=1) for parts in blocks.values()]
 
     def on_wires(self, codes: NDArray[np.integer]) -> NDArray[np.unsignedinteger]:
         """Words of integer codes of any shape."""
         return self.words[codes.astype(np.int64) - self.view.low]
 
     def segment_words(self, codes: NDArray[np.integer]) -> list[NDArray[np.unsignedinteger]]:
-        """Words of each segment, shape (T, lanes of the segment), natural order, from codes of shape (N, K)."""
+        """Words of each segment, shape (T, L), in natural order, from codes of shape (N, K)."""
         words = self.on_wires(codes.reshape(-1))
-        return [np.ascontiguousarray(words[self.places[:, first:last]]) for first, last in self.spans]
+        return [words[block] for block in self.places]
 
 
 def trained_streams(
@@ -155,7 +159,7 @@ def weight_streams(views: Sequence[WeightView], array: Accelerator) -> list[Weig
             "expected an activation- or output-stationary accelerator for the HD term"
         )
     streams = [_weight_stream(view, array) for view in views]
-    return [stream for stream in streams if len(stream.places) > 1]
+    return [stream for stream in streams if stream.transitions]
 
 
 def _weight_stream(view: WeightView, array: Accelerator) -> WeightStream:
@@ -164,15 +168,12 @@ def _weight_stream(view: WeightView, array: Accelerator) -> WeightStream:
     places = np.arange(outputs * reduction, dtype=np.int64).reshape(outputs, reduction)
     segments = dataflow_of(array).segments(layer, array)
     blocks = [dataflow_of(array).segment_words(places, segment) for segment in segments]  # type: ignore[arg-type]
-    ends = np.cumsum([block.shape[1] for block in blocks]).tolist()
     values = np.arange(view.low, view.high + 1, dtype=np.int8).reshape(1, -1)
     words, bits = weight_codes(_layer(view, values), array.weights)
-    length = blocks[0].shape[0]
     return WeightStream(
         view,
-        np.concatenate(blocks, axis=1).astype(np.int64),
-        tuple(zip([0, *ends[:-1]], ends, strict=True)),
-        [np.arange(length, dtype=np.int64) for _ in blocks],
+        tuple(block.astype(np.int64) for block in blocks),
+        [np.arange(len(block), dtype=np.int64) for block in blocks],
         words.reshape(-1),
         bits,
     )

@@ -72,7 +72,7 @@ class ConvUnit(nn.Module):
         return activate(self.bn(self.conv(x)), self.function)
 
 
-class Block(nn.Module):
+class ConvBlock(nn.Module):
     """Consecutive convolution units, with a skip around them if `residual` is set.
 
     Subclasses add the units as submodules, in forward order, then call :meth:`close`. When the network is
@@ -126,7 +126,7 @@ class ImageClassifier(nn.Module):
     name : str
         Name of the architecture.
     features : list of nn.Module
-        :class:`ConvUnit` and :class:`Block` modules, in forward order.
+        :class:`ConvUnit` and :class:`ConvBlock` modules, in forward order.
     outputs : int
         Channels of the last one.
     classes : int

@@ -6,7 +6,7 @@ from math import prod
 
 from torch import nn
 
-from fewflips.training.networks.blocks import Block, ConvUnit, ImageClassifier, check_frame, check_size, scaled
+from fewflips.training.networks.blocks import ConvBlock, ConvUnit, ImageClassifier, check_frame, check_size, scaled
 
 STAGES = ((1, 16, 1), (6, 24, 2), (6, 32, 3), (6, 64, 4), (6, 96, 3), (6, 160, 3), (6, 320, 1))
 """(Expansion, channels, blocks) of each stage, as in the paper."""
@@ -19,7 +19,7 @@ LATE_STRIDES = (1, (1, 1, 2, 2, 1, 2, 1))
 """The same, with the stem at full resolution: about four times the work, and more accurate."""
 
 
-class InvertedResidual(Block):
+class InvertedResidual(ConvBlock):
     """Expand (1x1), depthwise (3x3), project (1x1), with a skip if the shapes allow one.
 
     Parameters

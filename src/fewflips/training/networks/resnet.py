@@ -5,13 +5,13 @@ from __future__ import annotations
 from torch import nn
 
 from fewflips.errors import InputError
-from fewflips.training.networks.blocks import Block, ConvUnit, ImageClassifier, check_frame, check_size, scaled
+from fewflips.training.networks.blocks import ConvBlock, ConvUnit, ImageClassifier, check_frame, check_size, scaled
 
 STAGE_CHANNELS = (16, 32, 64)
 MAX_DEPTH = 1202
 
 
-class BasicBlock(Block):
+class BasicBlock(ConvBlock):
     """Two 3x3 convolutions, and a skip with a 1x1 projection if the shapes differ.
 
     Parameters

@@ -13,7 +13,7 @@ from torch import nn
 
 from fewflips.errors import InputError
 from fewflips.network.onnx.file import OnnxFile
-from fewflips.training.networks.blocks import Block, ImageClassifier
+from fewflips.training.networks.blocks import ConvBlock, ImageClassifier
 from fewflips.training.quantization.quantized_layers import (
     LEVELS,
     ActivationQuantizer,
@@ -183,6 +183,6 @@ def _quantizers(network: nn.Module) -> dict[str, ActivationQuantizer]:
     for name, module in network.named_modules():
         if isinstance(module, ActivationQuantizer):
             parent, _, last = name.rpartition(".")
-            in_block = isinstance(network.get_submodule(parent), Block)
+            in_block = isinstance(network.get_submodule(parent), ConvBlock)
             result[f"{parent}.add.output" if in_block else name if last == "output" else f"{name}.output"] = module
     return result

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fewflips.errors import InputError
-from fewflips.training.networks.blocks import Activation, Block, ConvUnit, ImageClassifier
+from fewflips.training.networks.blocks import Activation, ConvBlock, ConvUnit, ImageClassifier
 from fewflips.training.quantization.quantized_layers import ActivationQuantizer, QuantizedConv, QuantizedLinear
 
 INPUT_RANGE = (-1.0, 127 / 128)
@@ -214,7 +214,7 @@ def _connected(layer: nn.Module, before: nn.Module) -> nn.Module:
         assert isinstance(before, ActivationQuantizer)
         layer.connect(before)
         return layer.output
-    assert isinstance(layer, Block)
+    assert isinstance(layer, ConvBlock)
     last = before
     for _, unit in layer.units():
         last = _connected(unit, last)

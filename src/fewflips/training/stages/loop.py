@@ -28,7 +28,7 @@ from fewflips.training.stages.metrics import Metrics
 
 
 @dataclass(frozen=True)
-class Stage:
+class TrainingStage:
     """Settings of a stage.
 
     Parameters
@@ -112,7 +112,7 @@ class StageLoop:
 
     Parameters
     ----------
-    stage : Stage
+    stage : TrainingStage
         The stage to train.
     network : nn.Module
         Network, trained in place.
@@ -123,7 +123,7 @@ class StageLoop:
     """
 
     def __init__(
-        self, stage: Stage, network: nn.Module, optimizer: torch.optim.Optimizer, around: Surroundings
+        self, stage: TrainingStage, network: nn.Module, optimizer: torch.optim.Optimizer, around: Surroundings
     ) -> None:
         self.stage, self.network, self.optimizer, self.around = stage, network, optimizer, around
         self.scaler = around.environment.scaler()

@@ -1,0 +1,1 @@
+"""The search for the machines on which networks cost least: space, evaluation, search, Pareto front."""

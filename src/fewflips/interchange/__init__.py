@@ -1,0 +1,1 @@
+"""Machines and energies in the formats of other design-space tools."""

@@ -1,0 +1,115 @@
+"""Area and critical path of a scheduled column, after synthesis.
+
+Units and controller are synthesized one by one. All paths between them begin or end at a register of the unit, so that
+the longest path of the whole is the longer of theirs, and areas add up.
+"""
+
+from __future__ import annotations
+
+from fewflips.datapath.scheduled_column.design import ColumnDesign, Memory
+from fewflips.datapath.scheduled_column.verilog import control_name, control_verilog, memory_wrapper
+from fewflips.gates.liberty.cells import CellLibrary
+from fewflips.gates.netlist.netlist import Netlist
+from fewflips.gates.netlist.prepared import unit_netlist
+from fewflips.gates.netlist.synthesis import netlist_area_um2, synthesize_verilog
+from fewflips.gates.netlist.yosys import find_yosys
+from fewflips.gates.parasitics.wires import WireModel, fanout_wire_ff
+from fewflips.gates.timing import analyze_timing
+from fewflips.progress import Progress
+from fewflips.records.column import ColumnGates, ColumnMemory, ColumnPart
+from fewflips.simulation.records import cells_record
+
+
+def column_gates(design: ColumnDesign, library: CellLibrary, progress: Progress | None = None) -> ColumnGates:
+    """Synthesize the units and the controller of a column.
+
+    Parameters
+    ----------
+    design : ColumnDesign
+        The column.
+    library : CellLibrary
+        Its cells.
+    progress : callable, optional
+        Called as ``progress(phase, done, total)``.
+
+    Returns
+    -------
+    ColumnGates
+        Area and critical path, wires estimated from fanout.
+
+    Raises
+    ------
+    FewflipsError
+        If Yosys is missing or fails, or the cells do not suffice.
+    """
+    yosys = find_yosys()
+    unit = _part(unit_netlist(design.datapath, library, progress)[0], library)
+    control = _part(
+        synthesize_verilog(control_verilog(design), control_name(design), library, progress, yosys=yosys), library
+    )
+    area = design.columns * unit.area_um2 + control.area_um2
+    return ColumnGates(
+        unit=unit,
+        control=control,
+        area_um2=area,
+        control_percent=100 * control.area_um2 / area,
+        critical_path_ps=max(unit.critical_path_ps, control.critical_path_ps),
+        netlist=yosys.short_version,
+        cells=cells_record(library),
+    )
+
+
+def memory_record(memory: Memory) -> ColumnMemory:
+    """A memory that is left to a macro."""
+    return _memory(memory, None)
+
+
+def flip_flop_memory(memory: Memory, library: CellLibrary, progress: Progress | None = None) -> ColumnMemory:
+    """Build a memory of flip-flops.
+
+    Parameters
+    ----------
+    memory : Memory
+        The memory.
+    library : CellLibrary
+        Cells.
+    progress : callable, optional
+        Called as ``progress(phase, done, total)``.
+
+    Returns
+    -------
+    ColumnMemory
+        Its area and critical path.
+
+    Raises
+    ------
+    FewflipsError
+        If Yosys is missing or fails, or the cells do not suffice.
+    """
+    netlist = synthesize_verilog(memory_wrapper(memory), f"memory_of_{memory.name}", library, progress)
+    return _memory(memory, _part(netlist, library))
+
+
+def _memory(memory: Memory, part: ColumnPart | None) -> ColumnMemory:
+    return ColumnMemory.model_validate(
+        {
+            "name": memory.name,
+            "width": memory.width,
+            "depth": memory.depth,
+            "copies": memory.copies,
+            "bits": memory.bits * memory.copies,
+            "area_um2": None if part is None else part.area_um2 * memory.copies,
+            "critical_path_ps": None if part is None else part.critical_path_ps,
+        }
+    )
+
+
+def _part(netlist: Netlist, library: CellLibrary) -> ColumnPart:
+    wires = WireModel.estimated(netlist, library)
+    timing = analyze_timing(netlist, library, fanout_wire_ff(netlist, library, wires.per_fanout_ff, wires.base_ff))
+    return ColumnPart(
+        cells=len(netlist.instances),
+        registers=sum(library.cells[instance.cell].flip_flop is not None for instance in netlist.instances),
+        area_um2=netlist_area_um2(netlist, library),
+        critical_path_ps=timing.critical_path_ps,
+    )

@@ -1,0 +1,194 @@
+"""A network's layer as a scheduled column runs it: its words, its passes, and the results to expect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fewflips.dataflows import Segment
+from fewflips.dataflows.layer_operands import layer_operands
+from fewflips.datapath.design import Datapath
+from fewflips.datapath.scheduled_column.contents import LayerCodes
+from fewflips.datapath.scheduled_column.design import ColumnDesign, column_design
+from fewflips.datapath.scheduled_column.passes import Pass, column_passes
+from fewflips.errors import AcceleratorError, InputError
+from fewflips.formats.number_formats import NumberFormat, StorageType
+from fewflips.machine import Accelerator
+from fewflips.machine.accelerator import Operand
+from fewflips.network.layer import Layer
+
+
+@dataclass(frozen=True, eq=False)
+class ColumnLayer:
+    """A column, a layer for it, and the layer's results.
+
+    Parameters
+    ----------
+    design : ColumnDesign
+        The smallest column that runs the layer.
+    passes : tuple of Pass
+        What its controller walks through.
+    codes : LayerCodes
+        Contents of its memories.
+    expected : ndarray of int64, shape (M, N)
+        Results, computed by a matrix product from the integers in the file.
+    notes : tuple of str
+        What the results are, where that is not plain.
+    """
+
+    design: ColumnDesign
+    passes: tuple[Pass, ...] = field(repr=False)
+    codes: LayerCodes = field(repr=False)
+    expected: NDArray[np.int64] = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+
+def check_machine(array: Accelerator) -> None:
+    """Raise :class:`AcceleratorError` unless the units of a machine can stand in a scheduled column."""
+    wanted = "an activation-stationary machine whose words reach all columns at once"
+    if array.dataflow != "activation-stationary":
+        raise AcceleratorError(f"{array.name}: a column needs {wanted}, got {array.dataflow}: take another machine")
+    if array.forwarding != "broadcast":
+        raise AcceleratorError(f"{array.name}: a column needs {wanted}, got {array.forwarding} forwarding")
+    if array.is_coded:
+        raise AcceleratorError(f"{array.name}: a column has no encoders: set the coding of both operands to plain")
+    if not array.datapath.partial_sum_input:
+        raise AcceleratorError(f"{array.name}: a column adds partial sums: set datapath.partial_sum_input")
+
+
+def column_layer(
+    layer: Layer,
+    rows: NDArray[np.integer],
+    segments: Sequence[Segment],
+    array: Accelerator,
+    datapath: Datapath,
+    *,
+    columns: int = 1,
+    preload: bool = False,
+) -> ColumnLayer:
+    """Prepare a layer for a scheduled column.
+
+    A unit multiplies codes. Where a format leaves the zero point of an operand in its code, results contain it. What
+    depends on weights alone may be preloaded as the start of each sum: with w and x the codes and z the zero points in
+    them, sums that start at ``K z_w z_x - z_x sum w`` end at ``sum (w - z_w)(x - z_x) + z_w sum x``.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer.
+    rows : ndarray of int8, uint8 or int16, shape (G, M, K)
+        Its activations; M may be smaller than the layer's.
+    segments : sequence of Segment
+        Its schedule.
+    array : Accelerator
+        Formats and tiling.
+    datapath : Datapath
+        The unit.
+    columns : int
+        Columns behind the controller.
+    preload : bool
+        Whether sums start from constants of the zero points.
+
+    Returns
+    -------
+    ColumnLayer
+        The layer.
+
+    Raises
+    ------
+    AcceleratorError
+        If the machine has no such columns, or operands do not fit its words.
+    InputError
+        If constants are to be preloaded and the zero point of the activations is chosen at run time.
+    """
+    check_machine(array)
+    operands = layer_operands(layer, rows, array, datapath)
+    groups = np.arange(layer.n) // (layer.n // layer.groups)
+    pairs = [(segment.lanes, segment.order) for segment in segments]
+    passes = column_passes(pairs, layer.n, layer.k, None if layer.is_depthwise else groups)
+    left = _LeftZeroPoints.of(layer, array)
+    weights, activations = left.codes_of(layer, rows)
+    starts = left.starts(layer, weights) if preload else None
+    expected = _product(weights, activations)
+    design = column_design(
+        datapath,
+        passes,
+        layer.n,
+        rows.shape[1],
+        columns=columns,
+        tile_rows=array.tiling.pixels,
+        own_activations=layer.is_depthwise,
+        starts=preload,
+    )
+    return ColumnLayer(
+        design,
+        passes,
+        LayerCodes(operands.weights, operands.activations, groups, starts),
+        expected if starts is None else expected + starts,
+        (*left.notes(preload), *_offset_notes(datapath)),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _LeftZeroPoints:
+    """What the formats leave in the codes: of the weights of each channel (N,), and of the activations."""
+
+    weights: NDArray[np.int64]
+    activations: int | None
+
+    @classmethod
+    def of(cls, layer: Layer, array: Accelerator) -> _LeftZeroPoints:
+        weight_zeros = layer.weight_zero_points.astype(np.int64)
+        weights = weight_zeros - _value_of_code_zero(array.weights, layer.weight_type, weight_zeros)
+        storage, zero_point = layer.activation_type, layer.activation_zero_point
+        if storage is None or zero_point is None:
+            return cls(weights, None)
+        zero = _value_of_code_zero(array.activations, storage, np.array(zero_point))
+        return cls(weights, zero_point - int(zero))
+
+    def codes_of(self, layer: Layer, rows: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Values of the words of both operands, from the integers in the file: (N, K) and (G, M, K)."""
+        weights = layer.weights.astype(np.int64) - (layer.weight_zero_points - self.weights)[:, None]
+        zero_point = layer.activation_zero_point or 0
+        return weights, rows.astype(np.int64) - (zero_point - (self.activations or 0))
+
+    def starts(self, layer: Layer, weights: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The constants of each channel, (N,)."""
+        if self.activations is None:
+            raise InputError(
+                f"{layer}: its zero point is chosen at run time, so that no constant of it can be preloaded; leave "
+                "--preload out"
+            )
+        return self.activations * (layer.k * self.weights - weights.sum(axis=1))
+
+    def notes(self, preload: bool) -> tuple[str, ...]:
+        """What results still contain."""
+        left = []
+        if self.activations != 0 and not preload:
+            left.append("the activations'")
+        if self.weights.any():
+            left.append("the weights'")
+        if not left:
+            return ()
+        words = " and ".join(left)
+        return (f"Results contain {words} zero points, which the machine's formats leave in its words.",)
+
+
+def _offset_notes(datapath: Datapath) -> tuple[str, ...]:
+    return ("Results carry the offset of the machine's sums.",) if datapath.sum_offset(1) else ()
+
+
+def _value_of_code_zero(operand: Operand, storage: StorageType, zero_points: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The stored integer whose code is zero."""
+    if operand.format is NumberFormat.AS_STORED:
+        return np.zeros_like(zero_points)
+    return np.full_like(zero_points, storage.low) if operand.format is NumberFormat.UNSIGNED else zero_points
+
+
+def _product(weights: NDArray[np.int64], activations: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Results (M, N) of (N, K) weights and the (G, M, K) activations of their groups."""
+    by_group = weights.reshape(len(activations), -1, weights.shape[1])
+    return np.concatenate([rows @ block.T for rows, block in zip(activations, by_group, strict=True)], axis=1)

@@ -1,0 +1,97 @@
+"""Small layers for scheduled columns, and what their results are by plain integer arithmetic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fewflips.datapath.design import Datapath, Word, WordFormat
+from fewflips.datapath.scheduled_column.contents import LayerCodes
+from fewflips.datapath.scheduled_column.design import ColumnDesign, column_design
+from fewflips.datapath.scheduled_column.passes import Pass, column_passes
+from fewflips.datapath.scheduled_column.testbench import ColumnBench, column_bench
+from tests.datapath.units import value
+
+UNSIGNED8 = Word(WordFormat.UNSIGNED, 8)
+SIGNED8 = Word(WordFormat.TWOS_COMPLEMENT, 8)
+
+
+@dataclass
+class SmallLayer:
+    """A random layer in random orders.
+
+    `outputs` is how many channels a segment covers; a depthwise layer has as many groups as channels, and its segments
+    cover them all.
+    """
+
+    n: int
+    k: int
+    pixels: int
+    lanes: int
+    columns: int = 1
+    groups: int = 1
+    outputs: int | None = None
+    tile_rows: int = 1
+    own_activations: bool = False
+    starts: bool = False
+    weights: Word = UNSIGNED8
+    activations: Word = UNSIGNED8
+    unit: dict[str, object] = field(default_factory=dict)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        generator = np.random.default_rng(self.seed)
+        self.group_of = np.arange(self.n) // (self.n // self.groups)
+        self.weight_codes = _codes(generator, self.weights, (self.n, self.k))
+        self.activation_codes = _codes(generator, self.activations, (self.groups, self.pixels, self.k))
+        self.start_values = generator.integers(-1000, 1000, self.n) if self.starts else None
+        covered = self.outputs or (self.n if self.own_activations else self.n // self.groups)
+        self.segments = [
+            (
+                np.arange(lane, min(lane + self.lanes, self.k)),
+                first + generator.permutation(min(covered, self.n - first)),
+            )
+            for first in range(0, self.n, covered)
+            for lane in range(0, self.k, self.lanes)
+        ]
+
+    @property
+    def datapath(self) -> Datapath:
+        words = {"weights": self.weights, "activations": self.activations, "accumulator_bits": 26}
+        return Datapath("column", lanes=self.lanes, partial_sum_input=True, **words, **self.unit)
+
+    def passes(self) -> tuple[Pass, ...]:
+        groups = None if self.own_activations else self.group_of
+        return column_passes(self.segments, self.n, self.k, groups)
+
+    def design(self) -> ColumnDesign:
+        return column_design(
+            self.datapath,
+            self.passes(),
+            self.n,
+            self.pixels,
+            columns=self.columns,
+            tile_rows=self.tile_rows,
+            own_activations=self.own_activations,
+            starts=self.starts,
+        )
+
+    def bench(self, design: ColumnDesign | None = None) -> ColumnBench:
+        """A testbench on the smallest column that runs the layer, or on another one."""
+        codes = LayerCodes(self.weight_codes, self.activation_codes, self.group_of, self.start_values)
+        return column_bench(design or self.design(), self.passes(), codes, self.expected())
+
+    def expected(self) -> np.ndarray:
+        """Every product with Python's own integers, shape (M, N)."""
+        results = np.zeros((self.pixels, self.n), dtype=np.int64)
+        for n in range(self.n):
+            for m in range(self.pixels):
+                row = self.activation_codes[self.group_of[n], m].tolist()
+                terms = zip(self.weight_codes[n].tolist(), row, strict=True)
+                results[m, n] = sum(value(w, self.weights) * value(x, self.activations) for w, x in terms)
+        return results + (0 if self.start_values is None else self.start_values)
+
+
+def _codes(generator: np.random.Generator, word: Word, shape: tuple[int, ...]) -> np.ndarray:
+    return generator.integers(0, 1 << word.bits, shape).astype(np.uint8 if word.bits <= 8 else np.uint16)
