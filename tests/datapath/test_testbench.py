@@ -76,7 +76,7 @@ def datapaths(draw):
             and draw(st.booleans())
         ),
         bus_invert_ports=draw(st.sampled_from([(), ("weights",), () if converter else ("weights", "activations")]))
-        if kind != "multiplier"
+        if kind != "multiplier" and adder != "bit-planes"
         else (),
     )
 
