@@ -116,7 +116,7 @@ class _Need:
         return {name: f"{self.prefix}:{number}" for number, name in enumerate(self.network.layers)}
 
 
-class Evaluator:
+class MachineEvaluator:
     """Evaluates machines for a workload.
 
     Parameters
@@ -285,7 +285,11 @@ class Evaluator:
             for one in self.networks
         ]
         area = self._area_um2(candidate.modes[0], unit)
-        return machine_cost(candidate, unit.critical_path_ns, area, by_network, fidelity.precision, fidelity.share)
+        own = (part for need in needs for part in (need.unit_id, need.orders_id, _toggling(need.machine)))
+        group = digest_of(*own, fidelity.precision, repr(fidelity.share))
+        return machine_cost(
+            candidate, unit.critical_path_ns, area, by_network, fidelity.precision, fidelity.share, group
+        )
 
     def _area_um2(self, machine: Accelerator, unit: UnitFigures) -> float:
         """Area of the units of an array; registers that units share are there once."""
