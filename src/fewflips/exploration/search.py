@@ -140,12 +140,7 @@ class Search:
         """Objectives of all allowed machines; those of estimates are wider by a margin."""
         margins = {"estimate": margin, "gate-level": 0.0}
         return {
-            number: box(
-                cost.measures,
-                self.machines.space.objectives,
-                margin if cost.precision == "estimate" else 0.0,
-                cost.group,
-            )
+            number: box(cost.measures, self.machines.space.objectives, margins[cost.precision], cost.group)
             for number, cost in self.found.costs.items()
             if self.allowed(cost)
         }
