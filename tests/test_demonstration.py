@@ -28,9 +28,11 @@ from fewflips.machine import load_accelerator
 from fewflips.machine.accelerator import DatapathOptions
 from fewflips.network import load
 from fewflips.records.demo import DemoReport, DemoVariant
+from fewflips.report.numbers import as_energy
 from fewflips.report.terminal.demo import demo_headline, demo_table
 from fewflips.simulation.run import EnergyOptions
 from tests.network import build_onnx as small
+from tests.report.sample_reports import billed
 
 MACHINE = "edge4"
 FILES = ["model.onnx", "report.html", "report.json", "schedule.json"]
@@ -137,16 +139,46 @@ def test_accuracies_are_those_of_the_files(shown):
     assert stated == {("baseline", 81.5), ("HD-trained", 81.25)}
 
 
+def with_bills(report: DemoReport, memories: bool = True) -> DemoReport:
+    variants = [
+        variant.model_copy(update={"simulated_energy": billed(variant.simulated_energy, memories)})
+        for variant in report.variants
+    ]
+    return report.model_copy(update={"variants": tuple(variants)})
+
+
 def test_the_table_fits_80_columns_and_has_every_variant(shown):
-    text = printed(demo_table(shown.report))
-    assert max(map(len, text.splitlines())) <= 80
-    assert "\N{HORIZONTAL ELLIPSIS}" not in text
-    lines = text.splitlines()
-    for variant in shown.report.variants:
-        name = f"{variant.network}, {variant.order} "
-        assert [f" {variant.accuracy_percent:.2f} % " in line for line in lines if line.startswith(name)] == [True]
-    assert [line.count("1.00x") for line in lines if line.startswith("baseline, natural ")] == [4]
-    assert "1 of 3 sample inputs" in " ".join(text.split())
+    for memories in (False, True):
+        text = printed(demo_table(with_bills(shown.report, memories)))
+        assert max(map(len, text.splitlines())) <= 80
+        assert "\N{HORIZONTAL ELLIPSIS}" not in text
+        lines = [line.strip() for line in text.splitlines()]
+        for variant in shown.report.variants:
+            name = f"{variant.network}, {variant.order} "
+            found = [f" {variant.accuracy_percent:.2f} % " in line for line in lines if line.startswith(name)]
+            assert found == [True, False]
+        ratios = [line.count("1.00x") for line in lines if line.startswith("baseline, natural ")]
+        assert ratios == [3 if memories else 2, 2]
+        assert "1 of 3 sample inputs" in " ".join(text.split())
+
+
+def test_the_demonstration_leads_with_the_datapath_and_the_whole(shown):
+    report = with_bills(shown.report)
+    before, after = (variant.simulated_energy for variant in (report.variants[0], report.variants[-1]))
+    data, datapath = (
+        getattr(before.inertial, kind) / getattr(after.inertial, kind) for kind in ("data_pj", "total_pj")
+    )
+    whole = before.bill.whole_pj / after.bill.whole_pj
+    words = f"(data), datapath {datapath:.2f}x less, whole bill {whole:.2f}x less, "
+    assert f"natural: gate-level energy {data:.2f}x less {words}" in demo_headline(report)
+    lines = [line.split() for line in printed(demo_table(report)).splitlines()]
+    (row, _) = (line for line in lines if line[:2] == ["HD-trained,", "scheduled"])
+    assert row[-1] == f"{whole:.2f}x"
+    assert f"{as_energy(after.bill.whole_pj, ' ')}" in " ".join(row)
+    assert f"{as_energy(after.inertial.total_pj, ' ')} {datapath:.2f}x" in " ".join(row)
+    assert "the energy of one estimated" in " ".join(printed(demo_table(report)).split())
+    alone = with_bills(shown.report, memories=False)
+    assert "hole bill" not in printed(demo_table(alone)) + demo_headline(alone)
 
 
 def test_the_headline_is_the_last_against_the_first(shown):

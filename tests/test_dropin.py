@@ -27,7 +27,6 @@ from fewflips.optimization.channel_orders import (
 )
 from fewflips.optimization.segment_orders import Certificate
 from fewflips.ordering import Effort, order_distances
-from fewflips.streams.transition_cost import TransitionCost
 from tests.layers import altered, dense_layer, depthwise_layer
 from tests.network_building import CHANNELWISE, CONCATENATION, GraphBuilder
 
@@ -211,37 +210,6 @@ def test_distances_take_no_more_than_two_matrices(repeats: int, bytes_an_entry: 
     _, peak = get_traced_memory()
     stop()
     assert peak < (bytes_an_entry + 0.5) * channels**2
-
-
-def branches(count: int) -> Network:
-    """Products of one wide input, each followed by a product of one channel of its own."""
-    build = GraphBuilder()
-    build.tensor("x", 4, WIDE_INPUT)
-    layers = []
-    for number in range(count):
-        build.product("x", f"a{number}", 4, CHANNELS)
-        build.product(f"a{number}", f"y{number}", 4, 1)
-        layers.append(product(f"a{number}", "x", random_weights(CHANNELS, WIDE_INPUT, number), 4))
-        layers.append(product(f"y{number}", f"a{number}", np.zeros((1, CHANNELS), np.int8), 4))
-    return replace(build.network(("x",), tuple(f"y{number}" for number in range(count))), layers=tuple(layers))
-
-
-CHANNELS, WIDE_INPUT = 48, 1 << 13
-
-
-@pytest.mark.parametrize("cost", [None, TransitionCost.per_bit([1, 2, 3, 4, 5, 6, 7, 9])], ids=["flips", "cost"])
-def test_the_memory_of_channel_orders_follows_from_a_layer_and_not_from_their_number(cost: TransitionCost | None):
-    def peak(layers: int) -> int:
-        network = branches(layers)
-        start()
-        plan = plan_channels(network, STREAMING, effort=Effort.quick(), seed=0, jobs=1, cost=cost)
-        _, most = get_traced_memory()
-        stop()
-        assert len(plan.orders) == layers
-        return most
-
-    peak(1)  # compiles
-    assert peak(6) - peak(2) < 4 * CHANNELS * WIDE_INPUT / 4
 
 
 def convolution(layout: str, channels: int, kernel: tuple[int, int], outputs: int = 3) -> Network:

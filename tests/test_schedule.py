@@ -12,6 +12,7 @@ from fewflips.errors import InputError, VerificationError
 from fewflips.formats.number_formats import UINT8
 from fewflips.machine import Accelerator, load_accelerator
 from fewflips.network.graph import Network
+from fewflips.network.quantization_values import QuantizationValues
 from fewflips.records.schedule import Axes, Schedule
 from fewflips.schedule.executor import check_segments, execute_segments, reference_product
 from fewflips.schedule.file import build_schedule, read_schedule, same_orders, schedule_orders
@@ -52,9 +53,77 @@ def test_any_order_computes_the_same_sums(machine, layer):
     ]
     orders = shuffled_orders(network_of(layer), array)["layer0"]
     axes = Axes(lanes=dataflow_of(array).lanes_axis, order=dataflow_of(array).order_axis)
-    assert execute_segments(layer, rows, 3, orders, axes).tolist() == by_hand
-    assert reference_product(layer, rows, 3).tolist() == by_hand
+    assert execute_segments(layer, rows, 3, orders, axes).tolist() == [by_hand]
+    assert reference_product(layer, rows, 3).tolist() == [by_hand]
     assert check_segments(layer, rows, orders, axes) == layer.m * layer.n
+
+
+ZERO_POINTS = {
+    "tensor": (np.full((1, 1), 7), None, 1),
+    "blocks": (np.arange(9 * 3).reshape(9, 3) - 13, 1, 4),
+    "shared blocks": (np.array([[5, -5, 0]]), 1, 4),
+    "columns": (np.arange(11).reshape(1, 11), None, 1),
+    "rows in blocks": (np.arange(3).reshape(3, 1) * 9, 0, 4),
+}
+SCALES = {
+    "unknown": (None, None, 1),
+    "a channel": (np.linspace(0.1, 1, 9).reshape(9, 1), None, 1),
+    "blocks": (np.arange(1, 9 * 3 + 1).reshape(9, 3) / 16, 1, 4),
+    "shared by the first and the last": (np.array([[0.5, 0.25, 0.5]]), 1, 4),
+    "rows in blocks": (np.array([[0.5], [0.25], [0.5]]), 0, 4),
+}
+"""Of 9 x 11 weights: values, the axis of blocks, and their length."""
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("zero_points", ZERO_POINTS)
+@pytest.mark.parametrize("scales", SCALES)
+def test_blocks_have_zero_points_and_sums_of_their_own(machine: str, zero_points: str, scales: str):
+    array = load_accelerator(machine)
+    (zeros, *zero_blocks), (steps, *step_blocks) = ZERO_POINTS[zero_points], SCALES[scales]
+    plain = dense_layer(5, 9, 11, seed=4)
+    layer = replace(
+        plain,
+        right=replace(
+            plain.right,
+            zero_points=QuantizationValues(zeros.astype(np.int32), *zero_blocks),
+            scales=None if steps is None else QuantizationValues(steps, *step_blocks),
+        ),
+    )
+
+    def of_element(values: np.ndarray, axis: int | None, block: int, n: int, k: int):
+        place = [n // block if axis == 0 else n, k // block if axis == 1 else k]
+        return values[tuple(min(index, length - 1) for index, length in zip(place, values.shape, strict=True))]
+
+    rows = random_rows(layer)
+    by_scales: dict[tuple[float, ...], np.ndarray] = {}
+    for k in range(11):
+        shared = () if steps is None else tuple(float(of_element(steps, *step_blocks, n, k)) for n in range(9))
+        sums = by_scales.setdefault(shared, np.zeros((5, 9), int))
+        for m in range(5):
+            for n in range(9):
+                weight = int(layer.weights[n, k]) - int(of_element(zeros, *zero_blocks, n, k))
+                sums[m, n] += (int(rows[0, m, k]) - 3) * weight
+    expected = sorted(sums.tolist() for sums in by_scales.values())
+    assert len(expected) == {"blocks": 3, "shared by the first and the last": 2}.get(scales, 1)
+
+    orders = shuffled_orders(network_of(layer), array)["layer0"]
+    axes = Axes(lanes=dataflow_of(array).lanes_axis, order=dataflow_of(array).order_axis)
+    assert sorted(execute_segments(layer, rows, 3, orders, axes).tolist()) == expected
+    assert sorted(reference_product(layer, rows, 3).tolist()) == expected
+    assert check_segments(layer, rows, orders, axes) == len(expected) * 5 * 9
+
+
+def test_a_sum_of_one_block_that_differs_is_found():
+    """Two faults in different blocks, which cancel in the output's sum of integers."""
+    layer = dense_layer(1, 1, 4)
+    layer.weights[:] = [[1, 1, 1, 1]]
+    scales = QuantizationValues(np.array([[0.5, 0.25]]), 1, 2)
+    layer = replace(layer, right=replace(layer.right, scales=scales))
+    rows = np.array([[[4, 4, 4, 4]]], dtype=np.uint8)
+    broken = (Segment(np.array([0, 0, 1, 2]), np.array([0])),)  # one product of the first block too many
+    with pytest.raises(VerificationError, match="2 of 2 sums differ"):
+        check_segments(layer, rows, broken, Axes(lanes="k", order="n"))
 
 
 def test_a_schedule_that_skips_a_weight_fails_its_check():
@@ -231,8 +300,8 @@ def test_weights_and_activations_are_counted_from_their_zero_points():
     expected = (rows[0].astype(int) - 3) @ (layer.weights.astype(int) - 151).T
     segments = (Segment(np.arange(4), np.arange(3)),)
     axes = Axes(lanes="k", order="n")
-    assert reference_product(layer, rows, 3).tolist() == expected.tolist()
-    assert execute_segments(layer, rows, 3, segments, axes).tolist() == expected.tolist()
+    assert reference_product(layer, rows, 3).tolist() == [expected.tolist()]
+    assert execute_segments(layer, rows, 3, segments, axes).tolist() == [expected.tolist()]
     assert check_segments(layer, rows, segments, axes) == 6
     at_zero = altered(layer, activation_zero_point=None)
     assert check_segments(at_zero, rows, segments, axes) == 6

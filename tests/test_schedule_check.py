@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from fewflips.execution.samples import Samples
 from fewflips.formats.number_formats import UINT8
 from fewflips.machine import load_accelerator
 from fewflips.network.graph import Network
+from fewflips.network.quantization_values import QuantizationValues
 from fewflips.verification import schedule_check
 from fewflips.verification.schedule_check import RANDOM_ROWS, check_schedule
 from tests.layers import altered, dense_layer
@@ -66,6 +68,16 @@ def test_what_was_compared_without_samples() -> None:
     assert (check.sample_inputs, check.random_inputs) == (0, RANDOM_ROWS)
     assert f"on {RANDOM_ROWS} rows of random activations, and compared" in check.method
     assert check.method.endswith(f"all {check.values} sums are equal")
+
+
+def test_sums_of_blocks_with_scales_of_their_own_are_compared_and_said_so() -> None:
+    first, second = LAYERS
+    scales = QuantizationValues(np.array([[0.5, 0.25, 0.125]]), 1, 2)
+    network = network_of(first, replace(second, right=replace(second.right, scales=scales)))
+    check = check_schedule(network, ARRAY, shuffled_orders(network, ARRAY), None, seed=0)
+    assert check.values == RANDOM_ROWS * (5 + 3 * 4)
+    words = "where blocks of a layer's weights have scales of their own, the sum of each block was compared, since only"
+    assert check.method.endswith(f"all {check.values} sums are equal; {words} these are added in integers")
 
 
 def test_the_first_samples_activations_are_taken_too(monkeypatch, seen) -> None:

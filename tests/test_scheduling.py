@@ -13,11 +13,12 @@ import pytest
 from fewflips.dataflows import Segment, dataflow_of
 from fewflips.machine import Accelerator
 from fewflips.network.graph import Network
-from fewflips.optimization.channel_orders import drop_in_certificates
+from fewflips.optimization.channel_orders import drop_in_certificates, plan_channels
 from fewflips.optimization.segment_orders import Certificate, plan_schedule
 from fewflips.optimization.segment_words import SegmentWords
 from fewflips.ordering import Effort
 from fewflips.ordering.path import PathResult
+from fewflips.streams.transition_cost import TransitionCost
 from tests.layers import altered, dense_layer
 from tests.network_building import GraphBuilder
 
@@ -124,3 +125,33 @@ def test_the_memory_of_a_drop_ins_bounds_follows_from_a_layer_and_not_from_their
 
     peak(1)  # compiles
     assert peak(6) - peak(2) < 4 * WEIGHTS / 2
+
+
+def branches(count: int) -> Network:
+    """Products of one wide input, each followed by a product of one channel of its own."""
+    build = GraphBuilder()
+    build.tensor("x", 4, WIDE_INPUT)
+    layers = []
+    for number in range(count):
+        build.product("x", f"a{number}", 4, CHANNELS)
+        build.product(f"a{number}", f"y{number}", 4, 1)
+        for name, source, shape in (
+            (f"a{number}", "x", (CHANNELS, WIDE_INPUT)),
+            (f"y{number}", f"a{number}", (1, CHANNELS)),
+        ):
+            layer = dense_layer(4, *shape, seed=number)
+            layers.append(altered(layer, name=name, weights_tensor=f"{name}.w", input_tensor=source))
+    return replace(build.network(("x",), tuple(f"y{number}" for number in range(count))), layers=tuple(layers))
+
+
+CHANNELS, WIDE_INPUT = 48, 1 << 13
+
+
+@pytest.mark.parametrize("cost", [None, TransitionCost.per_bit([1, 2, 3, 4, 5, 6, 7, 9])], ids=["flips", "cost"])
+def test_the_memory_of_channel_orders_follows_from_a_layer_and_not_from_their_number(cost: TransitionCost | None):
+    def peak(layers: int) -> int:
+        network = branches(layers)
+        return peak_of(lambda: plan_channels(network, WIDE, effort=Effort.quick(), seed=0, jobs=1, cost=cost))
+
+    peak(1)  # compiles
+    assert peak(6) - peak(2) < 4 * CHANNELS * WIDE_INPUT / 4

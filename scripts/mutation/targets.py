@@ -17,7 +17,7 @@ TARGETS = {
     "streams/flips": ("tests/test_flips.py",),
     "streams/counting": ("tests/test_streams.py", "tests/accelerator/test_dataflows.py"),
     "streams/codes": ("tests/test_streams.py", "tests/accelerator/test_dataflows.py"),
-    "optimization/channel_orders": ("tests/test_dropin.py",),
+    "optimization/channel_orders": ("tests/test_dropin.py", "tests/test_dropin_by_cost.py"),
     "schedule/file": ("tests/test_schedule.py",),
     "schedule/binary": ("tests/test_binary_schedule.py",),
     "schedule/executor": ("tests/test_schedule.py",),

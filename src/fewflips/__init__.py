@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from fewflips.records.optimization import MeasureReport, OptimizeReport
     from fewflips.records.schedule import Schedule
     from fewflips.simulation.run import EnergyOptions
+    from fewflips.streams.transition_cost import TransitionCost
 
 _HOMES = {
     "Accelerator": "fewflips.machine",
@@ -67,6 +68,7 @@ _HOMES = {
     "Segment": "fewflips.dataflows",
     "Space": "fewflips.exploration.space",
     "Step": "fewflips.optimization.step",
+    "TransitionCost": "fewflips.streams.transition_cost",
     "Verification": "fewflips.api.verify",
     "builtin_accelerators": "fewflips.machine",
     "calibrate": "fewflips.estimation.calibration.calibrate",
@@ -112,6 +114,7 @@ __all__ = [
     "Segment",
     "Space",
     "Step",
+    "TransitionCost",
     "Verification",
     "__version__",
     "builtin_accelerators",

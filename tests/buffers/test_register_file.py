@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fewflips.buffers.column_file import column_file
 from fewflips.buffers.register_file import FileRows, GateLevelFile, build_file, joined, random_rows
 from fewflips.dataflows import Segment, dataflow_of
 from fewflips.dataflows.activation_stationary.register_file import Stretch, file_cycles, tiles_of_segments
@@ -16,14 +17,15 @@ from fewflips.dataflows.layer_operands import LayerOperands, layer_operands
 from fewflips.dataflows.unit_datapath import unit_datapath
 from fewflips.dataflows.unit_words import common_word
 from fewflips.datapath.register_file import RegisterFile
-from fewflips.errors import InputError, NetlistError
+from fewflips.errors import AcceleratorError, NetlistError
 from fewflips.formats.number_formats import UINT8
 from fewflips.gates.liberty.load import load_cells
 from fewflips.gates.operands import Toggles
 from fewflips.gates.switching import cut_windows, simulate
 from fewflips.machine import Accelerator
 from fewflips.machine.buffers import Tiling
-from fewflips.simulation.register_files import column_file, rows_of, simulate_files
+from fewflips.simulation.register_files import rows_of, simulate_files
+from fewflips.simulation.register_memories import typical_memory
 from tests.gates.icarus_reference import assert_same_toggles, icarus_toggles
 from tests.layers import dense_layer, depthwise_layer
 from tests.layers import random_rows as random_activations
@@ -211,10 +213,19 @@ def test_a_sample_is_near_the_whole_layer(pixels: int):
     read_fj, write_fj = (fj / whole.transitions for fj in built.data_fj(whole))
     found = simulate_files(built, operands, segments, array, seed=7)
     assert 0 < found.ci95_percent < 10
-    near = 2 * found.ci95_percent / 100
-    assert found.read_fj + found.write_fj == pytest.approx(read_fj + write_fj, rel=near)
-    assert found.read_fj == pytest.approx(read_fj, rel=0.1)
-    assert found.clock_fj * file.entries == pytest.approx(built.model.clock_fj.sum())
+    assert found.energy.simulated
+    sums, cycles = (
+        80 * 16 * 4,
+        80 * 16 * 5,
+    )  # five segments, of which the first reads nothing and the last writes nothing
+    clock_fj = built.model.clock_fj.sum() / file.entries
+    data_fj = (found.energy.read_pj + found.energy.write_pj) * 1e3 * sums - clock_fj * sums
+    assert data_fj == pytest.approx((read_fj + write_fj) * cycles, rel=2 * found.ci95_percent / 100)
+    assert found.energy.read_pj * 1e3 * sums == pytest.approx(read_fj * cycles, rel=0.1)
+    typical = typical_memory(built, columns=4)
+    assert typical.leakage_uw == found.energy.leakage_uw == pytest.approx(4 * built.model.leakage_nw.sum() / 1000)
+    assert not typical.simulated
+    assert typical.read_pj + typical.write_pj == pytest.approx(found.energy.read_pj + found.energy.write_pj, rel=0.3)
 
 
 def test_a_layer_without_partial_sums_leaves_its_files_still(built: GateLevelFile):
@@ -222,11 +233,13 @@ def test_a_layer_without_partial_sums_leaves_its_files_still(built: GateLevelFil
     array = machine(4, 2, 6, 1)
     operands = operands_of(layer, array)
     found = simulate_files(built, operands, dataflow_of(array).segments(layer, array), array)
-    assert (found.read_fj, found.write_fj, found.clock_fj, found.transitions) == (0, 0, 0, 0)
-    assert found.leakage_uw == pytest.approx(built.model.leakage_nw.sum() / 1000)
+    assert (found.energy.read_pj, found.energy.write_pj, found.transitions) == (0, 0, 0)
+    assert found.energy.leakage_uw == pytest.approx(2 * built.model.leakage_nw.sum() / 1000)
 
 
 def test_a_machine_without_tiles_has_no_register_file():
     assert column_file(Accelerator(name="plain", lanes=4, columns=4), 26) is None
-    with pytest.raises(InputError, match="got 4096 entries of 26 bits"):
+    with pytest.raises(
+        AcceleratorError, match=r"tiled: a tiling of 1024 outputs and 4 pixels: .* 4096 entries of 26 bits"
+    ):
         column_file(machine(4, 4, 1024, 4), 26)

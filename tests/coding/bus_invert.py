@@ -1,4 +1,4 @@
-"""Bus-invert coding, written outside the package: what docs/codings.md tells how to add.
+"""Bus-invert coding, written once more outside the package: what docs/codings.md tells how to add.
 
 Each lane has one more wire, its invert flag. A word is sent inverted where more than half of the lane's wires would
 change otherwise, the flag counted among them (Stan and Burleson, "Bus-invert coding for low-power I/O", 1995).
@@ -15,7 +15,7 @@ from fewflips.formats.codes import Codes
 class BusInvert(Coding):
     """A word or its complement, whichever changes fewer wires."""
 
-    name = "bus-invert"
+    name = "own-bus-invert"
 
     def start(self, lanes, bits):
         """Wires and flags hold zero before the first word."""

@@ -34,7 +34,7 @@ from tests.report.test_table import printed
 AS_SENT = "each pass once, on a coded port as often as it is sent"
 SIZE = "lanes: 4\ncolumns: 4\n"
 PLAIN_YAML = "name: toy\n" + SIZE
-YAML = PLAIN_YAML + "weights: {coding: bus-invert}\nactivations: {coding: bus-invert}\n"
+YAML = PLAIN_YAML + "weights: {coding: own-bus-invert}\nactivations: {coding: own-bus-invert}\n"
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +100,7 @@ def test_measure(model: Path, machine: Path, plain_machine: Path, inputs: Path):
     assert report.totals.weights.flips == sum(layer.weights.flips for layer in report.layers)
     assert report.totals.weights.flips < plain.totals.weights.flips  # random words: what the coding is for
     (note,) = set(report.notes) - set(plain.notes)
-    assert note.startswith("Coded on the wires: weights (bus-invert) and activations (bus-invert).")
+    assert note.startswith("Coded on the wires: weights (own-bus-invert) and activations (own-bus-invert).")
     assert note.endswith("Arithmetic units see decoded words; the energy of encoders and decoders is not counted.")
     assert (AS_SENT in printed(measurement_table(report)), AS_SENT in printed(measurement_table(plain))) == (
         True,
@@ -110,7 +110,7 @@ def test_measure(model: Path, machine: Path, plain_machine: Path, inputs: Path):
 
 def test_one_port_may_be_coded(model: Path, plain_machine: Path, inputs: Path):
     both = fewflips.measure(model, plain_machine, inputs=inputs)
-    coded = load_accelerator(plain_machine).model_copy(update={"activations": Operand(coding="bus-invert")})
+    coded = load_accelerator(plain_machine).model_copy(update={"activations": Operand(coding="own-bus-invert")})
     one = fewflips.measure(model, coded, inputs=inputs)
     assert [layer.weights for layer in one.layers] == [layer.weights for layer in both.layers]
     assert [layer.activations for layer in one.layers] != [layer.activations for layer in both.layers]
@@ -148,7 +148,7 @@ def test_optimize_and_verify(model: Path, machine: Path, plain_machine: Path, in
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     schema = json.loads((Path(__file__).parents[2] / "schemas" / "report.schema.json").read_text())
     jsonschema.validate(report, schema)
-    assert report["accelerator"]["weights"] == {"format": "as-stored", "bits": None, "coding": "bus-invert"}
+    assert report["accelerator"]["weights"] == {"format": "as-stored", "bits": None, "coding": "own-bus-invert"}
     assert verify(model, tmp_path / "out" / "schedule.json", inputs=inputs).check.passed
     assert verify(model, tmp_path / "out" / "model.onnx").check.passed
 
@@ -166,14 +166,14 @@ def test_verify_refuses_a_coding_that_loses_bits(model: Path, machine: Path, inp
         lambda: fewflips.measure(model, machine),
         lambda: fewflips.optimize(model, machine, mode="schedule"),
     ):
-        expected = r"^weights of \S.*: coding bus-invert: expected decode to give the words back, got"
+        expected = r"^weights of \S.*: coding own-bus-invert: expected decode to give the words back, got"
         with pytest.raises(AcceleratorError, match=expected):
             command()
 
 
 def test_energy_and_calibration_see_decoded_words(model: Path, tmp_path: Path):
     options = EnergyOptions(share=0.25)
-    port = Operand(coding="bus-invert")
+    port = Operand(coding="own-bus-invert")
     plain = Accelerator(name="toy", lanes=2, columns=2)
     coded = plain.model_copy(update={"weights": port, "activations": port})
     energies = [fewflips.energy(model, array, options=options) for array in (coded, plain)]
@@ -214,7 +214,7 @@ def test_an_entry_point_of_another_package_is_enough(model: Path, machine: Path,
     metadata.mkdir(parents=True)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-coding\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text(
-        "[fewflips.codings]\nbus-invert = tests.coding.bus_invert:BusInvert\nanother = builtins:dict\n"
+        "[fewflips.codings]\nown-bus-invert = tests.coding.bus_invert:BusInvert\nanother = builtins:dict\n"
     )
     root = Path(__file__).parents[2]
     places = [str(package), str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -230,18 +230,18 @@ def test_an_entry_point_of_another_package_is_enough(model: Path, machine: Path,
     here = fewflips.measure(model, machine).totals.weights.flips
     assert json.loads(done.stdout)["totals"]["weights"]["flips"] == here
     for name, words in (("another", "expected a fewflips.coding.Coding, got dict"), ("none", "got 'none'")):
-        done = run(YAML.replace("bus-invert", name))
+        done = run(YAML.replace("own-bus-invert", name))
         assert done.returncode == 2
         assert words in done.stderr
         assert done.stderr.count("\n") == 1
 
 
 def test_names_are_taken_once(machine: Path):
-    assert coding_names() == ("plain", "bus-invert")
-    assert isinstance(coding_named("bus-invert"), BusInvert)
+    assert coding_names() == ("plain", "bus-invert", "own-bus-invert")
+    assert isinstance(coding_named("own-bus-invert"), BusInvert)
     with pytest.raises(FewflipsError, match="plain comes with fewflips; expected another name"):
         register_coding(type("Other", (BusInvert,), {"name": "plain"}))
-    CODINGS.unregister("bus-invert")
+    CODINGS.unregister("own-bus-invert")
     with pytest.raises(AcceleratorError, match=r"weights\.coding: .*expected one of plain"):
         load_accelerator(machine)
 
@@ -255,6 +255,6 @@ def test_a_plain_machine_is_written_as_before():
         assert Accelerator.model_validate(content) == array
         said = {**content, "weights": {**operand, "coding": "plain"}}
         assert Accelerator.model_validate(said).model_dump_json() == array.model_dump_json()
-    coded = Accelerator(name="a", lanes=1, columns=1, weights=Operand(coding="bus-invert"))
+    coded = Accelerator(name="a", lanes=1, columns=1, weights=Operand(coding="own-bus-invert"))
     assert Accelerator.model_validate_json(coded.model_dump_json()) == coded
     assert dataflow_of(coded).name == "activation-stationary"

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewflips.coding import Coding, Wires, coding_named
+from fewflips.coding.bus_invert import BusInvert
 from fewflips.coding.plain import Plain
 from fewflips.coding.sending import send
 from fewflips.dataflows import Segment, dataflow_of
@@ -20,7 +21,6 @@ from fewflips.streams.codes import activation_codes, weight_codes
 from fewflips.streams.counting import FlipCount, count_flips
 from fewflips.streams.stream import Stream
 from tests.accelerator.cycle_simulation import SIMULATIONS
-from tests.coding.bus_invert import BusInvert
 from tests.coding.wire_walk import bus_invert_walk
 from tests.layers import dense_layer, depthwise_layer, random_rows
 from tests.property_settings import examples

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fewflips.dataflows import Dataflow, Segment
+from fewflips.dataflows.accesses import Accesses, Traffic, runs_of
 from fewflips.dataflows.layer_operands import LayerOperands, segment_products
 from fewflips.dataflows.layout import chunks, pad_last, pass_starts
 from fewflips.dataflows.phases import Phase, PhaseSource, word_rates
@@ -150,6 +151,29 @@ class RowStationary(Dataflow):
             moving = source.activations.rates
             yield Phase(loads * len(words), lanes, word_rates(words, source.weight_bits), moving, adds)
             yield Phase((source.layer.m - loads) * len(words), lanes, still, moving, adds)
+
+    def accesses(self, layer, segments, array, widths):
+        """Weights once a row; activations at each of its steps, but once a segment where a column has only one step."""
+        rows = rows_of(layer, array)
+        alone = sum(len(row.steps[0]) - (len(row.steps[1]) if len(row.steps) > 1 else 0) for row in rows)
+        words = [(len(one.order), self._changes(layer, one), len(one.lanes)) for one in segments]
+        passed_on = sum(length for length, _, _ in words) - layer.n
+        full, rest = divmod(layer.m, array.columns)
+        sums = runs_of([(passed_on * full, array.columns), (passed_on, rest)])
+        return Accesses(
+            weights=Traffic(widths.weights, runs_of((len(rows), length * lanes) for length, _, lanes in words)),
+            activations=Traffic(
+                widths.activations,
+                runs_of((length * (layer.m - alone) + changes * alone, lanes) for length, changes, lanes in words),
+            ),
+            results=Traffic(widths.activations, written=runs_of([(layer.n * full, array.columns), (layer.n, rest)])),
+            partial_sums=Traffic(widths.partial_sums, sums, sums),
+        )
+
+    def _changes(self, layer, segment):
+        """How often the group changes along an order, and once for its beginning."""
+        groups = segment.order // (layer.n // layer.groups)
+        return 1 + int(np.count_nonzero(np.diff(groups)))
 
     def _steps(self, layer, segments, array):
         """Row of the weights, pixel of each column, and which columns work."""

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 import fewflips
 from fewflips.api.verify import verify
 from fewflips.dataflows import dataflow_names, dataflow_of, register_dataflow
+from fewflips.dataflows.accesses import CodeWidths
 from fewflips.dataflows.layer_operands import layer_operands
 from fewflips.dataflows.unit_datapath import unit_datapath
 from fewflips.dataflows.unit_words import common_word
@@ -31,6 +33,7 @@ from fewflips.simulation.toggles import count_toggles
 from fewflips.simulation.unit import build_unit
 from fewflips.streams.codes import activation_codes, weight_codes
 from fewflips.streams.counting import count_flips
+from tests.dataflows.access_walk import Registers
 from tests.dataflows.row_stationary import ROW, RowStationary
 from tests.layers import dense_layer, depthwise_layer, random_rows
 from tests.network import build_onnx as small
@@ -113,6 +116,35 @@ def test_flips_are_those_of_the_loop_nest(kind: str):
     assert (count.within * count.repeats, count.seams) == flips(weights)
     count = count_flips(flow.activation_stream(layer, held, held_bits, segments, array))
     assert (count.within * count.repeats, count.seams) == flips(activations)
+
+
+@pytest.mark.parametrize("m", [3, 5, 9])
+@pytest.mark.parametrize("kind", LAYERS)
+def test_accesses_are_those_of_the_loop_nest(kind: str, m: int):
+    """Code by code, with a look into the registers; with 5 and 9 pixels on 2 columns, rows of one step occur."""
+    layer = replace(LAYERS[kind], left=replace(LAYERS[kind].left, shape=(m, LAYERS[kind].k)))
+    array = Accelerator(name="t", dataflow="row-stationary", lanes=3, columns=2)
+    flow = dataflow_of(array)
+    segments = flow.segments(layer, array)
+    counts: dict[str, int] = defaultdict(int)
+    weights, activations = Registers(), [Registers(), Registers()]
+    begun = set()
+    for row in range(0, m, ROW * 2):
+        for segment in segments:
+            ks = segment.lanes.tolist()
+            for n in segment.order.tolist():
+                counts["weights"] += weights.load({lane: (n, k) for lane, k in enumerate(ks)})
+                for pixel in range(row, min(m, row + ROW * 2)):
+                    group = n // (layer.n // layer.groups)
+                    held = {lane: (group, pixel, k) for lane, k in enumerate(ks)}
+                    counts["activations"] += activations[(pixel - row) % 2].load(held)
+                    counts["sums"] += (pixel, n) in begun
+                    begun.add((pixel, n))
+    found = flow.accesses(layer, segments, array, CodeWidths(8, 8, 20))
+    assert found.weights.codes_read == counts["weights"]
+    assert found.activations.codes_read == counts["activations"]
+    assert found.partial_sums.codes_read == found.partial_sums.codes_written == counts["sums"]
+    assert found.results.codes_written == len(begun)
 
 
 def test_toggles_are_those_of_the_loop_nest():

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewflips.dataflows import Segment, dataflow_of
+from fewflips.dataflows.accesses import CodeWidths
 from fewflips.dataflows.hold_flags import hold_flags
 from fewflips.dataflows.layer_operands import layer_operands
 from fewflips.dataflows.unit_datapath import unit_datapath
@@ -20,6 +21,7 @@ from fewflips.formats.number_formats import UINT8
 from fewflips.gates.liberty.load import load_cells
 from fewflips.machine import Accelerator
 from fewflips.machine.accelerator import DatapathOptions, Operand
+from fewflips.machine.buffers import Tiling
 from fewflips.simulation.toggles import count_toggles
 from fewflips.simulation.unit import build_unit
 from tests.layers import altered, dense_layer, random_rows
@@ -47,6 +49,55 @@ def shared_registers(layer, segments, array):
     rows = np.zeros((1, layer.m, layer.k), dtype=np.uint8)
     units, _ = unit_walk.activation_stationary(rows, layer.weights.astype(int), pairs, array.lanes, array.columns)
     return [cycle[0] for cycle in units[0]]
+
+
+@examples(40)
+@given(
+    m=st.integers(1, 9),
+    n=st.integers(1, 5),
+    k=st.integers(1, 6),
+    lanes=st.integers(1, 3),
+    columns=st.integers(1, 3),
+    pixels=st.integers(1, 4),
+    outputs=st.sampled_from([None, 1, 2, 3]),
+    seed=st.integers(0, 99),
+)
+def test_flags_fetches_and_accesses_with_tiles_of_pixels(m, n, k, lanes, columns, pixels, outputs, seed):
+    """A walk that gives each word of the buffer one flag, which has to hold whenever the word is read."""
+    layer = layer_of(m, n, k, 2, seed)
+    array = array_of(lanes, columns, tiling=Tiling(outputs=outputs, pixels=pixels))
+    flow = dataflow_of(array)
+    segments = flow.segments(layer, array)
+    passes = [
+        [tuple(layer.weights[channel, lane] for lane in segment.lanes) for channel in segment.order]
+        for segment in segments
+    ]
+    passes = [[word + (0,) * (lanes - len(word)) for word in words] for words in passes]
+    rows = -(-m // columns)
+    sent = [
+        (number, place)
+        for first in range(0, rows, pixels)
+        for number, words in enumerate(passes)
+        for _ in range(min(pixels, rows - first))
+        for place in range(len(words))
+    ]
+    needed = {(number, place): [False] * lanes for number, words in enumerate(passes) for place in range(len(words))}
+    needed[0, 0] = [True] * lanes
+    for before, now in pairwise(sent):
+        old, new = passes[before[0]][before[1]], passes[now[0]][now[1]]
+        if now != (0, 0):
+            needed[now] = [flag or a != b for flag, a, b in zip(needed[now], old, new, strict=True)]
+    stream = flow.weight_stream(layer, layer.weights, 8, segments, array)
+    found = hold_flags(stream)
+    assert found.flags == len(sent) * lanes
+    assert found.loads.tolist() == [sum(needed[word][lane] for word in sent) for lane in range(lanes)]
+    toggles = [sum(needed[a][lane] != needed[b][lane] for a, b in pairwise(sent)) for lane in range(lanes)]
+    assert found.toggles.tolist() == toggles
+    accesses = flow.accesses(layer, segments, array, CodeWidths(8, 8, 26))
+    assert accesses.weights.bits_read == found.flags + 8 * found.fetched
+    assert sum(run.count for run in accesses.weights.read) == rows * len(segments)
+    plain = array.model_copy(update={"datapath": DatapathOptions()})
+    assert flow.accesses(layer, segments, plain, CodeWidths(8, 8, 26)).activations == accesses.activations
 
 
 @examples(30)

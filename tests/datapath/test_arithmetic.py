@@ -80,6 +80,25 @@ def test_sums_of_64_bits_wrap_without_a_warning():
     assert expected_outputs(unit, words.held(2))[2] == 5
 
 
+def test_lanes_hold_what_they_loaded_last():
+    unit = Datapath("column", U4, U4, lanes=2, hold_flags=True)
+    weights, ones = np.array([[1, 2], [3, 4], [5, 6]], np.uint8), np.ones((3, 2), np.uint8)
+    words = PortWords(weights, ones, load=np.array([[1, 0], [0, 1], [1, 0]], dtype=bool))
+    # lane 1 is known from cycle 1 on: 1 + 4, then 5 + 4
+    assert first_known_output(unit, words) == 3
+    assert expected_outputs(unit, words.held(2)).tolist() == [0, 0, 0, 5, 9]
+
+
+def test_converted_activations_have_a_sign_and_a_magnitude():
+    word = Word(WordFormat.TWOS_COMPLEMENT, 4)
+    unit = Datapath("column", word, word, activation_converter=True)
+    words = PortWords(column_of([15, 15]), column_of([9, 7]))
+    assert expected_outputs(unit, words.held(2)).tolist() == [0, 0, 7, 2**32 - 7]
+    assert unit.multiplied.activations == Word(WordFormat.SIGN_MAGNITUDE, 4)
+    with pytest.raises(InputError, match=r"activations: expected codes with a sign and a magnitude, got 8, which has"):
+        expected_outputs(unit, PortWords(column_of([1]), column_of([8])))
+
+
 def test_ports_take_only_words_that_fit():
     unit = Datapath("column", U4, U4, lanes=2, partial_sum_input=True)
     good = random_words(unit, 3, 0)
@@ -92,6 +111,7 @@ def test_ports_take_only_words_that_fit():
         "partial_sums: expected one for each cycle, got none": {"partial_sums": None},
         "partial_sums: expected integers of shape (3,), got float64 of shape (3,)": {"partial_sums": np.zeros(3)},
         "clear: this datapath has no such port; leave them out": {"clear": np.zeros(3, dtype=bool)},
+        "load: this datapath has no such port; leave them out": {"load": np.ones((3, 2), dtype=bool)},
         "operands of a datapath: expected words of at least one cycle, got none": {"weights": good.weights[:0]},
     }
     for message, changed in cases.items():
@@ -99,3 +119,6 @@ def test_ports_take_only_words_that_fit():
         with pytest.raises(InputError) as caught:
             expected_outputs(unit, PortWords(**{**fields, **changed}))
         assert str(caught.value) == message
+    gated = Datapath("column", U4, U4, lanes=2, partial_sum_input=True, hold_flags=True)
+    with pytest.raises(InputError, match=r"^load: expected one for each cycle, got none$"):
+        expected_outputs(gated, good)

@@ -27,7 +27,7 @@ UNSIGNED = Word(WordFormat.UNSIGNED, 8)
             "product registers: expected a column, got a chain; leave product_registers out",
         ),
         ({"kind": "chain", "adder": "one-sum"}, "adder: expected a column, got a chain; leave adder out"),
-        ({"kind": "column", "adder": "ripple"}, "adder: expected one of tree, one-sum, got 'ripple'"),
+        ({"kind": "column", "adder": "ripple"}, "adder: expected one of tree, one-sum, bit-planes, got 'ripple'"),
         (
             {"kind": "mac", "partial_sum_input": True},
             "partial sum input: expected a column or chain, got a mac; leave partial_sum_input out",
@@ -39,11 +39,30 @@ UNSIGNED = Word(WordFormat.UNSIGNED, 8)
         ({"kind": "mac", "offset_sums": True}, "offset sums: expected a column, got a mac; leave offset_sums out"),
         (
             {"kind": "column", "partial_sum_input": True, "adder": "one-sum", "offset_sums": True},
-            "offset sums: expected an adder tree, got adder one-sum; leave offset_sums out",
+            "offset sums: expected adder tree or bit-planes, got one-sum; leave offset_sums out",
+        ),
+        ({"kind": "mac", "zero_gating": True}, "zero gating: expected a column, got a mac; leave zero_gating out"),
+        (
+            {"kind": "column", "zero_gating": True, "adder": "bit-planes"},
+            "zero gating: expected multipliers and an adder tree, got bit-planes; leave zero_gating out",
+        ),
+        ({"kind": "chain", "adder": "bit-planes"}, "adder: expected a column, got a chain; leave adder out"),
+        (
+            {"kind": "column", "adder": "bit-planes", "multiplier": "booth"},
+            "adder bit-planes: expected no products of their own, got multiplier booth: take tree",
+        ),
+        (
+            {"kind": "column", "adder": "bit-planes", "product_registers": True},
+            "adder bit-planes: expected no products of their own, got product registers: take tree",
         ),
         (
             {"kind": "column", "tree_register": True},
             "tree register: expected a partial-sum input behind the tree, got none; leave tree_register out",
+        ),
+        ({"kind": "mac", "hold_flags": True}, "hold flags: expected a column, got a mac; leave hold_flags out"),
+        (
+            {"kind": "multiplier", "activation_converter": True},
+            "activation converter: expected a unit with registers, got a multiplier; leave activation_converter out",
         ),
     ],
 )
@@ -51,6 +70,14 @@ def test_impossible_units_are_refused(parameters, message):
     with pytest.raises(InputError) as caught:
         Datapath(weights=EIGHT, activations=EIGHT, **parameters)
     assert str(caught.value) == message
+
+
+def test_bit_planes_take_no_sign_magnitude():
+    with pytest.raises(InputError) as caught:
+        Datapath("column", Word(WordFormat.SIGN_MAGNITUDE, 8), UNSIGNED, adder="bit-planes")
+    assert str(caught.value) == (
+        "adder bit-planes: expected weights unsigned or in two's complement, got sign-magnitude: take tree"
+    )
 
 
 def test_sums_without_a_sign_take_no_offset():
@@ -71,12 +98,20 @@ def test_a_small_sum_changes_no_upper_bit_of_the_first_offset(lanes, bits):
         assert {(start + small) >> kept for small in (-largest, -1, 0, 1, largest)} == {start >> kept}
 
 
-@pytest.mark.parametrize("word", [EIGHT, UNSIGNED, Word(WordFormat.SIGN_MAGNITUDE, 5)])
-def test_the_bias_makes_every_sum_of_products_non_negative(word):
-    unit = Datapath("column", EIGHT, word, 5, 40, partial_sum_input=True, offset_sums=True)
+@pytest.mark.parametrize("adder", ["tree", "bit-planes"])
+@pytest.mark.parametrize("word", [EIGHT, UNSIGNED, Word(WordFormat.TWOS_COMPLEMENT, 5)])
+def test_the_bias_makes_every_sum_of_products_non_negative(word, adder):
+    unit = Datapath("column", EIGHT, word, 5, 40, partial_sum_input=True, offset_sums=True, adder=adder)
     assert unit.tree_bias + unit.lanes * unit.product_range[0] >= 0
     plain = Datapath("column", EIGHT, word, 5, 40, partial_sum_input=True)
     assert (plain.tree_bias, plain.sum_offset(7)) == (0, 0)
+
+
+def test_what_is_no_twos_complement_cannot_be_converted():
+    with pytest.raises(
+        InputError, match=r"^activation converter: expected two's complement at the port, got unsigned;"
+    ):
+        Datapath("mac", EIGHT, Word(WordFormat.UNSIGNED, 8), activation_converter=True)
 
 
 def test_a_multiplier_ignores_the_accumulator():

@@ -42,6 +42,8 @@ def test_what_a_kind_does_not_have_is_refused(kind: Kind):
         (traits.takes_partial_sum, {"partial_sum_input": True}),
         (traits.has_adder, {"partial_sum_input": True, "tree_register": True}),
         (traits.has_adder, {"partial_sum_input": True, "offset_sums": True}),
+        (traits.has_adder, {"adder": "bit-planes"}),
+        (traits.has_adder, {"zero_gating": True}),
     ):
         if has:
             assert Datapath(kind, BYTE, BYTE, **options).kind == kind

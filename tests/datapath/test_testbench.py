@@ -13,6 +13,7 @@ import fewflips
 from fewflips.datapath import testbench as benches
 from fewflips.datapath.arithmetic import PortWords
 from fewflips.datapath.design import Datapath, Word, WordFormat
+from fewflips.datapath.icarus import simulate_verilog
 from fewflips.datapath.verilog import module_name, verilog
 from fewflips.errors import InputError, OutputError, ToolError
 from fewflips.machine.accelerator import Operand
@@ -21,6 +22,7 @@ from tests.datapath.units import random_words
 from tests.property_settings import examples
 
 FORMATS = list(itertools.product(WordFormat, repeat=2))
+FORMATS_WITHOUT_MAGNITUDES = list(itertools.product((WordFormat.UNSIGNED, WordFormat.TWOS_COMPLEMENT), repeat=2))
 
 
 def all_pairs(datapath):
@@ -49,22 +51,34 @@ words = st.builds(Word, st.sampled_from(WordFormat), st.integers(2, 16))
 def datapaths(draw):
     kind = draw(st.sampled_from(["multiplier", "mac", "column", "chain"]))
     weights, activations = draw(words), draw(words)
-    adder = draw(st.sampled_from(["tree", "one-sum"])) if kind == "column" else "tree"
+    planes = WordFormat.SIGN_MAGNITUDE not in (weights.format, activations.format)
+    adders = ["tree", "one-sum", *(["bit-planes"] if planes else [])]
+    adder = draw(st.sampled_from(adders)) if kind == "column" else "tree"
     partial_sum = kind in ("column", "chain") and draw(st.booleans())
-    behind_tree = kind == "column" and adder == "tree" and partial_sum
+    converter = (
+        kind != "multiplier"
+        and adder != "bit-planes"
+        and activations.format is WordFormat.TWOS_COMPLEMENT
+        and draw(st.booleans())
+    )
+    coded = [(), ("weights",), *(() if converter else (("activations",), ("weights", "activations")))]
+    behind_tree = kind == "column" and adder != "one-sum" and partial_sum
     return Datapath(
         kind,
         weights,
         activations,
         lanes=draw(st.integers(1, 9)) if kind in ("column", "chain") else 1,
         accumulator_bits=draw(st.integers(max(8, weights.bits + activations.bits), 64)),
-        multiplier=draw(st.sampled_from(["synthesizer", "booth"])),
+        multiplier="synthesizer" if adder == "bit-planes" else draw(st.sampled_from(["synthesizer", "booth"])),
         adder=adder,
-        product_registers=kind == "column" and draw(st.booleans()),
+        product_registers=kind == "column" and adder != "bit-planes" and draw(st.booleans()),
         partial_sum_input=partial_sum,
+        zero_gating=kind == "column" and adder == "tree" and draw(st.booleans()),
         tree_register=behind_tree and draw(st.booleans()),
         offset_sums=behind_tree and (weights.signed or activations.signed) and draw(st.booleans()),
         hold_flags=kind == "column" and draw(st.booleans()),
+        activation_converter=converter,
+        bus_invert_ports=draw(st.sampled_from(coded)) if kind != "multiplier" else (),
     )
 
 
@@ -155,6 +169,40 @@ def test_a_column_that_is_a_cycle_late_fails(iverilog):
     assert not benches.run_testbench(unit, random_words(unit, 50, 1), sources=[late]).passed
 
 
+def words_with_zeros(datapath, cycles):
+    """Random words, in which nearly half of the activations are zero, or the negative zero of sign-magnitude codes."""
+    words = random_words(datapath, cycles, 8)
+    rng = np.random.default_rng(9)
+    negative_zero = 1 << (datapath.activations.bits - 1)
+    zeros = negative_zero * rng.integers(0, 2, words.activations.shape)
+    if datapath.activations.format is not WordFormat.SIGN_MAGNITUDE:
+        zeros[:] = 0
+    chosen = np.where(rng.random(words.activations.shape) < 0.45, zeros, words.activations)
+    return replace(words, activations=chosen.astype(np.uint16))
+
+
+@pytest.mark.parametrize("multiplier", ["synthesizer", "booth"])
+def test_gated_columns_compute_the_same(iverilog, multiplier):
+    units = [
+        Datapath("column", Word(w, 5), Word(a, 4), lanes=3, multiplier=multiplier, zero_gating=True) for w, a in FORMATS
+    ]
+    results = benches.run_testbenches([(unit, words_with_zeros(unit, 80)) for unit in units])
+    assert [result for result in results if not result.passed] == []
+
+
+@pytest.mark.parametrize("gated", [False, True])
+def test_weights_do_not_reach_a_multiplier_whose_activation_is_zero(iverilog, tmp_path, gated):
+    unit = Datapath("column", Word(WordFormat.TWOS_COMPLEMENT, 4), Word(WordFormat.UNSIGNED, 4), 2, zero_gating=gated)
+    module, _, product = verilog(unit).rpartition("endmodule")
+    watched = f'{module}    always @(weight) $display("weight %b", weight);\nendmodule{product}'
+    words = PortWords(np.array([[3, 5], [6, 9]] * 3, np.uint8), np.array([[0, 2]] * 6, np.uint8))
+    bench = benches.testbench(unit, words)
+    printed = simulate_verilog([watched, bench.verilog], "testbench", {bench.stimulus_file: bench.stimulus}, tmp_path)
+    assert f"PASS {module_name(unit)}" in printed
+    shown = {line.split()[1] for line in printed.splitlines() if line.startswith("weight")}
+    assert shown - {"xxxx"} == {"0101", "1001"} | ({"0000"} if gated else {"0011", "0110"})
+
+
 @pytest.mark.parametrize("product_registers", [False, True])
 @pytest.mark.parametrize("tree_register", [False, True])
 @pytest.mark.parametrize("offset_sums", [False, True])
@@ -176,6 +224,41 @@ def test_columns_with_all_that_stands_behind_the_tree(iverilog, product_register
         if not offset_sums or WordFormat.UNSIGNED not in (weights, activations) or weights != activations
     ]
     results = benches.run_testbenches([(unit, random_words(unit, 60, 5)) for unit in units])
+    assert [result for result in results if not result.passed] == []
+
+
+@pytest.mark.parametrize(("weights", "activations"), FORMATS_WITHOUT_MAGNITUDES)
+def test_bit_planes_are_exact_for_every_pair_of_codes(iverilog, weights, activations):
+    units, words = [], []
+    for options in ({}, {"partial_sum_input": True, "tree_register": True}):
+        unit = Datapath(
+            "column", Word(weights, 4), Word(activations, 3), accumulator_bits=8, adder="bit-planes", **options
+        )
+        pairs = all_pairs(unit)
+        sums = np.arange(128) * 37 if options else None
+        words.append(PortWords(pairs.weights, pairs.activations, sums))
+        units.append(unit)
+    assert [one.passed for one in benches.run_testbenches(list(zip(units, words, strict=True)))] == [True, True]
+
+
+@pytest.mark.parametrize("offset_sums", [False, True])
+def test_bit_planes_of_many_lanes_and_widths(iverilog, offset_sums):
+    units = [
+        Datapath(
+            "column",
+            Word(weights, weight_bits),
+            Word(activations, activation_bits),
+            lanes=lanes,
+            accumulator_bits=bits,
+            adder="bit-planes",
+            partial_sum_input=True,
+            offset_sums=offset_sums,
+        )
+        for weights, activations in FORMATS_WITHOUT_MAGNITUDES
+        for lanes, weight_bits, activation_bits, bits in ((1, 2, 2, 8), (3, 5, 4, 9), (7, 8, 9, 24), (16, 9, 8, 21))
+        if not offset_sums or WordFormat.TWOS_COMPLEMENT in (weights, activations)
+    ]
+    results = benches.run_testbenches([(unit, random_words(unit, 60, 2)) for unit in units])
     assert [result for result in results if not result.passed] == []
 
 

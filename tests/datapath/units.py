@@ -21,10 +21,13 @@ def random_words(datapath: Datapath, cycles: int, seed: int) -> PortWords:
     partial_sums = rng.integers(-(1 << 62), 1 << 62, cycles) if datapath.partial_sum_input else None
     clear = (rng.random(cycles) < 0.2) | (np.arange(cycles) == 0) if datapath.kind == "mac" else None
     weights, activations, load = codes(datapath.weights), codes(datapath.activations), None
+    if datapath.activation_converter:  # the smallest code has no sign and magnitude
+        activations = np.where(activations == 1 << (datapath.activations.bits - 1), 0, activations).astype(np.uint16)
     if datapath.hold_flags:
         load = rng.random((cycles, datapath.lanes)) < 0.5
         load[2:3] = True
-    return PortWords(weights, activations, partial_sums, clear, load)
+    invert = {f"{port}_invert": rng.random((cycles, datapath.lanes)) < 0.5 for port in datapath.bus_invert_ports}
+    return PortWords(weights, activations, partial_sums, clear, load, **invert)
 
 
 def value(code: int, word: Word) -> int:

@@ -76,7 +76,13 @@ DATAPATHS = {
         tree_register=True,
         offset_sums=True,
     ),
+    "column of bit planes": Datapath("column", WORD, WORD, lanes=4, adder="bit-planes"),
+    "gated column": Datapath("column", WORD, WORD, lanes=4, zero_gating=True),
     "chain of 4": Datapath("chain", WORD, WORD, lanes=4),
+    "column with converters": Datapath(
+        "column", Word(WordFormat.SIGN_MAGNITUDE, 8), WORD, lanes=4, activation_converter=True
+    ),
+    "column with decoders": Datapath("column", WORD, WORD, lanes=4, bus_invert_ports=("weights",)),
 }
 
 

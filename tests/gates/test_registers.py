@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewflips.gates.netlist.netlist import Netlist
-from fewflips.gates.netlist.registers import feedback_registers, register_banks
+from fewflips.gates.netlist.registers import feedback_registers, gates_in_front, register_banks
 from tests.gates.mapped_circuits import LIBRARY, circuit
 
 # A one-bit mac as placed: names lost, a clock tree, buffers before registers.
@@ -39,6 +39,14 @@ def test_banks_by_what_feeds_them() -> None:
         "clear": ["_6_"],
         "internal": ["_8_", "_11_", "_12_"],
     }
+
+
+def test_gates_in_front_compute_from_one_port() -> None:
+    def names(port: str) -> list[str]:
+        return [PLACED_MAC.instances[index].name for index in gates_in_front(PLACED_MAC, LIBRARY, port)]
+
+    assert names("weights") == ["_2_", "_3_"]
+    assert names("clear") == []
 
 
 def test_a_netlist_of_gates_has_an_empty_internal_bank() -> None:

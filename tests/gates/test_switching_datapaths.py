@@ -42,7 +42,15 @@ DATAPATHS = {
         tree_register=True,
         offset_sums=True,
     ),
+    "column of bit planes": Datapath(
+        "column", SIGNED, UNSIGNED, lanes=3, adder="bit-planes", partial_sum_input=True, offset_sums=True
+    ),
+    "gated column": Datapath("column", SIGNED, UNSIGNED, lanes=3, zero_gating=True),
     "chain of 4": Datapath("chain", SIGNED, SIGNED, lanes=4),
+    "column with converters": Datapath(
+        "column", MAGNITUDE, Word(WordFormat.TWOS_COMPLEMENT, 5), lanes=3, activation_converter=True
+    ),
+    "column with decoders": Datapath("column", SIGNED, UNSIGNED, lanes=3, bus_invert_ports=("weights", "activations")),
 }
 CYCLES = {
     "column with a tree register and offset sums": 24,

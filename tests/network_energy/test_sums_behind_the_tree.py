@@ -36,6 +36,8 @@ OPTIONS = [
     DatapathOptions(tree_register=True, offset_sums=True),
     DatapathOptions(tree_register=True, offset_sums=True, product_registers=True),
     DatapathOptions(tree_register=True, offset_sums=True, accumulator_bits=64),
+    DatapathOptions(adder="bit-planes"),
+    DatapathOptions(adder="bit-planes", tree_register=True, offset_sums=True),
 ]
 ALL = DatapathOptions(tree_register=True, offset_sums=True)
 LAYERS = {

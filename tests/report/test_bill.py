@@ -130,6 +130,7 @@ def test_the_bill_is_drawn_and_written():
     fact = "<dt>whole bill, with memories</dt>"
     assert f'{fact}<dd class="words">1.05\u00d7 less <small>4.16\u202fnJ, 4.36\u202fnJ before</small></dd>' in page
     assert MARKED in Page(page).text()
+    assert "; with the memories 4.16\u202fnJ, 4.36\u202fnJ before." in Page(page).text()
 
 
 def test_a_page_without_memories_has_no_whole_bill():
@@ -185,3 +186,17 @@ def test_every_line_has_its_own_colour():
     assert all(used <= set(block) for block in blocks)
     kinds = [name for name in blocks[0] if name.endswith("-buffer")] + ["multipliers", "adders", "partial-sums"]
     assert all(len({block[name] for name in kinds}) == len(kinds) for block in blocks)
+
+
+def test_a_bill_as_stored_alone():
+    report = small_report("schedule")
+    comparison = report.energy.total.model_copy(update={"schedule": None})
+    layers = tuple(layer.model_copy(update={"energy": comparison}) for layer in report.layers)
+    result = report.energy.model_copy(update={"total": comparison})
+    report = report.model_copy(update={"layers": layers, "energy": result})
+    page = render_html(report)
+    assert "for the data alone; with the memories 4.36\u202fnJ." in Page(page).text()
+    assert "<dt>whole bill, with memories</dt>" not in page
+    text = words(printed(result_table(report)))
+    assert "whole 4.36 nJ" in text
+    assert "less" not in text[text.index("The bill") :].split("whole")[0]

@@ -11,7 +11,7 @@ from fewflips.records.optimization import OptimizeReport
 from fewflips.report.html.layer_table import columns
 from fewflips.report.html.page import render_html
 from fewflips.report.numbers import ABSENT, as_energy
-from tests.report.sample_reports import layer_energy, optimize_report, parts, with_energy
+from tests.report.sample_reports import layer_energy, optimize_report, parts, with_bills, with_energy
 from tests.report.test_html import ATTACK, ROOT, Page
 
 PAGES = [(1, "schedule"), (12, "drop-in"), (12, "both"), (150, "both")]
@@ -226,5 +226,5 @@ def test_same_report_same_bytes():
 
 def test_the_keys_for_sorting_are_documented():
     text = Path(ROOT / "docs" / "report.md").read_text()
-    report = with_energy(optimize_report(2, activations=True), ci95_percent=1.0)
+    report = with_bills(with_energy(optimize_report(2, activations=True), ci95_percent=1.0))
     assert all(f"`{column.key}`" in text for column in columns(report))

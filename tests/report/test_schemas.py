@@ -134,7 +134,7 @@ def test_energies_have_the_keys_that_scripts_rely_on():
     report = json.loads(energy_report(2).model_dump_json())
     assert {"layers", "total", "datapath", "cells"} <= set(report)
     for energy in (*report["layers"], report["total"]):
-        assert {"name", "macs", "zero_delay", "inertial", "sampled", "ci95_percent"} == set(energy)
+        assert {"name", "macs", "zero_delay", "inertial", "sampled", "ci95_percent", "bill"} == set(energy)
         for model in (energy["zero_delay"], energy["inertial"]):
             assert {"switching_pj", "internal_pj", "clock_pj", "leakage_pj"} <= set(model)
 

@@ -10,22 +10,25 @@ from fewflips.api.optimized import Optimization, stream_picture
 from fewflips.buffers import check_can_schedule, check_layers
 from fewflips.coding.notes import coding_notes
 from fewflips.dataflows.orders import natural_orders
-from fewflips.dataflows.unit_datapath import network_datapath
+from fewflips.dataflows.unit_datapath import bus_invert_ports, network_datapath
 from fewflips.errors import RuntimeFailure
+from fewflips.estimation.transition_cost_files import read_transition_cost
 from fewflips.execution.activations import measurable_layers, read_samples
 from fewflips.execution.runtimes import Runtime
 from fewflips.execution.samples import Samples, random_feeds
 from fewflips.machine import Accelerator, load_accelerator
 from fewflips.network import Network, load
-from fewflips.optimization.pipeline import Run, count_stages, execute_orders, run_steps, stages_by_network
+from fewflips.optimization.pipeline import Run, count_stages, execute_orders, price_stages, run_steps, stages_by_network
 from fewflips.optimization.report import optimize_report
 from fewflips.optimization.request import EnergyRequest, Mode, chosen_steps, request_of
 from fewflips.optimization.state import State
 from fewflips.optimization.step import Context, Step
+from fewflips.optimization.weight_costs import check_widths
 from fewflips.ordering import Effort
 from fewflips.progress import Progress
 from fewflips.records.notes import StandingNote
 from fewflips.schedule.file import build_schedule
+from fewflips.streams.transition_cost import TransitionCost
 
 if TYPE_CHECKING:
     from fewflips.simulation.comparison import VariantEnergies
@@ -43,6 +46,7 @@ def optimize(
     steps: Sequence[str | Step] | None = None,
     inputs: str | Path | None = None,
     prove: bool = False,
+    cost: TransitionCost | str | Path | None = None,
     energy: EnergyRequest | None = None,
     seed: int = 0,
     jobs: int = -1,
@@ -66,6 +70,10 @@ def optimize(
         the checks use only random inputs.
     prove : bool
         Continue until as many orders as possible are proven optimal.
+    cost : TransitionCost, str or Path, optional
+        Cost of a transition between two codes of the weights, or a file that says it
+        (:func:`~fewflips.estimation.transition_cost_files.read_transition_cost`): orders are chosen, bounded and
+        proven by it. Default: flips.
     energy : EnergyRequest, optional
         Also simulate energy at gate level, before and after.
     seed : int
@@ -83,12 +91,16 @@ def optimize(
     Raises
     ------
     FewflipsError
-        If the model, the accelerator or the inputs cannot be used, or a check fails.
+        If the model, the accelerator, the cost or the inputs cannot be used, or a check fails.
     """
     mode, chosen = chosen_steps(mode, steps)
     network = model if isinstance(model, Network) else load(model)
     array = load_accelerator(accelerator)
-    request = request_of(network, accelerator, mode, chosen, inputs, prove, seed, energy)
+    cost_file = Path(cost) if isinstance(cost, str | Path) else None
+    transition_cost = read_transition_cost(cost) if isinstance(cost, str | Path) else cost
+    if transition_cost is not None:
+        check_widths(network, array, transition_cost)
+    request = request_of(network, accelerator, mode, chosen, inputs, prove, seed, energy, transition_cost, cost_file)
     rewriting = [step for step in chosen if step.rewrites]
     if rewriting != list(chosen):
         check_can_schedule(array)
@@ -99,18 +111,25 @@ def optimize(
     if refusal is not None and rewriting == list(chosen):
         raise refusal
     samples, notes = read_samples(network, None if refusal else inputs)
-    context = Context(samples, Effort.prove() if prove else Effort.default(), seed, jobs, progress)
+    effort = Effort.prove() if prove else Effort.default()
+    context = Context(samples, effort, seed, jobs, progress, transition_cost)
     run = run_steps(State.stored(network, array), chosen, context, refusal)
     if run.refusal is not None:
         notes = _notes_on_refusal(run, inputs, energy)
         samples = energy = None
     run = execute_orders(count_stages(run, samples, progress), samples, seed, progress)
+    if transition_cost is not None:
+        run = price_stages(run, transition_cost)
 
     schedule = None
     if run.scheduled is not None:
         schedule = build_schedule(run.scheduled.state.network, array, run.scheduled.state.orders)
     energies = _energies(run, samples, inputs, energy, progress)
-    notes = (*network.notes, *notes, *coding_notes(array, ordered=True))
+    notes = (
+        *network.notes,
+        *notes,
+        *coding_notes(array, ordered=True, by_cost=transition_cost is not None, simulated=bus_invert_ports(array)),
+    )
     report = optimize_report(run, request, schedule, notes, energies)
     return Optimization(network, array, schedule, report, run, stream_picture(report, run))
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,8 @@ from fewflips.gates.switching import Circuit, compile_circuit, simulate
 from fewflips.gates.timing import Timing, analyze_timing
 from fewflips.progress import Progress
 
-_TYPICAL_CYCLES = 512
+TYPICAL_CYCLES = 512
+"""Random cycles that stand for all others where there is no layer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,9 +42,9 @@ class FileRows:
         Whether there is such an access.
     read_address, write_address : ndarray of int64, shape (T,)
         Entries.
-    write_data : ndarray of int64, shape (T,)
-        Words, written or not.
-    contents : ndarray of int64, shape (T, entries)
+    write_data : ndarray of an integer type, shape (T, L)
+        Words, written or not, each of L codes of the same width.
+    contents : ndarray of an integer type, shape (T, entries x L)
         What the entries hold during each cycle.
     lengths : ndarray of int64, shape (blocks,)
         Cycles of each block; each begins with the one before the first that counts.
@@ -52,28 +54,26 @@ class FileRows:
     write: NDArray[np.bool_] = field(repr=False)
     read_address: NDArray[np.int64] = field(repr=False)
     write_address: NDArray[np.int64] = field(repr=False)
-    write_data: NDArray[np.int64] = field(repr=False)
-    contents: NDArray[np.int64] = field(repr=False)
+    write_data: NDArray[np.integer] = field(repr=False)
+    contents: NDArray[np.integer] = field(repr=False)
     lengths: NDArray[np.int64] = field(repr=False)
 
     def sequences(self, file: RegisterFile) -> OperandSequences:
         """The same for the simulation: a sequence for each block."""
         starts = np.cumsum(self.lengths) - self.lengths
+        code_bits = file.bits // self.write_data.shape[1]
         inputs = {
-            "write": (self.write, 1),
-            "write_address": (self.write_address, file.address_bits),
-            "write_data": (self.write_data, file.bits),
-            "read": (self.read, 1),
-            "read_address": (self.read_address, file.address_bits),
+            "write": (self.write[:, None].astype(np.int64), 1),
+            "write_address": (self.write_address[:, None], file.address_bits),
+            "write_data": (self.write_data, code_bits),
+            "read": (self.read[:, None].astype(np.int64), 1),
+            "read_address": (self.read_address[:, None], file.address_bits),
         }
         return OperandSequences(
             lengths=self.lengths,
             first_passes=np.arange(len(self.lengths)),
-            inputs={
-                name: PortRows(values.astype(np.int64)[:, None], bits, starts, 1)
-                for name, (values, bits) in inputs.items()
-            },
-            registers={"contents": PortRows(self.contents, file.bits, starts, 1)},
+            inputs={name: PortRows(words, bits, starts, 1) for name, (words, bits) in inputs.items()},
+            registers={"contents": PortRows(self.contents, code_bits, starts, 1)},
         )
 
 
@@ -147,7 +147,7 @@ class GateLevelFile:
         reading = self._reading
         return float(cost[reading].sum()), float(cost[~reading].sum())
 
-    @property
+    @cached_property
     def _reading(self) -> NDArray[np.bool_]:
         """Nets that change with the read port."""
         graph = NetlistGraph(self.netlist, self.library)
@@ -191,7 +191,7 @@ def build_file(
     wire_ff = fanout_wire_ff(netlist, library, wires.per_fanout_ff, wires.base_ff)
     timing = analyze_timing(netlist, library, wire_ff)
     circuit = compile_circuit(netlist, library, timing.delays_ps, step_ps)
-    activity = simulate(circuit, random_rows(file, _TYPICAL_CYCLES).sequences(file), "inertial")
+    activity = simulate(circuit, random_rows(file, TYPICAL_CYCLES).sequences(file), "inertial")
     return GateLevelFile(
         file, library, netlist, timing, circuit, energy_model(netlist, library, timing, wire_ff, activity)
     )
@@ -215,16 +215,16 @@ def random_rows(file: RegisterFile, cycles: int, seed: int = 0) -> FileRows:
         One block, with three accesses in four cycles.
     """
     generator = np.random.default_rng(seed)
-    half = 1 << (file.bits - 1)
     write, read = generator.random((2, cycles)) < 0.75
     write_address, read_address = generator.integers(0, file.entries, size=(2, cycles))
-    write_data = generator.integers(-half, half, size=cycles)
-    contents = np.zeros((cycles, file.entries), dtype=np.int64)
+    write_data = generator.integers(2, size=(cycles, file.bits), dtype=np.uint8)
+    contents = np.zeros((cycles, file.entries, file.bits), dtype=np.uint8)
     for cycle in range(1, cycles):
         contents[cycle] = contents[cycle - 1]
         if write[cycle - 1]:
             contents[cycle, write_address[cycle - 1]] = write_data[cycle - 1]
-    return FileRows(read, write, read_address, write_address, write_data, contents, np.array([cycles]))
+    flat = contents.reshape(cycles, -1)
+    return FileRows(read, write, read_address, write_address, write_data, flat, np.array([cycles]))
 
 
 def joined(blocks: Sequence[FileRows]) -> FileRows:

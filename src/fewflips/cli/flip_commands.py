@@ -67,6 +67,13 @@ def measure(model: Path, accelerator: str, inputs: Path | None, calibration: Pat
 )
 @options.inputs
 @click.option("--prove", is_flag=True, help="Keep working until as many orders as possible are proven optimal.")
+@click.option(
+    "--cost",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Choose orders by the cost of each transition instead of its flips: YAML, JSON or calibration.json "
+    "(docs/transition_costs.md).",
+)
 @click.option("--binary-schedule", is_flag=True, help="Also write the schedule as schedule.bin, in fewer bytes.")
 @click.option("--energy", "with_energy", is_flag=True, help="Also simulate energy before and after at gate level.")
 @options.cells
@@ -84,6 +91,7 @@ def optimize(
     steps: tuple[str, ...],
     inputs: Path | None,
     prove: bool,
+    cost: Path | None,
     binary_schedule: bool,
     with_energy: bool,
     cells: str,
@@ -121,6 +129,7 @@ def optimize(
             steps=steps or None,
             inputs=inputs,
             prove=prove,
+            cost=cost,
             energy=energy,
             seed=seed,
             jobs=jobs,

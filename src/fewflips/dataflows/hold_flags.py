@@ -14,8 +14,10 @@ from fewflips.streams.stream import Stream
 class HoldFlags:
     """Fetches of a weight stream with a flag for each lane and cycle, in one inference.
 
-    The flags lie in the buffer beside the weights and are read in every cycle. The first word that a lane takes in each
-    run through the stream is always fetched: what the lane held before depends on the run.
+    The flags lie in the buffer beside the weights and are read in every cycle, so a word has the same flag whenever it
+    is read. The first word that a lane takes in each run through the stream is always fetched, since what the lane held
+    before depends on the run. Where a pass is sent several times in a row, the first word of a lane is fetched unless
+    it is that before the pass and that at its end.
 
     Parameters
     ----------
@@ -62,11 +64,40 @@ def hold_flags(stream: Stream) -> HoldFlags:
     >>> found.flags, found.loads.tolist(), found.held
     (60, [10, 20], 30)
     """
-    load = np.ones(stream.words.shape, dtype=np.bool_)
-    load[1:] = stream.words[1:] != stream.words[:-1]
-    within = (load[1:] != load[:-1]).sum(axis=0, dtype=np.int64)
+    load = load_flags(stream)
+    ends = np.append(stream.pass_starts[1:], len(load)) - 1
+    seams = np.zeros(len(load) - 1, dtype=np.bool_)
+    seams[ends[:-1]] = True
+    changes = load[1:] != load[:-1]
+    in_a_row = stream.times_in_all - stream.repeats  # times that a pass follows itself
+    toggles = changes[~seams].sum(axis=0, dtype=np.int64) * stream.times_in_all
+    toggles += changes[seams].sum(axis=0, dtype=np.int64) * stream.repeats
+    toggles += (load[stream.pass_starts] != load[ends]).sum(axis=0, dtype=np.int64) * in_a_row
+    toggles += (load[0] != load[-1]) * (stream.repeats - 1)
     return HoldFlags(
-        flags=load.size * stream.repeats,
-        loads=load.sum(axis=0, dtype=np.int64) * stream.repeats,
-        toggles=within * stream.repeats + (load[0] != load[-1]) * (stream.repeats - 1),
+        flags=load.size * stream.times_in_all,
+        loads=load.sum(axis=0, dtype=np.int64) * stream.times_in_all,
+        toggles=toggles,
     )
+
+
+def load_flags(stream: Stream) -> NDArray[np.bool_]:
+    """The flag of each word: whether it is fetched.
+
+    Parameters
+    ----------
+    stream : Stream
+        As for :func:`hold_flags`.
+
+    Returns
+    -------
+    ndarray of bool, shape (T, L)
+        For each cycle of the stream and lane.
+    """
+    words, starts = stream.words, stream.pass_starts
+    load = np.ones(words.shape, dtype=np.bool_)
+    load[1:] = words[1:] != words[:-1]
+    if stream.times_in_all > stream.repeats:
+        ends = np.append(starts[1:], len(words)) - 1
+        load[starts] |= words[starts] != words[ends]
+    return load

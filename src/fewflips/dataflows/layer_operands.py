@@ -11,8 +11,8 @@ from fewflips.dataflows.segment import Segment
 from fewflips.dataflows.unit_words import stored_word, widen
 from fewflips.datapath.design import Datapath, Word
 from fewflips.errors import AcceleratorError
-from fewflips.formats.number_formats import decode
-from fewflips.machine import Accelerator
+from fewflips.formats.number_formats import NumberFormat, decode
+from fewflips.machine import Accelerator, Operand
 from fewflips.network.layer import Layer
 from fewflips.streams.codes import activation_codes, weight_codes
 
@@ -87,14 +87,17 @@ def layer_operands(layer: Layer, rows: NDArray[np.integer], array: Accelerator, 
     if layer.activation_type is None:
         raise AcceleratorError(f"{layer}: its activations are not integers in the file")
     weights, weight_bits = weight_codes(layer, array.weights)
-    activations, activation_bits = activation_codes(layer, rows, array.activations)
+    at_port = array.activations
+    if datapath.activation_converter:
+        at_port = Operand(format=NumberFormat.TWOS_COMPLEMENT, bits=datapath.activations.bits)
+    activations, activation_bits = activation_codes(layer, rows, at_port)
     return LayerOperands(
         layer=layer,
         datapath=datapath,
         weights=widen(weights, stored_word(layer.weight_type, array.weights, weight_bits), datapath.weights),
         activations=widen(
             activations,
-            stored_word(layer.activation_type, array.activations, activation_bits),
+            stored_word(layer.activation_type, at_port, activation_bits),
             datapath.activations,
         ),
     )

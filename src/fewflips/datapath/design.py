@@ -40,9 +40,13 @@ MultiplierArchitecture = Literal["synthesizer", "booth"]
 """``a * b`` left to the synthesizer, or radix-4 Booth recoding of the weight."""
 
 
-Adder = Literal["tree", "one-sum"]
+OperandPort = Literal["weights", "activations"]
+"""A port that takes a word for each lane."""
+
+Adder = Literal["tree", "one-sum", "bit-planes"]
 """How a column adds: the products first, by a tree whose sign bits are inverted, then the partial sum; or all in one
-expression of the accumulator's width, which the synthesizer arranges."""
+expression of the accumulator's width, which the synthesizer arranges; or, bit by bit of the activations, the weights of
+the lanes in which that bit is 1, by ripple-carry adders in pairs, then the sums of the bits, then the partial sum."""
 
 
 class WordFormat(StrEnum):
@@ -83,6 +87,11 @@ class Word:
         return self.format is not WordFormat.UNSIGNED
 
     @property
+    def magnitude_bits(self) -> int:
+        """Least significant bits that are all 0 where the value is zero, and only there."""
+        return self.bits - (self.format is WordFormat.SIGN_MAGNITUDE)
+
+    @property
     def value_range(self) -> tuple[int, int]:
         """Smallest and largest value, inclusive."""
         return value_range(self.format.number_format, self.bits)
@@ -105,8 +114,9 @@ class Datapath:
         wrap. Ignored by a multiplier.
     multiplier : {"synthesizer", "booth"}
         ``a * b`` left to the synthesizer, or radix-4 Booth recoding of the weight.
-    adder : {"tree", "one-sum"}
-        Whether a column adds its products by a tree, followed by the partial sum, or all in one expression.
+    adder : {"tree", "one-sum", "bit-planes"}
+        Whether a column adds its products by a tree, followed by the partial sum, or all in one expression, or the
+        planes of the activations' bits.
     product_registers : bool
         Whether a column stores its products in registers before adding them.
     partial_sum_input : bool
@@ -117,6 +127,14 @@ class Datapath:
         Whether a column's sums carry an offset (:meth:`sum_offset`), so that small ones need no sign extension.
     hold_flags : bool
         Whether a column stores a lane's weight only where its port ``load`` says so.
+    zero_gating : bool
+        Whether a column keeps weights from the multiplier of a lane whose activation is zero, by AND gates.
+    activation_converter : bool
+        Whether activations, two's complement at the port, are stored and multiplied as sign and magnitude. The smallest
+        code has no such form, and must not occur.
+    bus_invert_ports : tuple of {"weights", "activations"}
+        Ports whose words are bus-invert coded: each has a port of flags, ``weights_invert`` or ``activations_invert``,
+        a bit for each lane. Registers store words as they come; between them and the multipliers stands the decoder.
 
     Raises
     ------
@@ -136,6 +154,9 @@ class Datapath:
     tree_register: bool = False
     offset_sums: bool = False
     hold_flags: bool = False
+    zero_gating: bool = False
+    activation_converter: bool = False
+    bus_invert_ports: tuple[OperandPort, ...] = ()
 
     def __post_init__(self) -> None:
         _check_choice("kind of datapath", self.kind, get_args(Kind))
@@ -143,6 +164,7 @@ class Datapath:
         _check_choice("adder", self.adder, get_args(Adder))
         self._check_lanes()
         self._check_options()
+        self._check_operand_options()
         if self.traits.clocked:
             self._check_accumulator()
 
@@ -158,8 +180,8 @@ class Datapath:
             raise InputError(f"product registers: expected a column, got a {self.kind}; leave product_registers out")
         if self.adder != "tree" and not self.traits.has_adder:
             raise InputError(f"adder: expected a column, got a {self.kind}; leave adder out")
-        if self.hold_flags and not self.traits.has_adder:
-            raise InputError(f"hold flags: expected a column, got a {self.kind}; leave hold_flags out")
+        if self.adder == "bit-planes":
+            self._check_bit_planes()
         if self.partial_sum_input and not self.traits.takes_partial_sum:
             raise InputError(
                 f"partial sum input: expected a column or chain, got a {self.kind}; leave partial_sum_input out"
@@ -170,14 +192,59 @@ class Datapath:
         if self.offset_sums and not self.signed:
             raise InputError("offset sums: expected a signed operand, got sums without a sign; leave offset_sums out")
 
+    def _check_operand_options(self) -> None:
+        self._check_bus_invert()
+        if self.activation_converter and self.activations.format is not WordFormat.TWOS_COMPLEMENT:
+            raise InputError(
+                f"activation converter: expected two's complement at the port, got {self.activations.format.value}; "
+                "leave activation_converter out"
+            )
+        if self.activation_converter and not self.traits.clocked:
+            raise InputError(
+                f"activation converter: expected a unit with registers, got a {self.kind}; leave "
+                "activation_converter out"
+            )
+        if self.hold_flags and not self.traits.has_adder:
+            raise InputError(f"hold flags: expected a column, got a {self.kind}; leave hold_flags out")
+        if self.zero_gating:
+            self._check_zero_gating()
+
+    def _check_zero_gating(self) -> None:
+        if not self.traits.has_adder:
+            raise InputError(f"zero gating: expected a column, got a {self.kind}; leave zero_gating out")
+        if self.adder != "tree":
+            raise InputError(
+                f"zero gating: expected multipliers and an adder tree, got {self.adder}; leave zero_gating out"
+            )
+
+    def _check_bit_planes(self) -> None:
+        if self.activation_converter:
+            raise InputError("adder bit-planes: expected activations that are not converted, got both: take tree")
+        for name, word in (("weights", self.weights), ("activations", self.activations)):
+            if word.format is WordFormat.SIGN_MAGNITUDE:
+                raise InputError(
+                    f"adder bit-planes: expected {name} unsigned or in two's complement, got sign-magnitude: take tree"
+                )
+        if self.multiplier != "synthesizer" or self.product_registers:
+            given = "product registers" if self.product_registers else f"multiplier {self.multiplier}"
+            raise InputError(f"adder bit-planes: expected no products of their own, got {given}: take tree")
+
     def _check_partial_sums_follow_a_tree(self, option: str) -> None:
         name = option.replace("_", " ")
         if not self.traits.has_adder:
             raise InputError(f"{name}: expected a column, got a {self.kind}; leave {option} out")
-        if self.adder != "tree":
-            raise InputError(f"{name}: expected an adder tree, got adder {self.adder}; leave {option} out")
+        if self.adder == "one-sum":
+            raise InputError(f"{name}: expected adder tree or bit-planes, got one-sum; leave {option} out")
         if not self.partial_sum_input:
             raise InputError(f"{name}: expected a partial-sum input behind the tree, got none; leave {option} out")
+
+    def _check_bus_invert(self) -> None:
+        for port in self.bus_invert_ports:
+            _check_choice("bus-invert port", port, get_args(OperandPort))
+        if self.bus_invert_ports and not self.traits.clocked:
+            raise InputError(f"bus-invert: expected a unit with registers, got a {self.kind}; leave it out")
+        if "activations" in self.bus_invert_ports and self.activation_converter:
+            raise InputError("bus-invert: expected activations that are not converted, got both; leave one out")
 
     def _check_accumulator(self) -> None:
         if not 8 <= self.accumulator_bits <= 64:
@@ -200,6 +267,19 @@ class Datapath:
         Where held words repeat, all its nets but the clock's toggle alike, so it is what is synthesized and simulated.
         """
         return replace(self, hold_flags=False)
+
+    @property
+    def uncoded(self) -> Datapath:
+        """The same unit with plain ports."""
+        return replace(self, bus_invert_ports=())
+
+    @property
+    def multiplied(self) -> Datapath:
+        """The same unit behind its converters: with the words that are stored and multiplied."""
+        if not self.activation_converter:
+            return self
+        activations = Word(WordFormat.SIGN_MAGNITUDE, self.activations.bits)
+        return replace(self, activations=activations, activation_converter=False)
 
     @property
     def signed(self) -> bool:
@@ -244,9 +324,24 @@ class Datapath:
     def tree_bias(self) -> int:
         """What a column's tree adds to the sum of its products, which makes it non-negative; 0 without offset.
 
-        The tree inverts the sign bit of each product in place of extending it, which adds this much.
+        The tree inverts the sign bit of each product, or of each row of a bit plane, in place of extending it, which
+        adds this much.
         """
-        return self.lanes << (self.bits_for_products(1) - 1) if self.offset_sums else 0
+        return self.lanes * self.inverted_signs if self.offset_sums else 0
+
+    @property
+    def inverted_signs(self) -> int:
+        """What inverted sign bits add to the product of a lane, before it is taken off or becomes part of an offset."""
+        if not self.signed:
+            return 0
+        if self.adder != "bit-planes":
+            return 1 << (self.multiplied.bits_for_products(1) - 1)
+        row = 1 << (self.weights.bits - 1) if self.weights.signed else 0
+        # all planes, and the last one inverted as a whole if it counts negative: 2**bits - 1 less what it was
+        added = row * ((1 << self.activations.bits) - 1)
+        if self.activations.signed:
+            added += ((1 << self.weights.bits) - 1 - 2 * row) << (self.activations.bits - 1)
+        return added
 
     def sum_offset(self, segments: int) -> int:
         """What the sum of a number of segments has above the sum of their products.

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import get_args
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from fewflips.datapath.design import Datapath, Word, WordFormat
+from fewflips.datapath.bit_planes import BitPlanes, bit_planes
+from fewflips.datapath.design import Datapath, OperandPort, Word, WordFormat
 
 
 def module_name(datapath: Datapath) -> str:
@@ -40,21 +42,25 @@ def module_name(datapath: Datapath) -> str:
     parts.append(f"{_word_name(datapath.weights)}_by_{_word_name(datapath.activations)}")
     if datapath.traits.clocked:
         parts.append(f"sum{datapath.accumulator_bits}")
-    if datapath.multiplier == "booth":
-        parts.append("booth")
-    if datapath.adder == "one-sum":
-        parts.append("one_sum")
-    if datapath.product_registers:
-        parts.append("product_registers")
-    if datapath.partial_sum_input:
-        parts.append("partial_sum")
-    if datapath.tree_register:
-        parts.append("tree_register")
-    if datapath.offset_sums:
-        parts.append("offset_sums")
-    if datapath.hold_flags:
-        parts.append("hold_flags")
+    parts += [name for name, chosen in _options(datapath) if chosen]
+    parts += [f"{port}_bus_invert" for port in datapath.bus_invert_ports]
     return "_".join(parts)
+
+
+def _options(datapath: Datapath) -> tuple[tuple[str, bool], ...]:
+    """Parts of a module's name, and whether the unit has what they stand for."""
+    return (
+        ("booth", datapath.multiplier == "booth"),
+        ("one_sum", datapath.adder == "one-sum"),
+        ("bit_planes", datapath.adder == "bit-planes"),
+        ("product_registers", datapath.product_registers),
+        ("partial_sum", datapath.partial_sum_input),
+        ("tree_register", datapath.tree_register),
+        ("offset_sums", datapath.offset_sums),
+        ("zero_gating", datapath.zero_gating),
+        ("hold_flags", datapath.hold_flags),
+        ("activation_converter", datapath.activation_converter),
+    )
 
 
 def verilog(datapath: Datapath) -> str:
@@ -62,11 +68,12 @@ def verilog(datapath: Datapath) -> str:
 
     The text contains two modules: the unit, named by :func:`module_name`, and the product of one weight and one
     activation, which the unit instantiates once per lane; a column whose products are terms of a single sum has no such
-    module. Registers are ``weight_register``, ``activation_register``, ``clear_register``, ``partial_sum_register``,
-    ``product_register_<lane>``, ``delayed_partial_sum_register`` (after ``partial_sum_register``, if products have
-    registers), ``tree_register``, ``element_sum_register_<lane>`` of a chain and the outputs ``accumulator`` of a mac
-    and ``sum`` of a column. None has a reset. Each lane's results have their own nets: with one wide net, event-driven
-    simulators would copy all lanes whenever one of them changes.
+    module, and one that adds bit planes has a ripple-carry adder in its place. Registers are ``weight_register``,
+    ``activation_register``, ``clear_register``, ``partial_sum_register``, ``product_register_<lane>``,
+    ``delayed_partial_sum_register`` (after ``partial_sum_register``, if products have registers), ``tree_register``,
+    ``element_sum_register_<lane>`` of a chain and the outputs ``accumulator`` of a mac and ``sum`` of a column. None
+    has a reset. Each lane's results have their own nets: with one wide net, event-driven simulators would copy all
+    lanes whenever one of them changes.
 
     Parameters
     ----------
@@ -78,12 +85,16 @@ def verilog(datapath: Datapath) -> str:
     str
         The text of one file, ending in a newline.
     """
+    name, title = module_name(datapath), _title(datapath)
+    converter, datapath = datapath.activation_converter, datapath.multiplied
     product = _product(datapath)
     number = "$signed({})" if datapath.signed else "{}"
+    factors: dict[OperandPort, str] = {port: _factors(datapath, port) for port in get_args(OperandPort)}
+    planes = bit_planes(datapath, **factors) if datapath.adder == "bit-planes" else None
     return render(
         "datapath.v.j2",
-        name=module_name(datapath),
-        title=_title(datapath),
+        name=name,
+        title=title,
         kind=datapath.kind,
         lanes=datapath.lanes,
         weights=datapath.weights,
@@ -93,14 +104,21 @@ def verilog(datapath: Datapath) -> str:
         product_registers=datapath.product_registers,
         tree_register=datapath.tree_register,
         hold_flags=datapath.hold_flags,
+        activation_converter=converter,
+        bus_invert_ports=datapath.bus_invert_ports,
+        factors=factors,
         sum_bits=datapath.accumulator_bits,
         zero_sum=f"{datapath.accumulator_bits}'{'s' if datapath.signed else ''}d0",
         product=product,
         booth=_booth(datapath, product.bits) if datapath.multiplier == "booth" else None,
         number=number.format,
-        tree=_tree(datapath, product.bits) if datapath.traits.has_adder and datapath.adder == "tree" else None,
+        tree=_tree(datapath, product.bits, planes) if datapath.traits.has_adder else None,
+        planes=planes,
+        inverts=datapath.inverted_signs,
         one_sum=_one_sum(datapath) if datapath.traits.has_adder and datapath.adder == "one-sum" else None,
-        separate_products=not _multiplies_in_the_sum(datapath),
+        zero_gating=datapath.zero_gating,
+        activation_magnitude_bits=datapath.activations.magnitude_bits,
+        separate_products=planes is None and not _multiplies_in_the_sum(datapath),
     )
 
 
@@ -208,7 +226,7 @@ def _unsigned_part(port: str, word: Word) -> str:
     return f"{port}[{word.bits - 2}:0]" if word.format is WordFormat.SIGN_MAGNITUDE else port
 
 
-def _tree(datapath: Datapath, product_bits: int) -> _Tree:
+def _tree(datapath: Datapath, product_bits: int, planes: BitPlanes | None) -> _Tree:
     signed = datapath.signed and not datapath.offset_sums
     bits = min(datapath.accumulator_bits, _tree_bits(datapath))
     product = "product_register" if datapath.product_registers else "product"
@@ -221,8 +239,8 @@ def _tree(datapath: Datapath, product_bits: int) -> _Tree:
     return _Tree(
         bits=bits,
         signed=" signed" if signed else "",
-        terms=tuple(terms),
-        correction=-(datapath.lanes << (product_bits - 1)) % (1 << bits) if signed else 0,
+        terms=tuple(terms) if planes is None else (planes.total,),
+        correction=-datapath.lanes * datapath.inverted_signs % (1 << bits) if signed else 0,
         partial_sum=partial_sum if datapath.partial_sum_input else "",
     )
 
@@ -255,10 +273,19 @@ def _one_sum(datapath: Datapath) -> str:
     return " + ".join(terms)
 
 
+def _factors(datapath: Datapath, port: OperandPort) -> str:
+    """The words of all lanes as they are multiplied: those of the registers, or of the decoder behind them."""
+    return f"decoded_{port}" if port in datapath.bus_invert_ports else f"{port.removesuffix('s')}_register"
+
+
 def _product_of_lane(datapath: Datapath, lane: int) -> str:
     factors = []
-    for port, word in (("weight", datapath.weights), ("activation", datapath.activations)):
-        part = f"{port}_register[{(lane + 1) * word.bits - 1}:{lane * word.bits}]"
+    ports: tuple[tuple[OperandPort, Word], ...] = (
+        ("weights", datapath.weights),
+        ("activations", datapath.activations),
+    )
+    for port, word in ports:
+        part = f"{_factors(datapath, port)}[{(lane + 1) * word.bits - 1}:{lane * word.bits}]"
         factors.append(_factor_of(part, word, datapath.signed))
     return " * ".join(factors)
 
@@ -266,6 +293,8 @@ def _product_of_lane(datapath: Datapath, lane: int) -> str:
 def _title(datapath: Datapath) -> str:
     what = datapath.traits.title.format(lanes=datapath.lanes)
     multiplier = "Booth-recoded weights" if datapath.multiplier == "booth" else "multiplier left to the synthesizer"
+    if datapath.adder == "bit-planes":
+        multiplier = "bit planes of the activations"
     return f"{what}, {multiplier}. No register has a reset."
 
 

@@ -104,10 +104,13 @@ def calibration_name(datapath: Datapath) -> str:
     parts = [f"{datapath.kind}{datapath.lanes}", _word_name(datapath.weights), _word_name(datapath.activations)]
     parts += ["booth"] if datapath.multiplier == "booth" else []
     parts += ["one-sum"] if datapath.adder == "one-sum" else []
+    parts += ["bit-planes"] if datapath.adder == "bit-planes" else []
     parts += ["product-registers"] if datapath.product_registers else []
     parts += ["partial-sum"] if datapath.partial_sum_input else []
     parts += ["tree-register"] if datapath.tree_register else []
     parts += ["offset-sums"] if datapath.offset_sums else []
+    parts += ["zero-gating"] if datapath.zero_gating else []
+    parts += ["activation-converter"] if datapath.activation_converter else []
     return "-".join(parts)
 
 
@@ -132,6 +135,9 @@ def datapath_of(record: DatapathRecord) -> Datapath:
         tree_register=record.tree_register,
         offset_sums=record.offset_sums,
         hold_flags=record.hold_flags,
+        zero_gating=record.zero_gating,
+        activation_converter=record.activation_converter,
+        bus_invert_ports=record.bus_invert_ports,
     )
 
 
@@ -149,6 +155,8 @@ def check_fits(calibration: Calibration, datapath: Datapath, source: str) -> Non
         "partial_sum_input": datapath.partial_sum_input,
         "tree_register": datapath.tree_register,
         "offset_sums": datapath.offset_sums,
+        "zero_gating": datapath.zero_gating,
+        "activation_converter": datapath.activation_converter,
     }
     unlike = [name for name, value in expected.items() if getattr(record, name) != value]
     if unlike:

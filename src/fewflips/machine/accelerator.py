@@ -32,7 +32,8 @@ class Operand(Compact):
         Width of a word, 2 to 16. None: the width in which the file stores the operand, widened if the
         format needs more to hold a layer's values (an unsigned 8-bit weight less its zero point may take 9).
     coding : str
-        How codes are put on the wires: ``plain``, or what other packages register. Written only where it is not plain.
+        How codes are put on the wires: ``plain``, ``bus-invert``, or what other packages register. Written only where
+        it is not plain.
     """
 
     left_out: ClassVar[tuple[str, ...]] = ("coding",)
@@ -63,9 +64,9 @@ class DatapathOptions(BaseModel):
         The synthesizer's own choice, or radix-4 Booth recoding of the weight.
     accumulator_bits : int or None
         Width of sums, 8 to 64. None: the narrowest that no layer of the network can overflow.
-    adder : {"tree", "one-sum"}
-        Whether an activation-stationary column adds its products by a tree, followed by the partial sum, or all in
-        one expression that the synthesizer arranges.
+    adder : {"tree", "one-sum", "bit-planes"}
+        Whether an activation-stationary column adds its products by a tree, followed by the partial sum; or all in
+        one expression that the synthesizer arranges; or bit by bit of the activations, by ripple-carry adders.
     product_registers : bool
         Whether an activation-stationary column stores its products in registers before adding them.
     partial_sum_input : bool
@@ -77,6 +78,10 @@ class DatapathOptions(BaseModel):
         Whether partial sums of a column carry an offset that keeps small ones from changing their upper bits.
     hold_flags : bool
         Whether a weight that repeats on its lane is neither fetched nor clocked, as a flag beside it says.
+    zero_gating : bool
+        Whether an activation-stationary column keeps weights from multipliers whose activation is zero.
+    activation_converter : bool
+        Whether sign-magnitude activations come in two's complement, and are converted in front of their registers.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -88,7 +93,8 @@ class DatapathOptions(BaseModel):
         int | None, Field(ge=8, le=64, description="accumulator width; null for the narrowest that fits the network")
     ] = None
     adder: Annotated[
-        Literal["tree", "one-sum"], Field(description="products by a tree, then the partial sum; or one expression")
+        Literal["tree", "one-sum", "bit-planes"],
+        Field(description="products by a tree, then the partial sum; all at once; bit planes"),
     ] = "tree"
     product_registers: Annotated[bool, Field(description="whether a column stores products before adding them")] = False
     partial_sum_input: Annotated[bool, Field(description="whether a column adds the sum of earlier segments")] = True
@@ -100,6 +106,12 @@ class DatapathOptions(BaseModel):
     ] = False
     hold_flags: Annotated[
         bool, Field(description="whether weights that repeat on their lane are neither fetched nor clocked")
+    ] = False
+    zero_gating: Annotated[
+        bool, Field(description="whether a column keeps weights from multipliers whose activation is zero")
+    ] = False
+    activation_converter: Annotated[
+        bool, Field(description="whether sign-magnitude activations are converted from two's complement in the unit")
     ] = False
 
 
@@ -163,6 +175,12 @@ class Accelerator(Compact):
     def is_tiled(self) -> bool:
         """Whether a pass covers fewer output channels than a layer has, or several output pixels of a column."""
         return self.tiling != Tiling()
+
+    @property
+    def uncoded(self) -> Accelerator:
+        """The same machine with plain ports."""
+        plain = {port: getattr(self, port).model_copy(update={"coding": PLAIN}) for port in ("weights", "activations")}
+        return self.model_copy(update=plain)
 
 
 def load_accelerator(source: str | Path | Accelerator) -> Accelerator:

@@ -108,7 +108,7 @@ class Layer(Product):
 
     @property
     def weight_zero_points(self) -> NDArray[np.int32]:
-        """Zero point of each output channel, int32, shape (N,).
+        """Zero point of each output channel, int32, shape (N,); those of elements are `right.element_zero_points()`.
 
         Raises
         ------

@@ -97,6 +97,19 @@ class ConstantOperand:
         """
         return self.zero_points.elements(self.shape)
 
+    def scale_groups(self) -> NDArray[np.int64]:
+        """Which indices of the reduction share their scales: only their products add up as integers.
+
+        Returns
+        -------
+        ndarray of int64, shape (K,)
+            Number of the group of each index, from 0 on; 0 throughout where each output channel has one scale, or
+            where scales are not known.
+        """
+        if self.scales is None:
+            return np.zeros(self.shape[1], np.int64)
+        return self.scales.groups_along(1, self.shape).copy()
+
 
 @dataclass(frozen=True, eq=False)
 class ActivationOperand:

@@ -127,6 +127,38 @@ class QuantizationValues:
             column = column.take(np.arange(shape[axis]) // self.block)
         return np.broadcast_to(column, (shape[axis],))
 
+    def groups_along(self, axis: int, shape: Sequence[int]) -> NDArray[np.int64]:
+        """Which indices of an axis have the same values, whatever the other axes' indices.
+
+        Parameters
+        ----------
+        axis : int
+            The axis.
+        shape : sequence of int
+            The operand's shape.
+
+        Returns
+        -------
+        ndarray of int64, shape (length of the axis,)
+            Number of the group of each index, from 0 on; 0 throughout where values do not change along the axis.
+
+        Raises
+        ------
+        InputError
+            If the values do not fit the shape.
+
+        Examples
+        --------
+        >>> QuantizationValues(np.array([[0.5, 0.25, 0.5]]), 1, 2).groups_along(1, (4, 6)).tolist()
+        [1, 1, 0, 0, 1, 1]
+        """
+        self.check(shape)
+        _, group = np.unique(self.values, axis=axis, return_inverse=True)
+        group = group.reshape(-1).astype(np.int64)
+        if axis == self.block_axis:
+            group = group.take(np.arange(shape[axis]) // self.block)
+        return np.broadcast_to(group, (shape[axis],))
+
     def transposed(self, order: Sequence[int]) -> QuantizationValues:
         """Values of the operand with its axes in another order.
 

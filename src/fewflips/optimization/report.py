@@ -31,6 +31,7 @@ from fewflips.records.optimization import (
     TotalsPair,
 )
 from fewflips.records.schedule import Schedule
+from fewflips.records.transition_cost import CostResult, StageCosts, WeightCosts
 from fewflips.streams.counting import FlipCount
 from fewflips.version import __version__
 
@@ -92,6 +93,7 @@ def optimize_report(
         drop_in=_drop_in_summary(dropped, records[dropped.name].totals) if dropped else None,
         energy=_energy_result(run, dropped, energies) if energies else None,
         stages=tuple(records.values()),
+        cost=_cost_result(run, request) if request.cost is not None else None,
         notes=(*notes, *energies.notes) if energies else notes,
     )
 
@@ -151,7 +153,7 @@ def _pairs(baseline: Stage, stage: Stage) -> list[PortPair]:
     certificates: tuple[Certificate | None, ...] = stage.certificates or (None,) * len(baseline.counts)
     return [
         PortPair(
-            weights=_without_bound(_port_result(old.weights, new.weights, certificate), coded),
+            weights=_without_bound(_port_result(old.weights, new.weights, certificate), coded or stage.by_cost),
             activations=_port_result(old.activations, new.activations, None)
             if old.activations and new.activations
             else None,
@@ -160,9 +162,9 @@ def _pairs(baseline: Stage, stage: Stage) -> list[PortPair]:
     ]
 
 
-def _without_bound(port: PortResult, coded: bool) -> PortResult:
-    """A port whose bounds are left out where it is coded: they are those of the codes, not of the wires."""
-    return port.model_copy(update={"lower_bound": None, "proven_segments": 0}) if coded else port
+def _without_bound(port: PortResult, other: bool) -> PortResult:
+    """A port whose bounds are left out where they are not of flips on wires, but of those of codes, or of costs."""
+    return port.model_copy(update={"lower_bound": None, "proven_segments": 0}) if other else port
 
 
 def _port_result(baseline: FlipCount, optimized: FlipCount, certificate: Certificate | None) -> PortResult:
@@ -181,6 +183,44 @@ def _port_result(baseline: FlipCount, optimized: FlipCount, certificate: Certifi
         baseline_bit_position_flips=baseline.bit_positions,
         optimized_bit_position_flips=optimized.bit_positions,
     )
+
+
+def _cost_result(run: Run, request: Request) -> CostResult:
+    """What the weights cost after each step; only codes have costs, whatever is on the wires."""
+    assert request.cost is not None
+    bit_costs = request.cost.bit_costs
+    return CostResult(
+        source=request.cost_source,
+        bits=request.cost.bits,
+        bit_costs=None if bit_costs is None else tuple(bit_costs.tolist()),
+        stages=tuple(_stage_costs(run.baseline, stage) for stage in run.stages),
+    )
+
+
+def _stage_costs(baseline: Stage, stage: Stage) -> StageCosts:
+    known = stage.certificates if stage.by_cost else ()
+    certificates: tuple[Certificate | None, ...] = known or (None,) * len(baseline.costs)
+    layers = [
+        WeightCosts(
+            baseline=before,
+            optimized=after,
+            lower_bound=certificate.lower_bound if certificate else None,
+            segments=certificate.segments if certificate else 0,
+            proven_segments=certificate.proven_segments if certificate else 0,
+        )
+        for before, after, certificate in zip(baseline.costs.values(), stage.costs.values(), certificates, strict=True)
+    ]
+    array = baseline.state.accelerator
+    repeats = [dataflow_of(array).weight_repeats(layer, array) for layer in baseline.state.network.layers]
+    times = list(zip(layers, repeats, strict=True))
+    total = WeightCosts(
+        baseline=sum(layer.baseline * count for layer, count in times),
+        optimized=sum(layer.optimized * count for layer, count in times),
+        lower_bound=sum((layer.lower_bound or 0) * count for layer, count in times) if known else None,
+        segments=sum(layer.segments for layer in layers),
+        proven_segments=sum(layer.proven_segments for layer in layers),
+    )
+    return StageCosts(name=stage.name, total=total, layers=tuple(layers))
 
 
 def _totals_pair(pairs: list[PortPair]) -> TotalsPair:
@@ -229,6 +269,7 @@ def _command(request: Request) -> str:
     words += ["--seed", str(request.seed)]
     words += ["--inputs", request.inputs] if request.inputs else []
     words += ["--prove"] if request.prove else []
+    words += ["--cost", request.cost_source] if request.cost_source is not None else []
     words += request.extra
     return shlex.join(words)
 

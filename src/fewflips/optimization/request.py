@@ -13,6 +13,7 @@ from fewflips.network import Network
 from fewflips.optimization.registration import STEPS, check_named, step_named
 from fewflips.optimization.step import Start, Step
 from fewflips.records.optimization import BASELINE
+from fewflips.streams.transition_cost import TransitionCost
 from fewflips.visible import printable_name
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Request:
     """What the user asked for, as it goes into the report.
 
     ``repeatable`` says whether a command line can ask for it: not for a step that was given as an object with arguments
-    of its own, or that is not registered.
+    of its own, or that is not registered, nor for a cost that was not in a file.
     """
 
     model: str
@@ -41,6 +42,8 @@ class Request:
     seed: int
     extra: tuple[str, ...] = ()
     repeatable: bool = True
+    cost: TransitionCost | None = None
+    cost_source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,8 @@ def request_of(
     prove: bool,
     seed: int,
     energy: EnergyRequest | None,
+    cost: TransitionCost | None = None,
+    cost_file: str | Path | None = None,
 ) -> Request:
     """The arguments of an optimization as a record, names of files made printable."""
     machine = accelerator.name if isinstance(accelerator, Accelerator) else str(accelerator)
@@ -139,7 +144,10 @@ def request_of(
         inputs=None if inputs is None else printable_name(str(inputs)),
         prove=prove,
         seed=seed,
-        repeatable=all(step.name in STEPS and STEPS[step.name] == step for step in steps),
+        repeatable=all(step.name in STEPS and STEPS[step.name] == step for step in steps)
+        and (cost is None or cost_file is not None),
+        cost=cost,
+        cost_source=None if cost_file is None else printable_name(str(cost_file)),
         extra=() if energy is None else _energy_words(energy),
     )
 

@@ -59,12 +59,17 @@ class DatapathRecord(Record):
     lanes: Count
     accumulator_bits: Count
     multiplier: Literal["synthesizer", "booth"]
-    adder: Literal["tree", "one-sum"] = "tree"
+    adder: Literal["tree", "one-sum", "bit-planes"] = "tree"
     product_registers: bool
     partial_sum_input: bool
     tree_register: bool = False
     offset_sums: bool = False
     hold_flags: bool = False
+    zero_gating: bool = False
+    activation_converter: bool = False
+    bus_invert_ports: Annotated[
+        tuple[Literal["weights", "activations"], ...], Field(description="ports with decoders in the unit")
+    ] = ()
     units: Annotated[Count, Field(description="number of units in the array")]
     instances: Annotated[Count, Field(description="number of cells in one unit")]
     registers: Annotated[Count, Field(description="flip-flops among them")]

@@ -5,16 +5,19 @@ The JSON Schemas under ``schemas/`` are generated from these classes (``python -
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, GetJsonSchemaHandler, SerializerFunctionWrapHandler, model_serializer
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from fewflips.machine import Accelerator
 from fewflips.records.calibration import EnergyPair, EstimatedEnergy
 from fewflips.records.coverage import Coverage
 from fewflips.records.energy import CellsRecord, DatapathRecord, EnergySettings, LayerEnergy
 from fewflips.records.model_file import ModelFile
-from fewflips.records.record import Count, Record
+from fewflips.records.record import Count, Record, schema_with_optional
+from fewflips.records.transition_cost import CostResult
 
 BASELINE = "baseline"
 """Name of the first stage: the network as stored, in natural order."""
@@ -105,7 +108,7 @@ class PortResult(Record):
         Count | None,
         Field(
             description="lower bound: no order has fewer flips; null for the port that the order was not chosen for, "
-            "and on coded wires"
+            "on coded wires, and where orders were chosen by another cost than flips"
         ),
     ]
     segments: Annotated[Count, Field(description="number of orders chosen independently")]
@@ -306,4 +309,19 @@ class OptimizeReport(Record):
         tuple[StageRecord, ...],
         Field(description="the network as stored, then after each step; empty in reports older than this field"),
     ] = ()
+    cost: Annotated[
+        CostResult | None, Field(description="left out where orders were chosen by flips, as they are by default")
+    ] = None
     notes: tuple[str, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_cost(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        if self.cost is None:
+            content.pop("cost", None)
+        return content
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schema of the fields, of which `cost` may be left out."""
+        return schema_with_optional(schema, handler, "cost")

@@ -15,7 +15,7 @@ WHOLE = "whole"
 NO_BUFFERS = "The machine describes no buffers: the bill is that of the arithmetic units alone."
 ESTIMATED = "*"
 """Mark of a line that is estimated, not simulated."""
-MARKED = f"{ESTIMATED} estimated from accesses and the energy of one, not simulated."
+MARKED = f"{ESTIMATED} estimated, not simulated: memories from their accesses and the energy of one."
 
 _UNITS = (
     ("multipliers_pj", "multipliers"),

@@ -89,14 +89,23 @@ def _unit(datapath: DatapathRecord, space: str) -> str:
     unit = UNIT_KINDS[datapath.kind].words.format(lanes=datapath.lanes)
     words = [unit, f"weights {_word(datapath.weights)}", f"activations {_word(datapath.activations)}"]
     words.append(f"accumulator {datapath.accumulator_bits} bits")
-    words.append("Booth multipliers" if datapath.multiplier == "booth" else "multipliers as the synthesizer chooses")
+    words.append(_multipliers(datapath))
     words += ["one sum of all terms"] if datapath.adder == "one-sum" else []
     words += ["product registers"] if datapath.product_registers else []
     words += ["partial-sum input"] if datapath.partial_sum_input else []
     words += ["register behind the adder tree"] if datapath.tree_register else []
     words += ["sums with an offset"] if datapath.offset_sums else []
     words += ["hold flags"] if datapath.hold_flags else []
+    words += ["weights gated where activations are zero"] if datapath.zero_gating else []
+    words += ["activations converted to sign and magnitude"] if datapath.activation_converter else []
+    words += [f"bus-invert {' and '.join(datapath.bus_invert_ports)}"] if datapath.bus_invert_ports else []
     return f"{', '.join(words)}; {_grouped(datapath.units, space)} in the array"
+
+
+def _multipliers(datapath: DatapathRecord) -> str:
+    if datapath.adder == "bit-planes":
+        return "bit planes of the activations added in pairs"
+    return "Booth multipliers" if datapath.multiplier == "booth" else "multipliers as the synthesizer chooses"
 
 
 def _word(word: WordRecord) -> str:

@@ -34,10 +34,13 @@ def execute_segments(
 ) -> NDArray[np.int64]:
     """Compute Y in integers, adding partial sums in the scheduled order.
 
+    Integers of different scales do not add up, so that each group of reduction indices that share theirs
+    (:meth:`~fewflips.network.operand.ConstantOperand.scale_groups`) has sums of its own.
+
     Parameters
     ----------
     layer : Layer
-        Weights and zero points.
+        Weights, zero points and scales.
     rows : ndarray of int8, uint8 or int16, shape (G, M, K)
         Activations of each group.
     activation_zero_point : int
@@ -49,30 +52,35 @@ def execute_segments(
 
     Returns
     -------
-    ndarray of int64, shape (M, N)
-        Sum over k of (X[m, k] - zero point) (W[n, k] - zero point of n), without bias.
+    ndarray of int64, shape (G, M, N)
+        For each of G groups of reduction indices, one where every output channel has a single scale: the sum over its
+        k of (X[m, k] - zero point) (W[n, k] - zero point of n and k), without bias.
     """
     activations = np.ascontiguousarray((rows.astype(np.int64) - activation_zero_point).swapaxes(1, 2))
-    weights = layer.weights.astype(np.int64) - layer.weight_zero_points.reshape(-1, 1)
-    sums = np.zeros((layer.n, rows.shape[1]), dtype=np.int64)
+    weights = layer.weights.astype(np.int64) - layer.right.element_zero_points()
+    scale_groups = layer.right.scale_groups()
+    sums = np.zeros((scale_groups.max() + 1, layer.n, rows.shape[1]), dtype=np.int64)
     outputs_per_group = layer.n // layer.groups
     for segment in segments:
         step = _add_over_n if axes.order == "n" else _add_over_k
-        step(activations, weights, segment.lanes, segment.order, outputs_per_group, sums)
-    return sums.T
+        step(activations, weights, segment.lanes, segment.order, outputs_per_group, scale_groups, sums)
+    return sums.swapaxes(1, 2)
 
 
 def reference_product(layer: Layer, rows: NDArray[np.integer], activation_zero_point: int) -> NDArray[np.int64]:
-    """The same product as :func:`execute_segments`, by one matrix product in natural order.
+    """The same sums as :func:`execute_segments`, by a matrix product in natural order for each group of indices.
 
     Uses float64 arithmetic, which is exact here: every partial sum stays below 2**53.
     """
     activations = rows.astype(np.float64) - activation_zero_point
-    weights = (layer.weights.astype(np.float64) - layer.weight_zero_points.reshape(-1, 1)).reshape(
-        layer.groups, -1, layer.k
-    )
-    product = activations @ weights.swapaxes(1, 2)
-    return np.rint(product).astype(np.int64).swapaxes(0, 1).reshape(rows.shape[1], layer.n)
+    weights = (layer.weights.astype(np.float64) - layer.right.element_zero_points()).reshape(layer.groups, -1, layer.k)
+    scale_groups = layer.right.scale_groups()
+    sums = []
+    for group in range(scale_groups.max() + 1):
+        shared = scale_groups == group
+        product = activations[:, :, shared] @ weights[:, :, shared].swapaxes(1, 2)
+        sums.append(np.rint(product).astype(np.int64).swapaxes(0, 1).reshape(rows.shape[1], layer.n))
+    return np.stack(sums)
 
 
 def check_segments(layer: Layer, rows: NDArray[np.integer], segments: tuple[Segment, ...], axes: Axes) -> int:
@@ -92,7 +100,7 @@ def check_segments(layer: Layer, rows: NDArray[np.integer], segments: tuple[Segm
     Returns
     -------
     int
-        Number of sums that were compared.
+        Number of sums that were compared; where blocks of the weights have scales of their own, those of each.
 
     Raises
     ------
@@ -117,14 +125,15 @@ def _add_over_n(
     lanes: NDArray[np.int64],
     order: NDArray[np.int64],
     outputs_per_group: int,
+    scale_groups: NDArray[np.int64],
     sums: NDArray[np.int64],
 ) -> None:
     for n in order:
         group = n // outputs_per_group
         for k in lanes:
             weight = weights[n, k]
-            for m in range(sums.shape[1]):
-                sums[n, m] += weight * activations[group, k, m]
+            for m in range(sums.shape[2]):
+                sums[scale_groups[k], n, m] += weight * activations[group, k, m]
 
 
 @compiled
@@ -134,11 +143,12 @@ def _add_over_k(
     lanes: NDArray[np.int64],
     order: NDArray[np.int64],
     outputs_per_group: int,
+    scale_groups: NDArray[np.int64],
     sums: NDArray[np.int64],
 ) -> None:
     for k in order:
         for n in lanes:
             group = n // outputs_per_group
             weight = weights[n, k]
-            for m in range(sums.shape[1]):
-                sums[n, m] += weight * activations[group, k, m]
+            for m in range(sums.shape[2]):
+                sums[scale_groups[k], n, m] += weight * activations[group, k, m]

@@ -29,14 +29,15 @@ def weight_codes(layer: Layer, operand: Operand) -> Codes:
     Returns
     -------
     Codes
-        Of shape (N, K).
+        Of shape (N, K). As stored, they are the integers of the file; other formats take them less their zero points,
+        those of blocks among them.
 
     Raises
     ------
     AcceleratorError
         If a value does not fit the width that the accelerator gives.
     """
-    zero_points = layer.weight_zero_points.reshape(-1, 1)
+    zero_points = layer.right.element_zero_points()
     return _operand_codes(layer.weights, layer.weight_type, zero_points, operand, f"weights of {layer}")
 
 

@@ -45,7 +45,18 @@ class TransitionCost:
 
     @classmethod
     def flips(cls, bits: int) -> TransitionCost:
-        """Every flip costs 1: the Hamming distance."""
+        """Every flip costs 1: the Hamming distance.
+
+        Parameters
+        ----------
+        bits : int
+            Width of a code.
+
+        Returns
+        -------
+        TransitionCost
+            The cost for codes of that many bits.
+        """
         return cls.per_bit([1] * bits)
 
     @classmethod
@@ -312,7 +323,10 @@ class TransitionCost:
 
 
 def _integers(values: Any, what: str) -> NDArray[np.int64]:
-    found = np.asarray(values)
+    try:
+        found = np.asarray(values)
+    except ValueError:
+        raise InputError(f"{what}: expected rows of the same length, all of integers") from None
     if found.size and (found.dtype.kind not in "ui" or found.min() < 0 or found.max() > _LARGEST_COST):
         raise InputError(
             f"{what}: expected integers from 0 to {_LARGEST_COST}, got {found.dtype}; scale and round them"

@@ -24,6 +24,11 @@ from fewflips.schedule.executor import check_segments
 RANDOM_ROWS = 64
 """Number of rows of random activations on which every layer's schedule is executed."""
 
+_BLOCKS = (
+    "; where blocks of a layer's weights have scales of their own, the sum of each block was compared, since only "
+    "these are added in integers"
+)
+
 
 def check_schedule(
     network: Network,
@@ -34,6 +39,8 @@ def check_schedule(
     progress: Progress | None = None,
 ) -> Check:
     """Execute every layer in scheduled order and compare it with the plain product.
+
+    Sums are those of integers with a scale in common: all of an output, or those of each block of weights.
 
     Parameters
     ----------
@@ -73,13 +80,14 @@ def check_schedule(
             values += check_segments(layer, lowered_rows(layer, tensors), segments, axes)
         if progress:
             progress("executing the schedule", done + 1, len(network.layers))
+    blocks = any(layer.right.scale_groups().any() for layer in network.layers)
     real = " and on the first sample's activations" if samples else ""
     return Check(
         passed=True,
         method=(
             "every layer was executed in integers, adding partial sums in scheduled order, on "
             f"{RANDOM_ROWS} rows of random activations{real}, and compared with the plain matrix product: all "
-            f"{values} sums are equal"
+            f"{values} sums are equal{_BLOCKS if blocks else ''}"
         ),
         sample_inputs=1 if samples else 0,
         random_inputs=RANDOM_ROWS,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+from numpy.typing import NDArray
 
 from fewflips.dataflows.accesses import (
     Accesses,
@@ -125,3 +128,43 @@ def _sums(
         Traffic(code_bits=widths.partial_sums, read=runs, written=runs, live=live),
         Traffic(code_bits=widths.activations, written=runs_of([(layer.n * full, array.columns), (layer.n, rest)])),
     )
+
+
+def with_hold_flags(
+    found: Accesses, layer: Layer, segments: tuple[Segment, ...], load: NDArray[np.bool_], array: Accelerator
+) -> Accesses:
+    """The same with hold flags: the buffer holds a flag for each weight, and no weight that repeats on its lane.
+
+    Parameters
+    ----------
+    found : Accesses
+        Without flags.
+    layer : Layer
+        The layer.
+    segments : tuple of Segment
+        Lanes and order of each pass.
+    load : ndarray of bool, shape (T, lanes)
+        Which words are fetched; see :func:`fewflips.dataflows.hold_flags.load_flags`.
+    array : Accelerator
+        Columns and tiling.
+
+    Returns
+    -------
+    Accesses
+        Weights counted in bits: a pass is one run, for each cycle the flags and then the weights that it fetches.
+    """
+    rows = -(-layer.m // array.columns)
+    tiles = -(-rows // array.tiling.pixels)
+    starts = np.concatenate(([0], np.cumsum([len(segment.order) for segment in segments])[:-1]))
+    fetched = np.add.reduceat(load.sum(axis=1, dtype=np.int64), starts)
+    bits = [
+        len(segment.order) * load.shape[1] + int(count) * found.weights.code_bits
+        for segment, count in zip(segments, fetched, strict=True)
+    ]
+    every_tile = runs_of((tiles, count) for count in bits)
+    weights = Traffic(
+        code_bits=1,
+        read=runs_of((rows, count) for count in bits),
+        working_sets=(WorkingSet(max(bits), every_tile), whole_tensor(sum(bits))),
+    )
+    return replace(found, weights=weights)

@@ -32,6 +32,42 @@ def register_banks(netlist: Netlist, library: CellLibrary) -> dict[str, list[int
         Instance indices by bank, in ascending order: every input port with a bank, then :data:`INTERNAL`.
     """
     graph = NetlistGraph(netlist, library)
+    sources = _sources(graph)
+    names = {1 << position: name for position, name in enumerate(netlist.inputs)}
+    banks: dict[str, list[int]] = {name: [] for name in (*netlist.inputs, INTERNAL)}
+    for index in graph.registers:
+        banks[names.get(_union(sources, graph.input_nets(index)), INTERNAL)].append(index)
+    return {name: members for name, members in banks.items() if members or name == INTERNAL}
+
+
+def gates_in_front(netlist: Netlist, library: CellLibrary, port: str) -> list[int]:
+    """Gates that compute from a single port alone: a converter or decoder in front of its registers, or buffers.
+
+    Parameters
+    ----------
+    netlist : Netlist
+        A checked netlist.
+    library : CellLibrary
+        Its cells.
+    port : str
+        Name of the input port.
+
+    Returns
+    -------
+    list of int
+        Instance indices; none where the port has no such gates.
+    """
+    graph = NetlistGraph(netlist, library)
+    sources = _sources(graph)
+    only = 1 << list(netlist.inputs).index(port)
+    return [
+        index for index in graph.combinational_order if _union(sources, graph.input_nets(index, clocks=True)) == only
+    ]
+
+
+def _sources(graph: NetlistGraph) -> list[int]:
+    """What each net is computed from: a bit for each input port, in order, and one for all flip-flops."""
+    netlist = graph.netlist
     ports = list(netlist.inputs)
     from_register = 1 << len(ports)
     sources = [0] * len(netlist.nets)  # one bit per port, and one for all flip-flops
@@ -45,11 +81,7 @@ def register_banks(netlist: Netlist, library: CellLibrary) -> dict[str, list[int
         reached = _union(sources, graph.input_nets(index, clocks=True))
         for net in graph.output_nets(index):
             sources[net] = reached
-    names = {1 << position: name for position, name in enumerate(ports)}
-    banks: dict[str, list[int]] = {name: [] for name in (*ports, INTERNAL)}
-    for index in graph.registers:
-        banks[names.get(_union(sources, graph.input_nets(index)), INTERNAL)].append(index)
-    return {name: members for name, members in banks.items() if members or name == INTERNAL}
+    return sources
 
 
 def feedback_registers(netlist: Netlist, library: CellLibrary) -> frozenset[int]:

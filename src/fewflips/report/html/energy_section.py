@@ -119,13 +119,22 @@ def _lead(total: EnergyComparison) -> str:
     if after is None:
         return (
             f"With glitches, one inference takes {as_energy(before.total_pj)} in the arithmetic units with clock "
-            f"and leakage, {as_energy(before.data_pj)} for the data alone."
+            f"and leakage, {as_energy(before.data_pj)} for the data alone{_whole(total.baseline, None)}."
         )
     return (
         f"With glitches, one inference takes {as_energy(after.inertial.total_pj)} in the arithmetic units with clock "
         f"and leakage, {as_energy(before.total_pj)} before; for the data alone "
-        f"{as_energy(after.inertial.data_pj)}, {as_energy(before.data_pj)} before."
+        f"{as_energy(after.inertial.data_pj)}, {as_energy(before.data_pj)} before{_whole(total.baseline, after)}."
     )
+
+
+def _whole(before: LayerEnergy, after: LayerEnergy | None) -> str:
+    """The whole bill, in continuation of a sentence; nothing if the machine describes no memories."""
+    if before.bill is None or before.bill.buffers is None:
+        return ""
+    if after is None or after.bill is None:
+        return f"; with the memories {as_energy(before.bill.whole_pj)}"
+    return f"; with the memories {as_energy(after.bill.whole_pj)}, {as_energy(before.bill.whole_pj)} before"
 
 
 def _remarks(report: OptimizeReport, result: EnergyResult) -> list[str]:

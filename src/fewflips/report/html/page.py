@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fewflips.records.optimization import Check, LayerResult, OptimizeReport, PortResult, ResultTotals
+from fewflips.report.cost_words import chosen_by, stage_costs
 from fewflips.report.coverage_words import coverage_words
 from fewflips.report.html import charts, layer_table
 from fewflips.report.html.energy_section import energy_section
@@ -78,6 +79,8 @@ def render_html(report: OptimizeReport, picture: StreamPicture | None = None) ->
         coverage=None if report.coverage is None else coverage_words(report.coverage),
         checks=_checks(report),
         stages=other_stages(report, "\u00d7", THIN_SPACE),
+        costs=stage_costs(report, "\u00d7", THIN_SPACE),
+        chosen_by=chosen_by(report),
         other_files=other_checks(report),
         charts=_charts(report),
         energy=energy_section(report, _labels(report.layers)),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from rich.console import Group
 from rich.table import Table
 
+from fewflips.records.bill import Bill
 from fewflips.records.demo import DemoReport, DemoSimulation, DemoVariant
 from fewflips.report.numbers import (
     ABSENT,
@@ -20,8 +23,10 @@ from fewflips.report.numbers import (
 from fewflips.report.terminal.console_tables import Fitting, figures_table, page
 from fewflips.visible import one_line, printable
 
-_HEADINGS = ("\naccu-\nracy", "\nweight\nflips", "\n\nfewer", "esti-\nmated\nenergy", "\n\nless")
-_GATE_HEADINGS = ("gate\nlevel\nenergy", "\n\nless", "with\nclock\nless")
+_ACCURACY = "accu-\nracy"
+_FLIP_HEADINGS = ("weight\nflips", "\nfewer", "estimated\nenergy", "\nless")
+_GATE_HEADINGS = ("data\nenergy", "\nless", "data-\npath", "\nless")
+_WHOLE_HEADINGS = ("whole\nbill", "\nless")
 
 
 def demo_table(report: DemoReport) -> Group:
@@ -35,16 +40,17 @@ def demo_table(report: DemoReport) -> Group:
     Returns
     -------
     rich.console.Group
-        To be printed by a rich console, 80 columns or wider.
+        To be printed by a rich console, 80 columns or wider: energy at gate level first, if it was simulated.
     """
     remarks = [
         "Accuracy: on the test images, as each file states it. An order changes no output.",
-        *_estimate_remark(report),
         *([_simulation_remark(report, report.simulation)] if report.simulation else []),
+        *_estimate_remark(report),
         *(one_line(note) for note in report.notes),
     ]
     title = f"Bundled networks on {printable(report.accelerator.name)}: one inference"
-    return page(title, Fitting(lambda dense: _table(report, dense)), *remarks)
+    energies = [Fitting(partial(_energy_table, report))] if report.simulation else []
+    return page(title, *energies, Fitting(partial(_flip_table, report)), *remarks)
 
 
 def demo_headline(report: DemoReport) -> str:
@@ -58,51 +64,55 @@ def demo_headline(report: DemoReport) -> str:
     Returns
     -------
     str
-        Flips, energy if known, and accuracy.
+        Energy at gate level if it was simulated (data, datapath, whole bill), flips, the estimate, accuracy.
     """
     before, after = report.variants[0], report.variants[-1]
-    words = [comparison(before.weight_flips, after.weight_flips, "weight flips", "x")]
+    words = []
+    if before.simulated_energy and after.simulated_energy:
+        words.append(f"gate-level energy {energy_change(_simulated(before), _simulated(after), 'x')} (data)")
+        words.append(f"datapath {energy_change(_datapath(before), _datapath(after), 'x')}")
+        if _has_memories(report):
+            words.append(f"whole bill {energy_change(_whole(before), _whole(after), 'x')}")
+    words.append(comparison(before.weight_flips, after.weight_flips, "weight flips", "x"))
     if before.estimated_energy and after.estimated_energy:
         change = energy_change(_estimated(before), _estimated(after), "x")
         words.append(f"estimated energy {change}")
-    if before.simulated_energy and after.simulated_energy:
-        words.append(f"gate-level energy {energy_change(_simulated(before), _simulated(after), 'x')}")
     if before.accuracy_percent is not None and after.accuracy_percent is not None:
         change_points = after.accuracy_percent - before.accuracy_percent
         words.append(f"accuracy {change_points:+.2f} points")
     return f"{_name(after)}, against {_name(before)}: {', '.join(words)}"
 
 
-def _table(report: DemoReport, dense: bool) -> Table:
-    headings = (*_HEADINGS, *(_GATE_HEADINGS if report.simulation else ()))
-    table = figures_table(*headings, label="network, order", numbered=False, dense=dense)
+def _energy_table(report: DemoReport, dense: bool) -> Table:
+    """Accuracy and energy at gate level: of the data, the datapath, and with memories."""
+    kinds = [_simulated, _datapath, *([_whole] if _has_memories(report) else [])]
+    headings = (*_GATE_HEADINGS, *(_WHOLE_HEADINGS if _has_memories(report) else ()))
+    table = figures_table(_ACCURACY, *headings, label="network, order", numbered=False, dense=dense)
     first = report.variants[0]
     for variant in report.variants:
-        cells = _flip_cells(first, variant)
-        cells += _gate_cells(first, variant) if report.simulation else []
+        cells = [_accuracy(variant)]
+        for energy in kinds:
+            ratio = as_ratio(energy_ratio(energy(first), energy(variant)), "x")
+            cells += [as_energy(energy(variant), " "), ratio]
         table.add_row(_name(variant), *cells)
     return table
 
 
-def _flip_cells(first: DemoVariant, variant: DemoVariant) -> list[str]:
-    accuracy = variant.accuracy_percent
-    return [
-        ABSENT if accuracy is None else f"{accuracy:.2f} %",
-        with_si_prefix(variant.weight_flips, " "),
-        as_ratio(reduction(first.weight_flips, variant.weight_flips), "x"),
-        as_energy(_estimated(variant), " "),
-        as_ratio(energy_ratio(_estimated(first), _estimated(variant)), "x"),
-    ]
-
-
-def _gate_cells(first: DemoVariant, variant: DemoVariant) -> list[str]:
-    before, after = first.simulated_energy, variant.simulated_energy
-    totals = [energy.inertial.total_pj if energy else None for energy in (before, after)]
-    return [
-        as_energy(_simulated(variant), " "),
-        as_ratio(energy_ratio(_simulated(first), _simulated(variant)), "x"),
-        as_ratio(energy_ratio(*totals), "x"),
-    ]
+def _flip_table(report: DemoReport, dense: bool) -> Table:
+    """Weight flips and the energy estimated from flips; accuracy if no other table has it."""
+    alone = report.simulation is None
+    headings = (*([_ACCURACY] if alone else []), *_FLIP_HEADINGS)
+    table = figures_table(*headings, label="network, order", numbered=False, dense=dense)
+    first = report.variants[0]
+    for variant in report.variants:
+        cells = [
+            with_si_prefix(variant.weight_flips, " "),
+            as_ratio(reduction(first.weight_flips, variant.weight_flips), "x"),
+            as_energy(_estimated(variant), " "),
+            as_ratio(energy_ratio(_estimated(first), _estimated(variant)), "x"),
+        ]
+        table.add_row(_name(variant), *([_accuracy(variant)] if alone else []), *cells)
+    return table
 
 
 def _estimate_remark(report: DemoReport) -> list[str]:
@@ -138,7 +148,11 @@ def _simulation_remark(report: DemoReport, simulation: DemoSimulation) -> str:
             f", a sample of {as_percent(simulation.sampled_share, ' ')} of the cycles or more "
             f"(95 % confidence: \u00b1{worst:.2f} % or better)"
         )
-    return f"{words}. With clock: clock and leakage included. `fewflips energy` simulates all."
+    sums = "Datapath: with clock and leakage."
+    if _has_memories(report):
+        sums += " Whole bill: with memories, every access counted"
+        sums += ", the energy of one estimated." if any(bill.estimated for bill in _bills(report)) else "."
+    return f"{words}. {sums} `fewflips energy` simulates all."
 
 
 def _name(variant: DemoVariant) -> str:
@@ -149,5 +163,27 @@ def _estimated(variant: DemoVariant) -> float | None:
     return variant.estimated_energy.inertial_data_pj if variant.estimated_energy else None
 
 
+def _accuracy(variant: DemoVariant) -> str:
+    return ABSENT if variant.accuracy_percent is None else f"{variant.accuracy_percent:.2f} %"
+
+
 def _simulated(variant: DemoVariant) -> float | None:
     return variant.simulated_energy.inertial.data_pj if variant.simulated_energy else None
+
+
+def _datapath(variant: DemoVariant) -> float | None:
+    return variant.simulated_energy.inertial.total_pj if variant.simulated_energy else None
+
+
+def _whole(variant: DemoVariant) -> float | None:
+    bill = variant.simulated_energy.bill if variant.simulated_energy else None
+    return bill.whole_pj if bill is not None else None
+
+
+def _has_memories(report: DemoReport) -> bool:
+    return any(bill.buffers is not None for bill in _bills(report))
+
+
+def _bills(report: DemoReport) -> list[Bill]:
+    energies = [variant.simulated_energy for variant in report.variants if variant.simulated_energy]
+    return [energy.bill for energy in energies if energy.bill is not None]

@@ -12,6 +12,7 @@ from rich.text import Text
 from fewflips.machine import Accelerator
 from fewflips.records.optimization import LayerResult, MeasureReport, OptimizeReport, PortResult, ResultTotals
 from fewflips.report.calibration_words import estimate_words
+from fewflips.report.cost_words import chosen_by, cost_headline
 from fewflips.report.coverage_words import coverage_lines
 from fewflips.report.numbers import (
     ABSENT,
@@ -112,6 +113,7 @@ def result_table(report: OptimizeReport) -> Group:
         f"{_si(weights.baseline_seam_flips)} before, {_si(weights.optimized_seam_flips)} after."
     )
     remarks += stage_lines(report, "x", " ")
+    remarks += filter(None, [chosen_by(report)])
     if not live:
         remarks.append(not_measured(report.settings.inputs))
     result = main_result(report)
@@ -122,7 +124,7 @@ def result_table(report: OptimizeReport) -> Group:
 
 
 def headline(report: OptimizeReport) -> str:
-    """The result in one to three lines of plain text.
+    """The result in one to four lines of plain text.
 
     Parameters
     ----------
@@ -133,7 +135,8 @@ def headline(report: OptimizeReport) -> str:
     -------
     str
         The reduction and its distance from the bound; then, if known, the drop-in file's reduction and the change of
-        activation flips; then, if simulated, the change of energy.
+        activation flips; then the change of the cost that orders were chosen by, if it was not flips; then, if
+        simulated, the change of energy.
     """
     weights = report.totals.weights
     first = [f"{_subject(report)}: {_words(weights, 'weight flips')}"]
@@ -146,7 +149,8 @@ def headline(report: OptimizeReport) -> str:
         second.append(f"drop-in file: {_words(report.drop_in.totals.weights, 'weight flips')}")
     if report.totals.activations is not None:
         second.append(_words(report.totals.activations, "activation flips"))
-    return "\n".join(line for line in (", ".join(first), "; ".join(second), energy_headline(report)) if line)
+    lines = (", ".join(first), "; ".join(second), cost_headline(report, "x", " "), energy_headline(report))
+    return "\n".join(line for line in lines if line)
 
 
 def accelerator_table(machines: Sequence[Accelerator]) -> Table:

@@ -11,8 +11,7 @@ from fewflips.datapath.scheduled_column.contents import LayerCodes
 from fewflips.datapath.scheduled_column.design import ColumnDesign, column_design
 from fewflips.datapath.scheduled_column.passes import Pass, column_passes
 from fewflips.datapath.scheduled_column.testbench import ColumnBench, column_bench
-
-from .units import value
+from tests.datapath.units import value
 
 UNSIGNED8 = Word(WordFormat.UNSIGNED, 8)
 SIGNED8 = Word(WordFormat.TWOS_COMPLEMENT, 8)
