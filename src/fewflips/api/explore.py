@@ -21,7 +21,7 @@ from fewflips.exploration.search import Search, SearchOptions
 from fewflips.exploration.space import Space, load_space
 from fewflips.exploration.store import Store
 from fewflips.exploration.strategy import find_front
-from fewflips.exploration.tasks import NetworkContent
+from fewflips.exploration.worker import NetworkContent
 from fewflips.files.cache import digest_of
 from fewflips.files.input_files import read_plain
 from fewflips.machine import Accelerator, load_accelerator

@@ -16,19 +16,11 @@ from fewflips.errors import FewflipsError, InputError
 from fewflips.execution.activations import measurable_layers
 from fewflips.exploration.candidates import Candidate, Contradiction
 from fewflips.exploration.costs import MachineCost, machine_cost
+from fewflips.exploration.shared_toggles import Refusal, SimulationTask, simulate_machines
 from fewflips.exploration.space import EffortName
 from fewflips.exploration.store import Store, key_of
-from fewflips.exploration.tasks import (
-    NetworkContent,
-    OrderTask,
-    Refusal,
-    SimulationTask,
-    UnitFigures,
-    UnitTask,
-    find_orders,
-    simulate_machines,
-    synthesize_unit,
-)
+from fewflips.exploration.tasks import OrderTask, UnitFigures, find_orders, synthesize_unit
+from fewflips.exploration.worker import NetworkContent, UnitTask
 from fewflips.files.cache import digest_of
 from fewflips.gates.liberty.cells import CellLibrary
 from fewflips.gates.liberty.load import builtin_tables, load_cells
