@@ -52,6 +52,7 @@ RUNS: dict[str, Run] = {
     "ordering_prove": Run("speed", "ordering", ("--prove", "--no-baselines")),
     "training_step": Run("speed", "training_step", ("--steps", "26", "--threads", "1"), threads=1),
     "first_run": Run("speed", "first_run"),
+    "exploration": Run("long", "exploration"),
     "optimized_energy": Run("exact", "optimized_energy"),
     "cell_libraries": Run("exact", "cell_libraries"),
     "gating": Run("exact", "gating"),

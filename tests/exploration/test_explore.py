@@ -102,6 +102,32 @@ def test_the_whole_bill_is_that_of_energy(model, tmp_path):
     assert {machine.networks[0].bill.buffers is not None for machine in found.front} == {True}
 
 
+@pytest.mark.parametrize(
+    "vary",
+    [
+        {"tiling.outputs": [None, 4], "columns": [2, 16]},
+        {"datapath.hold_flags": [False, True], "orders": ["natural", "schedule"]},
+        {"weights.coding": ["plain", "bus-invert"], "clock_mhz": [100, 400]},
+        {"buffers.index_table.word_bits": [8, 16], "orders": ["schedule"]},
+    ],
+    ids=["register files", "hold flags", "coded weights", "memories of registers"],
+)
+def test_options_of_machines_cost_what_energy_says(model, tmp_path, vary):
+    word = {"size_kib": 8, "word_bits": 32}
+    table = {"size_kib": 0.125, "word_bits": 8, "source": "registers"}
+    buffers = {"weights": word, "activations": word, "partial_sums": word, "index_table": table}
+    of = space(machine={**TINY["machine"], "buffers": buffers}, vary=vary, effort="default")
+    found = explored(model, tmp_path, of)
+    assert not found.contradictions
+    for candidate in candidates(of):
+        bill = direct_pj(model, candidate, tmp_path / str(candidate.index)).total.bill
+        machine = found.machines[candidate.index]
+        if machine.precision == "gate-level" or candidate.modes[0].columns == REFERENCE_COLUMNS:
+            assert machine.measures.datapath_pj == pytest.approx(bill.datapath_pj, rel=1e-9)
+            assert machine.measures.whole_pj == pytest.approx(bill.whole_pj, rel=1e-6)
+    assert {machine.precision for machine in found.front} == {"gate-level"}
+
+
 def test_memories_that_do_not_suffice_leave_only_their_machine_out(model, tmp_path):
     word = {"size_kib": 8, "word_bits": 32, "read_pj": 5, "write_pj": 6, "leakage_uw": 0}  # one, in three places
     buffers = {"weights": word, "activations": word, "partial_sums": word}

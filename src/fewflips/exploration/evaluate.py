@@ -16,19 +16,11 @@ from fewflips.errors import FewflipsError, InputError
 from fewflips.execution.activations import measurable_layers
 from fewflips.exploration.candidates import Candidate, Contradiction
 from fewflips.exploration.costs import MachineCost, machine_cost
+from fewflips.exploration.shared_toggles import Refusal, SimulationTask, simulate_machines
 from fewflips.exploration.space import EffortName
 from fewflips.exploration.store import Store, key_of
-from fewflips.exploration.tasks import (
-    NetworkContent,
-    OrderTask,
-    Refusal,
-    SimulationTask,
-    UnitFigures,
-    UnitTask,
-    find_orders,
-    simulate_machines,
-    synthesize_unit,
-)
+from fewflips.exploration.tasks import OrderTask, UnitFigures, find_orders, synthesize_unit
+from fewflips.exploration.worker import NetworkContent, UnitTask
 from fewflips.files.cache import digest_of
 from fewflips.gates.liberty.cells import CellLibrary
 from fewflips.gates.liberty.load import builtin_tables, load_cells
@@ -116,7 +108,7 @@ class _Need:
         return {name: f"{self.prefix}:{number}" for number, name in enumerate(self.network.layers)}
 
 
-class Evaluator:
+class MachineEvaluator:
     """Evaluates machines for a workload.
 
     Parameters
@@ -285,7 +277,11 @@ class Evaluator:
             for one in self.networks
         ]
         area = self._area_um2(candidate.modes[0], unit)
-        return machine_cost(candidate, unit.critical_path_ns, area, by_network, fidelity.precision, fidelity.share)
+        own = (part for need in needs for part in (need.unit_id, need.orders_id, _toggling(need.machine)))
+        group = digest_of(*own, fidelity.precision, repr(fidelity.share))
+        return machine_cost(
+            candidate, unit.critical_path_ns, area, by_network, fidelity.precision, fidelity.share, group
+        )
 
     def _area_um2(self, machine: Accelerator, unit: UnitFigures) -> float:
         """Area of the units of an array; registers that units share are there once."""
