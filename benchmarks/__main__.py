@@ -54,10 +54,15 @@ RUNS: dict[str, Run] = {
     "first_run": Run("speed", "first_run"),
     "optimized_energy": Run("exact", "optimized_energy"),
     "cell_libraries": Run("exact", "cell_libraries"),
+    "gating": Run("exact", "gating"),
+    "code_books": Run("exact", "code_books"),
     "lane_clusters": Run("exact", "lane_clusters"),
     "lane_clusters_16": Run("exact", "lane_clusters", ("--lanes", "16")),
     "word_costs": Run("exact", "word_costs"),
+    "memories": Run("exact", "memories"),
     "calibration_transfer": Run("exact", "calibration_transfer"),
+    "memory_sources": Run("long", "memory_sources"),  # needs Python 3.12 and the extra `memory`
+    "scheduled_column": Run("exact", "scheduled_column"),
     "ordering_baselines": Run("long", "ordering"),
     "training_methods": Run("long", "training_methods", (*CIFAR10, "--epochs", "2", "--threads", "1"), threads=1),
 }

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fewflips.buffers.column_file import column_file
 from fewflips.buffers.register_file import FileRows, GateLevelFile, build_file, joined, random_rows
 from fewflips.dataflows import Segment, dataflow_of
 from fewflips.dataflows.activation_stationary.register_file import Stretch, file_cycles, tiles_of_segments
@@ -23,7 +24,7 @@ from fewflips.gates.operands import Toggles
 from fewflips.gates.switching import cut_windows, simulate
 from fewflips.machine import Accelerator
 from fewflips.machine.buffers import Tiling
-from fewflips.simulation.register_files import column_file, rows_of, simulate_files
+from fewflips.simulation.register_files import rows_of, simulate_files
 from fewflips.simulation.register_memories import typical_memory
 from tests.gates.icarus_reference import assert_same_toggles, icarus_toggles
 from tests.layers import dense_layer, depthwise_layer

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from fewflips.datapath.design import Datapath, Word, WordFormat
+from fewflips.datapath.scheduled_column import verilog as column_verilog
 from fewflips.datapath.scheduled_column.cycles import column_cycles
 from fewflips.datapath.scheduled_column.design import column_design
 from fewflips.datapath.scheduled_column.testbench import run_column
+from fewflips.datapath.verilog import verilog
 from fewflips.errors import InputError
 
 from .small_layers import SIGNED8, UNSIGNED8, SmallLayer
@@ -165,6 +167,14 @@ def test_a_unit_without_a_partial_sum_is_refused() -> None:
         with pytest.raises(InputError) as caught:
             column_design(unit, layer.passes(), 2, 1)
         assert found in str(caught.value)
+
+
+def test_a_unit_with_other_ports_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = SmallLayer(n=2, k=4, pixels=1, lanes=4)
+    more = verilog(layer.datapath).replace("    input clk,\n", "    input clk,\n    input [3:0] load,\n")
+    monkeypatch.setattr(column_verilog, "verilog", lambda _: more)
+    with pytest.raises(InputError, match=r"^scheduled column: its unit has ports that a column does not drive: load; "):
+        layer.bench()
 
 
 def test_sizes_that_contradict_are_refused() -> None:

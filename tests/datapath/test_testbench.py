@@ -71,8 +71,13 @@ def datapaths(draw):
         offset_sums=behind_tree and (weights.signed or activations.signed) and draw(st.booleans()),
         hold_flags=kind == "column" and draw(st.booleans()),
         activation_converter=(
-            kind != "multiplier" and activations.format is WordFormat.TWOS_COMPLEMENT and draw(st.booleans())
+            converter := kind != "multiplier"
+            and activations.format is WordFormat.TWOS_COMPLEMENT
+            and draw(st.booleans())
         ),
+        bus_invert_ports=draw(st.sampled_from([(), ("weights",), () if converter else ("weights", "activations")]))
+        if kind != "multiplier"
+        else (),
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fewflips.api.machine_orders import machine_and_orders
 from fewflips.coding.notes import coding_notes
+from fewflips.dataflows.unit_datapath import bus_invert_ports
 from fewflips.errors import InputError
 from fewflips.gates.liberty.cells import CellLibrary
 from fewflips.gates.liberty.load import load_cells
@@ -94,7 +95,13 @@ def energy(
         total=total_energy(results),
         datapath=datapath_record(unit, array),
         cells=cells_record(unit.library),
-        notes=(*network.notes, *sample_notes, *notes, *coding_notes(array), *run.notes),
+        notes=(
+            *network.notes,
+            *sample_notes,
+            *notes,
+            *coding_notes(array, simulated=bus_invert_ports(array)),
+            *run.notes,
+        ),
     )
 
 

@@ -147,6 +147,7 @@ def explore(
             simulations=tally.simulations,
             layers_found=tally.layers_found,
             layers_simulated=tally.layers_simulated,
+            estimate_error_percent=None if (error := search.found.estimate_error) is None else 100 * error,
             seconds=time.monotonic() - begin,
         ),
         complete=found.complete,

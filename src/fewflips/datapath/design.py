@@ -40,6 +40,9 @@ MultiplierArchitecture = Literal["synthesizer", "booth"]
 """``a * b`` left to the synthesizer, or radix-4 Booth recoding of the weight."""
 
 
+OperandPort = Literal["weights", "activations"]
+"""A port that takes a word for each lane."""
+
 Adder = Literal["tree", "one-sum", "bit-planes"]
 """How a column adds: the products first, by a tree whose sign bits are inverted, then the partial sum; or all in one
 expression of the accumulator's width, which the synthesizer arranges; or, bit by bit of the activations, the weights of
@@ -129,6 +132,9 @@ class Datapath:
     activation_converter : bool
         Whether activations, two's complement at the port, are stored and multiplied as sign and magnitude. The smallest
         code has no such form, and must not occur.
+    bus_invert_ports : tuple of {"weights", "activations"}
+        Ports whose words are bus-invert coded: each has a port of flags, ``weights_invert`` or ``activations_invert``,
+        a bit for each lane. Registers store words as they come; between them and the multipliers stands the decoder.
 
     Raises
     ------
@@ -150,6 +156,7 @@ class Datapath:
     hold_flags: bool = False
     zero_gating: bool = False
     activation_converter: bool = False
+    bus_invert_ports: tuple[OperandPort, ...] = ()
 
     def __post_init__(self) -> None:
         _check_choice("kind of datapath", self.kind, get_args(Kind))
@@ -186,6 +193,7 @@ class Datapath:
             raise InputError("offset sums: expected a signed operand, got sums without a sign; leave offset_sums out")
 
     def _check_operand_options(self) -> None:
+        self._check_bus_invert()
         if self.activation_converter and self.activations.format is not WordFormat.TWOS_COMPLEMENT:
             raise InputError(
                 f"activation converter: expected two's complement at the port, got {self.activations.format.value}; "
@@ -228,6 +236,14 @@ class Datapath:
         if not self.partial_sum_input:
             raise InputError(f"{name}: expected a partial-sum input behind the tree, got none; leave {option} out")
 
+    def _check_bus_invert(self) -> None:
+        for port in self.bus_invert_ports:
+            _check_choice("bus-invert port", port, get_args(OperandPort))
+        if self.bus_invert_ports and not self.traits.clocked:
+            raise InputError(f"bus-invert: expected a unit with registers, got a {self.kind}; leave it out")
+        if "activations" in self.bus_invert_ports and self.activation_converter:
+            raise InputError("bus-invert: expected activations that are not converted, got both; leave one out")
+
     def _check_accumulator(self) -> None:
         if not 8 <= self.accumulator_bits <= 64:
             raise InputError(f"accumulator of a {self.kind}: expected 8 to 64 bits, got {self.accumulator_bits}")
@@ -249,6 +265,11 @@ class Datapath:
         Where held words repeat, all its nets but the clock's toggle alike, so it is what is synthesized and simulated.
         """
         return replace(self, hold_flags=False)
+
+    @property
+    def uncoded(self) -> Datapath:
+        """The same unit with plain ports."""
+        return replace(self, bus_invert_ports=())
 
     @property
     def multiplied(self) -> Datapath:

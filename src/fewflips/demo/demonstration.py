@@ -14,7 +14,7 @@ from fewflips.api.optimized import Optimization, check_writable
 from fewflips.bundled import ACCELERATOR, BundledPair, stated_accuracy_percent
 from fewflips.coding.notes import coding_notes
 from fewflips.dataflows.orders import LayerOrders, natural_orders
-from fewflips.dataflows.unit_datapath import network_datapath
+from fewflips.dataflows.unit_datapath import bus_invert_ports, network_datapath
 from fewflips.errors import AcceleratorError, ToolError
 from fewflips.estimation.estimate import NetworkEstimate, estimate_energy, missing_note
 from fewflips.execution.activations import read_samples
@@ -163,7 +163,13 @@ def demonstrate(
         variants=tuple(variants),
         calibration=known.calibration if known else None,
         simulation=simulation,
-        notes=tuple(dict.fromkeys(filter(None, [*notes, *gate_notes, *coding_notes(array), pair.remark]))),
+        notes=tuple(
+            dict.fromkeys(
+                filter(
+                    None, [*notes, *gate_notes, *coding_notes(array, simulated=bus_invert_ports(array)), pair.remark]
+                )
+            )
+        ),
     )
     return Demonstration(studies[0].result, studies[1].result, report)
 

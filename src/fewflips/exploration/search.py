@@ -89,6 +89,16 @@ class Found:
         """The best that is known of each machine, by its number."""
         return dict(sorted({**self.estimates, **self.gate_level}.items()))
 
+    @property
+    def estimate_error(self) -> float | None:
+        """Largest relative error of an estimated datapath energy; None if none was compared with gate level."""
+        errors = [
+            abs(self.estimates[number].measures.datapath_pj / cost.measures.datapath_pj - 1)
+            for number, cost in self.gate_level.items()
+            if number in self.estimates and cost.measures.datapath_pj
+        ]
+        return max(errors, default=None)
+
 
 class Search:
     """A search of one space.

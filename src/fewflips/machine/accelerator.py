@@ -176,6 +176,12 @@ class Accelerator(Compact):
         """Whether a pass covers fewer output channels than a layer has, or several output pixels of a column."""
         return self.tiling != Tiling()
 
+    @property
+    def uncoded(self) -> Accelerator:
+        """The same machine with plain ports."""
+        plain = {port: getattr(self, port).model_copy(update={"coding": PLAIN}) for port in ("weights", "activations")}
+        return self.model_copy(update=plain)
+
 
 def load_accelerator(source: str | Path | Accelerator) -> Accelerator:
     """An accelerator by built-in name or from a YAML file.

@@ -247,7 +247,9 @@ class _Simulation:
                     jobs=self._options.threads,
                     on_part=self._advance,
                 )
-                self._add(self._sums.setdefault((index, layer.name, mode), _Sum()), toggles, work, mode)
+                found = self._sums.setdefault((index, layer.name, mode), _Sum())
+                self._add(found, toggles, work, mode)
+                self._add_encoders(found, operands, segments, work, (sample, number), mode)
                 if index == 0:
                     counted = toggles.exact + toggles.sample
                     self.counted[mode] = self.counted[mode] + counted if mode in self.counted else counted
@@ -295,6 +297,35 @@ class _Simulation:
             of_sample = energy_of(model, toggles.sample, 0.0, 0.0).data_fj * toggles.scale
             found.half_width_fj = hypot(found.half_width_fj, relative_ci95(estimates) * of_sample)
             found.sampled = True
+
+    def _add_encoders(
+        self,
+        found: _Sum,
+        operands: LayerOperands,
+        segments: tuple[Segment, ...],
+        work: UnitWork,
+        place: tuple[int, int],
+        mode: DelayModel,
+    ) -> None:
+        """Simulate the encoders of coded ports on the same share of their cycles."""
+        flow = dataflow_of(self._run.array)
+        for port, encoder in self._unit.encoders.items():
+            parts = flow.unit_parts(operands, segments, self._run.array, PART_CYCLES)
+            toggles = count_toggles(
+                encoder.circuit,
+                (part.encoders[port] for part in parts),
+                mode,
+                share=self.shares.inertial if mode == "inertial" else self.shares.zero_delay,
+                seed=(self._options.seed, *place),
+                jobs=self._options.threads,
+            )
+            found.energy += self._unit.encoder_energy(port, toggles, work, self._options.clock_mhz)
+            if toggles.replicates:
+                estimates = [
+                    energy_of(encoder.model, part, 0.0, 0.0).data_fj / part.transitions for part in toggles.replicates
+                ]
+                of_sample = energy_of(encoder.model, toggles.sample, 0.0, 0.0).data_fj * toggles.scale
+                found.half_width_fj = hypot(found.half_width_fj, relative_ci95(estimates) * of_sample)
 
     def _advance(self, transitions: int) -> None:
         self._done = min(self._done + transitions, self._total)
