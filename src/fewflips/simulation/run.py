@@ -321,9 +321,9 @@ class _Simulation:
                 seed=(self._options.seed, *place),
                 jobs=self._options.threads,
             )
-            energy = self._unit.encoder_energy(port, toggles, work, self._options.clock_mhz)
-            found.energy += energy
-            found.parts_fj[REGISTERS] += energy.data_fj
+            spent = self._unit.encoder_energy(port, toggles, work, self._options.clock_mhz)
+            found.energy += spent
+            found.parts_fj[REGISTERS] += spent.data_fj  # an encoder stands in front of a register
             if toggles.replicates:
                 estimates = [
                     energy_of(encoder.model, part, 0.0, 0.0).data_fj / part.transitions for part in toggles.replicates

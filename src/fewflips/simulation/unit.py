@@ -364,8 +364,9 @@ def compiled_unit(datapath: Datapath, library: CellLibrary) -> ArithmeticUnit:
 
 
 def _lane_bits(datapath: Datapath) -> dict[str, int]:
-    bits = {"weights": datapath.weights.bits, "activations": datapath.activations.bits}
-    return bits | {f"{port}_invert": 1 for port in datapath.bus_invert_ports}
+    """Ports that hold something for each lane, with its bits: operands, and flags of coded ones."""
+    flags = {f"{port}_invert": 1 for port in datapath.bus_invert_ports}
+    return {"weights": datapath.weights.bits, "activations": datapath.activations.bits, **flags}
 
 
 def _wires(netlist: Netlist, library: CellLibrary, spef: Path | None) -> tuple[NDArray[np.float64], str]:
