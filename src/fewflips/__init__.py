@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fewflips.dataflows import Dataflow, Segment, register_dataflow
     from fewflips.errors import FewflipsError
     from fewflips.estimation.calibration.calibrate import CalibrationRequest, calibrate
+    from fewflips.execution.sessions import ModelRuntime, register_runtime
     from fewflips.gates.liberty.cells import CellLibrary
     from fewflips.gates.liberty.load import load_cells
     from fewflips.machine import Accelerator, builtin_accelerators, load_accelerator
@@ -50,6 +51,7 @@ _HOMES = {
     "FewflipsError": "fewflips.errors",
     "Layer": "fewflips.network",
     "MeasureReport": "fewflips.records.optimization",
+    "ModelRuntime": "fewflips.execution.sessions",
     "Network": "fewflips.network",
     "Optimization": "fewflips.api.optimized",
     "OptimizeReport": "fewflips.records.optimization",
@@ -71,6 +73,7 @@ _HOMES = {
     "register_coding": "fewflips.coding",
     "register_dataflow": "fewflips.dataflows",
     "register_reader": "fewflips.network",
+    "register_runtime": "fewflips.execution.sessions",
     "register_step": "fewflips.optimization.registration",
     "verify": "fewflips.api.verify",
 }
@@ -89,6 +92,7 @@ __all__ = [
     "FewflipsError",
     "Layer",
     "MeasureReport",
+    "ModelRuntime",
     "Network",
     "Optimization",
     "OptimizeReport",
@@ -111,6 +115,7 @@ __all__ = [
     "register_coding",
     "register_dataflow",
     "register_reader",
+    "register_runtime",
     "register_step",
     "verify",
 ]
