@@ -54,6 +54,7 @@ RUNS: dict[str, Run] = {
     "first_run": Run("speed", "first_run"),
     "optimized_energy": Run("exact", "optimized_energy"),
     "cell_libraries": Run("exact", "cell_libraries"),
+    "units": Run("exact", "units"),
     "lane_clusters": Run("exact", "lane_clusters"),
     "lane_clusters_16": Run("exact", "lane_clusters", ("--lanes", "16")),
     "word_costs": Run("exact", "word_costs"),
