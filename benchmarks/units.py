@@ -3,7 +3,7 @@
 Protocol: the bundled pair on `edge4` with the options of `UNITS` under `datapath:`, one of the bundled sample inputs;
 the baseline in natural and in scheduled order, the HD-trained network in scheduled order, orders as `fewflips optimize`
 finds them. A sample of the cycles is simulated with the cells' delays; its confidence intervals stand in the record.
-Last come trials that the package does not have (`benchmarks/unit_trials.py`).
+Last come trials that the package does not have (`scripts/unit_trials.py`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from statistics import fmean
 
 from rich.console import Console
 from rich.table import Table
+from scripts.unit_trials import TRIALS
 
 from benchmarks.record import Row, add_json_option, write_record
-from benchmarks.unit_trials import TRIALS
 from fewflips.api.optimize import optimize
 from fewflips.bundled import bundled_pair
 from fewflips.dataflows.orders import LayerOrders, natural_orders
