@@ -57,6 +57,7 @@ RUNS: dict[str, Run] = {
     "cell_libraries": Run("exact", "cell_libraries"),
     "gating": Run("exact", "gating"),
     "code_books": Run("exact", "code_books"),
+    "units": Run("exact", "units"),
     "lane_clusters": Run("exact", "lane_clusters"),
     "lane_clusters_16": Run("exact", "lane_clusters", ("--lanes", "16")),
     "tiling": Run("exact", "tiling"),

@@ -249,6 +249,22 @@ def code_books() -> str:
     return markdown_table(["machine", "network, order", "code", "Mflips of weights", "data energy", ""], rows)
 
 
+def units() -> str:
+    """What each choice of a column's unit costs and wins."""
+    rows = []
+    for name, row in read_record("units").rows.items():
+        energies = [
+            f"{row[f'{of} data_pj'] / PJ_PER_UJ:.2f} / {row[f'{of} total_pj'] / PJ_PER_UJ:.2f}"
+            for of in ("baseline natural", "baseline scheduled", "HD-trained scheduled")
+        ]
+        ratios = [f"{row[f'{of}_ratio']:.2f}x" for of in ("network", "mean_layer", "best_layer")]
+        known = name == "plain" or name.startswith("trial: ")
+        figures = [f"{row['area_um2']:.0f}", f"{row['critical_path_ps'] / 1000:.2f}", *energies, ", ".join(ratios)]
+        rows.append([name if known else f"`{name}`", *figures])
+    header = ["`datapath:`", "area µm²", "critical path ns", "baseline, natural µJ", "baseline, scheduled µJ"]
+    return markdown_table([*header, "HD-trained, scheduled µJ", "against the plain baseline"], rows)
+
+
 def word_costs() -> str:
     """Energy of moved codes by the cost of a one."""
     rows = []
@@ -433,6 +449,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "hold flags": hold_flags,
     "code books": code_books,
     "scheduled column": scheduled_column,
+    "units": units,
     "word costs": word_costs,
     "lane clusters": lane_clusters,
     "memories": memories,
