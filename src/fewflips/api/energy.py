@@ -100,6 +100,7 @@ def energy(
             *network.notes,
             *sample_notes,
             *notes,
+            *unit.notes,
             *coding_notes(array, simulated=bus_invert_ports(array)),
             *memory_notes(array),
         ),

@@ -121,5 +121,5 @@ def simulate_variants(
         layers=tuple(layer.name for layer in layers),
         variants=energies,
         totals={name: total_energy(layers_of) for name, layers_of in energies.items()},
-        notes=(*notes, *sample_notes, *memory_notes(array)),
+        notes=(*notes, *sample_notes, *unit.notes, *memory_notes(array)),
     )
