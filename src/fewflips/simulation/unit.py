@@ -114,8 +114,8 @@ class ArithmeticUnit:
         if self.clock_gates is None:
             return ()
         return (
-            "The clock gates of hold flags are estimated from a flip-flop and an AND gate of the library; they are part "
-            "of the clock.",
+            "The clock gates of hold flags are estimated from a flip-flop and an AND gate of the library; they are "
+            "part of the clock.",
         )
 
     @property
