@@ -143,6 +143,8 @@ def test_energy_counts_the_loads_of_each_lane_and_its_clock_gate():
     assert gated.netlist.instances == bare.netlist.instances
     assert (with_flags.switching_fj, with_flags.internal_fj) == (without.switching_fj, without.internal_fj)
     assert bare.clock_gates is None
+    assert (bare.notes, bare.estimated_entries, gated.estimated_entries) == ((), (), ("units.clock_pj",))
+    assert gated.notes[0].startswith("The clock gates of hold flags are estimated")
     gate, lanes = gated.clock_gates.gate, gated.clock_gates.lanes
     assert [len(bank) for bank in lanes] == [8, 8]
     assert sorted(chain(*lanes)) == gated.banks["weights"]

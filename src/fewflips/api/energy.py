@@ -99,6 +99,7 @@ def energy(
             *network.notes,
             *sample_notes,
             *notes,
+            *unit.notes,
             *coding_notes(array, simulated=bus_invert_ports(array)),
             *run.notes,
         ),

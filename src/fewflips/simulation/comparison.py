@@ -120,5 +120,5 @@ def simulate_variants(
         layers=tuple(layer.name for layer in layers),
         variants=energies,
         totals={name: total_energy(layers_of) for name, layers_of in energies.items()},
-        notes=(*notes, *sample_notes, *runs[0].notes),
+        notes=(*notes, *sample_notes, *unit.notes, *runs[0].notes),
     )

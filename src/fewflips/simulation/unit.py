@@ -109,6 +109,16 @@ class ArithmeticUnit:
         return () if self.clock_gates is None else ("units.clock_pj",)
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the unit's energies has to know."""
+        if self.clock_gates is None:
+            return ()
+        return (
+            "The clock gates of hold flags are estimated from a flip-flop and an AND gate of the library; they are "
+            "part of the clock.",
+        )
+
+    @property
     def area_um2(self) -> float:
         """Area of the netlist, and of the clock gates and encoders of its lanes beside it."""
         lane_um2 = sum(encoder.area_um2 for encoder in self.encoders.values())
