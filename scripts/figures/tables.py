@@ -208,6 +208,47 @@ def cell_libraries() -> str:
     return markdown_table([*header, "glitch factor"], rows)
 
 
+def gating() -> str:
+    """What options of the ports change in the units."""
+    found, rows = read_record("gating").rows, []
+    for name, row in found.items():
+        machine, network, order, variant = name.split(", ", 3)
+        if variant == "fetches":
+            continue
+        plain = found[f"{machine}, {network}, {order}, plain"]
+        data, total = (100 * (float(row[one] or 0) / float(plain[one] or 0) - 1) for one in ("data_uj", "total_uj"))
+        cells = [f"{row['data_uj']:.2f} µJ", f"{data:+.1f} %", f"{row['total_uj']:.2f} µJ", f"{total:+.1f} %"]
+        more = [f"{row['area_um2']:.0f} µm²", f"{row['critical_path_ns']:.2f} ns"]
+        rows.append([f"`{machine}`", f"{network}, {order}", variant, *cells, *more])
+    header = ["machine", "network, order", "option", "data", "", "total", "", "area of a unit", "critical path"]
+    return markdown_table(header, rows)
+
+
+def hold_flags() -> str:
+    """What hold flags save at the weight buffer."""
+    rows = []
+    for name, row in read_record("gating").rows.items():
+        machine, network, order, variant = name.split(", ", 3)
+        if variant != "fetches":
+            continue
+        plain, held = float(row["plain_mbit"] or 0), float(row["held_mbit"] or 0)
+        cells = [f"{row['held_percent']:.1f} %", f"{plain:.2f}", f"{held:.2f}", f"{100 * (1 - held / plain):.1f} %"]
+        flips = [f"{row['plain_mflips']:.2f}", f"{row['bus_invert_mflips']:.2f}"]
+        rows.append([f"`{machine}`", f"{network}, {order}", *cells, *flips, f"{row['flag_entropy_bits']:.2f} bits"])
+    header = ["machine", "network, order", "words that repeat", "Mbit read", "with flags", "fewer"]
+    return markdown_table([*header, "Mflips", "bus-invert", "entropy of a flag"], rows)
+
+
+def code_books() -> str:
+    """Weights in other codes, with decoders in the column."""
+    rows = []
+    for name, row in read_record("code_books").rows.items():
+        machine, network, order, code = name.split(", ")
+        cells = [f"{row['weight_mflips']:.2f}", f"{row['data_uj']:.2f} µJ", f"{row['more_percent']:+.1f} %"]
+        rows.append([f"`{machine}`", f"{network}, {order}", code, *cells])
+    return markdown_table(["machine", "network, order", "code", "Mflips of weights", "data energy", ""], rows)
+
+
 def word_costs() -> str:
     """Energy of moved codes by the cost of a one."""
     rows = []
@@ -236,6 +277,42 @@ def lane_clusters() -> str:
                 cells = [f"{row['of_natural']:.3f} of that" for row in found]
             rows.append([network_words, kind_words, *cells])
     return markdown_table(["network", "segments", "4 lanes", "16 lanes"], rows)
+
+
+def memories() -> str:
+    """What the built-in machines' memories take for the bundled network."""
+    kinds = ("weights", "activations", "results", "partial_sums", "index_table")
+    rows = []
+    for name, row in read_record("memories").rows.items():
+        machine, order = name.split(", ")
+        if order not in ("natural", "scheduled"):
+            continue
+        bits = [f"{row[f'{kind}_bits'] / 1e6:.2f}" for kind in kinds]
+        energies = [f"{row[field] / PJ_PER_UJ:.2f}" for field in ("smallest_memory_pj", "total_pj")]
+        rows.append([f"`{machine}`", order, *bits, *energies])
+    header = ["machine", "order", "weights, Mbit", "activations", "results", "partial sums", "index table"]
+    return markdown_table([*header, "all bits in 8 KB memories, µJ", "its own buffers, µJ"], rows)
+
+
+def memory_sources() -> str:
+    """Figures of single memories in the built-in table and in CACTI."""
+    rows = []
+    for name, row in read_record("memory_sources").rows.items():
+        if "table_pj" in row:
+            energies = [f"{row[field]:.2f}" for field in ("table_pj", "read_pj", "write_pj")]
+            rows.append([name, *energies, f"{row['leakage_uw']:.2f}"])
+    return markdown_table(["memory", "table, pJ", "CACTI: read, pJ", "write, pJ", "leakage, µW"], rows)
+
+
+def memory_bills() -> str:
+    """The built-in machines' memories with the figures of either source."""
+    fields = ("table_total_pj", "cacti_total_pj", "cacti_leakage_pj")
+    rows = [
+        [f"`{name}`", *(f"{row[field] / PJ_PER_UJ:.2f}" for field in fields)]
+        for name, row in read_record("memory_sources").rows.items()
+        if fields[0] in row
+    ]
+    return markdown_table(["machine", "table, µJ", "CACTI, µJ", "of which leakage, µJ"], rows)
 
 
 def tiles(record: str) -> str:
@@ -316,6 +393,29 @@ def _factor(row: Row, field: str, otherwise: str) -> str:
     return otherwise if value is None else f"{value:.3f}x"
 
 
+def scheduled_column() -> str:
+    """Layers on a scheduled column, in Icarus Verilog and after synthesis."""
+    header = ["layer", "machine", "columns", "results", "cycles", "waits", "index table KiB"]
+    header += ["unit um²", "controller um²", "its share of the logic", "critical path ps"]
+    rows = [
+        [
+            f"{name.partition(', ')[0]}, {row['layer']}",
+            f"`{row['machine']}`",
+            f"{row['columns']}",
+            f"{row['results']:,}",
+            f"{row['cycles']:,}",
+            f"{row['waits']:,} ({row['waits_percent']:.2f} %)",
+            f"{row['index_table_bits'] / 8192:.2f}",
+            f"{row['unit_um2']:,.0f}",
+            f"{row['control_um2']:,.0f}",
+            f"{row['control_percent']:.1f} %",
+            f"{row['critical_path_ps']:,.0f}",
+        ]
+        for name, row in read_record("scheduled_column").rows.items()
+    ]
+    return markdown_table(header, rows)
+
+
 def _milliseconds(row: Row, field: str) -> str:
     return f"{row[field]:.0f}" if field in row else ""
 
@@ -330,8 +430,15 @@ TABLES: dict[str, Callable[[], str]] = {
     "commands": commands,
     "training step": training_step,
     "cell libraries": cell_libraries,
+    "gating": gating,
+    "hold flags": hold_flags,
+    "code books": code_books,
+    "scheduled column": scheduled_column,
     "word costs": word_costs,
     "lane clusters": lane_clusters,
+    "memories": memories,
+    "memory sources": memory_sources,
+    "memory bills": memory_bills,
     "tiles edge4": partial(tiles, "tiling"),
     "tiles edge16": partial(tiles, "tiling_16"),
     "training methods": training_methods,

@@ -26,7 +26,8 @@ def random_words(datapath: Datapath, cycles: int, seed: int) -> PortWords:
     if datapath.hold_flags:
         load = rng.random((cycles, datapath.lanes)) < 0.5
         load[2:3] = True
-    return PortWords(weights, activations, partial_sums, clear, load)
+    invert = {f"{port}_invert": rng.random((cycles, datapath.lanes)) < 0.5 for port in datapath.bus_invert_ports}
+    return PortWords(weights, activations, partial_sums, clear, load, **invert)
 
 
 def value(code: int, word: Word) -> int:

@@ -83,7 +83,7 @@ def test_a_schedule_needs_an_index_table():
     base = {**TINY["machine"], "buffers": {"weights": word, "activations": word}}
     natural, schedule = Machines(space(machine=base, vary={"orders": ["natural", "schedule"]}))
     assert isinstance(natural, Candidate)
-    assert "a schedule needs an index table" in str(schedule)
+    assert "expected an index table for the orders of a schedule, got none" in str(schedule)
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,7 @@ DATAPATHS = {
     "column with converters": Datapath(
         "column", Word(WordFormat.SIGN_MAGNITUDE, 8), WORD, lanes=4, activation_converter=True
     ),
+    "column with decoders": Datapath("column", WORD, WORD, lanes=4, bus_invert_ports=("weights",)),
 }
 
 

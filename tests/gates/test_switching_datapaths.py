@@ -50,6 +50,7 @@ DATAPATHS = {
     "column with converters": Datapath(
         "column", MAGNITUDE, Word(WordFormat.TWOS_COMPLEMENT, 5), lanes=3, activation_converter=True
     ),
+    "column with decoders": Datapath("column", SIGNED, UNSIGNED, lanes=3, bus_invert_ports=("weights", "activations")),
 }
 CYCLES = {
     "column with a tree register and offset sums": 24,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fewflips.api.machine_orders import machine_and_orders
 from fewflips.coding.notes import coding_notes
+from fewflips.dataflows.unit_datapath import bus_invert_ports
 from fewflips.errors import InputError
 from fewflips.gates.liberty.cells import CellLibrary
 from fewflips.gates.liberty.load import load_cells
@@ -16,7 +17,6 @@ from fewflips.records.coverage import coverage_of
 from fewflips.records.energy import EnergyReport
 from fewflips.records.model_file import model_file
 from fewflips.simulation.activity import make_activity_folder, write_activity
-from fewflips.simulation.memories import memory_notes
 from fewflips.simulation.records import cells_record, datapath_record, total_energy
 from fewflips.simulation.run import EnergyOptions, NetworkRun, first_part, simulate_network
 from fewflips.simulation.setup import energy_settings, network_unit, samples_or_random, simulated_layers
@@ -95,7 +95,13 @@ def energy(
         total=total_energy(results),
         datapath=datapath_record(unit, array),
         cells=cells_record(unit.library),
-        notes=(*network.notes, *sample_notes, *notes, *coding_notes(array), *memory_notes(array)),
+        notes=(
+            *network.notes,
+            *sample_notes,
+            *notes,
+            *coding_notes(array, simulated=bus_invert_ports(array)),
+            *run.notes,
+        ),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fewflips.api.measure_report import measurement_report
 from fewflips.coding.notes import coding_notes
 from fewflips.dataflows.orders import LayerOrders, natural_orders
+from fewflips.dataflows.unit_datapath import bus_invert_ports
 from fewflips.errors import AcceleratorError, RuntimeFailure
 from fewflips.execution.activations import read_samples
 from fewflips.machine import Accelerator, load_accelerator
@@ -65,7 +66,7 @@ def measure(
         raise RuntimeFailure(f"{failure}; {advice}", failure.model) from failure
     counts = count_network(network, array, [orders], samples, progress)[0]
     estimate, missing = _estimate(network, array, orders, counts, calibration)
-    notes = (*network.notes, *notes, *coding_notes(array), *missing)
+    notes = (*network.notes, *notes, *coding_notes(array, simulated=bus_invert_ports(array)), *missing)
     return measurement_report(network, array, orders, counts, samples, notes, estimate)
 
 

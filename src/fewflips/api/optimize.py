@@ -10,7 +10,7 @@ from fewflips.api.optimized import Optimization, stream_picture
 from fewflips.buffers import check_can_schedule, check_layers
 from fewflips.coding.notes import coding_notes
 from fewflips.dataflows.orders import natural_orders
-from fewflips.dataflows.unit_datapath import network_datapath
+from fewflips.dataflows.unit_datapath import bus_invert_ports, network_datapath
 from fewflips.errors import RuntimeFailure
 from fewflips.estimation.transition_cost_files import read_transition_cost
 from fewflips.execution.activations import measurable_layers, read_samples
@@ -125,7 +125,9 @@ def optimize(
     if run.scheduled is not None:
         schedule = build_schedule(run.scheduled.state.network, array, run.scheduled.state.orders)
     energies = _energies(run, samples, inputs, energy, progress)
-    notes = (*network.notes, *notes, *coding_notes(array, ordered=True, by_cost=transition_cost is not None))
+    by_cost = transition_cost is not None
+    on_wires = coding_notes(array, ordered=True, by_cost=by_cost, simulated=bus_invert_ports(array))
+    notes = (*network.notes, *notes, *on_wires)
     report = optimize_report(run, request, schedule, notes, energies)
     return Optimization(network, array, schedule, report, run, stream_picture(report, run))
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from fewflips.dataflows import dataflow_of
 from fewflips.dataflows.accesses import CodeWidths
 from fewflips.dataflows.unit_words import common_word, sum_bits
-from fewflips.datapath.design import Datapath, Word, WordFormat
+from fewflips.datapath.design import Datapath, OperandPort, Word, WordFormat
 from fewflips.datapath.kinds import UNIT_KINDS
 from fewflips.errors import AcceleratorError, InputError
 from fewflips.formats.number_formats import NumberFormat, StorageType
 from fewflips.machine import Accelerator
+from fewflips.machine.coding_names import BUS_INVERT
 from fewflips.network.layer import Layer
 from fewflips.streams.codes import operand_width, weight_codes
 
@@ -78,6 +79,7 @@ def unit_datapath(layers: Sequence[Layer], array: Accelerator, activations: Word
             hold_flags=options.hold_flags,
             activation_converter=options.activation_converter,
             zero_gating=options.zero_gating,
+            bus_invert_ports=bus_invert_ports(array),
         )
     except InputError as error:
         raise AcceleratorError(f"{array.name}: {error}") from error
@@ -105,6 +107,18 @@ def code_widths(layer: Layer, array: Accelerator, datapath: Datapath) -> CodeWid
         activations=activation_width(layer, array)[1],
         partial_sums=datapath.accumulator_bits,
     )
+
+
+def bus_invert_ports(array: Accelerator) -> tuple[OperandPort, ...]:
+    """Ports whose decoders are part of the unit."""
+    if not dataflow_of(array).has_coded_units:
+        return ()
+    coded: list[OperandPort] = []
+    if array.weights.coding == BUS_INVERT:
+        coded.append("weights")
+    if array.activations.coding == BUS_INVERT:
+        coded.append("activations")
+    return tuple(coded)
 
 
 def _converted_word(activations: Word, array: Accelerator) -> Word:

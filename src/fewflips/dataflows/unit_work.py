@@ -28,11 +28,14 @@ class Part:
     skip : ndarray of int64, shape (S,)
         Cycles at the start of each sequence that repeat the end of the previous part, so that the step from part to
         part is counted once, with the correct register contents; 0 in the first part.
+    encoders : mapping of str to Part
+        For each coded port whose encoders are on the bill, what these see: a sequence for each encoder.
     """
 
     sequences: OperandSequences
     units: NDArray[np.int64] = field(repr=False)
     skip: NDArray[np.int64] = field(repr=False)
+    encoders: Mapping[str, Part] = field(default_factory=dict, repr=False)
 
     @property
     def first_transitions(self) -> NDArray[np.int64]:

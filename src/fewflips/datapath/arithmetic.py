@@ -29,6 +29,8 @@ class PortWords:
         Cycles in which a mac starts a new sum with the product of the same cycle. Only for a mac.
     load : ndarray of bool, shape (T, L), or None
         Cycles in which each lane stores its weight instead of holding the one before. Only for a unit with hold flags.
+    weights_invert, activations_invert : ndarray of bool, shape (T, L), or None
+        Words that are their complement. Only for bus-invert ports.
     """
 
     weights: NDArray[np.unsignedinteger] = field(repr=False)
@@ -36,6 +38,8 @@ class PortWords:
     partial_sums: NDArray[np.int64] | NDArray[np.uint64] | None = field(default=None, repr=False)
     clear: NDArray[np.bool_] | None = field(default=None, repr=False)
     load: NDArray[np.bool_] | None = field(default=None, repr=False)
+    weights_invert: NDArray[np.bool_] | None = field(default=None, repr=False)
+    activations_invert: NDArray[np.bool_] | None = field(default=None, repr=False)
 
     @property
     def cycles(self) -> int:
@@ -51,6 +55,8 @@ class PortWords:
             None if self.partial_sums is None else self.partial_sums[rows],
             None if self.clear is None else self.clear[rows],
             None if self.load is None else self.load[rows],
+            None if self.weights_invert is None else self.weights_invert[rows],
+            None if self.activations_invert is None else self.activations_invert[rows],
         )
 
 
@@ -85,6 +91,9 @@ def check_words(datapath: Datapath, operands: PortWords) -> None:
     _check_port("partial_sums", operands.partial_sums, datapath.partial_sum_input, "iu", shape[:1])
     _check_port("clear", operands.clear, datapath.traits.accumulates, "b", shape[:1])
     _check_port("load", operands.load, datapath.hold_flags, "b", shape)
+    inverted = {"weights": operands.weights_invert, "activations": operands.activations_invert}
+    for port, flags in inverted.items():
+        _check_port(f"{port}_invert", flags, port in datapath.bus_invert_ports, "b", shape)
 
 
 def products(
@@ -145,7 +154,9 @@ def expected_outputs(datapath: Datapath, operands: PortWords) -> NDArray[np.uint
         If the words do not fit the ports.
     """
     check_words(datapath, operands)
-    terms = products(datapath, _stored_weights(operands), operands.activations).astype(np.uint64)
+    weights = _decoded(operands.weights, operands.weights_invert, datapath.weights)
+    activations = _decoded(operands.activations, operands.activations_invert, datapath.activations)
+    terms = products(datapath, _stored(weights, operands.load), activations).astype(np.uint64)
     if datapath.traits.accumulates:
         results = _accumulated(terms[:, 0], _clear(operands))
     elif datapath.traits.skewed:
@@ -209,12 +220,19 @@ def _check_port(name: str, words: NDArray[np.generic] | None, wanted: bool, kind
         raise InputError(f"{name}: expected {what} of shape {shape}, got {words.dtype} of shape {words.shape}")
 
 
-def _stored_weights(operands: PortWords) -> NDArray[np.unsignedinteger]:
+def _decoded(
+    codes: NDArray[np.unsignedinteger], invert: NDArray[np.bool_] | None, word: Word
+) -> NDArray[np.unsignedinteger]:
+    """Codes behind a bus-invert decoder."""
+    return codes if invert is None else np.where(invert, ~codes & codes.dtype.type((1 << word.bits) - 1), codes)
+
+
+def _stored(weights: NDArray[np.unsignedinteger], load: NDArray[np.bool_] | None) -> NDArray[np.unsignedinteger]:
     """What the weight registers hold one cycle later: where a lane does not load, what it last loaded."""
-    if operands.load is None:
-        return operands.weights
-    cycles = np.arange(operands.cycles)[:, None]
-    return np.take_along_axis(operands.weights, np.maximum.accumulate(np.where(operands.load, cycles, 0)), axis=0)
+    if load is None:
+        return weights
+    cycles = np.arange(len(weights))[:, None]
+    return np.take_along_axis(weights, np.maximum.accumulate(np.where(load, cycles, 0)), axis=0)
 
 
 def _clear(operands: PortWords) -> NDArray[np.bool_]:

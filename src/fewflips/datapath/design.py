@@ -40,6 +40,9 @@ MultiplierArchitecture = Literal["synthesizer", "booth"]
 """``a * b`` left to the synthesizer, or radix-4 Booth recoding of the weight."""
 
 
+OperandPort = Literal["weights", "activations"]
+"""A port that takes a word for each lane."""
+
 Adder = Literal["tree", "one-sum", "bit-planes"]
 """How a column adds: the products first, by a tree whose sign bits are inverted, then the partial sum; or all in one
 expression of the accumulator's width, which the synthesizer arranges; or, bit by bit of the activations, the weights of
@@ -129,6 +132,9 @@ class Datapath:
     activation_converter : bool
         Whether activations, two's complement at the port, are stored and multiplied as sign and magnitude. The smallest
         code has no such form, and must not occur.
+    bus_invert_ports : tuple of {"weights", "activations"}
+        Ports whose words are bus-invert coded: each has a port of flags, ``weights_invert`` or ``activations_invert``,
+        a bit for each lane. Registers store words as they come; between them and the multipliers stands the decoder.
 
     Raises
     ------
@@ -150,6 +156,7 @@ class Datapath:
     hold_flags: bool = False
     zero_gating: bool = False
     activation_converter: bool = False
+    bus_invert_ports: tuple[OperandPort, ...] = ()
 
     def __post_init__(self) -> None:
         _check_choice("kind of datapath", self.kind, get_args(Kind))
@@ -186,6 +193,7 @@ class Datapath:
             raise InputError("offset sums: expected a signed operand, got sums without a sign; leave offset_sums out")
 
     def _check_operand_options(self) -> None:
+        self._check_bus_invert()
         if self.activation_converter and self.activations.format is not WordFormat.TWOS_COMPLEMENT:
             raise InputError(
                 f"activation converter: expected two's complement at the port, got {self.activations.format.value}; "
@@ -209,7 +217,19 @@ class Datapath:
                 f"zero gating: expected multipliers and an adder tree, got {self.adder}; leave zero_gating out"
             )
 
+    def _check_bus_invert(self) -> None:
+        for port in self.bus_invert_ports:
+            _check_choice("bus-invert port", port, get_args(OperandPort))
+        if self.bus_invert_ports and not self.traits.clocked:
+            raise InputError(f"bus-invert: expected a unit with registers, got a {self.kind}; leave it out")
+        if "activations" in self.bus_invert_ports and self.activation_converter:
+            raise InputError("bus-invert: expected activations that are not converted, got both; leave one out")
+        if self.bus_invert_ports and self.adder == "bit-planes":
+            raise InputError("bus-invert: expected multipliers, got bit-planes; take tree, or leave one out")
+
     def _check_bit_planes(self) -> None:
+        if self.activation_converter:
+            raise InputError("adder bit-planes: expected activations that are not converted, got both: take tree")
         for name, word in (("weights", self.weights), ("activations", self.activations)):
             if word.format is WordFormat.SIGN_MAGNITUDE:
                 raise InputError(
@@ -249,6 +269,11 @@ class Datapath:
         Where held words repeat, all its nets but the clock's toggle alike, so it is what is synthesized and simulated.
         """
         return replace(self, hold_flags=False)
+
+    @property
+    def uncoded(self) -> Datapath:
+        """The same unit with plain ports."""
+        return replace(self, bus_invert_ports=())
 
     @property
     def multiplied(self) -> Datapath:
@@ -312,7 +337,7 @@ class Datapath:
         if not self.signed:
             return 0
         if self.adder != "bit-planes":
-            return 1 << (self.bits_for_products(1) - 1)
+            return 1 << (self.multiplied.bits_for_products(1) - 1)
         row = 1 << (self.weights.bits - 1) if self.weights.signed else 0
         # all planes, and the last one inverted as a whole if it counts negative: 2**bits - 1 less what it was
         added = row * ((1 << self.activations.bits) - 1)

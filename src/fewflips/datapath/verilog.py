@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import get_args
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fewflips.datapath.bit_planes import BitPlanes, bit_planes
-from fewflips.datapath.design import Datapath, Word, WordFormat
+from fewflips.datapath.design import Datapath, OperandPort, Word, WordFormat
 
 
 def module_name(datapath: Datapath) -> str:
@@ -42,6 +43,7 @@ def module_name(datapath: Datapath) -> str:
     if datapath.traits.clocked:
         parts.append(f"sum{datapath.accumulator_bits}")
     parts += [name for name, chosen in _options(datapath) if chosen]
+    parts += [f"{port}_bus_invert" for port in datapath.bus_invert_ports]
     return "_".join(parts)
 
 
@@ -87,7 +89,8 @@ def verilog(datapath: Datapath) -> str:
     converter, datapath = datapath.activation_converter, datapath.multiplied
     product = _product(datapath)
     number = "$signed({})" if datapath.signed else "{}"
-    planes = bit_planes(datapath) if datapath.adder == "bit-planes" else None
+    factors: dict[OperandPort, str] = {port: _factors(datapath, port) for port in get_args(OperandPort)}
+    planes = bit_planes(datapath, **factors) if datapath.adder == "bit-planes" else None
     return render(
         "datapath.v.j2",
         name=name,
@@ -102,6 +105,8 @@ def verilog(datapath: Datapath) -> str:
         tree_register=datapath.tree_register,
         hold_flags=datapath.hold_flags,
         activation_converter=converter,
+        bus_invert_ports=datapath.bus_invert_ports,
+        factors=factors,
         sum_bits=datapath.accumulator_bits,
         zero_sum=f"{datapath.accumulator_bits}'{'s' if datapath.signed else ''}d0",
         product=product,
@@ -268,10 +273,19 @@ def _one_sum(datapath: Datapath) -> str:
     return " + ".join(terms)
 
 
+def _factors(datapath: Datapath, port: OperandPort) -> str:
+    """The words of all lanes as they are multiplied: those of the registers, or of the decoder behind them."""
+    return f"decoded_{port}" if port in datapath.bus_invert_ports else f"{port.removesuffix('s')}_register"
+
+
 def _product_of_lane(datapath: Datapath, lane: int) -> str:
     factors = []
-    for port, word in (("weight", datapath.weights), ("activation", datapath.activations)):
-        part = f"{port}_register[{(lane + 1) * word.bits - 1}:{lane * word.bits}]"
+    ports: tuple[tuple[OperandPort, Word], ...] = (
+        ("weights", datapath.weights),
+        ("activations", datapath.activations),
+    )
+    for port, word in ports:
+        part = f"{_factors(datapath, port)}[{(lane + 1) * word.bits - 1}:{lane * word.bits}]"
         factors.append(_factor_of(part, word, datapath.signed))
     return " * ".join(factors)
 

@@ -14,7 +14,7 @@ from fewflips.api.optimized import Optimization, check_writable
 from fewflips.bundled import ACCELERATOR, BundledPair, stated_accuracy_percent
 from fewflips.coding.notes import coding_notes
 from fewflips.dataflows.orders import LayerOrders, natural_orders
-from fewflips.dataflows.unit_datapath import network_datapath
+from fewflips.dataflows.unit_datapath import bus_invert_ports, network_datapath
 from fewflips.errors import AcceleratorError, ToolError
 from fewflips.estimation.estimate import NetworkEstimate, estimate_energy, missing_note
 from fewflips.execution.activations import read_samples
@@ -29,7 +29,6 @@ from fewflips.records.demo import DemoReport, DemoSimulation, DemoVariant, Netwo
 from fewflips.records.energy import LayerEnergy
 from fewflips.records.model_file import model_file
 from fewflips.schedule.file import schedule_orders
-from fewflips.simulation.memories import memory_notes
 from fewflips.simulation.records import cells_record, datapath_record, total_energy
 from fewflips.simulation.run import EnergyOptions, NetworkRun, simulate_network
 from fewflips.simulation.setup import simulated_layers
@@ -164,7 +163,13 @@ def demonstrate(
         variants=tuple(variants),
         calibration=known.calibration if known else None,
         simulation=simulation,
-        notes=tuple(dict.fromkeys(filter(None, [*notes, *gate_notes, *coding_notes(array), pair.remark]))),
+        notes=tuple(
+            dict.fromkeys(
+                filter(
+                    None, [*notes, *gate_notes, *coding_notes(array, simulated=bus_invert_ports(array)), pair.remark]
+                )
+            )
+        ),
     )
     return Demonstration(studies[0].result, studies[1].result, report)
 
@@ -261,7 +266,7 @@ def _simulated(
     jobs: int,
     progress: Progress | None,
 ) -> tuple[list[tuple[LayerEnergy, ...]], DemoSimulation | None, list[str]]:
-    """For each network, the energy in each order, how it was simulated, and a note if it was not."""
+    """For each network, the energy in each order, how it was simulated, and notes: on memories, or why it was not."""
     try:
         if progress:
             progress("building the arithmetic unit", 0, 1)
@@ -271,7 +276,7 @@ def _simulated(
     finally:
         if progress:
             progress("building the arithmetic unit", 1, 1)
-    return *_simulate(studies, array, built, seed, jobs, progress), list(memory_notes(array))
+    return _simulate(studies, array, built, seed, jobs, progress)
 
 
 def _simulate(
@@ -281,15 +286,17 @@ def _simulate(
     seed: int,
     jobs: int,
     progress: Progress | None,
-) -> tuple[list[tuple[LayerEnergy, ...]], DemoSimulation]:
+) -> tuple[list[tuple[LayerEnergy, ...]], DemoSimulation, list[str]]:
     options = EnergyOptions(share=SIMULATED_SHARE, seed=seed, jobs=jobs)
     energies, shares = [], []
+    notes: list[str] = []
     for study in studies:
         feeds = replace(study.samples, feeds=study.samples.feeds[:SIMULATED_INPUTS])
         run = NetworkRun(study.network, array, simulated_layers(study.network)[0], feeds)
         found = simulate_network(run, unit, study.orders, options, _named(progress, study.name))
         energies.append(tuple(total_energy(variant) for variant in found.layers))
         shares.append(found.simulated.inertial)
+        notes.extend(found.notes)
     given = len(studies[0].samples.feeds)
     simulation = DemoSimulation(
         clock_mhz=options.clock_mhz,
@@ -301,4 +308,4 @@ def _simulate(
         datapath=datapath_record(unit, array),
         cells=cells_record(unit.library),
     )
-    return energies, simulation
+    return energies, simulation, notes

@@ -137,6 +137,7 @@ def datapath_of(record: DatapathRecord) -> Datapath:
         hold_flags=record.hold_flags,
         zero_gating=record.zero_gating,
         activation_converter=record.activation_converter,
+        bus_invert_ports=record.bus_invert_ports,
     )
 
 

@@ -67,6 +67,9 @@ class DatapathRecord(Record):
     hold_flags: bool = False
     zero_gating: bool = False
     activation_converter: bool = False
+    bus_invert_ports: Annotated[
+        tuple[Literal["weights", "activations"], ...], Field(description="ports with decoders in the unit")
+    ] = ()
     units: Annotated[Count, Field(description="number of units in the array")]
     instances: Annotated[Count, Field(description="number of cells in one unit")]
     registers: Annotated[Count, Field(description="flip-flops among them")]

@@ -98,6 +98,7 @@ def _unit(datapath: DatapathRecord, space: str) -> str:
     words += ["hold flags"] if datapath.hold_flags else []
     words += ["weights gated where activations are zero"] if datapath.zero_gating else []
     words += ["activations converted to sign and magnitude"] if datapath.activation_converter else []
+    words += [f"bus-invert {' and '.join(datapath.bus_invert_ports)}"] if datapath.bus_invert_ports else []
     return f"{', '.join(words)}; {_grouped(datapath.units, space)} in the array"
 
 

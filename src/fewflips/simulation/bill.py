@@ -16,7 +16,9 @@ from fewflips.simulation.memories import LayerMemories
 _PJ_PER_FJ = 1e-3
 
 
-def layer_bill(inertial: Energy, parts_fj: NDArray[np.float64], memories: LayerMemories) -> Bill:
+def layer_bill(
+    inertial: Energy, parts_fj: NDArray[np.float64], memories: LayerMemories, estimated: tuple[str, ...] = ()
+) -> Bill:
     """The bill of a layer.
 
     Parameters
@@ -27,6 +29,8 @@ def layer_bill(inertial: Energy, parts_fj: NDArray[np.float64], memories: LayerM
         Its data energy by part, in the order of :data:`fewflips.gates.power.attribution.PARTS`.
     memories : LayerMemories
         What memories spend on the same layer.
+    estimated : tuple of str
+        Entries of the units that are estimates, as ``units.clock_pj``.
 
     Returns
     -------
@@ -52,7 +56,7 @@ def layer_bill(inertial: Energy, parts_fj: NDArray[np.float64], memories: LayerM
         clock_pj=inertial.clock_fj * _PJ_PER_FJ,
         leakage_pj=inertial.leakage_fj * _PJ_PER_FJ,
     )
-    return bill_of(units, memories.bill, memories.estimated)
+    return bill_of(units, memories.bill, (*estimated, *memories.estimated))
 
 
 def total_bill(bills: Sequence[Bill | None]) -> Bill | None:

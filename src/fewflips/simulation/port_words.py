@@ -41,7 +41,14 @@ def first_cycles(sequences: OperandSequences, cycles: int, hold_flags: bool = Fa
         partial_sums=None if partial_sums is None else partial_sums[:, 0].astype(np.int64),
         clear=None if clear is None else clear[:, 0].astype(np.bool_),
         load=_differing(weights) if hold_flags else None,
+        weights_invert=_flags(words, "weights"),
+        activations_invert=_flags(words, "activations"),
     )
+
+
+def _flags(words: dict[str, NDArray[np.integer]], port: str) -> NDArray[np.bool_] | None:
+    flags = words.get(f"{port}_invert")
+    return None if flags is None else flags.astype(np.bool_)
 
 
 def _differing(words: NDArray[np.uint16]) -> NDArray[np.bool_]:

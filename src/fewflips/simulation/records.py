@@ -91,6 +91,7 @@ def datapath_record(unit: ArithmeticUnit, array: Accelerator) -> DatapathRecord:
         hold_flags=datapath.hold_flags,
         zero_gating=datapath.zero_gating,
         activation_converter=datapath.activation_converter,
+        bus_invert_ports=datapath.bus_invert_ports,
         units=array.columns * (1 if datapath.traits.many_lanes else array.lanes),
         instances=len(unit.netlist.instances),
         registers=registers,

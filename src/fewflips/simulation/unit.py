@@ -27,6 +27,7 @@ from fewflips.gates.power.energy import FJ_PER_NW_SECOND, Energy, EnergyModel, e
 from fewflips.gates.switching import Circuit, compile_circuit, simulate
 from fewflips.gates.timing import Timing, analyze_timing
 from fewflips.progress import Progress
+from fewflips.simulation.encoders import PortEncoder, port_encoder
 from fewflips.simulation.function_check import check_function
 from fewflips.simulation.toggles import LayerToggles
 from fewflips.simulation.typical_operands import typical_operands
@@ -81,6 +82,8 @@ class ArithmeticUnit:
         Where wire capacitances come from.
     clock_gates : LaneClockGates or None
         Those of a unit with hold flags.
+    encoders : dict of str to PortEncoder
+        For each coded port, the encoder of a lane.
     converter : list of int
         Instances of the gates in front of the activations' registers, if they convert; shared like these.
     """
@@ -97,14 +100,26 @@ class ArithmeticUnit:
     origin: str
     wires: str
     clock_gates: LaneClockGates | None = None
+    encoders: dict[str, PortEncoder] = field(default_factory=dict, repr=False)
     converter: list[int] = field(default_factory=list, repr=False)
 
     @property
+    def estimated_entries(self) -> tuple[str, ...]:
+        """Entries of the bill that are estimates: the clock, where it passes clock gates."""
+        return () if self.clock_gates is None else ("units.clock_pj",)
+
+    @property
     def area_um2(self) -> float:
-        """Area of the netlist, and of the clock gates beside it."""
-        gates = self.clock_gates
-        area_um2 = netlist_area_um2(self.netlist, self.library)
-        return area_um2 + (len(gates.lanes) * gates.gate.area_um2 if gates is not None else 0.0)
+        """Area of the netlist, and of the clock gates and encoders of its lanes beside it."""
+        lane_um2 = sum(encoder.area_um2 for encoder in self.encoders.values())
+        if self.clock_gates is not None:
+            lane_um2 += self.clock_gates.gate.area_um2
+        return netlist_area_um2(self.netlist, self.library) + self.datapath.lanes * lane_um2
+
+    @property
+    def estimated(self) -> tuple[str, ...]:
+        """Entries of a bill that are estimates, not simulated: clock gates stand beside the netlist."""
+        return () if self.clock_gates is None else ("units.clock_pj",)
 
     def energy(self, toggles: LayerToggles, work: UnitWork, clock_mhz: float) -> Energy:
         """Energy of one layer in one inference.
@@ -126,11 +141,12 @@ class ArithmeticUnit:
         model = self.shared_model(work.weight_share, work.activation_share)
         instances = len(self.netlist.instances)
         cycles = np.full(instances, float(work.unit_cycles))
-        cycles[self.banks.get("weights", [])] = work.weight_loads
-        cycles[self.banks.get("activations", [])] = work.activation_loads
+        for port, loads in (("weights", work.weight_loads), ("activations", work.activation_loads)):
+            cycles[self.banks.get(port, [])] = loads
+            cycles[self.banks.get(f"{port}_invert", [])] = loads
         if self.clock_gates is not None and work.holds is not None:
-            for bank, loads in zip(self.clock_gates.lanes, work.holds.loads, strict=True):
-                cycles[bank] = loads
+            for bank, loaded in zip(self.clock_gates.lanes, work.holds.loads, strict=True):
+                cycles[bank] = loaded
         counted = energy_of(model, toggles.exact, cycles, 0.0)
         sample = energy_of(model, toggles.sample, 0.0, 0.0)
         gates = self.clock_gate_energy(work, clock_mhz)
@@ -159,6 +175,29 @@ class ArithmeticUnit:
         seconds = work.array_cycles * _SECONDS_PER_CYCLE_AT_1_MHZ / clock_mhz
         leakage_fj = gate.leakage_nw * lanes * work.units * work.weight_copies * seconds * FJ_PER_NW_SECOND
         return Energy(0.0, 0.0, clock_fj * work.weight_share, leakage_fj)
+
+    def encoder_energy(self, port: str, toggles: LayerToggles, work: UnitWork, clock_mhz: float) -> Energy:
+        """Energy of the encoders of a coded port for one layer in one inference.
+
+        Parameters
+        ----------
+        port : {"weights", "activations"}
+            The port.
+        toggles : LayerToggles
+            Toggles of its encoders' nets.
+        work : UnitWork
+            How long the array works, and how many registers, and so encoders, it has.
+        clock_mhz : float
+            Clock frequency, for leakage.
+
+        Returns
+        -------
+        Energy
+            Energy of all encoders, in fJ.
+        """
+        copies = work.weight_copies if port == "weights" else work.activation_copies
+        seconds = work.array_cycles * _SECONDS_PER_CYCLE_AT_1_MHZ / clock_mhz
+        return self.encoders[port].energy(toggles, seconds * work.units * copies * self.datapath.lanes)
 
     def data_by_part(self, toggles: LayerToggles, work: UnitWork) -> NDArray[np.float64]:
         """Energy of the data of one layer in one inference, by the part of the unit that spends it.
@@ -202,9 +241,10 @@ class ArithmeticUnit:
         """
         instance_share = np.ones(len(self.netlist.instances))
         net_share = np.ones(len(self.netlist.nets))
-        for port, share in (("weights", weight_share), ("activations", activation_share)):
-            instance_share[self.banks.get(port, [])] = share
-            net_share[list(self.netlist.inputs[port])] = share
+        for operand, share in (("weights", weight_share), ("activations", activation_share)):
+            for port in (operand, f"{operand}_invert"):
+                instance_share[self.banks.get(port, [])] = share
+                net_share[list(self.netlist.inputs.get(port, ()))] = share
         if self.converter:
             instance_share[self.converter] = activation_share
             net_share[np.isin(self.model.drivers, self.converter)] = activation_share
@@ -272,6 +312,10 @@ def build_unit(
         origin=origin,
         wires=wires,
         clock_gates=_clock_gates(gates, library, datapath, wire_ff) if datapath.hold_flags else None,
+        encoders={
+            port: port_encoder(getattr(datapath, port).bits, library, step_ps, progress)
+            for port in datapath.bus_invert_ports
+        },
         converter=gates_in_front(gates, library, "activations") if datapath.activation_converter else [],
     )
 
@@ -281,11 +325,16 @@ def _clock_gates(
 ) -> LaneClockGates:
     """A gate in front of each lane's flip-flops, with wires as long as those of the weights."""
     nets, bits = netlist.inputs["weights"], datapath.weights.bits
-    ports = {f"lane {lane}": nets[lane * bits : (lane + 1) * bits] for lane in range(datapath.lanes)}
-    banks = register_banks(replace(netlist, inputs={**netlist.inputs, "weights": (), **ports}), library)
+    flags = netlist.inputs.get("weights_invert")
+    ports = {
+        f"lane {lane}": nets[lane * bits : (lane + 1) * bits] + (flags[lane : lane + 1] if flags else ())
+        for lane in range(datapath.lanes)
+    }
+    others = {name: () if name in ("weights", "weights_invert") else port for name, port in netlist.inputs.items()}
+    banks = register_banks(replace(netlist, inputs={**others, **ports}), library)
     lanes = tuple(banks.get(name, []) for name in ports)
     flip_flop = library.cells[netlist.instances[lanes[0][0]].cell]
-    gate = clock_gate(library, flip_flop, bits, float(wire_ff[list(nets)].mean()))
+    gate = clock_gate(library, flip_flop, len(lanes[0]), float(wire_ff[list(nets)].mean()))
     return LaneClockGates(gate, lanes)
 
 
@@ -315,7 +364,9 @@ def compiled_unit(datapath: Datapath, library: CellLibrary) -> ArithmeticUnit:
 
 
 def _lane_bits(datapath: Datapath) -> dict[str, int]:
-    return {"weights": datapath.weights.bits, "activations": datapath.activations.bits}
+    """Ports that hold something for each lane, with its bits: operands, and flags of coded ones."""
+    flags = {f"{port}_invert": 1 for port in datapath.bus_invert_ports}
+    return {"weights": datapath.weights.bits, "activations": datapath.activations.bits, **flags}
 
 
 def _wires(netlist: Netlist, library: CellLibrary, spef: Path | None) -> tuple[NDArray[np.float64], str]:
@@ -332,6 +383,8 @@ def _check_ports(netlist: Netlist, library: CellLibrary, datapath: Datapath) -> 
     }
     if datapath.partial_sum_input:
         expected["partial_sum"] = datapath.accumulator_bits
+    for port in datapath.bus_invert_ports:
+        expected[f"{port}_invert"] = datapath.lanes
     if datapath.traits.accumulates:
         expected["clear"] = 1
     clocks = clock_nets(netlist, library)

@@ -26,6 +26,7 @@ from fewflips.dataflows.activation_stationary.accesses import accesses, with_hol
 from fewflips.dataflows.activation_stationary.phases import phases
 from fewflips.dataflows.activation_stationary.tiles import channel_tiles, tile_outputs, visits
 from fewflips.dataflows.activation_stationary.unit_work import unit_parts, unit_work
+from fewflips.dataflows.coded_ports import coded_parts
 from fewflips.dataflows.hold_flags import hold_flags, load_flags
 from fewflips.dataflows.layer_operands import LayerOperands
 from fewflips.dataflows.layout import check_stream_size, chunks, output_tiles, pad_last, pass_starts
@@ -48,6 +49,7 @@ class ActivationStationary(Dataflow):
     sums_change_with_order = True
     has_tiles = True
     has_hold_flags = True
+    has_coded_units = True
     columns_share_pixels = True
 
     def segments(self, layer: Layer, array: Accelerator) -> tuple[Segment, ...]:
@@ -144,7 +146,9 @@ class ActivationStationary(Dataflow):
         part_cycles: int = PART_CYCLES,
     ) -> Iterator[Part]:
         """One part per range of tiles of pixels."""
-        return unit_parts(operands, segments, array, part_cycles)
+        parts = unit_parts(operands, segments, array, part_cycles)
+        ports = operands.datapath.bus_invert_ports
+        return coded_parts(parts, ports, {"weights": True, "activations": False}) if ports else parts
 
     def phases(self, source: PhaseSource) -> Iterator[Phase]:
         """See :mod:`fewflips.dataflows.activation_stationary.phases`."""

@@ -103,13 +103,13 @@ def calibrate(
     units_alone = {"buffers": None}
     array, library = load_accelerator(accelerator).model_copy(update=units_alone), load_cells(request.cells)
     if model is None:
-        unit = network_unit([_any_layer()], array, library, request.options, progress=progress)
+        unit = network_unit([_any_layer()], array.uncoded, library, request.options, progress=progress)
         return _without_network(unit, array, request, progress)
     network = model if isinstance(model, Network) else load(model)
     layers, notes = simulated_layers(network)
     samples, sample_notes = samples_or_random(network, request.inputs, request.options.seed)
     samples = Samples(samples.feeds[: request.samples], samples.source, samples.note)
-    unit = network_unit(layers, array, library, request.options, progress=progress)
+    unit = network_unit(layers, array.uncoded, library, request.options, progress=progress)
     run = NetworkRun(network, array, layers, samples)
     orders = [natural_orders(network, array), _scheduled(network, array, request, progress)]
     operands = network_operands(network, array, layers, samples, unit.datapath, orders, request.options.seed, progress)
