@@ -354,12 +354,13 @@ def tiles(record: str) -> str:
                     f"{scheduled} ({more:.2f}x)",
                     f"{row['scheduled_activation_flips'] / 1e6:.1f} M",
                     f"{sums}{leakage}",
+                    f"±{row['worst_ci95_percent']:.1f} %" if kept else "-",
                     f"{row['memories_pj'] / PJ_PER_UJ:.1f} µJ",
                     f"{row['file_area_um2']:,.0f}" if kept else "-",
                 ]
             )
     header = ["network", "tile", "weight flips, natural", "scheduled (to untiled)", "activation flips"]
-    header += ["partial sums + leakage", "all memories", "file of a column, µm²"]
+    header += ["partial sums + leakage", "a layer's, at most", "all memories", "file of a column, µm²"]
     return markdown_table(header, rows)
 
 
