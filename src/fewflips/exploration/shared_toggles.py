@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.buffers import MemoryEnergy, check_layers
+from fewflips.buffers.chain import memories
 from fewflips.dataflows import Segment, dataflow_of
 from fewflips.dataflows.layer_operands import LayerOperands, layer_operands
 from fewflips.dataflows.orders import LayerOrders, natural_orders
@@ -258,7 +259,7 @@ def _checked(
 
 def _of_registers(machine: Accelerator) -> str:
     """All of a machine that its memories made of registers depend on, as text."""
-    content = machine.model_dump(mode="json", exclude={"name", "description"})
-    buffers = content.pop("buffers", None) or {}
-    made = {label: one for label, one in buffers.items() if isinstance(one, dict) and one["source"] == REGISTERS}
+    content = machine.model_dump(mode="json", exclude={"name", "description", "buffers"})
+    found = memories(machine.buffers) if machine.buffers is not None else ()
+    made = {one.label: one.buffer.model_dump(mode="json") for one in found if one.buffer.source == REGISTERS}
     return json.dumps([content, made], sort_keys=True)
