@@ -59,6 +59,8 @@ RUNS: dict[str, Run] = {
     "code_books": Run("exact", "code_books"),
     "lane_clusters": Run("exact", "lane_clusters"),
     "lane_clusters_16": Run("exact", "lane_clusters", ("--lanes", "16")),
+    "tiling": Run("exact", "tiling"),
+    "tiling_16": Run("exact", "tiling", ("--machine", "edge16")),
     "word_costs": Run("exact", "word_costs"),
     "memories": Run("exact", "memories"),
     "calibration_transfer": Run("exact", "calibration_transfer"),

@@ -90,17 +90,23 @@ def main() -> None:
     """Make the schedules, run every layer, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", type=Path, default=Path("../shared/models"))
+    parser.add_argument(
+        "--schedules", type=Path, metavar="DIR", help="keep schedules here, and use those that are there"
+    )
     parser.add_argument("--images", type=Path, default=Path("../shared/images"))
     add_json_option(parser)
     arguments = parser.parse_args()
     rows: dict[str, Row] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        kept = arguments.schedules or folder
         for model, machine in dict.fromkeys((case.model, case.machine) for case in CASES.values()):
-            options = ("--accelerator", machine, "--binary-schedule", "--jobs", 1)
-            fewflips("optimize", arguments.models / model, "--output", folder / f"{model}-{machine}", *options)
+            output = kept / f"{model}-{machine}"
+            if not (output / "schedule.bin").exists():
+                options = ("--accelerator", machine, "--binary-schedule", "--jobs", 1)
+                fewflips("optimize", arguments.models / model, "--output", output, *options)
         for title, case in CASES.items():
-            schedule = folder / f"{case.model}-{case.machine}" / "schedule.bin"
+            schedule = kept / f"{case.model}-{case.machine}" / "schedule.bin"
             rows[title] = case_row(case, arguments.models, arguments.images, schedule, folder / "rtl")
     table = Table("", *next(iter(rows.values())))
     for title, row in rows.items():

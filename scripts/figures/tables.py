@@ -315,6 +315,38 @@ def memory_bills() -> str:
     return markdown_table(["machine", "table, µJ", "CACTI, µJ", "of which leakage, µJ"], rows)
 
 
+def tiles(record: str) -> str:
+    """Flips and memories of one machine by the size of its tiles."""
+    names = {"baseline": "baseline", "HD-trained": "trained with the HD term"}
+    rows = []
+    for network, words in names.items():
+        found = read_record(record).rows
+        untiled = found[f"{network}, all"]
+        for name, row in found.items():
+            if not name.startswith(network):
+                continue
+            scheduled = f"{row['scheduled_weight_flips'] / 1e6:.1f} M"
+            more = row["scheduled_weight_flips"] / untiled["scheduled_weight_flips"]
+            kept = row["outputs"] is not None
+            sums = f"{(row['register_files_pj'] if kept else row['partial_sums_pj']) / PJ_PER_UJ:.2f} µJ"
+            leakage = f" + {row['register_files_leakage_pj'] / PJ_PER_UJ:.2f}" if kept else ""
+            rows.append(
+                [
+                    words,
+                    f"{row['outputs']}" if kept else "all, no tiles",
+                    f"{row['natural_weight_flips'] / 1e6:.1f} M",
+                    f"{scheduled} ({more:.2f}x)",
+                    f"{row['scheduled_activation_flips'] / 1e6:.1f} M",
+                    f"{sums}{leakage}",
+                    f"{row['memories_pj'] / PJ_PER_UJ:.1f} µJ",
+                    f"{row['file_area_um2']:,.0f}" if kept else "-",
+                ]
+            )
+    header = ["network", "tile", "weight flips, natural", "scheduled (to untiled)", "activation flips"]
+    header += ["partial sums + leakage", "all memories", "file of a column, µm²"]
+    return markdown_table(header, rows)
+
+
 def training_methods() -> str:
     """Methods of the HD term on the same budget."""
     rows = []
@@ -406,6 +438,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "memories": memories,
     "memory sources": memory_sources,
     "memory bills": memory_bills,
+    "tiles edge4": partial(tiles, "tiling"),
+    "tiles edge16": partial(tiles, "tiling_16"),
     "training methods": training_methods,
     "calibration": shown_text,
     "calibration commands": commands_text,

@@ -22,6 +22,7 @@ from fewflips.formats.number_formats import UINT8, NumberFormat
 from fewflips.gates.liberty.load import load_cells
 from fewflips.machine import Accelerator
 from fewflips.machine.accelerator import DatapathOptions, Operand
+from fewflips.machine.buffers import Tiling
 from fewflips.simulation.rtl import write_network_rtl
 from fewflips.simulation.run import EnergyOptions
 from fewflips.simulation.toggles import count_toggles
@@ -59,7 +60,9 @@ def walked(layer, array, rows):
     flow = dataflow_of(array)
     segments = flow.segments(layer, array)
     pairs = [(segment.lanes.tolist(), segment.order.tolist()) for segment in segments]
-    units, _ = unit_walk.activation_stationary(rows, layer.weights.astype(int), pairs, array.lanes, array.columns)
+    units, _ = unit_walk.activation_stationary(
+        rows, layer.weights.astype(int), pairs, array.lanes, array.columns, array.tiling.pixels
+    )
     for cycles in units:
         lanes = [[sent([cycle[port][lane] for cycle in cycles]) for lane in range(array.lanes)] for port in (0, 1)]
         yield [
@@ -106,8 +109,9 @@ def rows_of(sequences, names):
 @pytest.mark.parametrize(
     "layer", [dense_layer(7, 5, 5, storage=UINT8), unsigned(depthwise_layer(6, 5, (1, 3)))], ids=str
 )
-def test_units_and_encoders_see_the_wires_of_a_walk(layer, part_cycles):
-    array, rows = machine(), random_rows(layer)
+@pytest.mark.parametrize("tiling", [Tiling(), Tiling(outputs=2, pixels=2)], ids=["whole", "tiled"])
+def test_units_and_encoders_see_the_wires_of_a_walk(layer, part_cycles, tiling):
+    array, rows = machine(tiling=tiling), random_rows(layer)
     units, encoders = seen(layer, array, rows, part_cycles)
     expected = list(walked(layer, array, rows))
     latency = 2
@@ -233,5 +237,7 @@ def test_other_dataflows_see_decoded_words(model: Path):
 def test_words_are_converted_or_coded():
     magnitudes = Operand(format=NumberFormat.SIGN_MAGNITUDE, coding="bus-invert")
     array = machine(activations=magnitudes, datapath=DatapathOptions(activation_converter=True))
-    with pytest.raises(AcceleratorError, match="coded: expected activations that are either converted or bus-invert"):
+    with pytest.raises(
+        AcceleratorError, match=r"^coded: bus-invert: expected activations that are not converted, got both;"
+    ):
         unit_datapath([dense_layer(2, 2, 2)], array, common_word([(UINT8, 8)], array.activations))

@@ -184,6 +184,7 @@ def test_preloaded_sums_end_without_the_zero_points_of_activations(machine: str,
         ("os16", "os16: a column needs an activation-stationary machine"),
         (TINY + "forwarding: systolic\n", "got systolic forwarding"),
         (TINY + "datapath: {partial_sum_input: false}\n", "tiny: a column adds partial sums"),
+        (TINY + "datapath: {hold_flags: true}\n", "tiny: a column fetches every weight: leave datapath.hold_flags out"),
     ],
 )
 def test_machines_without_such_columns_are_refused(machine: str, message: str, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def datapaths(draw):
         offset_sums=behind_tree and (weights.signed or activations.signed) and draw(st.booleans()),
         hold_flags=kind == "column" and draw(st.booleans()),
         activation_converter=converter,
-        bus_invert_ports=draw(st.sampled_from(coded)) if kind != "multiplier" else (),
+        bus_invert_ports=draw(st.sampled_from(coded)) if kind != "multiplier" and adder != "bit-planes" else (),
     )
 
 

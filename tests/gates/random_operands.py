@@ -34,15 +34,15 @@ def random_operands(datapath: Datapath, cycles: int, seed: int = 1) -> OperandSe
         "weights": PortRows(weights, datapath.weights.bits, _START, 1, skew=chained),
         "activations": PortRows(activations, datapath.activations.bits, _START, 1, skew=chained),
     }
+    for port in datapath.bus_invert_ports:
+        flags = random.integers(0, 2, shape).astype(np.uint8)
+        inputs[f"{port}_invert"] = PortRows(flags, 1, _START, 1, skew=chained)
     if datapath.partial_sum_input:
         largest_sum = 1 << (datapath.accumulator_bits - 3)
         sums = np.clip(np.rint(random.normal(0, largest_sum / 64, (cycles, 1))), -largest_sum, largest_sum)
         sums = sums.astype(np.int64) + datapath.sum_offset(1)
         bits, delay = datapath.accumulator_bits, datapath.partial_sum_delay
         inputs["partial_sum"] = PortRows(sums, bits, _START, 1, delay=delay)
-    for port in datapath.bus_invert_ports:
-        flags = random.integers(0, 2, shape).astype(np.uint8)
-        inputs[f"{port}_invert"] = PortRows(flags, 1, _START, 1, skew=chained)
     if datapath.kind != "mac":
         return OperandSequences(np.array([cycles]), _START, inputs)
     clear = (np.arange(cycles) % 16 == 0)[:, None]

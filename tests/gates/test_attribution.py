@@ -19,8 +19,9 @@ from tests.gates.cone_walk import ConeWalk
 from tests.gates.mapped_circuits import LIBRARY, circuit
 
 SIGNED, UNSIGNED = Word(WordFormat.TWOS_COMPLEMENT, 4), Word(WordFormat.UNSIGNED, 3)
+SIGNED_3 = Word(WordFormat.TWOS_COMPLEMENT, 3)
 MAGNITUDE = Word(WordFormat.SIGN_MAGNITUDE, 3)
-LANE_BITS = {"weights": 4, "activations": 3}
+LANE_BITS = {"weights": 4, "activations": 3, "weights_invert": 1, "activations_invert": 1}
 UNITS = {
     "multiplier": Datapath("multiplier", SIGNED, UNSIGNED),
     "mac": Datapath("mac", SIGNED, UNSIGNED, accumulator_bits=10),
@@ -37,6 +38,40 @@ UNITS = {
         "column", SIGNED, UNSIGNED, lanes=2, accumulator_bits=11, partial_sum_input=True, multiplier="booth"
     ),
     "column, one lane": Datapath("column", SIGNED, UNSIGNED, lanes=1, accumulator_bits=11, partial_sum_input=True),
+    "column, tree register": Datapath(
+        "column", SIGNED, UNSIGNED, lanes=3, accumulator_bits=11, partial_sum_input=True, tree_register=True
+    ),
+    "column, offset sums": Datapath(
+        "column",
+        *(SIGNED, UNSIGNED),
+        lanes=3,
+        accumulator_bits=11,
+        partial_sum_input=True,
+        tree_register=True,
+        offset_sums=True,
+    ),
+    "column, zero gating": Datapath(
+        "column", SIGNED, UNSIGNED, lanes=3, accumulator_bits=11, partial_sum_input=True, zero_gating=True
+    ),
+    "column, bit planes": Datapath(
+        "column", SIGNED, UNSIGNED, lanes=3, accumulator_bits=11, partial_sum_input=True, adder="bit-planes"
+    ),
+    "column, coded": Datapath(
+        "column",
+        *(SIGNED, UNSIGNED),
+        lanes=3,
+        accumulator_bits=11,
+        partial_sum_input=True,
+        bus_invert_ports=("weights", "activations"),
+    ),
+    "column, converter": Datapath(
+        "column",
+        *(SIGNED, SIGNED_3),
+        lanes=3,
+        accumulator_bits=11,
+        partial_sum_input=True,
+        activation_converter=True,
+    ),
     "chain": Datapath("chain", SIGNED, UNSIGNED, lanes=3, accumulator_bits=11, partial_sum_input=True),
     "chain, no partial sum": Datapath("chain", SIGNED, UNSIGNED, lanes=3, accumulator_bits=11),
 }

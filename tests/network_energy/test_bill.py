@@ -19,7 +19,7 @@ from fewflips.gates.liberty.load import load_cells
 from fewflips.gates.netlist.verilog import netlist_verilog
 from fewflips.gates.power.energy import Energy
 from fewflips.machine import Accelerator
-from fewflips.machine.accelerator import DatapathOptions
+from fewflips.machine.accelerator import DatapathOptions, Operand
 from fewflips.machine.buffers import Buffer, Buffers, MemoryLevel, Tiling
 from fewflips.simulation.bill import layer_bill, total_bill
 from fewflips.simulation.memories import LayerMemories
@@ -258,3 +258,11 @@ def test_clock_gates_are_marked_and_weights_that_repeat_are_not_fetched(branchin
         flags = hold_flags(stream)
         bits += flags.fetched * 8 + flags.flags
     assert bill.buffers.weights_pj == pytest.approx(bits)
+
+
+def test_encoders_of_coded_ports_count_with_the_registers(branching):
+    coded = ARRAY.model_copy(update={"weights": Operand(coding="bus-invert")})
+    report = energy(branching, coded)
+    assert report.datapath.bus_invert_ports == ("weights",)
+    for layer in (*report.layers, report.total):
+        adds_up(layer)

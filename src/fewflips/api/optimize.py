@@ -125,11 +125,9 @@ def optimize(
     if run.scheduled is not None:
         schedule = build_schedule(run.scheduled.state.network, array, run.scheduled.state.orders)
     energies = _energies(run, samples, inputs, energy, progress)
-    notes = (
-        *network.notes,
-        *notes,
-        *coding_notes(array, ordered=True, by_cost=transition_cost is not None, simulated=bus_invert_ports(array)),
-    )
+    by_cost = transition_cost is not None
+    on_wires = coding_notes(array, ordered=True, by_cost=by_cost, simulated=bus_invert_ports(array))
+    notes = (*network.notes, *notes, *on_wires)
     report = optimize_report(run, request, schedule, notes, energies)
     return Optimization(network, array, schedule, report, run, stream_picture(report, run))
 

@@ -21,9 +21,6 @@ from fewflips.formats.codes import Codes
 from fewflips.gates.operands import OperandSequences, PortRows
 from fewflips.machine.coding_names import BUS_INVERT
 
-_KEPT_ROWS = 4096
-"""Rows kept beyond a part: more than any part repeats of those before it."""
-
 
 class _Sent(NamedTuple):
     """What the wires of a unit's port held, one row for each word sent, and before its first word."""
@@ -39,9 +36,9 @@ class _Sent(NamedTuple):
         return np.stack([self.wires[row - 1], self.flags[row - 1]]).astype(np.uint16)
 
     def followed_by(self, other: _Sent, repeated: int) -> _Sent:
-        """The last rows, of which `other` repeats some."""
+        """These rows and `other`, which repeats the last ones; as many before them as the next part may repeat."""
         kept = len(self.wires) - repeated
-        first = max(0, kept - _KEPT_ROWS)
+        first = max(0, kept - repeated)
         return _Sent(
             self.state_before(first),
             np.concatenate([self.wires[first:kept], other.wires]),

@@ -118,11 +118,6 @@ def bus_invert_ports(array: Accelerator) -> tuple[OperandPort, ...]:
         coded.append("weights")
     if array.activations.coding == BUS_INVERT:
         coded.append("activations")
-    if "activations" in coded and array.datapath.activation_converter:
-        raise AcceleratorError(
-            f"{array.name}: expected activations that are either converted or bus-invert coded, got both: leave "
-            "datapath.activation_converter or activations.coding out"
-        )
     return tuple(coded)
 
 

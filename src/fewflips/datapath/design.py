@@ -217,6 +217,16 @@ class Datapath:
                 f"zero gating: expected multipliers and an adder tree, got {self.adder}; leave zero_gating out"
             )
 
+    def _check_bus_invert(self) -> None:
+        for port in self.bus_invert_ports:
+            _check_choice("bus-invert port", port, get_args(OperandPort))
+        if self.bus_invert_ports and not self.traits.clocked:
+            raise InputError(f"bus-invert: expected a unit with registers, got a {self.kind}; leave it out")
+        if "activations" in self.bus_invert_ports and self.activation_converter:
+            raise InputError("bus-invert: expected activations that are not converted, got both; leave one out")
+        if self.bus_invert_ports and self.adder == "bit-planes":
+            raise InputError("bus-invert: expected multipliers, got bit-planes; take tree, or leave one out")
+
     def _check_bit_planes(self) -> None:
         if self.activation_converter:
             raise InputError("adder bit-planes: expected activations that are not converted, got both: take tree")
@@ -237,14 +247,6 @@ class Datapath:
             raise InputError(f"{name}: expected adder tree or bit-planes, got one-sum; leave {option} out")
         if not self.partial_sum_input:
             raise InputError(f"{name}: expected a partial-sum input behind the tree, got none; leave {option} out")
-
-    def _check_bus_invert(self) -> None:
-        for port in self.bus_invert_ports:
-            _check_choice("bus-invert port", port, get_args(OperandPort))
-        if self.bus_invert_ports and not self.traits.clocked:
-            raise InputError(f"bus-invert: expected a unit with registers, got a {self.kind}; leave it out")
-        if "activations" in self.bus_invert_ports and self.activation_converter:
-            raise InputError("bus-invert: expected activations that are not converted, got both; leave one out")
 
     def _check_accumulator(self) -> None:
         if not 8 <= self.accumulator_bits <= 64:

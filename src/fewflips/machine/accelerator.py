@@ -172,15 +172,15 @@ class Accelerator(Compact):
         return self.weights.is_coded or self.activations.is_coded
 
     @property
-    def is_tiled(self) -> bool:
-        """Whether a pass covers fewer output channels than a layer has, or several output pixels of a column."""
-        return self.tiling != Tiling()
-
-    @property
     def uncoded(self) -> Accelerator:
         """The same machine with plain ports."""
         plain = {port: getattr(self, port).model_copy(update={"coding": PLAIN}) for port in ("weights", "activations")}
         return self.model_copy(update=plain)
+
+    @property
+    def is_tiled(self) -> bool:
+        """Whether a pass covers fewer output channels than a layer has, or several output pixels of a column."""
+        return self.tiling != Tiling()
 
 
 def load_accelerator(source: str | Path | Accelerator) -> Accelerator:

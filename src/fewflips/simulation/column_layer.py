@@ -57,6 +57,8 @@ def check_machine(array: Accelerator) -> None:
         raise AcceleratorError(f"{array.name}: a column has no encoders: set the coding of both operands to plain")
     if not array.datapath.partial_sum_input:
         raise AcceleratorError(f"{array.name}: a column adds partial sums: set datapath.partial_sum_input")
+    if array.datapath.hold_flags:
+        raise AcceleratorError(f"{array.name}: a column fetches every weight: leave datapath.hold_flags out")
 
 
 def column_layer(

@@ -20,7 +20,7 @@ from fewflips.errors import InputError
 from fewflips.execution.activations import lowered_rows, run_samples
 from fewflips.execution.samples import Samples
 from fewflips.gates.operands import Toggles
-from fewflips.gates.power.attribution import PARTS
+from fewflips.gates.power.attribution import PARTS, REGISTERS
 from fewflips.gates.power.energy import Energy, energy_of
 from fewflips.machine import Accelerator
 from fewflips.network import Network
@@ -277,7 +277,9 @@ class _Simulation:
             layer,
             zero_delay.energy * (1 / samples),
             inertial.energy * (1 / samples),
-            layer_bill(inertial.energy * (1 / samples), inertial.parts_fj / samples, memories, self._unit.estimated),
+            layer_bill(
+                inertial.energy * (1 / samples), inertial.parts_fj / samples, memories, self._unit.estimated_entries
+            ),
             sampled=any(found.sampled for found in by_mode),
             ci95_percent=100 * float(np.max(relative, initial=0.0)),
         )
@@ -319,7 +321,9 @@ class _Simulation:
                 seed=(self._options.seed, *place),
                 jobs=self._options.threads,
             )
-            found.energy += self._unit.encoder_energy(port, toggles, work, self._options.clock_mhz)
+            spent = self._unit.encoder_energy(port, toggles, work, self._options.clock_mhz)
+            found.energy += spent
+            found.parts_fj[REGISTERS] += spent.data_fj  # an encoder stands in front of a register
             if toggles.replicates:
                 estimates = [
                     energy_of(encoder.model, part, 0.0, 0.0).data_fj / part.transitions for part in toggles.replicates

@@ -104,6 +104,11 @@ class ArithmeticUnit:
     converter: list[int] = field(default_factory=list, repr=False)
 
     @property
+    def estimated_entries(self) -> tuple[str, ...]:
+        """Entries of the bill that are estimates: the clock, where it passes clock gates."""
+        return () if self.clock_gates is None else ("units.clock_pj",)
+
+    @property
     def area_um2(self) -> float:
         """Area of the netlist, and of the clock gates and encoders of its lanes beside it."""
         lane_um2 = sum(encoder.area_um2 for encoder in self.encoders.values())
@@ -171,26 +176,6 @@ class ArithmeticUnit:
         leakage_fj = gate.leakage_nw * lanes * work.units * work.weight_copies * seconds * FJ_PER_NW_SECOND
         return Energy(0.0, 0.0, clock_fj * work.weight_share, leakage_fj)
 
-    def data_by_part(self, toggles: LayerToggles, work: UnitWork) -> NDArray[np.float64]:
-        """Energy of the data of one layer in one inference, by the part of the unit that spends it.
-
-        Parameters
-        ----------
-        toggles : LayerToggles
-            Toggles of the units' nets.
-        work : UnitWork
-            What the units share.
-
-        Returns
-        -------
-        ndarray of float64, shape (parts,)
-            Energy of all units, in fJ, in the order of :data:`fewflips.gates.power.attribution.PARTS`; the sum is the
-            data energy of :meth:`energy`, but for rounding.
-        """
-        model = self.shared_model(work.weight_share, work.activation_share)
-        counted = toggles.exact.toggles + toggles.scale * toggles.sample.toggles
-        return part_coefficients(model, self.attribution) @ counted
-
     def encoder_energy(self, port: str, toggles: LayerToggles, work: UnitWork, clock_mhz: float) -> Energy:
         """Energy of the encoders of a coded port for one layer in one inference.
 
@@ -213,6 +198,26 @@ class ArithmeticUnit:
         copies = work.weight_copies if port == "weights" else work.activation_copies
         seconds = work.array_cycles * _SECONDS_PER_CYCLE_AT_1_MHZ / clock_mhz
         return self.encoders[port].energy(toggles, seconds * work.units * copies * self.datapath.lanes)
+
+    def data_by_part(self, toggles: LayerToggles, work: UnitWork) -> NDArray[np.float64]:
+        """Energy of the data of one layer in one inference, by the part of the unit that spends it.
+
+        Parameters
+        ----------
+        toggles : LayerToggles
+            Toggles of the units' nets.
+        work : UnitWork
+            What the units share.
+
+        Returns
+        -------
+        ndarray of float64, shape (parts,)
+            Energy of all units, in fJ, in the order of :data:`fewflips.gates.power.attribution.PARTS`; the sum is the
+            data energy of :meth:`energy`, but for rounding.
+        """
+        model = self.shared_model(work.weight_share, work.activation_share)
+        counted = toggles.exact.toggles + toggles.scale * toggles.sample.toggles
+        return part_coefficients(model, self.attribution) @ counted
 
     def _leakage(self, work: UnitWork, clock_mhz: float) -> Energy:
         """Leakage of all units of the array, working or idle, for as long as the layer takes."""
@@ -359,7 +364,9 @@ def compiled_unit(datapath: Datapath, library: CellLibrary) -> ArithmeticUnit:
 
 
 def _lane_bits(datapath: Datapath) -> dict[str, int]:
-    return {"weights": datapath.weights.bits, "activations": datapath.activations.bits}
+    """Ports that hold something for each lane, with its bits: operands, and flags of coded ones."""
+    flags = {f"{port}_invert": 1 for port in datapath.bus_invert_ports}
+    return {"weights": datapath.weights.bits, "activations": datapath.activations.bits, **flags}
 
 
 def _wires(netlist: Netlist, library: CellLibrary, spef: Path | None) -> tuple[NDArray[np.float64], str]:

@@ -49,8 +49,8 @@ class ActivationStationary(Dataflow):
     sums_change_with_order = True
     has_tiles = True
     has_hold_flags = True
-    columns_share_pixels = True
     has_coded_units = True
+    columns_share_pixels = True
 
     def segments(self, layer: Layer, array: Accelerator) -> tuple[Segment, ...]:
         """One segment for every `lanes` reduction indices of every tile of channels; see :func:`channel_tiles`."""
