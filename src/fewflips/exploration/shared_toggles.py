@@ -218,7 +218,9 @@ class _MachineBill:
         found = self._sums.setdefault(layer.name, _Sum())
         found.energy += self._unit.energy(toggles, work, clock_mhz)
         for port, counted in encoders.items():
-            found.energy += self._unit.encoder_energy(port, counted, work, clock_mhz)
+            spent = self._unit.encoder_energy(port, counted, work, clock_mhz)
+            found.energy += spent
+            found.parts_fj[PARTS.index("registers")] += spent.data_fj  # an encoder stands in front of a register
         found.parts_fj += data(work).parts_fj
         found.half_width_fj = hypot(found.half_width_fj, data(work).half_width_fj, encoded_fj)
 
@@ -232,7 +234,9 @@ class _MachineBill:
             name=layer.name,
             cycles=self._work(layer).array_cycles,
             index_table_bits=index_table_bits(len(segment.order) for segment in segments) if is_scheduled else 0,
-            bill=layer_bill(found.energy * (1 / samples), found.parts_fj / samples, memories, self._unit.estimated),
+            bill=layer_bill(
+                found.energy * (1 / samples), found.parts_fj / samples, memories, self._unit.estimated_entries
+            ),
             half_width_pj=found.half_width_fj / samples * _PJ_PER_FJ,
         )
 
