@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.buffers import MemoryEnergy, check_layers
+from fewflips.buffers.chain import memories
 from fewflips.dataflows import Segment, dataflow_of
 from fewflips.dataflows.layer_operands import LayerOperands, layer_operands
 from fewflips.dataflows.orders import LayerOrders, natural_orders
@@ -217,7 +218,9 @@ class _MachineBill:
         found = self._sums.setdefault(layer.name, _Sum())
         found.energy += self._unit.energy(toggles, work, clock_mhz)
         for port, counted in encoders.items():
-            found.energy += self._unit.encoder_energy(port, counted, work, clock_mhz)
+            spent = self._unit.encoder_energy(port, counted, work, clock_mhz)
+            found.energy += spent
+            found.parts_fj[PARTS.index("registers")] += spent.data_fj  # an encoder stands in front of a register
         found.parts_fj += data(work).parts_fj
         found.half_width_fj = hypot(found.half_width_fj, data(work).half_width_fj, encoded_fj)
 
@@ -231,7 +234,9 @@ class _MachineBill:
             name=layer.name,
             cycles=self._work(layer).array_cycles,
             index_table_bits=index_table_bits(len(segment.order) for segment in segments) if is_scheduled else 0,
-            bill=layer_bill(found.energy * (1 / samples), found.parts_fj / samples, memories, self._unit.estimated),
+            bill=layer_bill(
+                found.energy * (1 / samples), found.parts_fj / samples, memories, self._unit.estimated_entries
+            ),
             half_width_pj=found.half_width_fj / samples * _PJ_PER_FJ,
         )
 
@@ -258,7 +263,7 @@ def _checked(
 
 def _of_registers(machine: Accelerator) -> str:
     """All of a machine that its memories made of registers depend on, as text."""
-    content = machine.model_dump(mode="json", exclude={"name", "description"})
-    buffers = content.pop("buffers", None) or {}
-    made = {label: one for label, one in buffers.items() if isinstance(one, dict) and one["source"] == REGISTERS}
+    content = machine.model_dump(mode="json", exclude={"name", "description", "buffers"})
+    found = memories(machine.buffers) if machine.buffers is not None else ()
+    made = {one.label: one.buffer.model_dump(mode="json") for one in found if one.buffer.source == REGISTERS}
     return json.dumps([content, made], sort_keys=True)

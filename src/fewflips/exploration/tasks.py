@@ -22,6 +22,7 @@ from fewflips.optimization.segment_orders import plan_schedule
 from fewflips.optimization.state import State
 from fewflips.optimization.step import Context
 from fewflips.ordering import Effort
+from fewflips.simulation.unit import ArithmeticUnit
 
 _PJ_PER_FJ = 1e-3
 _NS_PER_PS = 1e-3
@@ -35,7 +36,7 @@ class UnitFigures:
     Parameters
     ----------
     weights_um2, activations_um2 : float
-        Area of the registers of each operand, which units of an array may share.
+        Area of the registers of each operand and of what stands before them, which units of an array may share.
     rest_um2 : float
         Area of everything else.
     critical_path_ns : float
@@ -62,14 +63,30 @@ class OrderTask:
 def synthesize_unit(task: UnitTask) -> UnitFigures:
     """Build a unit, and leave its netlist in the cache."""
     unit = unit_of(task)
-    weights, activations = (
-        sum(unit.library.cells[unit.netlist.instances[place].cell].area_um2 for place in unit.banks.get(port, []))
-        for port in ("weights", "activations")
+    netlist_um2 = netlist_area_um2(unit.netlist, unit.library)
+    registers = {port: _registers_um2(unit, port) for port in ("weights", "activations")}
+    before = {port: _before_registers_um2(unit, port) for port in registers}
+    return UnitFigures(
+        weights_um2=registers["weights"] + before["weights"],
+        activations_um2=registers["activations"] + before["activations"],
+        rest_um2=netlist_um2 - sum(registers.values()),
+        critical_path_ns=unit.timing.critical_path_ps * _NS_PER_PS,
     )
-    critical_path_ns = unit.timing.critical_path_ps * _NS_PER_PS
-    gates = unit.area_um2 - netlist_area_um2(unit.netlist, unit.library)  # clock gates, one for each weight register
-    rest = unit.area_um2 - gates - weights - activations
-    return UnitFigures(weights + gates, activations, rest, critical_path_ns)
+
+
+def _registers_um2(unit: ArithmeticUnit, port: str) -> float:
+    """Area of the registers of an operand."""
+    instances = (unit.netlist.instances[place] for place in unit.banks.get(port, []))
+    return float(sum(unit.library.cells[instance.cell].area_um2 for instance in instances))
+
+
+def _before_registers_um2(unit: ArithmeticUnit, port: str) -> float:
+    """Area of what stands beside the netlist, before the registers of an operand: encoders and clock gates."""
+    encoder = unit.encoders.get(port)
+    lane_um2 = 0.0 if encoder is None else encoder.area_um2
+    if port == "weights" and unit.clock_gates is not None:
+        lane_um2 += unit.clock_gates.gate.area_um2
+    return unit.datapath.lanes * lane_um2
 
 
 def find_orders(task: OrderTask) -> bytes:

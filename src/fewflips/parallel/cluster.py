@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -51,6 +52,9 @@ def on_cluster(address: str) -> Iterator[_Cluster]:
         from distributed import Client
     except ImportError as error:
         raise ToolError("a cluster needs Dask, which is not installed: pip install 'fewflips[cluster]'") from error
+    chatter = logging.getLogger("distributed")
+    level = chatter.level
+    chatter.setLevel(logging.CRITICAL)  # what is lost is computed again, or told in one line
     try:
         client = Client(address, timeout=REACH_S, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
@@ -62,6 +66,7 @@ def on_cluster(address: str) -> Iterator[_Cluster]:
         yield _Cluster(client, address, WITHOUT_WORKERS_S)
     finally:
         client.close(timeout=_POLL_S)
+        chatter.setLevel(level)
 
 
 class _Cluster:
