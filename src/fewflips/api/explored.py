@@ -11,7 +11,7 @@ from pathlib import Path
 from fewflips.files.result_folder import save_together
 from fewflips.records.exploration import ExplorationReport, Measures
 from fewflips.report.html.exploration_page import exploration_page
-from fewflips.report.machine_yaml import machine_yaml
+from fewflips.report.machine_yaml import explored_machine_yaml
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ def machines_csv(report: ExplorationReport) -> str:
 
 def _machine_files(report: ExplorationReport) -> Iterator[tuple[str, bytes]]:
     for machine in report.front:
-        texts = machine_yaml(machine)
+        texts = explored_machine_yaml(machine)
         for dataflow, text in texts.items():
             suffix = f"-{dataflow}" if len(texts) > 1 else ""
             yield f"machine-{machine.index}{suffix}.yaml", text.encode()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import yaml
-
+from fewflips.machine.yaml_text import machine_yaml
 from fewflips.records.exploration import DetailedMachine
 
 
-def machine_yaml(machine: DetailedMachine) -> dict[str, str]:
+def explored_machine_yaml(machine: DetailedMachine) -> dict[str, str]:
     """A machine that was found as YAML.
 
     Parameters
@@ -21,7 +20,4 @@ def machine_yaml(machine: DetailedMachine) -> dict[str, str]:
         For each of its dataflows a file; the settings that are not the machine's are in a comment above.
     """
     above = f"# orders: {machine.orders}, cells: {machine.cells}, clock_mhz: {machine.clock_mhz:g}\n"
-    return {
-        mode.dataflow: above + yaml.safe_dump(mode.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-        for mode in machine.modes
-    }
+    return {mode.dataflow: above + machine_yaml(mode) for mode in machine.modes}

@@ -13,7 +13,7 @@ from fewflips.records.exploration import DetailedMachine, ExplorationReport, Net
 from fewflips.report.bill_words import NO_BUFFERS, BillLine, buffer_lines, unit_lines
 from fewflips.report.exploration_words import MEASURE_NAMES, choices_text, measure_text, remarks, work_text
 from fewflips.report.html.exploration_chart import HEIGHT, WIDTH, charts_of
-from fewflips.report.machine_yaml import machine_yaml
+from fewflips.report.machine_yaml import explored_machine_yaml
 from fewflips.report.numbers import as_energy, other_notes
 from fewflips.visible import printable
 
@@ -115,7 +115,7 @@ def _view(machine: DetailedMachine, report: ExplorationReport, longest: float) -
         title=choices_text(machine),
         figures=[(words, measure_text(machine.measures, name)) for name, words in MEASURE_NAMES.items()],
         bars=[_bar(cost, longest) for cost in machine.networks],
-        files=list(machine_yaml(machine).items()),
+        files=list(explored_machine_yaml(machine).items()),
     )
 
 
