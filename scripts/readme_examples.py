@@ -31,7 +31,7 @@ def run(command: list[str]) -> str:
 
 
 def console_block(text: str) -> str:
-    """The block with the output of each of its commands renewed."""
+    """The block with the current output of each of its commands."""
     result, keep = [], True
     for line in text.splitlines():
         if line.startswith("$ "):
@@ -45,7 +45,7 @@ def console_block(text: str) -> str:
 
 
 def python_block(code: str) -> str:
-    """What a block of Python prints."""
+    """Output of a block of Python."""
     with tempfile.NamedTemporaryFile("w", suffix=".py", delete=False) as file:
         file.write(code)
     try:
@@ -55,7 +55,7 @@ def python_block(code: str) -> str:
 
 
 def renewed(readme: str) -> str:
-    """The README with every example's output as it is now."""
+    """The README with the current output of every example."""
 
     def replace(match: re.Match[str]) -> str:
         kind, text, output = match.groups()
@@ -68,7 +68,7 @@ def renewed(readme: str) -> str:
 
 
 def main() -> None:
-    """Check the README, or write it anew."""
+    """Check the README, or rewrite it."""
     before = README.read_text(encoding="utf-8")
     after = renewed(before)
     if "--write" in sys.argv[1:]:

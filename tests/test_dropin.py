@@ -377,6 +377,11 @@ def test_chains_are_those_of_the_groups_own_layers():
     assert [_chains(network, LOADED, groups, group) for group in groups.free] == [4, 2, 4]
 
 
+def test_distances_of_two_byte_codes_do_not_overflow():
+    uses = [ChannelUse(count, np.array([[0], [0xFFFF]], dtype=np.uint16)) for count in (1 << 27, 1)]
+    assert channel_distances(uses)[0, 1] == 16 * ((1 << 27) + 1) >> 1
+
+
 @pytest.mark.parametrize("array", [STREAMING, BOTH], ids=["outputs", "inputs"])
 def test_the_axis_that_streams_is_found_in_any_order(array: Accelerator):
     network = convolution("NHWC", 5, (1, 2))

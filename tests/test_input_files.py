@@ -17,8 +17,8 @@ import pytest
 from fewflips import measure, verify
 from fewflips.errors import FewflipsError
 from fewflips.estimation.calibration_files import read_calibration
-from fewflips.execution.runtimes import InputSpec
 from fewflips.execution.samples import load_samples
+from fewflips.execution.sessions import InputSpec
 from fewflips.files.input_files import most_unpacked, open_plain, read_plain
 from fewflips.gates.liberty.load import load_cells
 from fewflips.gates.liberty.writer import liberty_text

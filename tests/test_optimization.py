@@ -26,6 +26,7 @@ from fewflips.optimization.request import EnergyRequest
 from fewflips.schedule.file import read_schedule
 from tests.network import build_tflite as small
 from tests.patience import PATIENCE_S
+from tests.stand_in_runtime import stand_in
 
 KWS = "mlperf_tiny_kws_dscnn_int8.tflite"
 MACHINES = ["edge16", "edge4", "tpu16", "os16"]
@@ -254,9 +255,7 @@ STAND_INS = {
 def failing(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A stand-in for LiteRT that cannot run any model; gives what is said of it."""
     code, words = STAND_INS[request.param]
-    (tmp_path / "failing_session.py").write_text(f"import os, time\ndef Session(path, fetch):\n    {code}\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("fewflips.execution.runtimes._SESSIONS", {"tflite": ("failing_session:Session", "LiteRT")})
+    stand_in(tmp_path, "failing_session", f"import os, time\ndef Session(path, fetch):\n    {code}\n", monkeypatch)
     monkeypatch.setattr("fewflips.api.optimize.LONGEST_RUN_S", 3.0 if request.param == "hangs" else PATIENCE_S)
     return words
 

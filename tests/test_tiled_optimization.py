@@ -121,6 +121,10 @@ def test_a_schedule_that_leaves_a_tile_early_is_refused(tiling: Tiling, segments
         schedule_orders(build_schedule(network, tiled, orders), network)
 
 
+LARGE = {"size_kib": 64, "word_bits": 32}
+BUFFERS = {"weights": LARGE, "activations": LARGE, "index_table": LARGE}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -128,6 +132,15 @@ def test_a_schedule_that_leaves_a_tile_early_is_refused(tiling: Tiling, segments
         ({"tiling": {"pixels": 0}}, "tiling.pixels"),
         ({"tiling": {"outputs": 8}, "dataflow": "weight-stationary"}, "got weight-stationary: leave tiling out"),
         ({"tiling": {"pixels": 2}, "dataflow": "output-stationary"}, "got output-stationary: leave tiling out"),
+        ({"tiling": {"outputs": 512, "pixels": 8}, "buffers": BUFFERS}, "got 4096 entries of"),
+        ({"tiling": {"pixels": 8}, "buffers": BUFFERS}, "has no buffer for them: describe buffers.partial_sums"),
+        (
+            {
+                "tiling": {"pixels": 64},
+                "buffers": {**BUFFERS, "partial_sums": {"size_kib": 0.1, "word_bits": 32, "read_pj": 1, "write_pj": 1}},
+            },
+            "its partial sums that are not complete",
+        ),
     ],
 )
 def test_tilings_that_no_machine_has_are_refused_in_one_line(
@@ -136,7 +149,8 @@ def test_tilings_that_no_machine_has_are_refused_in_one_line(
     model, machine = tmp_path / "model.tflite", tmp_path / "machine.yaml"
     model.write_bytes(small.branching())
     machine.write_text(json.dumps({"name": "odd", "lanes": 4, "columns": 4, **content}))
-    monkeypatch.setattr("sys.argv", ["fewflips", "measure", str(model), "--accelerator", str(machine)])
+    command = ["fewflips", "energy", model, "--accelerator", machine]
+    monkeypatch.setattr("sys.argv", list(map(str, command)))
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2

@@ -31,7 +31,7 @@ SAMPLES = Path("src/fewflips/data/cifar10_samples.npz")
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run all set-ups; 2 where something is missing or fails."""
+    """Run all set-ups; return 2 if something is missing or fails."""
     try:
         _run(_parser().parse_args(words))
     except (FewflipsError, OSError) as error:

@@ -84,7 +84,7 @@ class PairedFigures(Record):
 
     @property
     def standard_error(self) -> float:
-        """Of `points`: the images' differences are -1, 0 or 1."""
+        """Standard error of `points`: each image contributes -1, 0 or 1."""
         mean = (self.only_after - self.only_before) / self.images
         variance = (self.only_after + self.only_before) / self.images - mean**2
         return 100 * float((variance / self.images) ** 0.5)

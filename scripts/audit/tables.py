@@ -33,22 +33,22 @@ class Answer:
 
     @property
     def ratios(self) -> list[float]:
-        """Of each layer's data energy."""
+        """Ratio of the data energies of each layer, before to after."""
         return [old / new for old, new in zip(self.first.layer_data_pj, self.second.layer_data_pj, strict=True)]
 
     @property
     def mean(self) -> float:
-        """Of the layers' ratios."""
+        """Mean of the layers' ratios."""
         return fmean(self.ratios)
 
     @property
     def network(self) -> float:
-        """Of the totals."""
+        """Ratio of the totals."""
         return self.first.data_pj / self.second.data_pj
 
     @property
     def best(self) -> float:
-        """Of the layer that saves most."""
+        """Ratio of the layer that saves most."""
         return max(self.ratios)
 
     @property

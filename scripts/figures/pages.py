@@ -1,4 +1,4 @@
-"""Writing tables and prose of a page anew."""
+"""Renews the tables and the figures in the text of a page."""
 
 from __future__ import annotations
 
@@ -39,5 +39,5 @@ def with_tables(text: str) -> str:
 
 
 def with_figures(text: str, registry: PageRegistry) -> str:
-    """A page with all that is held as it is now."""
+    """A page with its tables and held figures renewed."""
     return renewed(with_tables(text), registry.held, facts())

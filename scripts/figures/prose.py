@@ -50,7 +50,7 @@ class Exemption:
 
 @dataclass(frozen=True)
 class PageRegistry:
-    """What is known of a page's figures."""
+    """Held and exempt figures of a page."""
 
     held: tuple[str, ...] = ()
     exempt: tuple[Exemption, ...] = field(default=())
@@ -77,7 +77,7 @@ def _page_registry(page: str, entry: Mapping[str, Any]) -> PageRegistry:
 
 
 def renewed(text: str, held: tuple[str, ...], known: Mapping[str, Fact]) -> str:
-    """A page with every held figure as it is now.
+    """A page with every held figure renewed.
 
     Raises
     ------

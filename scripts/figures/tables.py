@@ -249,6 +249,22 @@ def code_books() -> str:
     return markdown_table(["machine", "network, order", "code", "Mflips of weights", "data energy", ""], rows)
 
 
+def units() -> str:
+    """What each choice of a column's unit costs and wins."""
+    rows = []
+    for name, row in read_record("units").rows.items():
+        energies = [
+            f"{row[f'{of} data_pj'] / PJ_PER_UJ:.2f} / {row[f'{of} total_pj'] / PJ_PER_UJ:.2f}"
+            for of in ("baseline natural", "baseline scheduled", "HD-trained scheduled")
+        ]
+        ratios = [f"{row[f'{of}_ratio']:.2f}x" for of in ("network", "mean_layer", "best_layer")]
+        known = name == "plain" or name.startswith("trial: ")
+        figures = [f"{row['area_um2']:.0f}", f"{row['critical_path_ps'] / 1000:.2f}", *energies, ", ".join(ratios)]
+        rows.append([name if known else f"`{name}`", *figures])
+    header = ["`datapath:`", "area µm²", "critical path ns", "baseline, natural µJ", "baseline, scheduled µJ"]
+    return markdown_table([*header, "HD-trained, scheduled µJ", "against the plain baseline"], rows)
+
+
 def word_costs() -> str:
     """Energy of moved codes by the cost of a one."""
     rows = []
@@ -277,6 +293,75 @@ def lane_clusters() -> str:
                 cells = [f"{row['of_natural']:.3f} of that" for row in found]
             rows.append([network_words, kind_words, *cells])
     return markdown_table(["network", "segments", "4 lanes", "16 lanes"], rows)
+
+
+def memories() -> str:
+    """What the built-in machines' memories take for the bundled network."""
+    kinds = ("weights", "activations", "results", "partial_sums", "index_table")
+    rows = []
+    for name, row in read_record("memories").rows.items():
+        machine, order = name.split(", ")
+        if order not in ("natural", "scheduled"):
+            continue
+        bits = [f"{row[f'{kind}_bits'] / 1e6:.2f}" for kind in kinds]
+        energies = [f"{row[field] / PJ_PER_UJ:.2f}" for field in ("smallest_memory_pj", "total_pj")]
+        rows.append([f"`{machine}`", order, *bits, *energies])
+    header = ["machine", "order", "weights, Mbit", "activations", "results", "partial sums", "index table"]
+    return markdown_table([*header, "all bits in 8 KB memories, µJ", "its own buffers, µJ"], rows)
+
+
+def memory_sources() -> str:
+    """Figures of single memories in the built-in table and in CACTI."""
+    rows = []
+    for name, row in read_record("memory_sources").rows.items():
+        if "table_pj" in row:
+            energies = [f"{row[field]:.2f}" for field in ("table_pj", "read_pj", "write_pj")]
+            rows.append([name, *energies, f"{row['leakage_uw']:.2f}"])
+    return markdown_table(["memory", "table, pJ", "CACTI: read, pJ", "write, pJ", "leakage, µW"], rows)
+
+
+def memory_bills() -> str:
+    """The built-in machines' memories with the figures of either source."""
+    fields = ("table_total_pj", "cacti_total_pj", "cacti_leakage_pj")
+    rows = [
+        [f"`{name}`", *(f"{row[field] / PJ_PER_UJ:.2f}" for field in fields)]
+        for name, row in read_record("memory_sources").rows.items()
+        if fields[0] in row
+    ]
+    return markdown_table(["machine", "table, µJ", "CACTI, µJ", "of which leakage, µJ"], rows)
+
+
+def tiles(record: str) -> str:
+    """Flips and memories of one machine by the size of its tiles."""
+    names = {"baseline": "baseline", "HD-trained": "trained with the HD term"}
+    rows = []
+    for network, words in names.items():
+        found = read_record(record).rows
+        untiled = found[f"{network}, all"]
+        for name, row in found.items():
+            if not name.startswith(network):
+                continue
+            scheduled = f"{row['scheduled_weight_flips'] / 1e6:.1f} M"
+            more = row["scheduled_weight_flips"] / untiled["scheduled_weight_flips"]
+            kept = row["outputs"] is not None
+            sums = f"{(row['register_files_pj'] if kept else row['partial_sums_pj']) / PJ_PER_UJ:.2f} µJ"
+            leakage = f" + {row['register_files_leakage_pj'] / PJ_PER_UJ:.2f}" if kept else ""
+            rows.append(
+                [
+                    words,
+                    f"{row['outputs']}" if kept else "all, no tiles",
+                    f"{row['natural_weight_flips'] / 1e6:.1f} M",
+                    f"{scheduled} ({more:.2f}x)",
+                    f"{row['scheduled_activation_flips'] / 1e6:.1f} M",
+                    f"{sums}{leakage}",
+                    f"±{row['worst_ci95_percent']:.1f} %" if kept else "-",
+                    f"{row['memories_pj'] / PJ_PER_UJ:.1f} µJ",
+                    f"{row['file_area_um2']:,.0f}" if kept else "-",
+                ]
+            )
+    header = ["network", "tile", "weight flips, natural", "scheduled (to untiled)", "activation flips"]
+    header += ["partial sums + leakage", "a layer's, at most", "all memories", "file of a column, µm²"]
+    return markdown_table(header, rows)
 
 
 def training_methods() -> str:
@@ -324,6 +409,29 @@ def _factor(row: Row, field: str, otherwise: str) -> str:
     return otherwise if value is None else f"{value:.3f}x"
 
 
+def scheduled_column() -> str:
+    """Layers on a scheduled column, in Icarus Verilog and after synthesis."""
+    header = ["layer", "machine", "columns", "results", "cycles", "waits", "index table KiB"]
+    header += ["unit um²", "controller um²", "its share of the logic", "critical path ps"]
+    rows = [
+        [
+            f"{name.partition(', ')[0]}, {row['layer']}",
+            f"`{row['machine']}`",
+            f"{row['columns']}",
+            f"{row['results']:,}",
+            f"{row['cycles']:,}",
+            f"{row['waits']:,} ({row['waits_percent']:.2f} %)",
+            f"{row['index_table_bits'] / 8192:.2f}",
+            f"{row['unit_um2']:,.0f}",
+            f"{row['control_um2']:,.0f}",
+            f"{row['control_percent']:.1f} %",
+            f"{row['critical_path_ps']:,.0f}",
+        ]
+        for name, row in read_record("scheduled_column").rows.items()
+    ]
+    return markdown_table(header, rows)
+
+
 def _milliseconds(row: Row, field: str) -> str:
     return f"{row[field]:.0f}" if field in row else ""
 
@@ -341,8 +449,15 @@ TABLES: dict[str, Callable[[], str]] = {
     "gating": gating,
     "hold flags": hold_flags,
     "code books": code_books,
+    "scheduled column": scheduled_column,
+    "units": units,
     "word costs": word_costs,
     "lane clusters": lane_clusters,
+    "memories": memories,
+    "memory sources": memory_sources,
+    "memory bills": memory_bills,
+    "tiles edge4": partial(tiles, "tiling"),
+    "tiles edge16": partial(tiles, "tiling_16"),
     "training methods": training_methods,
     "calibration": shown_text,
     "calibration commands": commands_text,

@@ -27,11 +27,11 @@ from .reproduce import reproduce
 from .worker import Piece
 
 PIECE = 20_000
-"""Inputs of a process; what a run that was cut off has to do again, too."""
+"""Inputs per worker process, and the most that an interrupted run has to repeat."""
 
 
 def main(words: list[str] | None = None) -> int:
-    """1 where something is found; 2 where the fuzzer cannot run."""
+    """Return 1 if something is found, and 2 if the fuzzer cannot run."""
     arguments = _parser().parse_args(words)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:

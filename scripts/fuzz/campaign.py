@@ -21,14 +21,14 @@ from .kinds import Kind
 from .worker import ACCEPTED, BASE, INDEX, PEAK, REFUSED, SLOWEST, SLOWEST_INDEX, STARTED, Piece, work
 
 PIECE_SECONDS = 600.0
-"""Preparing a worker may take so long, where kernels and Yosys are compiled on a busy machine, too."""
+"""How long a worker may take to prepare; long enough to compile kernels and Yosys on a busy machine."""
 
 _CONTEXT = multiprocessing.get_context("spawn")
 
 
 @dataclass
 class Tally:
-    """What became of a kind's inputs."""
+    """Outcomes of the inputs of one kind."""
 
     inputs: int = 0
     accepted: int = 0
@@ -42,7 +42,7 @@ class Tally:
     not_reproduced: int = 0
 
     def merge(self, other: Tally) -> None:
-        """Add what became of other inputs of the kind."""
+        """Add the outcomes of other inputs of the kind."""
         for name in ("inputs", "accepted", "refused", "findings", "seconds", "not_reproduced"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.peak_mib, self.valid_mib = max(self.peak_mib, other.peak_mib), max(self.valid_mib, other.valid_mib)
@@ -63,7 +63,7 @@ class Tally:
 
 @dataclass
 class _Part:
-    """A piece, how far it is, and what became of it so far."""
+    """A piece of the work, how far it has got, and the outcomes so far."""
 
     whole: Piece
     start: int
@@ -91,7 +91,7 @@ class _Running:
     ended: str = ""
 
     def receive(self) -> None:
-        """Take what the worker has sent."""
+        """Receive what the worker has sent."""
         with suppress(EOFError, OSError):
             while self.pipe.poll():
                 what, *content = self.pipe.recv()
@@ -105,7 +105,7 @@ class _Running:
                     self.stopped = content[0]
 
     def watch(self) -> None:
-        """End the worker where its input takes too long."""
+        """End the worker if its input takes too long."""
         started, now = self.figures[STARTED], time.monotonic_ns()
         if started and now - started > self.part.whole.kind.seconds * 1e9:
             self.end("hang")
@@ -127,7 +127,7 @@ OnPiece = Callable[[Piece, Tally, list[Finding]], None]
 
 
 class Campaign:
-    """Runs pieces in so many processes at a time."""
+    """Runs pieces in a fixed number of processes."""
 
     def __init__(self, folder: Path, jobs: int, say: Callable[[str], None]) -> None:
         self.folder, self.jobs, self.say = folder, jobs, say
@@ -135,7 +135,7 @@ class Campaign:
         self._started = 0
 
     def run(self, pieces: Iterable[Piece], on_piece: OnPiece) -> None:
-        """Work through the pieces; `on_piece` is told what became of each when it is through."""
+        """Work through the pieces; `on_piece` is called with the outcomes of each piece that is finished."""
         waiting = [_Part(piece, piece.start) for piece in reversed(list(pieces))]
         try:
             while waiting or self._running:
@@ -176,7 +176,7 @@ class Campaign:
         return False
 
     def _settle(self, worker: _Running) -> _Part:
-        """What a worker that has ended did, and where its piece goes on."""
+        """Account for a worker that has ended, and find where its piece continues."""
         worker.process.join()
         part, stopped = worker.part, worker.stopped
         if stopped is None:
@@ -230,7 +230,7 @@ def _text(path: Path) -> str:
 
 
 def _innermost(stack: str) -> str:
-    """The innermost function of ours in what faulthandler wrote, and the innermost at all."""
+    """The innermost function of fewflips in what faulthandler wrote, and the innermost of all."""
     frames = [line.strip() for line in stack.splitlines() if line.strip().startswith("File ")]
     names = [frame.split('"')[1].rpartition("/")[2] + ":" + frame.rpartition(" in ")[2] for frame in frames]
     ours = [name for frame, name in zip(frames, names, strict=True) if "/fewflips/" in frame.split('"')[1]]

@@ -24,7 +24,7 @@ class Target(Protocol):
         ...
 
     def make(self, chance: random.Random) -> Files:
-        """An input; everything about it follows from `chance`."""
+        """Make an input, which depends on `chance` alone."""
         ...
 
     def run(self, folder: Path) -> None:
@@ -69,11 +69,11 @@ class Kind:
     what: str
     """The input and the command that reads it."""
     share: float
-    """Of all inputs, relative to the other kinds'."""
+    """Share of all inputs, relative to the other kinds."""
     target: str
     """``module:function`` that prepares it; it takes an empty folder for files."""
     seconds: float = 20.0
-    """An input that takes longer hangs."""
+    """Seconds after which an input counts as hanging."""
     programs: bool = False
     """Whether other programs are started. They inherit limits, and WebAssembly sets aside more than is asked of it."""
 
@@ -131,7 +131,7 @@ KINDS: dict[str, Kind] = {
 
 
 def counts(kinds: list[str], inputs: int) -> dict[str, int]:
-    """How many inputs each kind gets: its share of all, one at least."""
+    """Number of inputs of each kind: its share of all, and at least one."""
     total = sum(KINDS[name].share for name in kinds)
     most = max(kinds, key=lambda name: KINDS[name].share)
     spare = max(0, inputs - len(kinds))

@@ -10,13 +10,13 @@ _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def reset_peak() -> None:
-    """Forget the peak so far (Linux)."""
+    """Reset the peak (Linux)."""
     with suppress(OSError):
         _RESET.write_text("5")
 
 
 def peak_bytes() -> int:
-    """Most resident memory since the reset; since the start where the system cannot forget it."""
+    """Peak resident memory since the reset, or since the start where the system cannot reset it."""
     try:
         return _field("VmHWM:")
     except OSError:
@@ -24,7 +24,7 @@ def peak_bytes() -> int:
 
 
 def resident_bytes() -> int:
-    """Resident memory now."""
+    """Current resident memory."""
     try:
         return _field("VmRSS:")
     except OSError:
@@ -32,7 +32,7 @@ def resident_bytes() -> int:
 
 
 def limit_address_space(more: int) -> None:
-    """Let allocations fail that go beyond what the process has by so many bytes: they must not fill the machine."""
+    """Limit how many bytes the process may allocate beyond what it holds, so that an input cannot fill the machine."""
     try:
         now = _field("VmSize:")
     except OSError:

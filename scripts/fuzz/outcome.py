@@ -1,4 +1,4 @@
-"""What became of an input: accepted, refused as it should be, or a finding."""
+"""The outcome of an input: accepted, refused as it should be, or a finding."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Outcome:
     verdict: str
     """``accepted``, ``refused``, or what kind of finding it is."""
     signature: str = ""
-    """Findings with the same signature are one."""
+    """Findings with the same signature count as one."""
     detail: str = ""
 
     @property
@@ -34,7 +34,7 @@ ACCEPTED = Outcome("accepted")
 
 
 def judge(run: Callable[[], None]) -> Outcome:
-    """Run an entry and say what became of its input."""
+    """Run an entry and judge its outcome."""
     said, printed = io.StringIO(), io.StringIO()
     with (
         warnings.catch_warnings(record=True) as warned,
@@ -91,7 +91,7 @@ def _traceback(error: BaseException) -> Outcome:
 
 
 def _site(error: BaseException) -> str:
-    """The innermost function of ours, and the innermost at all."""
+    """The innermost function of fewflips, and the innermost of all."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if any(part in frame.filename for part in _OURS)]
     named = [f"{frame.filename.rpartition('/')[2]}:{frame.name}" for frame in (*ours[-1:], *frames[-1:])]

@@ -1,4 +1,4 @@
-"""What a run has done so far, as JSON, so that one that was cut off goes on; and its table."""
+"""The progress of a run as JSON, so that an interrupted run can continue, and its table."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def check_tree() -> None:
 
 
 def tree_digest() -> str:
-    """Digest of the code that is fuzzed and that fuzzes: a run is of one tree."""
+    """Digest of the package and of the fuzzer: all of a run has to be made with the same code."""
     whole = hashlib.sha256()
     for folder in ("src/fewflips", "scripts/fuzz"):
         for path in sorted((ROOT / folder).rglob("*.py")):
@@ -39,7 +39,7 @@ def tree_digest() -> str:
 
 @dataclass
 class Record:
-    """Tallies of the pieces that are through, and findings: the first input of each signature."""
+    """Tallies of the finished pieces, and findings: the first input of each signature."""
 
     seed: int
     planned: dict[str, int]
@@ -85,7 +85,7 @@ class Record:
         return before
 
     def has(self, piece: Piece) -> bool:
-        """Whether a piece is through."""
+        """Whether a piece is finished."""
         return any(
             (row["kind"], row["start"], row["stop"]) == (piece.kind.name, piece.start, piece.stop)
             for row in self.pieces
@@ -98,7 +98,7 @@ class Record:
             row["inputs"] += 1
 
     def content(self) -> dict[str, Any]:
-        """What goes into the file."""
+        """Content of the file."""
         return {
             "format": FORMAT,
             "seed": self.seed,
@@ -110,7 +110,7 @@ class Record:
         }
 
     def tallies(self) -> dict[str, Tally]:
-        """What became of each kind's inputs so far."""
+        """Outcomes so far, by kind of input."""
         found: dict[str, Tally] = {}
         for row in self.pieces:
             fields = {name: value for name, value in row.items() if name not in ("kind", "start", "stop")}
@@ -122,7 +122,7 @@ _SAME = ("seed", "planned", "tree")
 
 
 def table(record: Record) -> str:
-    """Markdown: a row for each kind, and one for all."""
+    """A Markdown table with a row for each kind, and one for all."""
     lines = [
         "| input | inputs | accepted | refused | findings | seconds | slowest, s | most memory | of the valid input |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",

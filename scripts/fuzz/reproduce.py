@@ -1,4 +1,4 @@
-"""One input again, by its number; and a smaller one that ends the same way."""
+"""Run one input again by its number, and look for a smaller one with the same outcome."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_TRIES = 2000
 
 
 def reproduce(which: str, seed: int, keep: Path | None, minimize: bool) -> int:
-    """Run an input in this process and print what became of it; 1 for a finding."""
+    """Run an input in this process and print its outcome; return 1 for a finding."""
     kind, _, number = which.partition(":")
     if kind not in KINDS or not number.isdecimal():
         raise InputError(f"--reproduce: expected KIND:INDEX with one of {', '.join(KINDS)}, got {which}")
@@ -44,7 +44,7 @@ def reproduce(which: str, seed: int, keep: Path | None, minimize: bool) -> int:
 
 
 def smaller(files: Files, same: Callable[[Files], bool], most_tries: int = MOST_TRIES) -> Files:
-    """The files without whatever pieces can be left out while the end stays the same."""
+    """Remove every piece of the files that the outcome does not depend on."""
     tries = 0
     for name in list(files):
         length = max(1, len(files[name]) // 2)

@@ -1,4 +1,4 @@
-"""The process that goes through inputs of one kind; its parent watches it and starts another where it ends."""
+"""The process that tries inputs of one kind; its parent watches it, and starts another when it ends."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from .kinds import Files, Kind, Target
 from .outcome import Outcome, judge
 
 GROWTH = 1.3
-"""A worker whose memory has grown by so much between inputs gives way to a fresh one."""
+"""Growth of a worker's memory between inputs after which a fresh worker replaces it."""
 
 SPARE_BYTES = 3 << 30
 """Address space that one input may ask for before allocations fail."""
 
 INDEX, STARTED, ACCEPTED, REFUSED, SLOWEST, SLOWEST_INDEX, PEAK, BASE = range(8)
-"""Slots of the figures that the parent reads while the worker works."""
+"""Slots of the figures that the parent reads while the worker is running."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def input_of(target: Target, piece: Piece, index: int) -> Files:
 
 
 def work(piece: Piece, scratch: Path, figures: Any, pipe: Connection) -> None:
-    """Go through a piece; send every finding, and at last where the worker stopped."""
+    """Work through a piece, send every finding, and finally where the worker stopped."""
     with suppress(OSError):
         os.setsid()  # so that whatever it starts ends with it
     log = (scratch / "said").open("a+b", buffering=0)
@@ -90,7 +90,7 @@ class _Work:
         return self.piece.stop
 
     def _base(self) -> int:
-        """Peak memory of the valid inputs; what they import and compile is there afterwards."""
+        """Peak memory of the valid inputs, after which everything that they import and compile is loaded."""
         valid = self.target.valid()
         for files in [*valid, *valid]:
             write_files(self.folder, files)
@@ -132,7 +132,7 @@ class _Work:
 
 
 def write_files(folder: Path, files: Files) -> None:
-    """The input's files, and no others."""
+    """Write the input's files, and remove all others."""
     if folder.exists():
         for entry in folder.iterdir():
             if entry.is_dir() and not entry.is_symlink():

@@ -27,9 +27,9 @@ from .targets import TARGETS, Mutant, draw, mutants_of, source_of
 
 ROOT = Path(__file__).parents[2]
 TIME_LIMIT_S = 30
-"""A mutant whose tests take longer on a processor is killed: the tests of no module take a sixth of it."""
+"""Processor time after which a mutant counts as killed: without a mutation, no module's tests take a sixth of this."""
 LONGEST_WAIT_S = 20 * TIME_LIMIT_S
-"""The same by the clock, for a mutant that waits; a busy machine does not get there."""
+"""Wall-clock limit, for a mutant that waits instead of working; a busy machine stays below it."""
 LIBRARIES = ("numpy", "numba", "llvmlite.ir", "pydantic", "pytest", "hypothesis.extra.numpy", "scipy.sparse.csgraph")
 
 
@@ -41,7 +41,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, help="a folder for one JSON file a module")
     parser.add_argument("--again", action="store_true", help="only those that survived, by the files in --output")
-    parser.add_argument("--further", type=int, help="so many more of the draw that the files in --output are of")
+    parser.add_argument("--further", type=int, help="test this many more mutants of the same draw")
     arguments = parser.parse_args()
     if (arguments.again or arguments.further is not None) and arguments.output is None:
         parser.error("--again and --further: expected --output, the folder with the records of an earlier run")
@@ -135,7 +135,7 @@ def _run(
 
 
 def _change(original: str, changed: str | None) -> list[str]:
-    """The lines that a mutant takes away and puts in; none where it is the module itself."""
+    """The lines that a mutant removes and adds; empty for the module itself."""
     lines = list(difflib.unified_diff(original.splitlines(), (changed or original).splitlines(), n=0, lineterm=""))[2:]
     return [line.strip() for line in lines if line[0] in "+-"]
 

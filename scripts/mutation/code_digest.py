@@ -1,4 +1,4 @@
-"""Which code a record of mutants is of: a module without what no mutant changes."""
+"""A digest of the code that a record of mutants belongs to, without the parts that no mutant changes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tokenize
 from collections.abc import Iterator
 
 Span = tuple[tuple[int, int], tuple[int, int]]
-"""From and to: line, counted from 1, and byte within it."""
+"""Start and end, each as a line (counted from 1) and a byte within it."""
 
 
 def code_digest(source: str) -> str:

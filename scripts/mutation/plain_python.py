@@ -40,7 +40,7 @@ for module in [module for name, module in sys.modules.items() if name.startswith
 
 
 def pytest_sessionstart() -> None:
-    """The same examples for every mutant, and none made smaller: a failure is all that is asked for."""
+    """Draw the same examples for every mutant and do not shrink them: only whether a test fails matters."""
     settings.register_profile(
         "mutation", deadline=None, derandomize=True, database=None, phases=(Phase.explicit, Phase.generate)
     )

@@ -83,7 +83,7 @@ def mutants_of(module: str, root: Path) -> list[Mutant]:
 
 
 def draw(mutants: list[Mutant], seed: int) -> list[Mutant]:
-    """All of them in a random order, of which any beginning is a sample without replacement."""
+    """The mutants in random order: every prefix is a sample without replacement."""
     return random.Random(seed).sample(mutants, len(mutants))
 
 

@@ -30,11 +30,11 @@ class Ratios:
     layers : tuple of float
         One for each layer.
     mean : float
-        Of all layers' ratios.
+        Mean of all layers' ratios.
     dense_mean : float or None
-        Of the layers that are not depthwise; None where there is none.
+        Mean of the layers that are not depthwise; None if there are none.
     network : float
-        Of the totals.
+        Ratio of the totals.
     """
 
     layers: tuple[float, ...]
@@ -44,7 +44,7 @@ class Ratios:
 
     @property
     def best(self) -> float:
-        """Of the layer that saves most."""
+        """Ratio of the layer that saves most."""
         return max(self.layers)
 
 

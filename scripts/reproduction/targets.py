@@ -78,7 +78,7 @@ def targets_of(mean: float, best: float, points: float) -> list[Target]:
     Parameters
     ----------
     mean, best : float
-        Of the layers' ratios.
+        Mean and largest of the layers' ratios.
     points : float
         Change of accuracy.
 

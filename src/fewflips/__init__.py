@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fewflips.dataflows import Dataflow, Segment, register_dataflow
     from fewflips.errors import FewflipsError
     from fewflips.estimation.calibration.calibrate import CalibrationRequest, calibrate
+    from fewflips.execution.sessions import ModelRuntime, register_runtime
     from fewflips.exploration.search import SearchOptions
     from fewflips.exploration.space import Space, load_space
     from fewflips.gates.liberty.cells import CellLibrary
@@ -58,6 +59,7 @@ _HOMES = {
     "FewflipsError": "fewflips.errors",
     "Layer": "fewflips.network",
     "MeasureReport": "fewflips.records.optimization",
+    "ModelRuntime": "fewflips.execution.sessions",
     "Network": "fewflips.network",
     "Optimization": "fewflips.api.optimized",
     "OptimizeReport": "fewflips.records.optimization",
@@ -83,6 +85,7 @@ _HOMES = {
     "register_coding": "fewflips.coding",
     "register_dataflow": "fewflips.dataflows",
     "register_reader": "fewflips.network",
+    "register_runtime": "fewflips.execution.sessions",
     "register_step": "fewflips.optimization.registration",
     "verify": "fewflips.api.verify",
 }
@@ -104,6 +107,7 @@ __all__ = [
     "FewflipsError",
     "Layer",
     "MeasureReport",
+    "ModelRuntime",
     "Network",
     "Optimization",
     "OptimizeReport",
@@ -130,6 +134,7 @@ __all__ = [
     "register_coding",
     "register_dataflow",
     "register_reader",
+    "register_runtime",
     "register_step",
     "verify",
 ]

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from scripts.audit.memory import Traffic, layer_traffic, microjoules
 
+from fewflips.bundled import bundled_pair
+from fewflips.dataflows import dataflow_of
+from fewflips.dataflows.unit_datapath import code_widths, network_datapath
 from fewflips.errors import InputError
-from fewflips.machine import Accelerator
+from fewflips.machine import Accelerator, load_accelerator
+from fewflips.network import load
 from fewflips.records.optimization import LayerResult, PortResult
 
 SUM_BITS = 20
@@ -105,3 +112,31 @@ def test_other_dataflows_are_refused():
 
 def test_ten_picojoules_for_64_bits():
     assert microjoules(64 * 10**6) == pytest.approx(10, rel=0.002)
+
+
+@pytest.mark.parametrize("name", ["edge4", "edge8", "edge16", "tpu16", "os16"])
+def test_the_bill_counts_the_same_bits(name):
+    """The committed record of the audit, of the bundled network in natural order, against `Dataflow.accesses`."""
+    record = json.loads((Path(__file__).parents[2] / "results" / "audit.json").read_text())
+    (run,) = (
+        run
+        for run in record["runs"]
+        if (run["network"], run["machine"], run["cells"], run["unit"])
+        == ("baseline_8bit_seed0", name, "nangate45", None)
+    )
+    array = load_accelerator(name)
+    with bundled_pair() as pair:
+        network = load(pair.baseline)
+    assert network.sha256 == run["model_sha256"]
+    datapath, flow = network_datapath(network.layers, array), dataflow_of(array)
+    found = Traffic()
+    for one in network.layers:
+        counted = flow.accesses(one, flow.segments(one, array), array, code_widths(one, array, datapath))
+        found += Traffic(
+            counted.weights.bits_read,
+            counted.activations.bits_read,
+            counted.results.bits_written,
+            counted.partial_sums.bits_read + counted.partial_sums.bits_written,
+            counted.index_table.bits_read,
+        )
+    assert found.by_name() == run["orders"]["natural"]["traffic_bits"]

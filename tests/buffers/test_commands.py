@@ -195,3 +195,12 @@ def test_reports_name_buffers_only_where_there_are_some(run):
 def test_a_calibration_is_of_the_units_alone():
     found = calibrate(None, load_accelerator("edge4"), CalibrationRequest())
     assert found.accelerator.buffers is None
+
+
+def test_the_example_of_the_page_is_a_machine(run):
+    page = (Path(__file__).parents[2] / "docs" / "memories.md").read_text(encoding="utf-8")
+    example = page.split("```yaml\n")[1].split("```")[0]
+    code, out, _ = run(example, "measure", "--json")
+    assert code == 0
+    levels = json.loads(out)["accelerator"]["buffers"]["beyond"]
+    assert [(level["name"], level["holds"]) for level in levels if "holds" in level] == [("DRAM", ["weights"])]

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fewflips.buffers.column_file import column_file
 from fewflips.buffers.register_file import FileRows, GateLevelFile, build_file, joined, random_rows
 from fewflips.dataflows import Segment, dataflow_of
 from fewflips.dataflows.activation_stationary.register_file import Stretch, file_cycles, tiles_of_segments
@@ -23,7 +24,7 @@ from fewflips.gates.operands import Toggles
 from fewflips.gates.switching import cut_windows, simulate
 from fewflips.machine import Accelerator
 from fewflips.machine.buffers import Tiling
-from fewflips.simulation.register_files import column_file, rows_of, simulate_files
+from fewflips.simulation.register_files import rows_of, simulate_files
 from fewflips.simulation.register_memories import typical_memory
 from tests.gates.icarus_reference import assert_same_toggles, icarus_toggles
 from tests.layers import dense_layer, depthwise_layer
@@ -49,8 +50,11 @@ def in_any_order(layer, array: Accelerator, seed: int) -> tuple[Segment, ...]:
     return tuple(Segment(s.lanes, generator.permutation(s.order)) for s in dataflow_of(array).segments(layer, array))
 
 
-def column_by_hand(layer, rows, segments, array: Accelerator, column: int, latency: int):
-    """What a column's register file sees, by plain loops: (read, address, write, address, data, contents, taken)."""
+def column_by_hand(layer, rows, segments, array: Accelerator, column: int, latency: int, start: int, bias: int):
+    """What a column's register file sees, by plain loops: (read, address, write, address, data, contents, taken).
+
+    Sums begin with `start`, and each segment adds `bias`.
+    """
     outputs, pixels, columns = array.tiling.outputs, array.tiling.pixels, array.columns
     weights, per_group = layer.weights.astype(int), layer.n // layer.groups
     visits = []
@@ -62,10 +66,11 @@ def column_by_hand(layer, rows, segments, array: Accelerator, column: int, laten
                 for n in order:
                     before = sums.get((m, n))
                     products = sum(int(rows[n // per_group, m, k]) * weights[n, k] for k in lanes)
-                    sums[m, n] = (before or 0) + products
+                    taken = start if before is None else before
+                    sums[m, n] = taken + products + bias
                     complete = lanes[-1] == layer.k - 1
                     address = number * outputs + channels.index(n)
-                    visits.append((before is not None, address, before or 0, sums[m, n], not complete))
+                    visits.append((before is not None, address, taken, sums[m, n], not complete))
     entries, seen = [0] * (outputs * pixels), []
     for cycle, (read, address, taken, _, _) in enumerate(visits):
         _, write_address, _, leaving, writes = visits[max(cycle - latency, 0)]
@@ -87,17 +92,20 @@ def column_by_hand(layer, rows, segments, array: Accelerator, column: int, laten
     outputs=st.integers(1, 5),
     pixels=st.integers(1, 4),
     product_registers=st.booleans(),
+    tree_register=st.booleans(),
+    offset_sums=st.booleans(),
     seed=st.integers(0, 1000),
 )
 def test_files_see_what_the_loop_nest_says(
-    m, n, k, depthwise, groups, columns, outputs, pixels, product_registers, seed
+    m, n, k, depthwise, groups, columns, outputs, pixels, product_registers, tree_register, offset_sums, seed
 ):
     layer = (
         depthwise_layer(m, n + 1, (1, k), seed=seed)
         if depthwise
         else dense_layer(m, n * groups, k, seed=seed, groups=groups)
     )
-    array = machine(2, columns, outputs, pixels, product_registers=product_registers)
+    options = {"tree_register": tree_register, "offset_sums": offset_sums}
+    array = machine(2, columns, outputs, pixels, product_registers=product_registers, **options)
     operands, segments = operands_of(layer, array), in_any_order(layer, array, seed)
     tiles = tiles_of_segments(segments)
     pairs = [(segment.lanes.tolist(), segment.order.tolist()) for segment in segments]
@@ -106,7 +114,9 @@ def test_files_see_what_the_loop_nest_says(
         pixel_tiles = len(range(column, m, columns * pixels))
         stretches = [Stretch(column, p, c) for p in range(pixel_tiles) for c in range(len(tiles))]
         found = file_cycles(operands, tiles, array, stretches)
-        by_hand = column_by_hand(layer, random_activations(layer), pairs, array, column, 2 + product_registers)
+        unit = operands.datapath
+        sums = 2 + product_registers, unit.sum_offset(0), unit.tree_bias  # a register behind the tree: sums come later
+        by_hand = column_by_hand(layer, random_activations(layer), pairs, array, column, *sums)
         contents = found.contents(0, len(found), entries)
         seen = zip(
             found.read,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from fewflips.datapath.design import Datapath, Word, WordFormat
+from fewflips.datapath.icarus import simulate_verilog
+from fewflips.datapath.scheduled_column import verilog as column_verilog
 from fewflips.datapath.scheduled_column.cycles import column_cycles
 from fewflips.datapath.scheduled_column.design import column_design
 from fewflips.datapath.scheduled_column.testbench import run_column
+from fewflips.datapath.verilog import verilog
 from fewflips.errors import InputError
 
 from .small_layers import SIGNED8, UNSIGNED8, SmallLayer
@@ -82,6 +86,8 @@ UNITS = [
     {"tree_register": True},
     {"offset_sums": True},
     {"tree_register": True, "offset_sums": True, "product_registers": True},
+    {"adder": "bit-planes", "tree_register": True},
+    {"zero_gating": True},
 ]
 
 
@@ -96,6 +102,63 @@ def test_units_of_another_make(options: dict[str, object], starts: bool, iverilo
     assert found.first_mismatches == ()
     assert found.passed
     assert (found.cycles, _waits(layer)) == column_cycles(layer.design(), layer.passes(), layer.design().rows)
+
+
+ACCESSES = {
+    "passes": "pass_read_enable",
+    "indices": "index_read_enable",
+    "weights": "weight_read_enable",
+    "activations": "activation_read_enable",
+    "starts": "start_read_enable",
+    "sums read": "sum_read_enable",
+    "sums written": "sum_write_enable",
+}
+
+
+COLLISION = """
+        if (device.sum_read_enable && device.sum_write_enable && device.sum_read_address == device.sum_write_address)
+            $display("collision");
+"""
+
+
+@pytest.mark.parametrize("own_activations", [False, True], ids=["dense", "depthwise"])
+def test_no_memory_is_accessed_more_often_than_needed(own_activations: bool, iverilog: str) -> None:
+    """Not while a word waits, either; the table of passes once more, for the pass that never comes.
+
+    And no sum is read in the cycle that writes it.
+    """
+    groups = 3 if own_activations else 1
+    layer = SmallLayer(
+        n=3, k=10, pixels=5, lanes=4, groups=groups, own_activations=own_activations, starts=True, tile_rows=2
+    )
+    bench = layer.bench()
+    frame = f"{bench.name}_testbench.v"
+    counted = "".join(
+        f"        if (device.{port}) counts[{number}] = counts[{number}] + 1;\n"
+        for number, port in enumerate(ACCESSES.values())
+    )
+    text = bench.sources[frame].replace(
+        "    initial begin",
+        "    integer counts [0:6], n;\n    initial for (n = 0; n < 7; n = n + 1) counts[n] = 0;\n"
+        f"    always @(posedge clk) if (start || busy) begin\n{counted}{COLLISION}    end\n    initial begin",
+        1,
+    )
+    shown = "".join(f'        $display("counted %0d", counts[{number}]);\n' for number in range(7))
+    text = text.replace("        $finish;", f"{shown}        $finish;")
+    printed = simulate_verilog([*(bench.sources | {frame: text}).values()], "testbench", bench.images)
+    assert "PASS" in printed
+    assert "collision" not in printed
+    words, rows, tiles = layer.n * 3, 5, 3
+    assert column_cycles(layer.design(), layer.passes(), rows)[1] > 0
+    assert dict(zip(ACCESSES, map(int, re.findall(r"counted (\d+)", printed)), strict=True)) == {
+        "passes": 3 * tiles + 1,
+        "indices": words * rows,
+        "weights": words * rows,
+        "activations": (words if own_activations else 3) * rows,
+        "starts": layer.n * rows,
+        "sums read": 2 * layer.n * rows,
+        "sums written": 2 * layer.n * rows,
+    }
 
 
 def test_orders_do_not_change_results_and_natural_order_needs_no_wait(iverilog: str) -> None:
@@ -165,6 +228,14 @@ def test_a_unit_without_a_partial_sum_is_refused() -> None:
         with pytest.raises(InputError) as caught:
             column_design(unit, layer.passes(), 2, 1)
         assert found in str(caught.value)
+
+
+def test_a_unit_with_other_ports_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = SmallLayer(n=2, k=4, pixels=1, lanes=4)
+    more = verilog(layer.datapath).replace("    input clk,\n", "    input clk,\n    input [3:0] load,\n")
+    monkeypatch.setattr(column_verilog, "verilog", lambda _: more)
+    with pytest.raises(InputError, match=r"^scheduled column: its unit has ports that a column does not drive: load; "):
+        layer.bench()
 
 
 def test_sizes_that_contradict_are_refused() -> None:

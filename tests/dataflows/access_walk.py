@@ -17,6 +17,8 @@ Pairs = list[tuple[list[int], list[int]]]
 class Walked:
     runs: dict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     most_unfinished: int = 0
+    distinct: dict[str, set[object]] = field(default_factory=lambda: defaultdict(set))
+    """Codes that were asked for at least once, which a memory of any size has to fetch."""
 
     def add(self, memory: str, codes: int) -> None:
         if codes:
@@ -26,13 +28,15 @@ class Walked:
 class Registers:
     """Contents of some registers, each with a name."""
 
-    def __init__(self) -> None:
+    def __init__(self, seen: set[object] | None = None) -> None:
         self._content: dict[object, object] = {}
+        self._seen = set() if seen is None else seen
 
     def load(self, words: dict[object, object]) -> int:
         """Put a word into each named register, empty the others; how many had to be read."""
         missing = sum(self._content.get(name) != word for name, word in words.items())
         self._content = dict(words)
+        self._seen.update(words.values())
         return missing
 
 
@@ -91,8 +95,8 @@ def _cut(items: list[int], size: int) -> list[list[int]]:
 def activation_stationary(m: int, k: int, per_group: int, pairs: Pairs, columns: int, *, pixels: int = 1) -> Walked:
     walked = Walked()
     sums = Sums(walked, k)
-    weights = Registers()
-    activations = [Registers() for _ in range(columns)]
+    weights = Registers(walked.distinct["weights"])
+    activations = [Registers(walked.distinct["activations"]) for _ in range(columns)]
     rows = _cut(list(range(m)), columns)
     for first in range(0, len(rows), pixels):
         for ks, order in pairs:
@@ -113,7 +117,7 @@ def activation_stationary(m: int, k: int, per_group: int, pairs: Pairs, columns:
 def weight_stationary(m: int, k: int, per_group: int, pairs: Pairs, columns: int, *, depthwise: bool = False) -> Walked:
     walked = Walked()
     sums = Sums(walked, k)
-    weights, activations = Registers(), Registers()
+    weights, activations = (Registers(walked.distinct[name]) for name in ("weights", "activations"))
     for ks, order in pairs:
         of_pass = 0
         for tile in _cut(order, 1 if depthwise else columns):
@@ -132,7 +136,7 @@ def weight_stationary(m: int, k: int, per_group: int, pairs: Pairs, columns: int
 
 def output_stationary(m: int, k: int, per_group: int, pairs: Pairs, lanes: int) -> Walked:
     walked = Walked()
-    weights, activations = Registers(), Registers()
+    weights, activations = (Registers(walked.distinct[name]) for name in ("weights", "activations"))
     for tile in _cut(list(range(m)), lanes):
         for channels, order in pairs:
             of_pass = 0

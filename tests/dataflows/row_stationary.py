@@ -118,12 +118,13 @@ class RowStationary(Dataflow):
         """All in one part."""
         layer, datapath = operands.layer, operands.datapath
         words = [pad_last(operands.weights[np.ix_(one.order, one.lanes)], datapath.lanes) for one in segments]
-        activations, sums, before = [], np.zeros((layer.m, layer.n), np.int64), []
+        activations, before = [], []
+        sums = np.full((layer.m, layer.n), datapath.sum_offset(0))
         for segment in segments:
             held = operands.activations[operands.groups_of(segment.order)][..., segment.lanes]
             activations.append(pad_last(held, datapath.lanes).reshape(-1, datapath.lanes))
             before.append(sums[:, segment.order].T.reshape(-1, 1))
-            sums[:, segment.order] += segment_products(operands, segment, slice(0, layer.m))
+            sums[:, segment.order] += segment_products(operands, segment, slice(0, layer.m)) + datapath.tree_bias
         steps = list(self._steps(layer, segments, array))
         weights, pixels, active = (np.array(column) for column in zip(*steps, strict=True))
         starts = {
@@ -134,7 +135,9 @@ class RowStationary(Dataflow):
         contents = {
             "weights": PortContent(np.concatenate(words), datapath.weights.bits, stride=0),
             "activations": PortContent(np.concatenate(activations), datapath.activations.bits, stride=0),
-            "partial_sum": PortContent(np.concatenate(before), datapath.accumulator_bits, stride=0),
+            "partial_sum": PortContent(
+                np.concatenate(before), datapath.accumulator_bits, stride=0, delay=datapath.partial_sum_delay
+            ),
         }
         lengths = np.ones(len(steps), np.int64)
         ending = np.ones(array.columns, np.bool_)

@@ -50,13 +50,25 @@ def counter(runs: tuple[Runs, ...]) -> Counter[int]:
     return Counter({run.codes: run.count for run in runs})
 
 
-def assert_same(found: Accesses, expected: Walked, scheduled: bool) -> None:
+def assert_fetched_once(found: Traffic, codes: int) -> None:
+    """A memory that holds all that is asked for fetches it once, one that holds nothing as often as it is read."""
+    assert found.whole_bits == codes * found.code_bits
+    assert sum(run.count * run.codes for run in found.read_behind(found.whole_bits)) == codes
+    assert found.read_behind(0) == found.read
+    fetched = [sum(run.count * run.codes for run in found.read_behind(bits)) for bits in range(found.whole_bits + 1)]
+    assert fetched == sorted(fetched, reverse=True)
+
+
+def assert_same(layer: Layer, found: Accesses, expected: Walked, scheduled: bool) -> None:
     assert counter(found.weights.read) == expected.runs["weights"]
     assert counter(found.activations.read) == expected.runs["activations"]
     assert counter(found.results.written) == expected.runs["results"]
     assert counter(found.partial_sums.read) == expected.runs["partial sums read"]
     assert counter(found.partial_sums.written) == expected.runs["partial sums written"]
     assert found.partial_sums.live == expected.most_unfinished
+    assert_fetched_once(found.weights, len(expected.distinct["weights"]))
+    if layer.lowering.kernel_positions == 1:  # else inputs of overlapping kernels are the same code
+        assert_fetched_once(found.activations, len(expected.distinct["activations"]))
     assert counter(found.index_table.read) == (expected.runs["indices"] if scheduled else Counter())
     for never in (found.weights.written, found.activations.written, found.results.read, found.index_table.written):
         assert never == ()
@@ -65,11 +77,11 @@ def assert_same(found: Accesses, expected: Walked, scheduled: bool) -> None:
 def compare(layer: Layer, array: Accelerator, seed: int) -> None:
     flow = dataflow_of(array)
     natural = flow.segments(layer, array)
-    assert_same(flow.accesses(layer, natural, array, WIDTHS), walk(layer, natural, array), scheduled=False)
+    assert_same(layer, flow.accesses(layer, natural, array, WIDTHS), walk(layer, natural, array), scheduled=False)
     generator = np.random.default_rng(seed)
     orders = tuple(Segment(segment.lanes, generator.permutation(segment.order)) for segment in natural)
     moved = any(not np.array_equal(one.order, other.order) for one, other in zip(natural, orders, strict=True))
-    assert_same(flow.accesses(layer, orders, array, WIDTHS), walk(layer, orders, array), scheduled=moved)
+    assert_same(layer, flow.accesses(layer, orders, array, WIDTHS), walk(layer, orders, array), scheduled=moved)
 
 
 @pytest.mark.parametrize("forwarding", ["broadcast", "systolic"])

@@ -55,6 +55,13 @@ def datapaths(draw):
     adders = ["tree", "one-sum", *(["bit-planes"] if planes else [])]
     adder = draw(st.sampled_from(adders)) if kind == "column" else "tree"
     partial_sum = kind in ("column", "chain") and draw(st.booleans())
+    converter = (
+        kind != "multiplier"
+        and adder != "bit-planes"
+        and activations.format is WordFormat.TWOS_COMPLEMENT
+        and draw(st.booleans())
+    )
+    coded = [(), ("weights",), *(() if converter else (("activations",), ("weights", "activations")))]
     behind_tree = kind == "column" and adder != "one-sum" and partial_sum
     return Datapath(
         kind,
@@ -70,14 +77,8 @@ def datapaths(draw):
         tree_register=behind_tree and draw(st.booleans()),
         offset_sums=behind_tree and (weights.signed or activations.signed) and draw(st.booleans()),
         hold_flags=kind == "column" and draw(st.booleans()),
-        activation_converter=(
-            converter := kind != "multiplier"
-            and activations.format is WordFormat.TWOS_COMPLEMENT
-            and draw(st.booleans())
-        ),
-        bus_invert_ports=draw(st.sampled_from([(), ("weights",), () if converter else ("weights", "activations")]))
-        if kind != "multiplier" and adder != "bit-planes"
-        else (),
+        activation_converter=converter,
+        bus_invert_ports=draw(st.sampled_from(coded)) if kind != "multiplier" and adder != "bit-planes" else (),
     )
 
 

@@ -17,6 +17,7 @@ from fewflips.api.explored import machines_csv
 from fewflips.dataflows.orders import natural_orders
 from fewflips.errors import InputError
 from fewflips.exploration.candidates import Machines
+from fewflips.exploration.evaluate import REFERENCE_COLUMNS
 from fewflips.exploration.front import dominates
 from fewflips.exploration.space import Space
 from fewflips.exploration.store import Store
@@ -82,6 +83,60 @@ def test_the_front_is_that_of_a_quadratic_loop(model, tmp_path):
     assert {machine.index for machine in found.machines if machine.on_front} == expected
     energies = [machine.measures.datapath_pj for machine in found.front]
     assert energies == sorted(energies)
+
+
+def test_the_whole_bill_is_that_of_energy(model, tmp_path):
+    word = {"size_kib": 8, "word_bits": 32}
+    buffers = {"weights": word, "activations": word, "partial_sums": word, "index_table": word}
+    sizes = {"buffers.partial_sums.size_kib": [8, 32], "clock_mhz": [100, 400], "columns": [2, 16]}
+    of = space(machine={**TINY["machine"], "buffers": buffers}, vary=sizes)
+    found = explored(model, tmp_path, of)
+    for candidate in candidates(of):
+        bill = direct_pj(model, candidate, tmp_path).total.bill
+        machine = found.machines[candidate.index]
+        columns_are_those_of_the_estimate = candidate.modes[0].columns == REFERENCE_COLUMNS
+        if machine.precision == "gate-level" or columns_are_those_of_the_estimate:
+            assert machine.measures.whole_pj == pytest.approx(bill.whole_pj, rel=1e-9)
+        units_pj = machine.measures.whole_pj - machine.measures.datapath_pj
+        assert units_pj == pytest.approx(bill.buffers.total_pj, rel=1e-9)  # exact whatever the toggles
+    assert {machine.networks[0].bill.buffers is not None for machine in found.front} == {True}
+
+
+@pytest.mark.parametrize(
+    "vary",
+    [
+        {"tiling.outputs": [None, 4], "columns": [2, 16]},
+        {"datapath.hold_flags": [False, True], "orders": ["natural", "schedule"]},
+        {"weights.coding": ["plain", "bus-invert"], "clock_mhz": [100, 400]},
+        {"buffers.index_table.word_bits": [8, 16], "orders": ["schedule"]},
+    ],
+    ids=["register files", "hold flags", "coded weights", "memories of registers"],
+)
+def test_options_of_machines_cost_what_energy_says(model, tmp_path, vary):
+    word = {"size_kib": 8, "word_bits": 32}
+    table = {"size_kib": 0.125, "word_bits": 8, "source": "registers"}
+    buffers = {"weights": word, "activations": word, "partial_sums": word, "index_table": table}
+    of = space(machine={**TINY["machine"], "buffers": buffers}, vary=vary, effort="default")
+    found = explored(model, tmp_path, of)
+    assert not found.contradictions
+    for candidate in candidates(of):
+        bill = direct_pj(model, candidate, tmp_path / str(candidate.index)).total.bill
+        machine = found.machines[candidate.index]
+        if machine.precision == "gate-level" or candidate.modes[0].columns == REFERENCE_COLUMNS:
+            assert machine.measures.datapath_pj == pytest.approx(bill.datapath_pj, rel=1e-9)
+            assert machine.measures.whole_pj == pytest.approx(bill.whole_pj, rel=1e-6)
+    assert {machine.precision for machine in found.front} == {"gate-level"}
+
+
+def test_memories_that_do_not_suffice_leave_only_their_machine_out(model, tmp_path):
+    word = {"size_kib": 8, "word_bits": 32, "read_pj": 5, "write_pj": 6, "leakage_uw": 0}  # one, in three places
+    buffers = {"weights": word, "activations": word, "partial_sums": word}
+    of = space(machine={**TINY["machine"], "buffers": buffers}, vary={"buffers.partial_sums.size_kib": [0.01, 8]})
+    found = explored(model, tmp_path, of)
+    (contradiction,) = found.contradictions
+    assert "partial" in contradiction.reason
+    assert (contradiction.machines, contradiction.example) == (1, 0)
+    assert [machine.index for machine in found.machines] == [1]
 
 
 def test_dropped_in_orders_are_those_of_optimize(model, tmp_path):

@@ -33,6 +33,31 @@ def test_fronts_are_those_of_plain_loops(objectives, seed):
     assert certain_front(boxes) == quadratic(lows, highs)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_machines_of_a_group_are_compared_by_their_middles(seed):
+    generator = np.random.default_rng(seed)
+    low = generator.integers(0, 12, (60, 2))
+    high = low + generator.integers(0, 3, low.shape)
+    groups = generator.integers(0, 10, 60)
+    boxes = {
+        n: Box(tuple(map(float, a)), tuple(map(float, b)), str(g))
+        for n, (a, b, g) in enumerate(zip(low, high, groups, strict=True))
+    }
+
+    def surely(j, i):
+        same = boxes[j].group == boxes[i].group
+        return beats(boxes[j].middle, boxes[i].middle) if same else beats(boxes[j].high, boxes[i].low)
+
+    def perhaps(j, i):
+        same = boxes[j].group == boxes[i].group
+        return beats(boxes[j].middle, boxes[i].middle) if same else beats(boxes[j].low, boxes[i].high)
+
+    alive = {i for i in boxes if not any(surely(j, i) for j in boxes if groups[i] == groups[j])}
+    expected = {i for i in alive if not any(surely(j, i) for j in alive)}
+    assert possible_front(boxes) == expected
+    assert certain_front(boxes) == {i for i in expected if not any(perhaps(j, i) for j in expected)}
+
+
 def test_a_certain_front_lies_within_the_front_and_that_within_the_possible_one():
     generator = np.random.default_rng(3)
     low = generator.random((200, 2))

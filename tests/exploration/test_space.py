@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
+from pathlib import Path
 
 import pytest
+import yaml
 
 from fewflips.errors import InputError
 from fewflips.exploration.candidates import Candidate, Contradiction, Machines
@@ -83,7 +86,7 @@ def test_a_schedule_needs_an_index_table():
     base = {**TINY["machine"], "buffers": {"weights": word, "activations": word}}
     natural, schedule = Machines(space(machine=base, vary={"orders": ["natural", "schedule"]}))
     assert isinstance(natural, Candidate)
-    assert "a schedule needs an index table" in str(schedule)
+    assert "expected an index table for the orders of a schedule, got none" in str(schedule)
 
 
 @pytest.mark.parametrize(
@@ -137,3 +140,19 @@ def test_limits():
 def test_a_space_of_any_size_is_counted():
     sizes = Machines(Space.model_validate({"vary": {"columns": list(range(1, 11)), "lanes": list(range(1, 101))}}))
     assert sizes.count == 1000
+
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.mark.parametrize(("name", "machines"), [("first", 16), ("columns", 1080)])
+def test_spaces_of_the_documentation_hold_machines(name, machines):
+    found = candidates(load_space(DOCS / "spaces" / f"{name}.yaml"))
+    assert len(found) == machines
+    assert len({tuple(one.labels.values()) for one in found}) == machines
+
+
+def test_the_page_shows_the_first_space():
+    page = (DOCS / "explore.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert yaml.safe_load(shown) == yaml.safe_load((DOCS / "spaces" / "first.yaml").read_text(encoding="utf-8"))

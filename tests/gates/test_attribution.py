@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fewflips.datapath.design import Datapath, Word, WordFormat
 from fewflips.gates.liberty.load import load_cells
@@ -17,10 +19,12 @@ from fewflips.gates.switching import compile_circuit, simulate
 from fewflips.gates.timing import analyze_timing
 from tests.gates.cone_walk import ConeWalk
 from tests.gates.mapped_circuits import LIBRARY, circuit
+from tests.property_settings import examples
 
 SIGNED, UNSIGNED = Word(WordFormat.TWOS_COMPLEMENT, 4), Word(WordFormat.UNSIGNED, 3)
+SIGNED_3 = Word(WordFormat.TWOS_COMPLEMENT, 3)
 MAGNITUDE = Word(WordFormat.SIGN_MAGNITUDE, 3)
-LANE_BITS = {"weights": 4, "activations": 3}
+LANE_BITS = {"weights": 4, "activations": 3, "weights_invert": 1, "activations_invert": 1}
 UNITS = {
     "multiplier": Datapath("multiplier", SIGNED, UNSIGNED),
     "mac": Datapath("mac", SIGNED, UNSIGNED, accumulator_bits=10),
@@ -37,6 +41,40 @@ UNITS = {
         "column", SIGNED, UNSIGNED, lanes=2, accumulator_bits=11, partial_sum_input=True, multiplier="booth"
     ),
     "column, one lane": Datapath("column", SIGNED, UNSIGNED, lanes=1, accumulator_bits=11, partial_sum_input=True),
+    "column, tree register": Datapath(
+        "column", SIGNED, UNSIGNED, lanes=3, accumulator_bits=11, partial_sum_input=True, tree_register=True
+    ),
+    "column, offset sums": Datapath(
+        "column",
+        *(SIGNED, UNSIGNED),
+        lanes=3,
+        accumulator_bits=11,
+        partial_sum_input=True,
+        tree_register=True,
+        offset_sums=True,
+    ),
+    "column, zero gating": Datapath(
+        "column", SIGNED, UNSIGNED, lanes=3, accumulator_bits=11, partial_sum_input=True, zero_gating=True
+    ),
+    "column, bit planes": Datapath(
+        "column", SIGNED, UNSIGNED, lanes=3, accumulator_bits=11, partial_sum_input=True, adder="bit-planes"
+    ),
+    "column, coded": Datapath(
+        "column",
+        *(SIGNED, UNSIGNED),
+        lanes=3,
+        accumulator_bits=11,
+        partial_sum_input=True,
+        bus_invert_ports=("weights", "activations"),
+    ),
+    "column, converter": Datapath(
+        "column",
+        *(SIGNED, SIGNED_3),
+        lanes=3,
+        accumulator_bits=11,
+        partial_sum_input=True,
+        activation_converter=True,
+    ),
     "chain": Datapath("chain", SIGNED, UNSIGNED, lanes=3, accumulator_bits=11, partial_sum_input=True),
     "chain, no partial sum": Datapath("chain", SIGNED, UNSIGNED, lanes=3, accumulator_bits=11),
 }
@@ -203,3 +241,43 @@ def test_only_parts_behind_what_moves_spend_energy():
     one, other, both = (spent("weights", slice(*lanes))["multipliers"] for lanes in ((0, 1), (1, 3), (0, 3)))
     assert 0 < one < both
     assert 0 < other < both
+
+
+@st.composite
+def random_units(draw: st.DrawFn) -> Netlist:
+    """Gates and registers with any connections between them, but for loops without a register."""
+    ports = ["w0", "w1", "a0", "a1", "s", "c"]
+    registers = [f"q{number}" for number in range(draw(st.integers(0, 5)))]
+    known, cells = [*ports, *registers], []
+    for number in range(draw(st.integers(1, 10))):
+        one, other = (draw(st.sampled_from(known)) for _ in range(2))
+        kind, pins = draw(
+            st.sampled_from(
+                [
+                    ("BUF_X1", f"A={one} Z=g{number}"),
+                    ("INV_X1", f"A={one} ZN=g{number}"),
+                    ("XOR2_X1", f"A={one} B={other} Z=g{number}"),
+                    ("AND2_X1", f"A1={one} A2={other} ZN=g{number}"),
+                ]
+            )
+        )
+        cells.append((f"u{number}", kind, pins))
+        known.append(f"g{number}")
+    for register in registers:
+        cells.append((f"r{register}", "DFF_X1", f"D={draw(st.sampled_from(known))} CK=clk Q={register}"))
+    inputs = {"clk": "clk", "weights": "w0 w1", "activations": "a0 a1", "partial_sum": "s", "clear": "c"}
+    return circuit(inputs, {"sum": draw(st.sampled_from(known))}, cells)
+
+
+@pytest.mark.parametrize("running", [False, True])
+@given(netlist=random_units())
+@examples(150)
+def test_random_units_are_told_apart_as_by_a_plain_walk(netlist, running):
+    by_lane = {"weights": 1, "activations": 1}
+    found = attribute(netlist, LIBRARY, by_lane, running=running)
+    walk = ConeWalk(netlist, LIBRARY, by_lane, running)
+    assert [PARTS[part] for part in found.instances] == [
+        walk.instance_part(number) for number in range(len(netlist.instances))
+    ]
+    nets = [net for net, name in enumerate(netlist.nets) if net > 1 and name != "clk"]
+    assert [PARTS[found.nets[net]] for net in nets] == [walk.net_part(net) for net in nets]

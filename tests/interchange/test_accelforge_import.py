@@ -9,8 +9,8 @@ import pytest
 
 from fewflips.errors import AcceleratorError
 from fewflips.interchange.accelforge_import import read_accelforge
-from fewflips.interchange.machine_text import machine_yaml
 from fewflips.machine import load_accelerator
+from fewflips.machine.yaml_text import machine_yaml
 from tests.interchange.packages import package
 
 FREE = "leak_power: 0, area: 0"

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from fewflips.errors import VerificationError
-from fewflips.execution.runtimes import InputSpec
 from fewflips.execution.samples import Samples, random_feeds
+from fewflips.execution.sessions import InputSpec
 from fewflips.network.graph import Network
 from fewflips.verification.equivalence import FLOAT_TOLERANCE, Comparison, Intermediate, check_drop_in, compare_models
 

@@ -18,12 +18,14 @@ import pytest
 from fewflips.errors import FewflipsError, InputError, ModelError, RuntimeFailure
 from fewflips.execution import runtimes
 from fewflips.execution.litert import LiteRTSession
-from fewflips.execution.runtimes import InputSpec, Runtime
+from fewflips.execution.runtimes import Runtime
 from fewflips.execution.samples import random_feeds
+from fewflips.execution.sessions import InputSpec
 from fewflips.network.tflite import reader as tflite
 from tests.network import build_tflite as small
 from tests.network.test_tflite_damaged import mutations
 from tests.patience import PATIENCE_S
+from tests.stand_in_runtime import stand_in, write_stand_in
 
 
 @pytest.fixture
@@ -153,10 +155,8 @@ def test_mutated_files_do_not_end_this_process(tmp_path: Path) -> None:
 @pytest.fixture
 def crashing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A module whose session crashes when it is opened, in place of LiteRT's."""
-    module = tmp_path / "crashing_session.py"
-    module.write_text("import ctypes\ndef Session(path, fetch):\n    ctypes.string_at(0)\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(runtimes, "_SESSIONS", {"tflite": ("crashing_session:Session", "LiteRT")})
+    code = "import ctypes\ndef Session(path, fetch):\n    ctypes.string_at(0)\n"
+    stand_in(tmp_path, "crashing_session", code, monkeypatch)
     return tmp_path / "model.tflite"
 
 
@@ -171,7 +171,7 @@ def test_a_crash_is_an_error(crashing: Path) -> None:
 
 
 def test_an_exit_is_an_error(crashing: Path) -> None:
-    (crashing.parent / "crashing_session.py").write_text("import os\ndef Session(path, fetch):\n    os._exit(3)\n")
+    write_stand_in(crashing.parent, "crashing_session", "import os\ndef Session(path, fetch):\n    os._exit(3)\n")
     with pytest.raises(RuntimeFailure, match=r"LiteRT ended with exit status 3 on .*: the file may be damaged"):
         Runtime(crashing, "tflite")
 
@@ -215,9 +215,7 @@ HANGING = """
 @pytest.fixture
 def hanging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A module whose session opens, but never ends a run, in place of LiteRT's."""
-    (tmp_path / "hanging_session.py").write_text(textwrap.dedent(HANGING))
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(runtimes, "_SESSIONS", {"tflite": ("hanging_session:Session", "LiteRT")})
+    stand_in(tmp_path, "hanging_session", HANGING, monkeypatch)
     return tmp_path
 
 
@@ -373,8 +371,10 @@ HANGING_SCRIPT = """
     from contextlib import suppress
     from fewflips.errors import RuntimeFailure
     from fewflips.execution import runtimes
+    from fewflips.execution.sessions import RUNTIMES
     sys.path.insert(0, sys.argv[2])
-    runtimes._SESSIONS = {"tflite": ("hanging_session:Session", "LiteRT")}
+    from hanging_session import StandIn
+    RUNTIMES._parts["tflite"] = StandIn()
     try:
         with runtimes.Runtime(sys.argv[1], "tflite") as runtime:
             print("ready", flush=True)

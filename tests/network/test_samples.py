@@ -17,8 +17,8 @@ from PIL import Image
 
 from fewflips.errors import SamplesError
 from fewflips.execution import samples as module
-from fewflips.execution.runtimes import InputSpec
 from fewflips.execution.samples import load_samples, random_feeds
+from fewflips.execution.sessions import InputSpec
 from tests.property_settings import examples
 
 IMAGE = InputSpec("image", (1, 4, 6, 3), np.dtype(np.uint8), 1 / 255, 0)

@@ -44,6 +44,18 @@ def small(name: str, folder: Path) -> Path:
     return path
 
 
+def test_bytes_that_no_name_covers_are_compared_where_nothing_else_differs(tmp_path: Path):
+    first, longer, other = (tmp_path / f"{name}.tflite" for name in ("first", "longer", "other"))
+    first.write_bytes(build_tflite.branching())
+    longer.write_bytes(build_tflite.branching() + bytes(8))
+    found = compare_structure(load(first), load(longer))
+    assert (found.differing, found.differences) == (1, ("the bytes outside of the constants differ",))
+    other.write_bytes(build_tflite.branching(weight_type="INT4") + bytes(8))
+    found = compare_structure(load(first), load(other))
+    assert not found.equal
+    assert not any("the bytes outside" in difference for difference in found.differences)
+
+
 def assert_flips_are_found(original: Path, folder: Path, tries: int) -> None:
     network = load(original)
     honest = moved(network, folder)

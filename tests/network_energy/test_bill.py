@@ -10,16 +10,23 @@ import pytest
 import fewflips
 from fewflips.api.energy import energy
 from fewflips.dataflows import dataflow_of
+from fewflips.dataflows.hold_flags import hold_flags
+from fewflips.dataflows.layer_operands import layer_operands
+from fewflips.dataflows.unit_datapath import code_widths, network_datapath
 from fewflips.errors import AcceleratorError, InputError
+from fewflips.execution.activations import lowered_rows, run_samples
 from fewflips.gates.liberty.load import load_cells
 from fewflips.gates.netlist.verilog import netlist_verilog
 from fewflips.gates.power.energy import Energy
 from fewflips.machine import Accelerator
-from fewflips.machine.buffers import Buffer, Buffers, MemoryLevel
+from fewflips.machine.accelerator import DatapathOptions, Operand
+from fewflips.machine.buffers import Buffer, Buffers, MemoryLevel, Tiling
 from fewflips.simulation.bill import layer_bill, total_bill
 from fewflips.simulation.memories import LayerMemories
+from fewflips.simulation.register_memories import build_register_memories
 from fewflips.simulation.run import EnergyOptions
-from fewflips.simulation.setup import network_unit, simulated_layers
+from fewflips.simulation.setup import network_unit, samples_or_random, simulated_layers
+from fewflips.streams.codes import weight_codes
 from tests.dataflows.test_accesses import walk
 from tests.network import build_tflite as small
 
@@ -207,3 +214,55 @@ def test_a_machine_that_cannot_hold_what_it_needs_is_refused_before_the_simulati
     monkeypatch.setattr("fewflips.simulation.run.run_samples", lambda *_: pytest.fail("worked in vain"))
     with pytest.raises(AcceleratorError, match="has no buffer for them: describe buffers"):
         energy(branching, with_memories(ARRAY, partial_sums=None))
+
+
+def test_memories_made_of_registers_are_simulated_with_the_words_of_each_layer(branching):
+    tiled = ARRAY.model_copy(update={"tiling": Tiling(outputs=2, pixels=2)})
+    small_file = Buffer(size_kib=1 / 32, word_bits=16, source="registers")
+    array = with_memories(tiled, weights=small_file)
+    report = energy(branching, array, options=EnergyOptions(jobs=1))
+    assert set(report.total.bill.estimated) == {"buffers.activations_pj", "buffers.leakage_pj"}
+    assert any("registers, 16 x 16 bits, simulated" in note for note in report.notes)
+    network, flow = fewflips.load(branching), dataflow_of(array)
+    datapath = network_datapath(network.layers, array)
+    built = build_register_memories(array, datapath, load_cells("nangate45"))
+    samples, _ = samples_or_random(network, None, 0)
+    tensors = next(iter(run_samples(network, samples)))
+    used = False
+    for number, (layer, found) in enumerate(zip(network.layers, report.layers, strict=True)):
+        segments = flow.segments(layer, array)
+        operands = layer_operands(layer, lowered_rows(layer, tensors), array, datapath)
+        figures = {label: one.energy for label, one in built.of_layer(operands, segments, seed=(0, number)).items()}
+        accesses = flow.accesses(layer, segments, array, code_widths(layer, array, datapath))
+        sums, file = accesses.register_files, figures["register_files"]
+        expected = sums.codes_read * file.read_pj + sums.codes_written * file.write_pj
+        assert found.bill.buffers.register_files_pj == pytest.approx(expected)
+        words = accesses.weights.words(accesses.weights.read, 16)
+        assert found.bill.buffers.weights_pj == pytest.approx(words * figures["weights"].read_pj)
+        assert found.bill.buffers.partial_sums_pj == 0
+        used |= expected > 0
+    assert used
+
+
+def test_clock_gates_are_marked_and_weights_that_repeat_are_not_fetched(branching):
+    plain = with_memories(ARRAY)
+    gated = plain.model_copy(update={"datapath": DatapathOptions(hold_flags=True)})
+    bill = energy(branching, gated).total.bill
+    assert "units.clock_pj" in bill.estimated
+    assert "units.clock_pj" not in energy(branching, plain).total.bill.estimated
+    network, flow = fewflips.load(branching), dataflow_of(gated)
+    bits = 0
+    for layer in network.layers:
+        segments = flow.segments(layer, gated)
+        stream = flow.weight_stream(layer, *weight_codes(layer, gated.weights), segments, gated)
+        flags = hold_flags(stream)
+        bits += flags.fetched * 8 + flags.flags
+    assert bill.buffers.weights_pj == pytest.approx(bits)
+
+
+def test_encoders_of_coded_ports_count_with_the_registers(branching):
+    coded = ARRAY.model_copy(update={"weights": Operand(coding="bus-invert")})
+    report = energy(branching, coded)
+    assert report.datapath.bus_invert_ports == ("weights",)
+    for layer in (*report.layers, report.total):
+        adds_up(layer)

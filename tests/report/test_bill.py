@@ -103,11 +103,11 @@ def test_bills_before_and_after_fit_the_terminal(width, mode):
 def test_a_comparison_by_hand():
     """Scheduled: 800 pJ of data; a drop-in 941 pJ. What memories take stays."""
     text = words(printed(result_table(small_report())))
-    assert "before scheduled drop-in less" in text
-    assert "multipliers 400 pJ 320 pJ 376 pJ 1.25x" in text
-    assert "datapath 1.25 nJ 1.05 nJ 1.19 nJ 1.19x" in text
-    assert "DRAM * 2.00 nJ 2.00 nJ 2.00 nJ 1.00x" in text
-    assert "whole 4.36 nJ 4.16 nJ 4.30 nJ 1.05x" in text
+    assert "before scheduled less drop-in" in text
+    assert "multipliers 400 pJ 320 pJ 1.25x 376 pJ" in text
+    assert "datapath 1.25 nJ 1.05 nJ 1.19x 1.19 nJ" in text
+    assert "DRAM * 2.00 nJ 2.00 nJ 1.00x 2.00 nJ" in text
+    assert "whole 4.36 nJ 4.16 nJ 1.05x 4.30 nJ" in text
 
 
 def test_the_headline_has_the_whole_bill_where_memories_are_on_it():

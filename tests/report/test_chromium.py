@@ -17,7 +17,7 @@ import pytest
 from fewflips.records.optimization import OptimizeReport
 from fewflips.report.html.page import render_html
 from tests.patience import PATIENCE_S
-from tests.report.sample_reports import optimize_report, stream_picture, with_energy
+from tests.report.sample_reports import optimize_report, stream_picture, with_bills, with_energy
 
 pytestmark = pytest.mark.chromium
 
@@ -164,12 +164,23 @@ def test_energies_sort_the_table(browse):
     assert complaints == ""
 
 
+def test_whole_bills_sort_the_table(browse):
+    report = with_bills(with_energy(optimize_report(12, activations=True), unknown=(3,)))
+    dom, complaints = browse(render_html(report), "#sort=whole-before,ascending")
+    known = [row for row, layer in enumerate(report.layers) if layer.energy]
+    bills = {row: report.layers[row].energy.baseline.bill.whole_pj for row in known}
+    assert order(dom)[:-1] == sorted(known, key=bills.__getitem__)
+    assert order(dom)[-1] == 3
+    assert complaints == ""
+
+
 @pytest.mark.parametrize("energy", [False, True])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_page_is_not_wider_than_its_window(browse, width, energy):
     measure = "document.title = document.documentElement.scrollWidth - innerWidth;"
     report = optimize_report(63, activations=True)
-    page = with_script(render_html(with_energy(report) if energy else report, stream_picture()), measure)
+    shown = with_bills(with_energy(report)) if energy else report
+    page = with_script(render_html(shown, stream_picture()), measure)
     dom, _ = browse(page, "", f"--window-size={width},900", "--dump-dom")
     assert int(re.search(r"<title>(-?\d+)</title>", dom)[1]) <= 0
 

@@ -7,6 +7,7 @@ import pickle
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from fewflips.errors import AcceleratorError, InputError, OutputError
 from fewflips.machine import load_accelerator
 from fewflips.training import trainer
 from fewflips.training.checkpoints import load_checkpoint, save_checkpoint
+from fewflips.training.checks import new_network
 from fewflips.training.config import TrainingConfig
 from fewflips.training.resuming import float_weights
 from fewflips.training.stages import loop
@@ -53,6 +55,21 @@ def failing(monkeypatch, capsys, data, tmp_path):
         return lines[0]
 
     return command
+
+
+@pytest.mark.parametrize(
+    ("size", "classes", "words"),
+    [
+        (1, 10, "dataset.image_size: expected at least "),
+        (28, 1, "network.classes: expected 2 or more, got 1"),
+    ],
+)
+def test_the_section_of_what_does_not_fit_a_network_is_named(size: int, classes: int, words: str, data, tmp_path):
+    config = TrainingConfig.model_validate(settings(data, tmp_path))
+    dataset = SimpleNamespace(image_shape=(size, size, 1), classes=("a",) * classes)
+    with pytest.raises(InputError) as caught:
+        new_network(config, dataset)
+    assert str(caught.value).startswith(words)
 
 
 @pytest.mark.parametrize(

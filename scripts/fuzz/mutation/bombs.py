@@ -44,7 +44,7 @@ def metadata() -> bytes:
 
 @cache
 def picture(size: tuple[int, int]) -> bytes:
-    """A grey PNG of so many pixels, with 64 MiB of them at most."""
+    """A grey PNG that states a number of pixels, and holds at most 64 MiB of them."""
     width, height = size
     body = zlib.compress(bytes(min((width + 1) * height, 64 << 20)), 9)
     chunks = ((b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)), (b"IDAT", body), (b"IEND", b""))

@@ -177,4 +177,4 @@ _FORMATS: dict[bytes, Callable[[random.Random, bytes], bytes]] = {
     b"BM": _change_bmp,
     b"RIFF": _change_webp,
 }
-"""By their first bytes."""
+"""How to change a picture, by its first bytes."""

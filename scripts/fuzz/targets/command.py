@@ -20,7 +20,7 @@ def measure(model: Path, *words: str | Path) -> None:
 
 
 def one_of(count: int, path: Path) -> bool:
-    """Whether this is one of so many contents, for what takes too long to be done with all."""
+    """Whether to take this content: one in a number, for work that takes too long to do with all."""
     try:
         return zlib.crc32(read_plain(path)) % count == 0
     except OSError:

@@ -87,7 +87,7 @@ class VerifiedPairs(Pairs):
 
 
 def check_told(second: Path, equal: bool) -> None:
-    """Of a second model that was tampered with it is not true that it is the first with its channels moved."""
+    """Fail if a second model that was tampered with passes as the first with its channels moved."""
     if equal and second.stem == _TAMPERED:
         raise AssertionError("a model of which one bit was flipped passes as the original with its channels moved")
 

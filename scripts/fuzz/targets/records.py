@@ -31,7 +31,7 @@ YAML_WORDS = (
 )
 
 _DIGEST_AT, _CHECKSUM_BYTES = 10, 32
-"""Of a binary schedule: where the model's SHA-256 stands, and how long its own is (docs/schedule.md)."""
+"""Where a binary schedule holds the model's SHA-256, and the length of its own (docs/schedule.md)."""
 
 
 def model_in(folder: Path) -> Path:

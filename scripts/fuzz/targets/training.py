@@ -115,7 +115,7 @@ _TOML_WORDS = (
 
 
 def dataset() -> Dataset:
-    """A few images that tell nothing."""
+    """A few images of noise."""
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (12, 8, 8, 1), generator=generator, dtype=torch.uint8)
     labels = torch.arange(12) % 2
@@ -187,7 +187,7 @@ def pareto_point(folder: Path) -> MutatedFiles:
 
 
 def small_config(output: Path, **changes: Any) -> TrainingConfig:
-    """A run of seconds at most."""
+    """A configuration whose run takes a few seconds at most."""
     content = {
         "network": {"name": "resnet", "depth": 8, "width": 0.25},
         "dataset": {"name": "fashion-mnist", "path": "data"},
@@ -345,7 +345,7 @@ class _Stopped(Exception):
 
 
 def _stopped(config: TrainingConfig, output: Path, own: Dataset, stage: str, steps: int) -> bytes:
-    """The checkpoint that a run leaves where it is stopped after so many steps of a stage, or at its end."""
+    """The checkpoint of a run that is stopped after a number of steps of a stage, or at its end."""
 
     def stop(phase: str, done: int, total: int) -> None:
         if phase == stage and done > steps:

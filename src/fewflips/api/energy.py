@@ -17,7 +17,6 @@ from fewflips.records.coverage import coverage_of
 from fewflips.records.energy import EnergyReport
 from fewflips.records.model_file import model_file
 from fewflips.simulation.activity import make_activity_folder, write_activity
-from fewflips.simulation.memories import memory_notes
 from fewflips.simulation.records import cells_record, datapath_record, total_energy
 from fewflips.simulation.run import EnergyOptions, NetworkRun, first_part, simulate_network
 from fewflips.simulation.setup import energy_settings, network_unit, samples_or_random, simulated_layers
@@ -102,7 +101,7 @@ def energy(
             *notes,
             *unit.notes,
             *coding_notes(array, simulated=bus_invert_ports(array)),
-            *memory_notes(array),
+            *run.notes,
         ),
     )
 

@@ -15,13 +15,13 @@ from fewflips.api.explored import Exploration
 from fewflips.errors import InputError
 from fewflips.execution.samples import Samples
 from fewflips.exploration.candidates import Candidate, Machines, checked
-from fewflips.exploration.evaluate import Evaluator, WeighedNetwork
+from fewflips.exploration.evaluate import MachineEvaluator, WeighedNetwork
 from fewflips.exploration.outcome import outcome
 from fewflips.exploration.search import Search, SearchOptions
 from fewflips.exploration.space import Space, load_space
 from fewflips.exploration.store import Store
 from fewflips.exploration.strategy import find_front
-from fewflips.exploration.tasks import NetworkContent
+from fewflips.exploration.worker import NetworkContent
 from fewflips.files.cache import digest_of
 from fewflips.files.input_files import read_plain
 from fewflips.machine import Accelerator, load_accelerator
@@ -147,6 +147,7 @@ def explore(
             simulations=tally.simulations,
             layers_found=tally.layers_found,
             layers_simulated=tally.layers_simulated,
+            estimate_error_percent=None if (error := search.found.estimate_error) is None else 100 * error,
             seconds=time.monotonic() - begin,
         ),
         complete=found.complete,
@@ -170,7 +171,7 @@ def _search(
     options: ExploreOptions,
     progress: Progress | None,
 ) -> Search:
-    evaluator = Evaluator(
+    evaluator = MachineEvaluator(
         networks,
         store,
         running,

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from fewflips.files.result_folder import save_together
-from fewflips.records.exploration import DetailedMachine, ExplorationReport, Measures
+from fewflips.records.exploration import ExplorationReport, Measures
+from fewflips.report.html.exploration_page import exploration_page
+from fewflips.report.machine_yaml import explored_machine_yaml
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +51,7 @@ class Exploration:
         contents = {
             "exploration.json": (self.report.model_dump_json(indent=1) + "\n").encode(),
             "exploration.csv": machines_csv(self.report).encode(),
+            "exploration.html": exploration_page(self.report).encode(),
             **dict(_machine_files(self.report)),
         }
         return save_together(Path(folder), "explore", contents)
@@ -82,18 +83,9 @@ def machines_csv(report: ExplorationReport) -> str:
     return stream.getvalue()
 
 
-def machine_yaml(machine: DetailedMachine) -> dict[str, str]:
-    """YAML of a machine, by dataflow; the settings that are not the machine's are in a comment above."""
-    above = f"# orders: {machine.orders}, cells: {machine.cells}, clock_mhz: {machine.clock_mhz:g}\n"
-    return {
-        mode.dataflow: above + yaml.safe_dump(mode.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-        for mode in machine.modes
-    }
-
-
 def _machine_files(report: ExplorationReport) -> Iterator[tuple[str, bytes]]:
     for machine in report.front:
-        texts = machine_yaml(machine)
+        texts = explored_machine_yaml(machine)
         for dataflow, text in texts.items():
             suffix = f"-{dataflow}" if len(texts) > 1 else ""
             yield f"machine-{machine.index}{suffix}.yaml", text.encode()

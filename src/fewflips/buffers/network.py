@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fewflips.buffers.chain import memories
+from fewflips.buffers.column_file import column_file
 from fewflips.buffers.fit import check_memories
 from fewflips.buffers.source import memory_energy
 from fewflips.dataflows import Segment, dataflow_of
@@ -31,11 +32,12 @@ def check_layers(layers: Iterable[tuple[Layer, tuple[Segment, ...]]], array: Acc
     Raises
     ------
     AcceleratorError
-        As :func:`~fewflips.buffers.check_memories` for any layer, or if the dataflow does not count its accesses, or
-        the figures of a memory are not known.
+        As :func:`~fewflips.buffers.check_memories` for any layer, or if the dataflow does not count its accesses, the
+        figures of a memory are not known, or tiles have more sums than a register file holds.
     """
     if array.buffers is None:
         return
+    column_file(array, datapath.accumulator_bits)
     for memory in memories(array.buffers):
         if memory.buffer.source != REGISTERS:
             memory_energy(memory.buffer, f"{array.name}: buffers.{memory.label}")

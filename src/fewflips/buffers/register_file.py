@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,7 +147,7 @@ class GateLevelFile:
         reading = self._reading
         return float(cost[reading].sum()), float(cost[~reading].sum())
 
-    @property
+    @cached_property
     def _reading(self) -> NDArray[np.bool_]:
         """Nets that change with the read port."""
         graph = NetlistGraph(self.netlist, self.library)

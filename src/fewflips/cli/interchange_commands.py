@@ -35,7 +35,7 @@ def import_architecture(architecture: Path, dataflow: str | None, output: Path |
     """
     from fewflips.files.atomic import atomic_write
     from fewflips.interchange.accelforge_import import read_accelforge
-    from fewflips.interchange.machine_text import machine_yaml
+    from fewflips.machine.yaml_text import machine_yaml
 
     with progress_bars():
         imported = read_accelforge(architecture, dataflow)

@@ -228,6 +228,8 @@ class Datapath:
             raise InputError("bus-invert: expected multipliers, got bit-planes; take tree, or leave one out")
 
     def _check_bit_planes(self) -> None:
+        if self.activation_converter:
+            raise InputError("adder bit-planes: expected activations that are not converted, got both: take tree")
         for name, word in (("weights", self.weights), ("activations", self.activations)):
             if word.format is WordFormat.SIGN_MAGNITUDE:
                 raise InputError(
@@ -335,7 +337,7 @@ class Datapath:
         if not self.signed:
             return 0
         if self.adder != "bit-planes":
-            return 1 << (self.bits_for_products(1) - 1)
+            return 1 << (self.multiplied.bits_for_products(1) - 1)
         row = 1 << (self.weights.bits - 1) if self.weights.signed else 0
         # all planes, and the last one inverted as a whole if it counts negative: 2**bits - 1 less what it was
         added = row * ((1 << self.activations.bits) - 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import get_args
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -88,7 +89,8 @@ def verilog(datapath: Datapath) -> str:
     converter, datapath = datapath.activation_converter, datapath.multiplied
     product = _product(datapath)
     number = "$signed({})" if datapath.signed else "{}"
-    planes = bit_planes(datapath) if datapath.adder == "bit-planes" else None
+    factors: dict[OperandPort, str] = {port: _factors(datapath, port) for port in get_args(OperandPort)}
+    planes = bit_planes(datapath, **factors) if datapath.adder == "bit-planes" else None
     return render(
         "datapath.v.j2",
         name=name,
@@ -104,7 +106,7 @@ def verilog(datapath: Datapath) -> str:
         hold_flags=datapath.hold_flags,
         activation_converter=converter,
         bus_invert_ports=datapath.bus_invert_ports,
-        factors={port: _factors(datapath, port) for port in ("weights", "activations")},
+        factors=factors,
         sum_bits=datapath.accumulator_bits,
         zero_sum=f"{datapath.accumulator_bits}'{'s' if datapath.signed else ''}d0",
         product=product,

@@ -29,7 +29,6 @@ from fewflips.records.demo import DemoReport, DemoSimulation, DemoVariant, Netwo
 from fewflips.records.energy import LayerEnergy
 from fewflips.records.model_file import model_file
 from fewflips.schedule.file import schedule_orders
-from fewflips.simulation.memories import memory_notes
 from fewflips.simulation.records import cells_record, datapath_record, total_energy
 from fewflips.simulation.run import EnergyOptions, NetworkRun, simulate_network
 from fewflips.simulation.setup import simulated_layers
@@ -267,7 +266,7 @@ def _simulated(
     jobs: int,
     progress: Progress | None,
 ) -> tuple[list[tuple[LayerEnergy, ...]], DemoSimulation | None, list[str]]:
-    """For each network, the energy in each order, how it was simulated, and a note if it was not."""
+    """For each network, the energy in each order, how it was simulated, and notes: on memories, or why it was not."""
     try:
         if progress:
             progress("building the arithmetic unit", 0, 1)
@@ -277,7 +276,7 @@ def _simulated(
     finally:
         if progress:
             progress("building the arithmetic unit", 1, 1)
-    return *_simulate(studies, array, built, seed, jobs, progress), list(memory_notes(array))
+    return _simulate(studies, array, built, seed, jobs, progress)
 
 
 def _simulate(
@@ -287,15 +286,17 @@ def _simulate(
     seed: int,
     jobs: int,
     progress: Progress | None,
-) -> tuple[list[tuple[LayerEnergy, ...]], DemoSimulation]:
+) -> tuple[list[tuple[LayerEnergy, ...]], DemoSimulation, list[str]]:
     options = EnergyOptions(share=SIMULATED_SHARE, seed=seed, jobs=jobs)
     energies, shares = [], []
+    notes: list[str] = []
     for study in studies:
         feeds = replace(study.samples, feeds=study.samples.feeds[:SIMULATED_INPUTS])
         run = NetworkRun(study.network, array, simulated_layers(study.network)[0], feeds)
         found = simulate_network(run, unit, study.orders, options, _named(progress, study.name))
         energies.append(tuple(total_energy(variant) for variant in found.layers))
         shares.append(found.simulated.inertial)
+        notes.extend(found.notes)
     given = len(studies[0].samples.feeds)
     simulation = DemoSimulation(
         clock_mhz=options.clock_mhz,
@@ -307,4 +308,4 @@ def _simulate(
         datapath=datapath_record(unit, array),
         cells=cells_record(unit.library),
     )
-    return energies, simulation
+    return energies, simulation, notes

@@ -14,7 +14,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
 from fewflips.errors import InputError, RuntimeFailure
-from fewflips.execution.runtimes import InputSpec, check_feeds
+from fewflips.execution.sessions import InputSpec, check_feeds
 from fewflips.network.tflite.reader import misread_by_litert, read, tensor_indices
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import GraphProto, NodeProto
 
 from fewflips.errors import InputError, ModelError
-from fewflips.execution.runtimes import InputSpec, check_feeds
+from fewflips.execution.sessions import InputSpec, check_feeds
 from fewflips.files.input_files import read_plain
 from fewflips.files.leftovers import temporary_folder
 from fewflips.network.onnx.functions import inlined

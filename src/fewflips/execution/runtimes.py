@@ -6,7 +6,6 @@ worker process, so that none of this affects the caller.
 
 from __future__ import annotations
 
-import importlib
 import os
 import pickle
 import signal
@@ -17,28 +16,21 @@ import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Protocol, Self
+from typing import IO, Any, Self
 
-import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.errors import FewflipsError, InputError, ModelError, RuntimeFailure
+from fewflips.execution.sessions import RUNTIMES, InputSpec, ModelRuntime, Session, runtime_of
 from fewflips.files.input_files import open_plain
 from fewflips.network.graph import Network
 from fewflips.network.reading import FIRST_BYTES, reader_of
 from fewflips.visible import one_line
 
 FileFormat = str
-"""The name of a reader; those of `_SESSIONS` have a runtime."""
-
-_SESSIONS: Mapping[FileFormat, tuple[str, str]] = {
-    "tflite": ("fewflips.execution.litert:LiteRTSession", "LiteRT"),
-    "onnx": ("fewflips.execution.onnx_runtime:OnnxRuntimeSession", "ONNX Runtime"),
-}
-"""Format -> (the class of its sessions, as ``module:class``; name for messages)."""
+"""The name of a reader; formats without a runtime are counted and scheduled, but not run."""
 
 _MEMORY_SHARE = 0.75
 """Share of the machine's memory that a worker may use."""
@@ -54,58 +46,6 @@ _ENDING_SECONDS = 10.0
 
 _WATCH_SECONDS = 1.0
 """How often a worker checks that its parent process still exists."""
-
-
-@dataclass(frozen=True)
-class InputSpec:
-    """One input of a model.
-
-    Parameters
-    ----------
-    name : str
-        Name in the runtime.
-    shape : tuple of int
-        Symbolic axes are 1.
-    dtype : numpy.dtype
-        Type of its elements.
-    scale : float or None
-        Real value of one step; None if it is not quantized.
-    zero_point : int or None
-        The integer that represents zero; None if it is not quantized.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    scale: float | None = None
-    zero_point: int | None = None
-
-
-def check_feeds(path: Path, inputs: Sequence[InputSpec], feeds: Mapping[str, NDArray[Any]]) -> None:
-    """Raise :class:`InputError` unless there is a value of the right shape and type for every input of a model."""
-    for spec in inputs:
-        value = feeds.get(spec.name)
-        if value is None:
-            raise InputError(f"{path}: expected a value for the input '{spec.name}', got {sorted(feeds)}")
-        if value.shape != spec.shape or value.dtype != spec.dtype:
-            raise InputError(
-                f"{path}: input '{spec.name}': expected shape {spec.shape} and type {spec.dtype}, got "
-                f"{value.shape} and {value.dtype}"
-            )
-
-
-class Session(Protocol):
-    """What a format's session class provides; its constructor takes (path, fetch).
-
-    Its module has a function ``executes_in_integers(path)``.
-    """
-
-    inputs: tuple[InputSpec, ...]
-    outputs: tuple[str, ...]
-
-    def run(self, feeds: Mapping[str, NDArray[Any]], fetch: Sequence[str]) -> dict[str, NDArray[Any]]:
-        """Values of the tensors in `fetch` for the inputs in `feeds`."""
-        ...
 
 
 class Runtime:
@@ -151,13 +91,14 @@ class Runtime:
         self._path = Path(source.path if isinstance(source, Network) else source)
         if file_format is None:
             file_format = source.file_format if isinstance(source, Network) else _format_of(self._path)
-        if file_format not in _SESSIONS:
-            runtimes = " or ".join(f"{name} ({form})" for form, (_, name) in _SESSIONS.items())
-            raise RuntimeFailure(f"{self._path}: expected {runtimes}, got {file_format}: no runtime", self._path)
-        self._session_class, self._runtime = _SESSIONS[file_format]
+        runtime = runtime_of(file_format)
+        if runtime is None:
+            known = " or ".join(f"{RUNTIMES[form].name} ({form})" for form in RUNTIMES.names)
+            raise RuntimeFailure(f"{self._path}: expected {known}, got {file_format}: no runtime", self._path)
+        self._runtime = runtime
         self._worker = _Worker(time_limit_s)
         try:
-            self.inputs, self.outputs = self._in_worker(_open, self._session_class, str(self._path), tuple(fetch))
+            self.inputs, self.outputs = self._in_worker(_open, runtime, self._path, tuple(fetch))
         except BaseException:
             self.close()
             raise
@@ -199,7 +140,7 @@ class Runtime:
         RuntimeFailure
             If the runtime fails or crashes.
         """
-        return bool(self._in_worker(_executes_in_integers, self._session_class, str(self._path)))
+        return bool(self._in_worker(_executes_in_integers, self._runtime, self._path))
 
     def close(self) -> None:
         """End the worker process; it is killed if it is still working."""
@@ -218,14 +159,14 @@ class Runtime:
             return self._worker.call(function, *arguments)
         except _WorkerGoneError as error:
             raise RuntimeFailure(
-                f"{self._runtime} {error} on {self._path}: the file may be damaged, or hold what this runtime cannot "
-                f"run; get a fresh copy, or check it with {self._runtime} itself",
+                f"{self._runtime.name} {error} on {self._path}: the file may be damaged, or hold what this runtime "
+                f"cannot run; get a fresh copy, or check it with {self._runtime.name} itself",
                 self._path,
             ) from error
         except _WorkerClosedError:
             raise InputError(f"{self._path}: the runtime is closed; open another one") from None
         except _SessionError as error:
-            raise RuntimeFailure(f"{self._runtime} failed on {self._path}: {error}", self._path) from None
+            raise RuntimeFailure(f"{self._runtime.name} failed on {self._path}: {error}", self._path) from None
 
 
 class _WorkerGoneError(Exception):
@@ -454,10 +395,9 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _open(session_class: str, path: str, fetch: tuple[str, ...]) -> tuple[tuple[InputSpec, ...], tuple[str, ...]]:
+def _open(runtime: ModelRuntime, path: Path, fetch: tuple[str, ...]) -> tuple[tuple[InputSpec, ...], tuple[str, ...]]:
     global _session
-    module, _, name = session_class.partition(":")
-    _session = getattr(importlib.import_module(module), name)(path, fetch)
+    _session = runtime.open(path, fetch)
     return _session.inputs, _session.outputs
 
 
@@ -474,7 +414,5 @@ def _run(feeds: dict[str, NDArray[Any]], fetch: tuple[str, ...]) -> dict[str, ND
     return values
 
 
-def _executes_in_integers(session_class: str, path: str) -> bool:
-    module, _, _ = session_class.partition(":")
-    answer: bool = importlib.import_module(module).executes_in_integers(path)
-    return answer
+def _executes_in_integers(runtime: ModelRuntime, path: Path) -> bool:
+    return runtime.executes_in_integers(path)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.errors import InputError, SamplesError
-from fewflips.execution.runtimes import InputSpec
+from fewflips.execution.sessions import InputSpec
 from fewflips.files.image_files import IMAGE_SUFFIXES, open_image
 from fewflips.files.npz import Header, read_npz
 

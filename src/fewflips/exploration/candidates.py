@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,8 @@ from typing import Any, get_args
 import yaml
 from pydantic import ValidationError
 
-from fewflips.errors import InputError
+from fewflips.buffers import check_can_schedule
+from fewflips.errors import AcceleratorError, InputError
 from fewflips.exploration.space import SETTINGS, Orders, Space, is_orders
 from fewflips.files.validation import bounded_text, describe_validation_error
 from fewflips.machine import Accelerator, load_accelerator
@@ -160,7 +160,7 @@ class Machines:
         chosen = [dimension.choices[digit] for dimension, digit in zip(self.dimensions, digits, strict=True)]
         settings = {key: value for choice in chosen for key, value in choice.settings.items()}
         index = self.index_of(digits)
-        description = copy.deepcopy(self._base)
+        description = _copied(self._base)
         description["name"] = f"{self.space.name}-{index}"
         for key, value in settings.items():
             if key not in SETTINGS and key != "dataflow":
@@ -193,10 +193,17 @@ def checked(candidate: Candidate) -> Candidate:
         raise Contradiction(
             f"clock_mhz: expected {_CLOCK_MHZ[0]:g} to {_CLOCK_MHZ[1]:g} MHz, got {bounded_text(clock)}"
         )
-    buffers = candidate.modes[0].buffers
-    if candidate.orders == "schedule" and buffers is not None and buffers.index_table is None:
-        raise Contradiction("orders: a schedule needs an index table, and the machine's buffers have none")
+    if candidate.orders == "schedule":
+        try:
+            check_can_schedule(candidate.modes[0])
+        except AcceleratorError as error:
+            raise Contradiction(_without_name(error, candidate.modes[0])) from error
     return candidate
+
+
+def _without_name(error: InputError, machine: Accelerator) -> str:
+    """What is wrong, the same for all machines of which it is true."""
+    return str(error).removeprefix(f"{machine.name}: ")
 
 
 def _machine(description: dict[str, Any], flow: object) -> Accelerator:
@@ -229,9 +236,16 @@ def _give(description: dict[str, Any], path: list[str], value: object, key: str)
             raise Contradiction(f"{key}: expected keys under {name}, got {bounded_text(place)}")
     if isinstance(place, list):
         _item(place, path[-1], key)
-        place[int(path[-1])] = copy.deepcopy(value)
+        place[int(path[-1])] = _copied(value)
     else:
-        place[path[-1]] = copy.deepcopy(value)
+        place[path[-1]] = _copied(value)
+
+
+def _copied(value: Any) -> Any:
+    """A copy in which no part stands in two places, as parts do that a YAML file names by an anchor."""
+    if isinstance(value, dict):
+        return {key: _copied(part) for key, part in value.items()}
+    return [_copied(part) for part in value] if isinstance(value, list) else value
 
 
 def _item(items: list[Any], name: str, key: str) -> Any:

@@ -31,6 +31,8 @@ class MachineCost:
         How energies were found.
     share : float
         Share of the cycles that was asked for.
+    group : str
+        The same for machines whose energies have the same error of sampling, as they were simulated together.
     """
 
     candidate: Candidate
@@ -38,6 +40,7 @@ class MachineCost:
     networks: tuple[NetworkCost, ...]
     precision: Precision
     share: float
+    group: str
 
 
 def machine_cost(
@@ -47,6 +50,7 @@ def machine_cost(
     networks: Sequence[tuple[str, float, Sequence[tuple[Accelerator, Sequence[LayerCost]]]]],
     precision: Precision,
     share: float,
+    group: str,
 ) -> MachineCost:
     """Add up what a machine costs.
 
@@ -64,6 +68,8 @@ def machine_cost(
         How they were found.
     share : float
         Share of the cycles that was asked for.
+    group : str
+        The same for machines that were simulated together.
 
     Returns
     -------
@@ -85,7 +91,7 @@ def machine_cost(
         slack_ns=period_ns - critical_path_ns,
         half_width_pj=hypot(*(weight * cost.half_width_pj for weight, cost in zip(weights, costs, strict=True))),
     )
-    return MachineCost(candidate, measures, tuple(costs), precision, share)
+    return MachineCost(candidate, measures, tuple(costs), precision, share, group)
 
 
 def _network_cost(name: str, modes: Sequence[tuple[Accelerator, Sequence[LayerCost]]]) -> NetworkCost:

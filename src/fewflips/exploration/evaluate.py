@@ -16,18 +16,11 @@ from fewflips.errors import FewflipsError, InputError
 from fewflips.execution.activations import measurable_layers
 from fewflips.exploration.candidates import Candidate, Contradiction
 from fewflips.exploration.costs import MachineCost, machine_cost
+from fewflips.exploration.shared_toggles import Refusal, SimulationTask, simulate_machines
 from fewflips.exploration.space import EffortName
 from fewflips.exploration.store import Store, key_of
-from fewflips.exploration.tasks import (
-    NetworkContent,
-    OrderTask,
-    SimulationTask,
-    UnitFigures,
-    UnitTask,
-    find_orders,
-    simulate_machines,
-    synthesize_unit,
-)
+from fewflips.exploration.tasks import OrderTask, UnitFigures, find_orders, synthesize_unit
+from fewflips.exploration.worker import NetworkContent, UnitTask
 from fewflips.files.cache import digest_of
 from fewflips.gates.liberty.cells import CellLibrary
 from fewflips.gates.liberty.load import builtin_tables, load_cells
@@ -115,7 +108,7 @@ class _Need:
         return {name: f"{self.prefix}:{number}" for number, name in enumerate(self.network.layers)}
 
 
-class Evaluator:
+class MachineEvaluator:
     """Evaluates machines for a workload.
 
     Parameters
@@ -284,7 +277,11 @@ class Evaluator:
             for one in self.networks
         ]
         area = self._area_um2(candidate.modes[0], unit)
-        return machine_cost(candidate, unit.critical_path_ns, area, by_network, fidelity.precision, fidelity.share)
+        own = (part for need in needs for part in (need.unit_id, need.orders_id, _toggling(need.machine)))
+        group = digest_of(*own, fidelity.precision, repr(fidelity.share))
+        return machine_cost(
+            candidate, unit.critical_path_ns, area, by_network, fidelity.precision, fidelity.share, group
+        )
 
     def _area_um2(self, machine: Accelerator, unit: UnitFigures) -> float:
         """Area of the units of an array; registers that units share are there once."""
@@ -375,16 +372,16 @@ class Evaluator:
                 name = digest_of(unit_id, sha256, text, orders_id, *missing, str(first))
                 shared[name], tasks[name] = part, self._task(part, missing, fidelity)
 
-        def keep(name: str, made: list[list[LayerCost]]) -> None:
+        def keep(name: str, made: list[list[LayerCost] | Refusal]) -> None:
             self.tally.simulations += 1
-            self.tally.layers_simulated += sum(len(layers) for layers in made)
-            self._store.put(
-                {
-                    need.keys[layer.name]: layer.model_dump_json().encode()
-                    for need, layers in zip(shared[name], made, strict=True)
-                    for layer in layers
-                }
-            )
+            rows = {}
+            for need, layers in zip(shared[name], made, strict=True):
+                if isinstance(layers, Refusal):
+                    self.refused[need.candidate.index] = layers.reason
+                else:
+                    self.tally.layers_simulated += len(layers)
+                    rows.update({need.keys[layer.name]: layer.model_dump_json().encode() for layer in layers})
+            self._store.put(rows)
 
         phase = "simulating machines" if fidelity.precision == "estimate" else "simulating the front"
         wrong = self._compute(phase, simulate_machines, tasks, keep)
@@ -406,10 +403,10 @@ class Evaluator:
         refused: dict[str, str] = {}
         done = 0
 
-        def finished(number: int, result: _Made | _Refusal) -> None:
+        def finished(number: int, result: _Made | Refusal) -> None:
             nonlocal done
             done += 1
-            if isinstance(result, _Refusal):
+            if isinstance(result, Refusal):
                 refused[names[number]] = result.reason
             else:
                 keep(names[number], result)
@@ -464,19 +461,12 @@ class Evaluator:
         return key_of("orders", network.content.sha256, text, *what)
 
 
-@dataclass(frozen=True)
-class _Refusal:
-    """Why a task cannot be done."""
-
-    reason: str
-
-
 def _attempt(function: Callable[[Any], Any], task: Any) -> Any:
     """The result of a task, or why its machine cannot be: one machine of many does not end a search."""
     try:
         return function(task)
     except InputError as error:
-        return _Refusal(str(error))
+        return Refusal(str(error))
 
 
 def _reference(machine: Accelerator) -> Accelerator:

@@ -19,10 +19,14 @@ class Box:
     ----------
     low, high : tuple of float
         Smallest and largest value of each objective.
+    group : str
+        Machines of the same group were simulated together: their errors are the same, so that the middles of their
+        intervals tell which is better. Empty for a machine by itself.
     """
 
     low: tuple[float, ...]
     high: tuple[float, ...]
+    group: str = ""
 
     @property
     def middle(self) -> tuple[float, ...]:
@@ -30,7 +34,7 @@ class Box:
         return tuple((low + high) / 2 for low, high in zip(self.low, self.high, strict=True))
 
 
-def box(measures: Measures, objectives: Sequence[Measure], margin: float = 0.0) -> Box:
+def box(measures: Measures, objectives: Sequence[Measure], margin: float = 0.0, group: str = "") -> Box:
     """Intervals of a machine's objectives.
 
     Parameters
@@ -41,6 +45,8 @@ def box(measures: Measures, objectives: Sequence[Measure], margin: float = 0.0) 
         Measures to be minimized.
     margin : float
         Relative error of energies beyond their interval.
+    group : str
+        See :class:`Box`.
 
     Returns
     -------
@@ -53,7 +59,7 @@ def box(measures: Measures, objectives: Sequence[Measure], margin: float = 0.0) 
         half = measures.half_width_pj + margin * value if name in ENERGIES else 0.0
         low.append(value - half)
         high.append(value + half)
-    return Box(tuple(low), tuple(high))
+    return Box(tuple(low), tuple(high), group)
 
 
 def dominates(better: Sequence[float], worse: Sequence[float]) -> bool:
@@ -84,16 +90,33 @@ def pareto_front(boxes: Mapping[int, Box]) -> set[int]:
 
 def possible_front(boxes: Mapping[int, Box]) -> set[int]:
     """Machines that may be on the front: none is better than them wherever in their intervals both lie."""
-    return _undominated({number: (one.high, one.low) for number, one in boxes.items()})
+    return _undominated({number: (boxes[number].high, boxes[number].low) for number in _best_of_groups(boxes)})
 
 
 def certain_front(boxes: Mapping[int, Box]) -> set[int]:
-    """Machines that are on the front wherever in their intervals they and all others lie."""
+    """Machines that are on the front wherever in their intervals they and all others lie.
+
+    It is enough to compare those that may be on the front: whatever beats a machine is beaten by, or is, one of them.
+    """
+    possible = {number: boxes[number] for number in possible_front(boxes)}
+
+    def may_beat(other: Box, one: Box) -> bool:
+        return not (one.group and one.group == other.group) and dominates(other.low, one.high)
+
     return {
         number
-        for number, one in boxes.items()
-        if not any(dominates(other.low, one.high) for key, other in boxes.items() if key != number)
+        for number, one in possible.items()
+        if not any(may_beat(other, one) for key, other in possible.items() if key != number)
     }
+
+
+def _best_of_groups(boxes: Mapping[int, Box]) -> set[int]:
+    """Machines that no other one of their group dominates."""
+    groups: dict[str, dict[int, tuple[tuple[float, ...], tuple[float, ...]]]] = {}
+    for number, one in boxes.items():
+        name = one.group or f"machine {number}"
+        groups.setdefault(name, {})[number] = (one.middle, one.middle)
+    return {number for members in groups.values() for number in _undominated(members)}
 
 
 def _undominated(points: Mapping[int, tuple[tuple[float, ...], tuple[float, ...]]]) -> set[int]:

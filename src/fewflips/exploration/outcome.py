@@ -10,7 +10,7 @@ from fewflips.errors import InputError
 from fewflips.exploration.ablation import ablation
 from fewflips.exploration.candidates import Candidate
 from fewflips.exploration.costs import MachineCost
-from fewflips.exploration.evaluate import Evaluator, Fidelity
+from fewflips.exploration.evaluate import Fidelity, MachineEvaluator
 from fewflips.exploration.front import ENERGIES, certain_front, pareto_front
 from fewflips.exploration.search import OutOfTime, Search
 from fewflips.records.exploration import (
@@ -25,7 +25,7 @@ from fewflips.records.exploration import (
 
 
 @dataclass(frozen=True)
-class Outcome:
+class SearchOutcome:
     """What a search found, as records.
 
     Parameters
@@ -55,7 +55,7 @@ class Outcome:
     complete: bool
 
 
-def outcome(search: Search, given: Candidate | None = None, source: str = "") -> Outcome:
+def outcome(search: Search, given: Candidate | None = None, source: str = "") -> SearchOutcome:
     """Sum up a search.
 
     Parameters
@@ -69,7 +69,7 @@ def outcome(search: Search, given: Candidate | None = None, source: str = "") ->
 
     Returns
     -------
-    Outcome
+    SearchOutcome
         As records.
 
     Raises
@@ -94,7 +94,7 @@ def outcome(search: Search, given: Candidate | None = None, source: str = "") ->
             complete = False
     costs = found.costs
     allowed = [cost for cost in costs.values() if search.allowed(cost)]
-    return Outcome(
+    return SearchOutcome(
         machines=tuple(
             ExploredMachine(**_fields(cost, search, number in on_front, number in certain))
             for number, cost in costs.items()
@@ -142,7 +142,7 @@ def _best_per_network(costs: Sequence[MachineCost], objectives: Sequence[Measure
     return tuple(best)
 
 
-def _against(evaluator: Evaluator, search: Search, best: MachineCost, given: Candidate, source: str) -> Against:
+def _against(evaluator: MachineEvaluator, search: Search, best: MachineCost, given: Candidate, source: str) -> Against:
     fidelity = Fidelity("gate-level", search.options.share)
     evaluator.compute([given], fidelity)
     known = evaluator.known([given], fidelity)

@@ -10,7 +10,7 @@ from typing import Literal
 from fewflips.errors import InputError
 from fewflips.exploration.candidates import Candidate, Machines
 from fewflips.exploration.costs import MachineCost
-from fewflips.exploration.evaluate import Evaluator, Fidelity
+from fewflips.exploration.evaluate import Fidelity, MachineEvaluator
 from fewflips.exploration.front import Box, box
 from fewflips.exploration.tasks import UnitFigures
 
@@ -89,6 +89,16 @@ class Found:
         """The best that is known of each machine, by its number."""
         return dict(sorted({**self.estimates, **self.gate_level}.items()))
 
+    @property
+    def estimate_error(self) -> float | None:
+        """Largest relative error of an estimated datapath energy; None if none was compared with gate level."""
+        errors = [
+            abs(self.estimates[number].measures.datapath_pj / cost.measures.datapath_pj - 1)
+            for number, cost in self.gate_level.items()
+            if number in self.estimates and cost.measures.datapath_pj
+        ]
+        return max(errors, default=None)
+
 
 class Search:
     """A search of one space.
@@ -97,13 +107,13 @@ class Search:
     ----------
     machines : Machines
         The space.
-    evaluator : Evaluator
+    evaluator : MachineEvaluator
         Evaluates machines; its `on_result` becomes :meth:`stop_in_time`.
     options : SearchOptions
         How to search.
     """
 
-    def __init__(self, machines: Machines, evaluator: Evaluator, options: SearchOptions) -> None:
+    def __init__(self, machines: Machines, evaluator: MachineEvaluator, options: SearchOptions) -> None:
         self.machines, self.evaluator, self.options, self.found = machines, evaluator, options, Found()
         self._begin = time.monotonic()
         evaluator.on_result = self.stop_in_time
@@ -128,8 +138,9 @@ class Search:
 
     def boxes(self, margin: float = 0.0) -> dict[int, Box]:
         """Objectives of all allowed machines; those of estimates are wider by a margin."""
+        margins = {"estimate": margin, "gate-level": 0.0}
         return {
-            number: box(cost.measures, self.machines.space.objectives, margin if cost.precision == "estimate" else 0.0)
+            number: box(cost.measures, self.machines.space.objectives, margins[cost.precision], cost.group)
             for number, cost in self.found.costs.items()
             if self.allowed(cost)
         }

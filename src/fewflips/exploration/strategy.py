@@ -102,7 +102,7 @@ def _refine(search: Search, candidates: dict[int, Candidate]) -> None:
         if not wanted:
             break
         search.evaluate(wanted, Fidelity("gate-level", search.options.share), search.found.gate_level)
-        margin = max(_LEAST_MARGIN, _SAFETY * _largest_error(search))
+        margin = max(_LEAST_MARGIN, _SAFETY * (search.found.estimate_error or 0.0))
     _separate(search, candidates)
 
 
@@ -113,16 +113,6 @@ def _separate(search: Search, candidates: dict[int, Candidate]) -> None:
     wanted = [candidates[number] for number in sorted(doubtful)]
     if wanted and search.options.largest_share > search.options.share:
         search.evaluate(wanted, Fidelity("gate-level", search.options.largest_share), search.found.gate_level)
-
-
-def _largest_error(search: Search) -> float:
-    """Largest relative error of an estimate, of the machines that were simulated on their own array as well."""
-    errors = [0.0]
-    for number, cost in search.found.gate_level.items():
-        estimate = search.found.estimates.get(number)
-        if estimate is not None and cost.measures.datapath_pj:
-            errors.append(abs(estimate.measures.datapath_pj / cost.measures.datapath_pj - 1))
-    return max(errors)
 
 
 def _best_for_a_network(search: Search) -> set[int]:

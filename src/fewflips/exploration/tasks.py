@@ -1,91 +1,32 @@
-"""What a search computes in processes of its own: units, orders, and the toggles of a network in a unit."""
+"""What a search computes before it simulates: units, and orders."""
 
 from __future__ import annotations
 
 import io
-import tempfile
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
 from itertools import islice
-from math import hypot
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fewflips.dataflows import Segment, dataflow_of
-from fewflips.dataflows.layer_operands import LayerOperands, layer_operands
-from fewflips.dataflows.orders import LayerOrders, natural_orders
-from fewflips.dataflows.unit_work import PART_CYCLES
-from fewflips.datapath.design import Datapath
+from fewflips.dataflows import Segment
+from fewflips.dataflows.orders import LayerOrders
 from fewflips.errors import InputError
-from fewflips.execution.activations import lowered_rows, measurable_layers, run_samples
-from fewflips.execution.samples import Samples
 from fewflips.exploration.space import EffortName
-from fewflips.files.leftovers import temporary_folder
-from fewflips.gates.liberty.cells import CellLibrary
-from fewflips.gates.liberty.load import load_cells
+from fewflips.exploration.worker import NetworkContent, UnitTask, network_of, unit_of
 from fewflips.gates.netlist.synthesis import netlist_area_um2
-from fewflips.gates.power.attribution import PARTS
-from fewflips.gates.power.energy import Energy, energy_of
 from fewflips.machine import Accelerator
-from fewflips.network import Network, load
-from fewflips.network.layer import Layer
 from fewflips.optimization.pipeline import run_steps
 from fewflips.optimization.registration import step_named
 from fewflips.optimization.segment_orders import plan_schedule
 from fewflips.optimization.state import State
 from fewflips.optimization.step import Context
 from fewflips.ordering import Effort
-from fewflips.records.exploration import LayerCost
-from fewflips.schedule.binary import index_table_bits
-from fewflips.simulation.bill import layer_bill
-from fewflips.simulation.sampling import relative_ci95
-from fewflips.simulation.toggles import LayerToggles, count_toggles
-from fewflips.simulation.unit import ArithmeticUnit, build_unit
+from fewflips.simulation.unit import ArithmeticUnit
 
 _PJ_PER_FJ = 1e-3
 _NS_PER_PS = 1e-3
 _Made = TypeVar("_Made")
-
-
-@dataclass(frozen=True, eq=False)
-class NetworkContent:
-    """A network as a process needs it that may not see this machine's files.
-
-    Parameters
-    ----------
-    sha256 : str
-        Of the model file.
-    file : str
-        Its name.
-    path : str or None
-        Where it lies; None where `content` is given.
-    content : bytes or None
-        The file itself.
-    samples : Samples
-        Sample inputs.
-    samples_digest : str
-        Of these.
-    """
-
-    sha256: str
-    file: str
-    path: str | None
-    content: bytes | None = field(repr=False)
-    samples: Samples = field(repr=False)
-    samples_digest: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class UnitTask:
-    """A unit to synthesize."""
-
-    datapath: Datapath
-    cells: str | CellLibrary
-    step_ps: float
 
 
 @dataclass(frozen=True)
@@ -95,7 +36,7 @@ class UnitFigures:
     Parameters
     ----------
     weights_um2, activations_um2 : float
-        Area of the registers of each operand, which units of an array may share.
+        Area of the registers of each operand and of what stands before them, which units of an array may share.
     rest_um2 : float
         Area of everything else.
     critical_path_ns : float
@@ -119,50 +60,33 @@ class OrderTask:
     seed: int
 
 
-@dataclass(frozen=True, eq=False)
-class SimulationTask:
-    """A network in a unit and an order, charged to all machines that differ in nothing that toggles.
-
-    Parameters
-    ----------
-    network : NetworkContent
-        The network.
-    layers : tuple of str
-        Names of the layers to simulate.
-    unit : UnitTask
-        The unit.
-    orders : bytes or None
-        A schedule's orders, as :func:`find_orders` gives them; None for the network's own.
-    simulated : Accelerator
-        The array whose toggles are counted.
-    machines : tuple of tuple of Accelerator and float
-        Machines to charge them to, with their clocks in MHz.
-    share : float
-        Share of the cycles to simulate.
-    seed : int
-        Of the sample of cycles.
-    """
-
-    network: NetworkContent
-    layers: tuple[str, ...]
-    unit: UnitTask
-    orders: bytes | None = field(repr=False)
-    simulated: Accelerator
-    machines: tuple[tuple[Accelerator, float], ...] = field(repr=False)
-    share: float
-    seed: int
-
-
 def synthesize_unit(task: UnitTask) -> UnitFigures:
     """Build a unit, and leave its netlist in the cache."""
-    unit = _unit(task)
-    whole = netlist_area_um2(unit.netlist, unit.library)
-    weights, activations = (
-        sum(unit.library.cells[unit.netlist.instances[place].cell].area_um2 for place in unit.banks.get(port, []))
-        for port in ("weights", "activations")
+    unit = unit_of(task)
+    netlist_um2 = netlist_area_um2(unit.netlist, unit.library)
+    registers = {port: _registers_um2(unit, port) for port in ("weights", "activations")}
+    before = {port: _before_registers_um2(unit, port) for port in registers}
+    return UnitFigures(
+        weights_um2=registers["weights"] + before["weights"],
+        activations_um2=registers["activations"] + before["activations"],
+        rest_um2=netlist_um2 - sum(registers.values()),
+        critical_path_ns=unit.timing.critical_path_ps * _NS_PER_PS,
     )
-    critical_path_ns = unit.timing.critical_path_ps * _NS_PER_PS
-    return UnitFigures(weights, activations, whole - weights - activations, critical_path_ns)
+
+
+def _registers_um2(unit: ArithmeticUnit, port: str) -> float:
+    """Area of the registers of an operand."""
+    instances = (unit.netlist.instances[place] for place in unit.banks.get(port, []))
+    return float(sum(unit.library.cells[instance.cell].area_um2 for instance in instances))
+
+
+def _before_registers_um2(unit: ArithmeticUnit, port: str) -> float:
+    """Area of what stands beside the netlist, before the registers of an operand: encoders and clock gates."""
+    encoder = unit.encoders.get(port)
+    lane_um2 = 0.0 if encoder is None else encoder.area_um2
+    if port == "weights" and unit.clock_gates is not None:
+        lane_um2 += unit.clock_gates.gate.area_um2
+    return unit.datapath.lanes * lane_um2
 
 
 def find_orders(task: OrderTask) -> bytes:
@@ -225,163 +149,3 @@ def read_orders(content: bytes) -> dict[str, tuple[Segment, ...]]:
             str(name): tuple(islice(segments, int(count)))
             for name, count in zip(stored["names"], stored["segments"], strict=True)
         }
-
-
-def simulate_machines(task: SimulationTask) -> list[list[LayerCost]]:
-    """Cost of a network's layers on several machines that share their toggles.
-
-    Parameters
-    ----------
-    task : SimulationTask
-        What to simulate.
-
-    Returns
-    -------
-    list of list of LayerCost
-        For each machine, each layer's mean over the samples.
-    """
-    network, unit = network_of(task.network), _unit(task.unit)
-    orders = natural_orders(network, task.simulated) if task.orders is None else read_orders(task.orders)
-    layers = [(number, layer) for number, layer in enumerate(measurable_layers(network)) if layer.name in task.layers]
-    charges = {layer.name: [_Charge() for _ in task.machines] for _, layer in layers}
-    for sample, tensors in enumerate(_activations(task.network)):
-        for number, layer in layers:
-            operands = layer_operands(layer, lowered_rows(layer, tensors), task.simulated, unit.datapath)
-            toggles = _toggles(task, unit, operands, orders[layer.name], (task.seed, sample, number))
-            _charge_all(charges[layer.name], task.machines, unit, layer, orders[layer.name], toggles)
-    samples = len(task.network.samples.feeds)
-    return [
-        [
-            charges[layer.name][place].cost(layer, machine, orders[layer.name], samples, task.orders is not None)
-            for _, layer in layers
-        ]
-        for place, (machine, _) in enumerate(task.machines)
-    ]
-
-
-class _Charge:
-    """What a layer costs a machine, summed over the samples."""
-
-    def __init__(self) -> None:
-        self._energy = Energy(0.0, 0.0, 0.0, 0.0)
-        self._parts_fj = np.zeros(len(PARTS))
-        self._half_width_fj = 0.0
-
-    def add(self, energy: Energy, data: _Data) -> None:
-        """Add a sample."""
-        self._energy += energy
-        self._parts_fj += data.parts_fj
-        self._half_width_fj = hypot(self._half_width_fj, data.half_width_fj)
-
-    def cost(
-        self, layer: Layer, machine: Accelerator, segments: tuple[Segment, ...], samples: int, scheduled: bool
-    ) -> LayerCost:
-        """The mean over the samples."""
-        work = dataflow_of(machine).unit_work(layer, segments, machine)
-        return LayerCost(
-            name=layer.name,
-            cycles=work.array_cycles,
-            index_table_bits=index_table_bits(len(segment.order) for segment in segments) if scheduled else 0,
-            bill=layer_bill(self._energy * (1 / samples), self._parts_fj / samples),
-            half_width_pj=self._half_width_fj / samples * _PJ_PER_FJ,
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class _Data:
-    """Energy of a layer's data by part, in the order of `PARTS`, and half of its 95 % confidence interval."""
-
-    parts_fj: NDArray[np.float64]
-    half_width_fj: float
-
-
-def _charge_all(
-    charges: Sequence[_Charge],
-    machines: Sequence[tuple[Accelerator, float]],
-    unit: ArithmeticUnit,
-    layer: Layer,
-    segments: tuple[Segment, ...],
-    toggles: LayerToggles,
-) -> None:
-    data: dict[tuple[float, float], _Data] = {}
-    for charge, (machine, clock_mhz) in zip(charges, machines, strict=True):
-        work = dataflow_of(machine).unit_work(layer, segments, machine)
-        shares = (work.weight_share, work.activation_share)
-        if shares not in data:
-            data[shares] = _Data(unit.data_by_part(toggles, work), _half_width_fj(unit, toggles, *shares))
-        charge.add(unit.energy(toggles, work, clock_mhz), data[shares])
-
-
-def _half_width_fj(unit: ArithmeticUnit, toggles: LayerToggles, weight_share: float, activation_share: float) -> float:
-    """Half of the 95 % confidence interval of a layer's data energy."""
-    if not toggles.replicates:
-        return 0.0
-    model = unit.shared_model(weight_share, activation_share)
-    estimates = [energy_of(model, part, 0.0, 0.0).data_fj / part.transitions for part in toggles.replicates]
-    return relative_ci95(estimates) * energy_of(model, toggles.sample, 0.0, 0.0).data_fj * toggles.scale
-
-
-def _toggles(
-    task: SimulationTask,
-    unit: ArithmeticUnit,
-    operands: LayerOperands,
-    segments: tuple[Segment, ...],
-    seed: tuple[int, int, int],
-) -> LayerToggles:
-    parts = dataflow_of(task.simulated).unit_parts(operands, segments, task.simulated, PART_CYCLES)
-    return count_toggles(unit.circuit, parts, "inertial", share=task.share, seed=seed, jobs=1)
-
-
-class _Recent:
-    """The last few of what a process has made, by key."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._kept: dict[Hashable, Any] = {}
-
-    def get(self, key: Hashable, make: Callable[[], _Made]) -> _Made:
-        """What has this key, made if it is not kept any more."""
-        made: _Made = self._kept.pop(key) if key in self._kept else make()
-        self._kept[key] = made
-        while len(self._kept) > self._most:
-            del self._kept[next(iter(self._kept))]
-        return made
-
-
-_units, _networks, _tensors = _Recent(6), _Recent(6), _Recent(3)
-
-
-def _unit(task: UnitTask) -> ArithmeticUnit:
-    library = task.cells if isinstance(task.cells, CellLibrary) else _builtin_cells(task.cells)
-    key = (task.datapath, library.sha256, task.step_ps)
-    return _units.get(key, lambda: build_unit(task.datapath, library, step_ps=task.step_ps))
-
-
-@lru_cache(maxsize=8)
-def _builtin_cells(name: str) -> CellLibrary:
-    return load_cells(name)
-
-
-def network_of(content: NetworkContent) -> Network:
-    """The network of a content, read once in a process."""
-    network, _ = _networks.get(content.sha256, lambda: _load(content))
-    return network
-
-
-def _load(content: NetworkContent) -> tuple[Network, tempfile.TemporaryDirectory[str] | None]:
-    """A network, and the folder of its file, which goes when nobody needs it any more."""
-    if content.content is None:
-        network = load(Path(str(content.path)))
-        if network.sha256 != content.sha256:
-            raise InputError(f"{content.path}: has changed while it was explored; run it again")
-        return network, None
-    folder = temporary_folder("fewflips-explore-")
-    path = Path(folder.name) / Path(content.file).name
-    path.write_bytes(content.content)
-    return load(path), folder
-
-
-def _activations(content: NetworkContent) -> Iterator[Mapping[str, NDArray[Any]]]:
-    network = network_of(content)
-    key = (content.sha256, content.samples_digest)
-    yield from _tensors.get(key, lambda: list(run_samples(network, content.samples)))

@@ -54,10 +54,13 @@ class Contents:
         In the file's order.
     rest : mapping of str to bytes
         Everything else, by where it stands: operators, attributes, shapes, names, metadata.
+    outside : bytes or None
+        The file without its constants, where what `rest` names need not cover all of it; None where it does.
     """
 
     parts: tuple[ConstantPart, ...]
     rest: Mapping[str, bytes] = field(repr=False)
+    outside: bytes | None = field(default=None, repr=False)
 
 
 def as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:

@@ -83,14 +83,14 @@ class _Processes:
         self, function: Callable[[Task], Result], tasks: Sequence[Task], finished: Callable[[int, Result], None]
     ) -> None:
         """See :meth:`Workers.run`."""
-        if self._count == 1 or len(tasks) == 1:
-            for number, task in enumerate(tasks):
-                finished(number, function(task))
-            return
         left = dict(enumerate(tasks))
+        count = min(self._count, len(left))
         for tried in range(_TRIES):
+            pool = _pool(count) if count > 1 else None
             try:
-                with closing(_by_loky(function, left, min(self._count, len(left)))) as results:
+                with closing(
+                    _here(function, left) if pool is None else _in_pool(function, left, pool, count)
+                ) as results:
                     for number, result in results:
                         del left[number]
                         finished(number, result)
@@ -103,11 +103,25 @@ class _Processes:
                     ) from error
 
 
-def _by_loky(function: Callable[[Any], Any], tasks: dict[int, Any], count: int) -> Generator[tuple[int, Any]]:
-    """Numbers and results as they are finished; few tasks wait in the pool at a time."""
-    from loky import ProcessPoolExecutor  # takes no `if __name__ == "__main__"` in the caller's script
+def _pool(count: int) -> Any:
+    """A pool of processes; None where there can be none."""
+    try:
+        from loky import ProcessPoolExecutor  # takes no `if __name__ == "__main__"` in the caller's script
 
-    pool = ProcessPoolExecutor(count, env=_ONE_THREAD)
+        return ProcessPoolExecutor(count, env=_ONE_THREAD)
+    except (ImportError, OSError):  # no semaphores or no processes in this container
+        return None
+
+
+def _here(function: Callable[[Any], Any], tasks: dict[int, Any]) -> Generator[tuple[int, Any]]:
+    for number, task in list(tasks.items()):
+        yield number, function(task)
+
+
+def _in_pool(
+    function: Callable[[Any], Any], tasks: dict[int, Any], pool: Any, count: int
+) -> Generator[tuple[int, Any]]:
+    """Numbers and results as they are finished; few tasks wait in the pool at a time."""
     pending: dict[Future[Any], int] = {}
     try:
         for number, task in list(tasks.items()):

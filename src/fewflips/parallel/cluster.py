@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fewflips.errors import ToolError
@@ -21,20 +23,20 @@ REACH_S = 10.0
 WITHOUT_WORKERS_S = 60.0
 """How long to wait for a worker where there is none (any more)."""
 _POLL_S = 1.0
+_FETCH_S = 10.0
+"""How long to wait for a result that is there before looking whether its worker still is."""
 _AHEAD = 3
 """Tasks for each worker that the scheduler is given at a time."""
 
 
 @contextmanager
-def on_cluster(address: str, without_workers_s: float = WITHOUT_WORKERS_S) -> Iterator[_Cluster]:
+def on_cluster(address: str) -> Iterator[_Cluster]:
     """The workers of a cluster.
 
     Parameters
     ----------
     address : str
         Of the scheduler, as ``tcp://host:8786``.
-    without_workers_s : float
-        How long to wait for a worker where there is none (any more).
 
     Yields
     ------
@@ -50,6 +52,9 @@ def on_cluster(address: str, without_workers_s: float = WITHOUT_WORKERS_S) -> It
         from distributed import Client
     except ImportError as error:
         raise ToolError("a cluster needs Dask, which is not installed: pip install 'fewflips[cluster]'") from error
+    chatter = logging.getLogger("distributed")
+    level = chatter.level
+    chatter.setLevel(logging.CRITICAL)  # what is lost is computed again, or told in one line
     try:
         client = Client(address, timeout=REACH_S, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
@@ -58,9 +63,10 @@ def on_cluster(address: str, without_workers_s: float = WITHOUT_WORKERS_S) -> It
             "its address, as tcp://host:8786; what was finished is kept"
         ) from error
     try:
-        yield _Cluster(client, address, without_workers_s)
+        yield _Cluster(client, address, WITHOUT_WORKERS_S)
     finally:
         client.close(timeout=_POLL_S)
+        chatter.setLevel(level)
 
 
 class _Cluster:
@@ -74,36 +80,38 @@ class _Cluster:
         """See :meth:`fewflips.parallel.apart.Workers.run`."""
         waiting = iter(enumerate(tasks))
         pending: dict[Any, int] = {}
+        ended: SimpleQueue[Any] = SimpleQueue()
         try:
             while True:
-                self._submit(function, waiting, pending)
+                self._submit(function, waiting, pending, ended)
                 if not pending:
                     return
-                for future in self._done(pending):
-                    number = pending.pop(future)
-                    finished(number, self._result(future))
+                future = self._next(ended)
+                finished(pending.pop(future), self._result(future))
         finally:
             self._client.cancel(list(pending))
 
     def _submit(
-        self, function: Callable[[Task], Result], waiting: Iterator[tuple[int, Task]], pending: dict[Any, int]
+        self,
+        function: Callable[[Task], Result],
+        waiting: Iterator[tuple[int, Task]],
+        pending: dict[Any, int],
+        ended: SimpleQueue[Any],
     ) -> None:
         """Keep the workers busy, with few tasks on the way."""
         threads = max(1, sum(self._client.nthreads().values()))
         while len(pending) < _AHEAD * threads and (following := next(waiting, None)) is not None:
             number, task = following
-            pending[self._client.submit(_run_there, __version__, function, task, pure=False)] = number
+            future = self._client.submit(_run_there, __version__, function, task, pure=False)
+            pending[future] = number
+            future.add_done_callback(ended.put)
 
-    def _done(self, pending: dict[Any, int]) -> list[Any]:
-        """Futures that have ended; waits for one."""
-        from distributed import wait
-
+    def _next(self, ended: SimpleQueue[Any]) -> Any:
+        """The next future that ends."""
         while True:
             self._look_for_workers()
-            try:
-                return list(wait(list(pending), timeout=_POLL_S, return_when="FIRST_COMPLETED").done)
-            except TimeoutError:
-                continue
+            with suppress(Empty):
+                return ended.get(timeout=_POLL_S)
 
     def _look_for_workers(self) -> None:
         try:
@@ -121,12 +129,15 @@ class _Cluster:
     def _result(self, future: Any) -> Any:
         from distributed import CancelledError, KilledWorker
 
-        try:
-            return future.result(timeout=self._patience_s)
-        except KilledWorker as error:
-            raise self._lost("several workers were lost on one task, for lack of memory perhaps") from error
-        except (CancelledError, TimeoutError) as error:
-            raise self._lost("a task was cancelled") from error
+        while True:
+            try:
+                return future.result(timeout=_FETCH_S)
+            except TimeoutError:  # it was on a worker that was lost since, and is computed again
+                self._look_for_workers()
+            except KilledWorker as error:
+                raise self._lost("several workers were lost on one task, for lack of memory perhaps") from error
+            except CancelledError as error:
+                raise self._lost("a task was cancelled") from error
 
     def _lost(self, what: str) -> ToolError:
         return ToolError(

@@ -170,6 +170,10 @@ class SearchWork(Record):
     simulations: Annotated[int, Field(ge=0, description="networks simulated in this run, one unit and order each")]
     layers_found: Annotated[int, Field(ge=0, description="results of layers that the store had")]
     layers_simulated: Annotated[int, Field(ge=0, description="results of layers that this run made")]
+    estimate_error_percent: Annotated[
+        float | None,
+        Field(ge=0, description="largest error of an estimated datapath energy; null if none was compared"),
+    ]
     seconds: Annotated[float, Field(ge=0)]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fewflips.records.bill import Bill, LevelBill
+from fewflips.report.numbers import as_ratio, energy_ratio
 from fewflips.visible import printable
 
 DATAPATH = "datapath"
@@ -15,7 +16,7 @@ WHOLE = "whole"
 NO_BUFFERS = "The machine describes no buffers: the bill is that of the arithmetic units alone."
 ESTIMATED = "*"
 """Mark of a line that is estimated, not simulated."""
-MARKED = f"{ESTIMATED} estimated from accesses and the energy of one, not simulated."
+MARKED = f"{ESTIMATED} estimated, not simulated: memories from their accesses and the energy of one."
 
 _UNITS = (
     ("multipliers_pj", "multipliers"),
@@ -97,6 +98,21 @@ def shown_lines(bills: Sequence[Bill]) -> tuple[list[tuple[BillLine, ...]], list
     units = zip(*(unit_lines(bill) for bill in bills), strict=True)
     memories = zip(*(buffer_lines(bill) for bill in bills), strict=True)
     return list(units), [lines for lines in memories if any(line.picojoules > 0 for line in lines)]
+
+
+def with_ratio(figures: Sequence[str], energies: Sequence[float], sign: str = "\u00d7") -> list[str]:
+    """Figures of several outcomes, with the reduction from the first to the second behind these two.
+
+    Examples
+    --------
+    >>> with_ratio(["3 pJ", "2 pJ", "4 pJ"], [3.0, 2.0, 4.0], "x")
+    ['3 pJ', '2 pJ', '1.50x', '4 pJ']
+    >>> with_ratio(["3 pJ"], [3.0])
+    ['3 pJ']
+    """
+    if len(energies) < 2:
+        return list(figures)
+    return [*figures[:2], as_ratio(energy_ratio(energies[0], energies[1]), sign), *figures[2:]]
 
 
 def _level_line(level: LevelBill, bill: Bill) -> BillLine:

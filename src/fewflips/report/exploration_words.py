@@ -30,7 +30,9 @@ def measure_text(measures: Measures, name: Measure, space: str = THIN_SPACE) -> 
         return f"{with_si_prefix(round(value), space)}bit" if value >= 10_000 else f"{value:.0f}{space}bit"
     if name == "cycles":
         return with_si_prefix(round(value), space)
-    return f"{value:.4g}{space}{'us' if name == 'latency_us' else 'ns'}"
+    if name == "latency_us":
+        return f"{value * 1e-3:.4g}{space}ms" if value >= 1e3 else f"{value:.4g}{space}\u00b5s"
+    return f"{value:.4g}{space}ns"
 
 
 def choices_text(machine: ExploredMachine) -> str:
@@ -44,8 +46,10 @@ def work_text(report: ExplorationReport) -> str:
     words = [
         f"{work.evaluated} of {work.machines} machines evaluated ({settings.method})",
         f"{work.gate_level} of them at gate level on their own array",
-        f"{work.simulations} simulations and {work.layers_found} known layers in {work.seconds:.0f} s",
     ]
+    if work.estimate_error_percent is not None:
+        words.append(f"estimates within {work.estimate_error_percent:.2g} % of these")
+    words.append(f"{work.simulations} simulations and {work.layers_found} known layers in {work.seconds:.0f} s")
     return ", ".join(words) + "."
 
 
@@ -55,9 +59,9 @@ def remarks(report: ExplorationReport) -> list[str]:
     if not report.complete:
         found.append("The search was cut short: the same command goes on where it was.")
     for reason in report.contradictions:
-        found.append(f"{reason.machines} machines cannot be (number {reason.example}, say): {reason.reason}")
+        found.append(f"{_machines(reason.machines)} cannot be ({reason.example}, say): {reason.reason}")
     if report.work.outside:
-        found.append(f"{report.work.outside} machines were not simulated: their unit is outside the constraints.")
+        found.append(f"Not simulated, since their units alone are outside the constraints: {report.work.outside}.")
     unclear = [machine.index for machine in report.front if not machine.separated]
     if unclear:
         numbers = ", ".join(map(str, unclear[:10])) + (", ..." if len(unclear) > 10 else "")
@@ -65,3 +69,7 @@ def remarks(report: ExplorationReport) -> list[str]:
     if any(machine.precision == "estimate" for machine in report.front):
         found.append("Energies marked ~ are estimates: toggles of 16 columns, charged to this machine.")
     return found
+
+
+def _machines(count: int) -> str:
+    return f"{count} machine{'' if count == 1 else 's'}"

@@ -15,7 +15,6 @@ from fewflips.machine import Accelerator
 from fewflips.network import Network
 from fewflips.progress import Progress
 from fewflips.records.energy import CellsRecord, DatapathRecord, EnergySettings, LayerEnergy
-from fewflips.simulation.memories import memory_notes
 from fewflips.simulation.records import cells_record, datapath_record, total_energy
 from fewflips.simulation.run import EnergyOptions, NetworkEnergies, NetworkRun, simulate_network
 from fewflips.simulation.setup import energy_settings, network_unit, random_sample, simulated_layers
@@ -121,5 +120,5 @@ def simulate_variants(
         layers=tuple(layer.name for layer in layers),
         variants=energies,
         totals={name: total_energy(layers_of) for name, layers_of in energies.items()},
-        notes=(*notes, *sample_notes, *unit.notes, *memory_notes(array)),
+        notes=(*notes, *sample_notes, *unit.notes, *runs[0].notes),
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fewflips.buffers import MemoryEnergy, buffer_bill, buffer_notes
-from fewflips.dataflows import dataflow_of
+from fewflips.dataflows import Segment, dataflow_of
 from fewflips.dataflows.orders import LayerOrders
 from fewflips.dataflows.unit_datapath import code_widths
 from fewflips.datapath.design import Datapath
@@ -54,7 +54,8 @@ def layer_memories(
     clock_mhz : float
         Clock frequency, for leakage.
     simulated : mapping of str to MemoryEnergy
-        Figures of memories made of registers, as :func:`fewflips.buffers.buffer_bill` takes them.
+        Figures of memories made of registers, as :func:`fewflips.buffers.buffer_bill` takes them; the same for every
+        layer.
 
     Returns
     -------
@@ -66,16 +67,49 @@ def layer_memories(
     AcceleratorError
         If the memories do not suffice for a layer, or the energy of an access is not known.
     """
+    return {
+        layer.name: memories_of_layer(layer, orders[layer.name], array, datapath, clock_mhz, simulated)
+        for layer in layers
+    }
+
+
+def memories_of_layer(
+    layer: Layer,
+    segments: tuple[Segment, ...],
+    array: Accelerator,
+    datapath: Datapath,
+    clock_mhz: float,
+    simulated: Mapping[str, MemoryEnergy],
+) -> LayerMemories:
+    """What the memories of a machine spend on one layer in one inference.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer.
+    segments : tuple of Segment
+        Its orders.
+    array, datapath, clock_mhz
+        As for :func:`layer_memories`.
+    simulated : mapping of str to MemoryEnergy
+        Figures of memories made of registers in this layer.
+
+    Returns
+    -------
+    LayerMemories
+        Empty if the machine describes no memories.
+
+    Raises
+    ------
+    AcceleratorError
+        As for :func:`layer_memories`.
+    """
     if array.buffers is None:
-        return {layer.name: LayerMemories() for layer in layers}
+        return LayerMemories()
     flow = dataflow_of(array)
-    found = {}
-    for layer in layers:
-        segments = orders[layer.name]
-        accesses = flow.accesses(layer, segments, array, code_widths(layer, array, datapath))
-        cycles = flow.unit_work(layer, segments, array).array_cycles
-        found[layer.name] = LayerMemories(*buffer_bill(layer, accesses, array, cycles, clock_mhz, simulated))
-    return found
+    accesses = flow.accesses(layer, segments, array, code_widths(layer, array, datapath))
+    cycles = flow.unit_work(layer, segments, array).array_cycles
+    return LayerMemories(*buffer_bill(layer, accesses, array, cycles, clock_mhz, simulated))
 
 
 def memory_notes(array: Accelerator, simulated: Mapping[str, MemoryEnergy] | None = None) -> tuple[str, ...]:

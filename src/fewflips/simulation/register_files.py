@@ -26,7 +26,6 @@ from fewflips.dataflows.activation_stationary.register_file import (
 from fewflips.dataflows.layer_operands import LayerOperands
 from fewflips.dataflows.segment import Segment
 from fewflips.datapath.register_file import RegisterFile
-from fewflips.errors import AcceleratorError, InputError
 from fewflips.machine import Accelerator
 from fewflips.simulation.sampling import REPLICATES, relative_ci95
 
@@ -54,35 +53,6 @@ class SimulatedMemory:
     energy: MemoryEnergy
     ci95_percent: float
     transitions: int
-
-
-def column_file(array: Accelerator, accumulator_bits: int) -> RegisterFile | None:
-    """The register file of a machine's columns: an entry for each output of a tile.
-
-    Parameters
-    ----------
-    array : Accelerator
-        The machine.
-    accumulator_bits : int
-        Width of a sum.
-
-    Returns
-    -------
-    RegisterFile or None
-        None where partial sums go to a buffer.
-
-    Raises
-    ------
-    AcceleratorError
-        If its tiles have more sums than a register file holds.
-    """
-    outputs, pixels = array.tiling.outputs, array.tiling.pixels
-    if outputs is None:
-        return None
-    try:
-        return RegisterFile(outputs * pixels, accumulator_bits)
-    except InputError as error:
-        raise AcceleratorError(f"{array.name}: a tiling of {outputs} outputs and {pixels} pixels: {error}") from error
 
 
 def simulate_files(
@@ -208,11 +178,13 @@ def _blocks_of_sums(
         row, column = divmod(int(generator.integers(operands.layer.m)), array.columns)
         channels = int(generator.choice(len(tiles), p=lengths / lengths.sum()))
         stretch = Stretch(column, row // array.tiling.pixels, channels)
-        cycles = file_cycles(operands, tiles, array, [*stretch.before(len(tiles)), stretch])
-        pixels = range(*stretch.rows(operands.layer, array).indices(operands.layer.m))
-        lead = len(cycles) - len(pixels) * int(lengths[channels])
-        place = int(generator.integers(lead, len(cycles)))
-        first = lead + (place - lead) // BLOCK * BLOCK
+        rows = len(range(*stretch.rows(operands.layer, array).indices(operands.layer.m)))
+        first = int(generator.integers(rows * lengths[channels])) // BLOCK * BLOCK
+        # until every sum has been written once, entries still hold those of the tile before
+        begun = rows * len(tiles[channels][0].order) + operands.datapath.latency
+        before = stretch.before(len(tiles)) if first <= begun else []
+        cycles = file_cycles(operands, tiles, array, [*before, stretch])
+        first += len(cycles) - rows * int(lengths[channels])
         yield rows_of(cycles, max(first - 1, 0), min(first + BLOCK, len(cycles)), file)
 
 

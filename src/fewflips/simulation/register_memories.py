@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fewflips.buffers import REGISTER_FILES, MemoryEnergy
 from fewflips.buffers.chain import memories
+from fewflips.buffers.column_file import column_file
 from fewflips.buffers.register_file import TYPICAL_CYCLES, GateLevelFile, build_file, random_rows
 from fewflips.buffers.register_stream import memory_words
 from fewflips.dataflows import Segment, dataflow_of
@@ -24,7 +25,7 @@ from fewflips.machine.buffers import Buffer
 from fewflips.machine.memory_sources import REGISTERS
 from fewflips.network.layer import Layer
 from fewflips.progress import Progress
-from fewflips.simulation.register_files import SimulatedMemory, column_file, simulate_files, simulate_stream
+from fewflips.simulation.register_files import SimulatedMemory, simulate_files, simulate_stream
 from fewflips.streams.codes import weight_codes
 
 _STREAMED = ("weights", "index_table")

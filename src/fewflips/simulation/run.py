@@ -29,8 +29,9 @@ from fewflips.parallel.processors import processors
 from fewflips.progress import Progress
 from fewflips.records.energy import LayerEnergy
 from fewflips.simulation.bill import layer_bill
-from fewflips.simulation.memories import LayerMemories, layer_memories
+from fewflips.simulation.memories import memories_of_layer, memory_notes
 from fewflips.simulation.records import layer_energy
+from fewflips.simulation.register_memories import RegisterMemories, build_register_memories
 from fewflips.simulation.sampling import relative_ci95
 from fewflips.simulation.time_limit import Shares, shares_within
 from fewflips.simulation.toggles import DelayModel, LayerToggles, count_toggles, transitions_per_second
@@ -96,15 +97,12 @@ class NetworkRun:
         Layers of the network.
     samples : Samples
         Sample inputs.
-    memories : mapping of str to MemoryEnergy
-        Figures of memories made of registers, if the machine has any.
     """
 
     network: Network
     array: Accelerator
     layers: Sequence[Layer] = field(repr=False)
     samples: Samples = field(repr=False)
-    memories: Mapping[str, MemoryEnergy] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,12 +119,15 @@ class NetworkEnergies:
         Share of the cycles that was simulated: short layers are always simulated completely.
     toggles : dict of {"zero-delay", "inertial"} to Toggles
         Toggles counted in one unit in the first variant, over all layers and samples.
+    notes : tuple of str
+        Where the figures of memories come from, and what they leave out.
     """
 
     layers: tuple[tuple[LayerEnergy, ...], ...]
     shares: Shares
     simulated: Shares
     toggles: dict[DelayModel, Toggles] = field(repr=False)
+    notes: tuple[str, ...] = ()
 
 
 def simulate_network(
@@ -167,15 +168,14 @@ def simulate_network(
     in_order = ((layer, orders[layer.name]) for orders in variants for layer in run.layers)
     check_layers(in_order, run.array, unit.datapath)
     samples = len(run.samples.feeds)
-    memories = [
-        layer_memories(run.layers, orders, run.array, unit.datapath, options.clock_mhz, run.memories)
-        for orders in variants
-    ]
+    registers = build_register_memories(
+        run.array, unit.datapath, unit.library, step_ps=options.step_ps, progress=progress
+    )
     simulation: _Simulation | None = None
     for sample, tensors in enumerate(run_samples(run.network, run.samples)):
         if simulation is None:
             chosen = shares or _shares(run, unit, variants, tensors, options)
-            simulation = _Simulation(run, unit, variants, options, chosen, progress)
+            simulation = _Simulation(run, unit, registers, variants, options, chosen, progress)
         for number, layer in enumerate(run.layers):
             operands = layer_operands(layer, lowered_rows(layer, tensors), run.array, unit.datapath)
             simulation.add_layer(operands, sample, number)
@@ -183,13 +183,11 @@ def simulate_network(
         raise InputError(f"{run.samples.source}: expected at least one sample input, got none")
     found = simulation
     return NetworkEnergies(
-        tuple(
-            tuple(found.result(layer, index, samples, of_layers[layer.name]) for layer in run.layers)
-            for index, of_layers in enumerate(memories)
-        ),
+        tuple(tuple(found.result(layer, index, samples) for layer in run.layers) for index in range(len(variants))),
         found.shares,
         found.simulated,
         found.counted,
+        memory_notes(run.array, found.memories[0, run.layers[0].name]),
     )
 
 
@@ -210,6 +208,7 @@ class _Simulation:
         self,
         run: NetworkRun,
         unit: ArithmeticUnit,
+        registers: RegisterMemories,
         variants: Sequence[LayerOrders],
         options: EnergyOptions,
         shares: Shares,
@@ -217,6 +216,8 @@ class _Simulation:
     ) -> None:
         self.shares = shares
         self.counted: dict[DelayModel, Toggles] = {}
+        self.memories: dict[tuple[int, str], dict[str, MemoryEnergy]] = {}
+        self._registers = registers
         self._run, self._unit, self._variants, self._options = run, unit, variants, options
         self._sums: dict[tuple[int, str, DelayModel], _Sum] = {}
         self._transitions = dict.fromkeys(MODES, (0, 0))  # simulated, total
@@ -234,6 +235,8 @@ class _Simulation:
         for index, orders in enumerate(self._variants):
             segments = orders[layer.name]
             work = flow.unit_work(layer, segments, self._run.array)
+            if sample == 0:
+                self._add_memories(operands, segments, index, number)
             for mode in MODES:
                 toggles = count_toggles(
                     self._unit.circuit,
@@ -251,10 +254,25 @@ class _Simulation:
                     counted = toggles.exact + toggles.sample
                     self.counted[mode] = self.counted[mode] + counted if mode in self.counted else counted
 
-    def result(self, layer: Layer, index: int, samples: int, memories: LayerMemories) -> LayerEnergy:
+    def _add_memories(self, operands: LayerOperands, segments: tuple[Segment, ...], index: int, number: int) -> None:
+        """Simulate memories made of registers with the words of a layer; one sample input tells their energies."""
+        seed = (self._options.seed, number)
+        found = self._registers.of_layer(operands, segments, seed=seed, jobs=self._options.threads)
+        figures = {label: memory.energy for label, memory in found.items()}
+        self.memories[index, operands.layer.name] = figures
+
+    def result(self, layer: Layer, index: int, samples: int) -> LayerEnergy:
         """The mean over the samples of a layer's energy in one set of orders."""
         zero_delay, inertial = by_mode = [self._sums[index, layer.name, mode] for mode in MODES]
         relative = [found.half_width_fj / data for found in by_mode if (data := found.energy.data_fj) > 0]
+        memories = memories_of_layer(
+            layer,
+            self._variants[index][layer.name],
+            self._run.array,
+            self._unit.datapath,
+            self._options.clock_mhz,
+            self.memories[index, layer.name],
+        )
         return layer_energy(
             layer,
             zero_delay.energy * (1 / samples),
@@ -303,9 +321,9 @@ class _Simulation:
                 seed=(self._options.seed, *place),
                 jobs=self._options.threads,
             )
-            energy = self._unit.encoder_energy(port, toggles, work, self._options.clock_mhz)
-            found.energy += energy
-            found.parts_fj[REGISTERS] += energy.data_fj
+            spent = self._unit.encoder_energy(port, toggles, work, self._options.clock_mhz)
+            found.energy += spent
+            found.parts_fj[REGISTERS] += spent.data_fj  # an encoder stands in front of a register
             if toggles.replicates:
                 estimates = [
                     energy_of(encoder.model, part, 0.0, 0.0).data_fj / part.transitions for part in toggles.replicates

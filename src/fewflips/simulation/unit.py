@@ -126,6 +126,11 @@ class ArithmeticUnit:
             lane_um2 += self.clock_gates.gate.area_um2
         return netlist_area_um2(self.netlist, self.library) + self.datapath.lanes * lane_um2
 
+    @property
+    def estimated(self) -> tuple[str, ...]:
+        """Entries of a bill that are estimates, not simulated: clock gates stand beside the netlist."""
+        return () if self.clock_gates is None else ("units.clock_pj",)
+
     def energy(self, toggles: LayerToggles, work: UnitWork, clock_mhz: float) -> Energy:
         """Energy of one layer in one inference.
 
@@ -369,8 +374,9 @@ def compiled_unit(datapath: Datapath, library: CellLibrary) -> ArithmeticUnit:
 
 
 def _lane_bits(datapath: Datapath) -> dict[str, int]:
-    bits = {"weights": datapath.weights.bits, "activations": datapath.activations.bits}
-    return bits | {f"{port}_invert": 1 for port in datapath.bus_invert_ports}
+    """Ports that hold something for each lane, with its bits: operands, and flags of coded ones."""
+    flags = {f"{port}_invert": 1 for port in datapath.bus_invert_ports}
+    return {"weights": datapath.weights.bits, "activations": datapath.activations.bits, **flags}
 
 
 def _wires(netlist: Netlist, library: CellLibrary, spef: Path | None) -> tuple[NDArray[np.float64], str]:

@@ -10,7 +10,7 @@ from fewflips.errors import AcceleratorError, InputError
 from fewflips.training.config import QuantizedStage, TrainingConfig
 from fewflips.training.datasets import Dataset
 from fewflips.training.networks import build_network
-from fewflips.training.networks.blocks import ImageClassifier
+from fewflips.training.networks.blocks import ImageClassifier, ImageSizeError
 from fewflips.training.quantization.initial_weights import load_onnx_weights
 from fewflips.training.quantization.quantize import quantize
 
@@ -98,9 +98,10 @@ def new_network(config: TrainingConfig, dataset: Dataset) -> ImageClassifier:
             early_strides=options.early_strides,
             depth=options.depth,
         )
+    except ImageSizeError as error:
+        raise InputError(f"dataset.{error}") from error
     except InputError as error:
-        section = "dataset" if str(error).startswith("image_size") else "network"
-        raise InputError(f"{section}.{error}") from error
+        raise InputError(f"network.{error}") from error
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in the overloads
 
 

@@ -179,7 +179,9 @@ class _Comparison:
     def compare_rest(self, first: Contents, second: Contents) -> None:
         """Compare everything that is not a constant; a named difference is not reported again as bytes."""
         names = [name for name in {**first.rest, **second.rest} if first.rest.get(name) != second.rest.get(name)]
-        for name in names[:-1] if len(names) > 1 and names[-1].startswith("the bytes") else names:
+        if not names and first.outside != second.outside:
+            self._add("the bytes outside of the constants differ")
+        for name in names:
             found = [name in contents.rest for contents in (first, second)]
             only = "" if all(found) else f", only in the {'first' if found[0] else 'second'} file"
             self._add(f"{name}{only or ' differs'}")

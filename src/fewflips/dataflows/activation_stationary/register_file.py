@@ -1,9 +1,9 @@
 """What the register file of a column sees while it keeps the partial sums of a tile.
 
 The file is read at the address of the sum that the unit takes, and written at that of the sum that leaves it, as many
-cycles later as the unit needs. The first segment of a tile reads nothing, and the last one writes nothing: its sums
-are complete, and leave. Entry p x outputs + i keeps the sum of the tile's i-th output channel for its p-th row of
-pixels.
+cycles later as the unit needs for adding. The first segment of a tile reads nothing, and the last one writes nothing:
+its sums are complete, and leave. Entry p x outputs + i keeps the sum of the tile's i-th output channel for its p-th row
+of pixels.
 
 A segment may begin with a channel with which the one before ended. Where a tile has one row of pixels, its sum is then
 read before it has been written; real hardware waits, or passes it on around the file. :attr:`FileCycles.early` counts
@@ -145,8 +145,10 @@ def file_cycles(
     """
     parts = [_stretch(operands, tiles[s.channels], array, s) for s in stretches]
     address, taken, leaving, first, last = (np.concatenate(part) for part in zip(*parts, strict=True))
-    delayed = np.maximum(np.arange(len(address)) - operands.datapath.latency, 0)
-    began = np.arange(len(address)) >= operands.datapath.latency
+    # a unit may take the sum some cycles after the operands
+    stages = operands.datapath.latency - operands.datapath.partial_sum_delay
+    delayed = np.maximum(np.arange(len(address)) - stages, 0)
+    began = np.arange(len(address)) >= stages
     return FileCycles(
         read=~first,
         write=began & ~last[delayed],

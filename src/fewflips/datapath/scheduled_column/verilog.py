@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fewflips.datapath.scheduled_column.design import ColumnDesign, Memory, address_bits
 from fewflips.datapath.verilog import module_name, render, verilog
+from fewflips.errors import InputError
+
+_DRIVEN = ("clk", "weights", "activations", "partial_sum")
+_INPUT = re.compile(r"^ *input .*?(\w+),?$", re.MULTILINE)
 
 
 def column_name(design: ColumnDesign) -> str:
@@ -48,12 +53,24 @@ def column_files(design: ColumnDesign) -> dict[str, str]:
     dict of str to str
         Verilog texts by file name: the column, with its controller, memories and units; and one file for each of
         these.
+
+    Raises
+    ------
+    InputError
+        If the unit has a port that a column does not drive.
     """
+    unit = verilog(design.datapath)
+    others = [port for port in _INPUT.findall(unit.partition(");")[0]) if port not in _DRIVEN]
+    if others:
+        raise InputError(
+            f"scheduled column: its unit has ports that a column does not drive: {', '.join(others)}; take a machine "
+            "whose words come plain and in every cycle"
+        )
     return {
         f"{column_name(design)}.v": render("scheduled_column.v.j2", **values(design)),
         f"{control_name(design)}.v": control_verilog(design),
         "memory_1r1w.v": memory_verilog(),
-        f"{module_name(design.datapath)}.v": verilog(design.datapath),
+        f"{module_name(design.datapath)}.v": unit,
     }
 
 

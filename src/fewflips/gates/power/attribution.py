@@ -8,7 +8,7 @@ adders        gates that depend on several lanes, and on no partial sum
 partial sums  gates that depend on a partial sum, an accumulator, or what clears it; in a chain, also
               those that depend on several lanes: the sum of an earlier element passes through them
 registers     flip-flops, and the wires in front of them: ports and their buffers that lead to nothing
-              else
+              else (and encoders of coded ports, which are netlists of their own)
 ============= ======================================================================================
 
 A net counts with the cell that drives it, and what a cell spends inside counts with the cell. Some libraries give

@@ -28,7 +28,7 @@ def read_contents(path: Path) -> Contents:
     Returns
     -------
     Contents
-        Constants of the main subgraph; the rest is the file's bytes without them, and what its tables say, by name.
+        Constants of the main subgraph, what its tables say, by name, and the file's bytes without the constants.
 
     Raises
     ------
@@ -44,8 +44,7 @@ def read_contents(path: Path) -> Contents:
     for tensor in constants:
         for array in _arrays(tensor):
             array[...] = 0
-    rest["the bytes outside of the constants"] = bytes(data)
-    return Contents(parts, rest)
+    return Contents(parts, rest, bytes(data))
 
 
 def _parts(tensor: FileTensor, name: str) -> Iterator[ConstantPart]:

@@ -9,9 +9,18 @@ from markupsafe import Markup
 
 from fewflips.records.bill import Bill
 from fewflips.records.optimization import EnergyComparison
-from fewflips.report.bill_words import DATAPATH, ESTIMATED, MARKED, NO_BUFFERS, WHOLE, BillLine, shown_lines
+from fewflips.report.bill_words import (
+    DATAPATH,
+    ESTIMATED,
+    MARKED,
+    NO_BUFFERS,
+    WHOLE,
+    BillLine,
+    shown_lines,
+    with_ratio,
+)
 from fewflips.report.html import charts
-from fewflips.report.numbers import as_energy, as_ratio, energy_change, energy_ratio, energy_unit
+from fewflips.report.numbers import as_energy, energy_change, energy_unit
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,7 @@ def bill_section(total: EnergyComparison) -> BillSection | None:
     return BillSection(
         chart=_chart(named, [*units, *memories]),
         legend=_legend([*units, *memories]),
-        headings=[*(name for name, _ in named), *(["reduction"] if len(named) > 1 else [])],
+        headings=_headings([name for name, _ in named]),
         blocks=_blocks(bills, units, memories),
         remarks=remarks + ([NO_BUFFERS] if bills[0].buffers is None else []),
         fact=_fact(bills) if memories and len(bills) > 1 else None,
@@ -77,12 +86,15 @@ def _fact(bills: Sequence[Bill]) -> tuple[str, str, str]:
     return "whole bill, with memories", energy_change(before, after), f"{as_energy(after)}, {as_energy(before)} before"
 
 
+def _headings(outcomes: list[str]) -> list[str]:
+    return [*outcomes[:2], "reduction", *outcomes[2:]] if len(outcomes) > 1 else outcomes
+
+
 def _blocks(
     bills: Sequence[Bill], units: Sequence[Sequence[BillLine]], memories: Sequence[Sequence[BillLine]]
 ) -> list[list[tuple[str, list[str], bool]]]:
     def figures(energies: Sequence[float]) -> list[str]:
-        ratio = [as_ratio(energy_ratio(energies[0], energies[1]))] if len(bills) > 1 else []
-        return [*(as_energy(energy) for energy in energies), *ratio]
+        return with_ratio([as_energy(energy) for energy in energies], energies)
 
     def rows(lines: Sequence[Sequence[BillLine]]) -> list[tuple[str, list[str], bool]]:
         return [(_label(line), figures([one.picojoules for one in line]), False) for line in lines]

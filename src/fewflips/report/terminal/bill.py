@@ -12,8 +12,17 @@ from rich.text import Text
 from fewflips.records.bill import Bill
 from fewflips.records.energy import LayerEnergy
 from fewflips.records.optimization import EnergyComparison
-from fewflips.report.bill_words import DATAPATH, ESTIMATED, MARKED, NO_BUFFERS, WHOLE, BillLine, shown_lines
-from fewflips.report.numbers import as_energy, as_figure, as_percent, as_ratio, energy_ratio, per_mac
+from fewflips.report.bill_words import (
+    DATAPATH,
+    ESTIMATED,
+    MARKED,
+    NO_BUFFERS,
+    WHOLE,
+    BillLine,
+    shown_lines,
+    with_ratio,
+)
+from fewflips.report.numbers import as_energy, as_figure, as_percent, per_mac
 from fewflips.report.terminal.console_tables import Fitting, figures_table, title_text
 
 
@@ -74,10 +83,10 @@ def _table(bill: Bill, macs: int, dense: bool) -> Table:
 
 def _comparison_table(named: Sequence[tuple[str, Bill]], dense: bool) -> Table:
     def cells(energies: Sequence[float]) -> list[str]:
-        ratio = [as_ratio(energy_ratio(energies[0], energies[1]), "x")] if len(named) > 1 else []
-        return [*(as_energy(energy, " ") for energy in energies), *ratio]
+        return with_ratio([as_energy(energy, " ") for energy in energies], energies, "x")
 
-    headings = [*(name for name, _ in named), *(["less"] if len(named) > 1 else [])]
+    headings = [name for name, _ in named]
+    headings[2:2] = ["less"] if len(named) > 1 else []
     table = figures_table(*headings, label="", numbered=False, dense=dense)
     return _filled(table, [bill for _, bill in named], cells)
 

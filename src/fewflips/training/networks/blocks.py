@@ -72,6 +72,10 @@ class ConvUnit(nn.Module):
         return activate(self.bn(self.conv(x)), self.function)
 
 
+class ImageSizeError(InputError):
+    """Images are smaller than a network can take: a fault of the dataset, not of the network's options."""
+
+
 class ConvBlock(nn.Module):
     """Consecutive convolution units, with a skip around them if `residual` is set.
 
@@ -199,7 +203,7 @@ def check_frame(width: float, classes: int, image_size: int, channels: int, stri
     if channels < 1:
         raise InputError(f"channels: expected 1 or more, got {channels}")
     if image_size < stride:
-        raise InputError(
+        raise ImageSizeError(
             f"image_size: expected at least {stride} pixels, the product of the network's strides, got {image_size}"
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import yaml
 
-from fewflips.machine import Accelerator
+from fewflips.machine.accelerator import Accelerator
 
 
 def machine_yaml(accelerator: Accelerator) -> str:
@@ -21,4 +21,4 @@ def machine_yaml(accelerator: Accelerator) -> str:
         Text whose reading gives an equal accelerator.
     """
     content = accelerator.model_dump(mode="json", exclude_defaults=True)
-    return str(yaml.safe_dump(content, sort_keys=False, width=120))
+    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120))
