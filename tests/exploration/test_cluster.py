@@ -68,6 +68,7 @@ def dask(tmp_path: Path) -> Iterator[Dask]:
         started.close()
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_nothing(dask, tmp_path):
     model, killed = small_model(tmp_path), []
 
@@ -87,6 +88,7 @@ def test_a_killed_worker_loses_nothing(dask, tmp_path):
     assert found.work.layers_simulated == alone.work.layers_simulated
 
 
+@pytest.mark.slow
 def test_without_workers_what_was_finished_is_kept(dask, tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "WITHOUT_WORKERS_S", 2.0)
     model, store = small_model(tmp_path), tmp_path / "cluster.sqlite"

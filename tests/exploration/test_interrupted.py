@@ -16,6 +16,8 @@ import yaml
 from tests.exploration.spaces import TINY, small_model
 from tests.patience import PATIENCE_S
 
+pytestmark = pytest.mark.slow
+
 SPACE = {
     **TINY,
     "vary": {"columns": [2, 3], "tiling.outputs": [None, 1, 2, 4], "orders": ["natural", "schedule"]},

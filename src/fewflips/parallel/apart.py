@@ -16,6 +16,8 @@ Result = TypeVar("Result")
 
 _TRIES = 3
 """How often a pool of processes is started anew after one of them was ended."""
+_IDLE_S = 120
+"""Idle processes end after this time, so that none outlives a caller that was killed."""
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -108,7 +110,7 @@ def _pool(count: int) -> Any:
     try:
         from loky import ProcessPoolExecutor  # takes no `if __name__ == "__main__"` in the caller's script
 
-        return ProcessPoolExecutor(count, env=_ONE_THREAD)
+        return ProcessPoolExecutor(count, timeout=_IDLE_S, env=_ONE_THREAD)
     except (ImportError, OSError):  # no semaphores or no processes in this container
         return None
 
