@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fewflips.datapath.design import Datapath, Word, WordFormat
-from fewflips.datapath.scheduled_column.contents import LayerCodes
+from fewflips.datapath.scheduled_column.contents import ColumnCodes
 from fewflips.datapath.scheduled_column.design import ColumnDesign, column_design
 from fewflips.datapath.scheduled_column.passes import Pass, column_passes
 from fewflips.datapath.scheduled_column.testbench import ColumnBench, column_bench
@@ -79,7 +79,7 @@ class SmallLayer:
 
     def bench(self, design: ColumnDesign | None = None) -> ColumnBench:
         """A testbench on the smallest column that runs the layer, or on another one."""
-        codes = LayerCodes(self.weight_codes, self.activation_codes, self.group_of, self.start_values)
+        codes = ColumnCodes(self.weight_codes, self.activation_codes, self.group_of, self.start_values)
         return column_bench(design or self.design(), self.passes(), codes, self.expected())
 
     def expected(self) -> np.ndarray:

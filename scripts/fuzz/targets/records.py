@@ -9,7 +9,7 @@ from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
-from fewflips.api.energy import _orders as scheduled
+from fewflips.api.machine_orders import machine_and_orders
 from fewflips.api.optimize import optimize
 from fewflips.errors import FewflipsError
 from fewflips.network import load
@@ -127,7 +127,7 @@ def schedule(folder: Path) -> MutatedFiles:
         record = next(inputs.glob("schedule.*"))
         if one_of(16, record):  # as `energy --schedule` reads it
             with suppress(FewflipsError):
-                scheduled(load(inputs / TFLITE), chosen, record)
+                machine_and_orders(load(inputs / TFLITE), chosen, record)
         fewflips("verify", inputs / TFLITE, record, "--json")
 
     return MutatedFiles(seeds, changed, verify, often=("schedule.json", "schedule.bin"))

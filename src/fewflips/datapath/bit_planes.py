@@ -17,7 +17,7 @@ from fewflips.datapath.design import Datapath
 
 
 @dataclass(frozen=True)
-class Row:
+class PlaneRow:
     """One lane's weight times one bit of its activation, as Verilog."""
 
     name: str
@@ -42,7 +42,7 @@ class BitPlanes:
     ----------
     row_bits : int
         Width of a row.
-    rows : tuple of Row
+    rows : tuple of PlaneRow
         Rows of each plane.
     adders : tuple of Adder
         In an order in which operands come before their users.
@@ -51,7 +51,7 @@ class BitPlanes:
     """
 
     row_bits: int
-    rows: tuple[Row, ...] = field(repr=False)
+    rows: tuple[PlaneRow, ...] = field(repr=False)
     adders: tuple[Adder, ...] = field(repr=False)
     total: str
 
@@ -75,7 +75,8 @@ def bit_planes(datapath: Datapath, weights: str, activations: str) -> BitPlanes:
     row_bits, rows, planes = datapath.weights.bits, [], []
     for bit in range(datapath.activations.bits):
         plane = [
-            Row(f"row_{bit}_{lane}", _row(datapath, bit, lane, weights, activations)) for lane in range(datapath.lanes)
+            PlaneRow(f"row_{bit}_{lane}", _row(datapath, bit, lane, weights, activations))
+            for lane in range(datapath.lanes)
         ]
         planes.append(builder.total([_Number(row.name, row_bits, bit, (1 << row_bits) - 1) for row in plane]))
         rows += plane

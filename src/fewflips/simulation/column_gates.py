@@ -6,7 +6,7 @@ the longest path of the whole is the longer of theirs, and areas add up.
 
 from __future__ import annotations
 
-from fewflips.datapath.scheduled_column.design import ColumnDesign, Memory
+from fewflips.datapath.scheduled_column.design import ColumnDesign, MemoryMacro
 from fewflips.datapath.scheduled_column.verilog import control_name, control_verilog, memory_wrapper
 from fewflips.gates.liberty.cells import CellLibrary
 from fewflips.gates.netlist.netlist import Netlist
@@ -59,17 +59,17 @@ def column_gates(design: ColumnDesign, library: CellLibrary, progress: Progress 
     )
 
 
-def memory_record(memory: Memory) -> ColumnMemory:
+def memory_record(memory: MemoryMacro) -> ColumnMemory:
     """A memory that is left to a macro."""
     return _memory(memory, None)
 
 
-def flip_flop_memory(memory: Memory, library: CellLibrary, progress: Progress | None = None) -> ColumnMemory:
+def flip_flop_memory(memory: MemoryMacro, library: CellLibrary, progress: Progress | None = None) -> ColumnMemory:
     """Build a memory of flip-flops.
 
     Parameters
     ----------
-    memory : Memory
+    memory : MemoryMacro
         The memory.
     library : CellLibrary
         Cells.
@@ -90,7 +90,7 @@ def flip_flop_memory(memory: Memory, library: CellLibrary, progress: Progress | 
     return _memory(memory, _part(netlist, library))
 
 
-def _memory(memory: Memory, part: ColumnPart | None) -> ColumnMemory:
+def _memory(memory: MemoryMacro, part: ColumnPart | None) -> ColumnMemory:
     return ColumnMemory.model_validate(
         {
             "name": memory.name,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fewflips.dataflows import Segment
 from fewflips.dataflows.layer_operands import layer_operands
 from fewflips.datapath.design import Datapath
-from fewflips.datapath.scheduled_column.contents import LayerCodes
+from fewflips.datapath.scheduled_column.contents import ColumnCodes
 from fewflips.datapath.scheduled_column.design import ColumnDesign, column_design
 from fewflips.datapath.scheduled_column.passes import Pass, column_passes
 from fewflips.errors import AcceleratorError, InputError
@@ -31,7 +31,7 @@ class ColumnLayer:
         The smallest column that runs the layer.
     passes : tuple of Pass
         What its controller walks through.
-    codes : LayerCodes
+    codes : ColumnCodes
         Contents of its memories.
     expected : ndarray of int64, shape (M, N)
         Results, computed by a matrix product from the integers in the file.
@@ -41,7 +41,7 @@ class ColumnLayer:
 
     design: ColumnDesign
     passes: tuple[Pass, ...] = field(repr=False)
-    codes: LayerCodes = field(repr=False)
+    codes: ColumnCodes = field(repr=False)
     expected: NDArray[np.int64] = field(repr=False)
     notes: tuple[str, ...] = ()
 
@@ -128,7 +128,7 @@ def column_layer(
     return ColumnLayer(
         design,
         passes,
-        LayerCodes(operands.weights, operands.activations, groups, starts),
+        ColumnCodes(operands.weights, operands.activations, groups, starts),
         expected if starts is None else expected + starts,
         (*left.notes(preload), *_offset_notes(datapath)),
     )

@@ -15,7 +15,7 @@ from fewflips.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
-class LayerCodes:
+class ColumnCodes:
     """A layer's operands as the unit takes them.
 
     Parameters
@@ -62,7 +62,7 @@ class MemoryContent:
 
 
 def memory_contents(
-    design: ColumnDesign, passes: Sequence[Pass], codes: LayerCodes
+    design: ColumnDesign, passes: Sequence[Pass], codes: ColumnCodes
 ) -> dict[str, tuple[MemoryContent, ...]]:
     """What each memory holds before the column starts; partial sums are not among them.
 
@@ -72,7 +72,7 @@ def memory_contents(
         The column.
     passes : sequence of Pass
         The layer's passes.
-    codes : LayerCodes
+    codes : ColumnCodes
         Its operands.
 
     Returns
@@ -127,7 +127,7 @@ def result_offsets(datapath: Datapath, passes: Sequence[Pass], n: int) -> NDArra
     return np.array(offsets, dtype=np.uint64).astype(np.int64)
 
 
-def _check_sizes(design: ColumnDesign, passes: Sequence[Pass], codes: LayerCodes) -> None:
+def _check_sizes(design: ColumnDesign, passes: Sequence[Pass], codes: ColumnCodes) -> None:
     needed = {
         "rows": codes.rows(design.columns),
         "channels": len(codes.groups),
@@ -165,7 +165,7 @@ def _weight_words(
 
 
 def _activation_words(
-    design: ColumnDesign, passes: Sequence[Pass], codes: LayerCodes
+    design: ColumnDesign, passes: Sequence[Pass], codes: ColumnCodes
 ) -> list[NDArray[np.unsignedinteger]]:
     """Words of each column in the order of its visits; lanes and pixels that are left over hold zeros."""
     blocks = []

@@ -14,7 +14,7 @@ LARGEST_MEMORY_BITS = 1 << 28
 
 
 @dataclass(frozen=True)
-class Memory:
+class MemoryMacro:
     """A memory with one read and one write port, whose reads take a cycle.
 
     Parameters
@@ -151,20 +151,20 @@ class ColumnDesign:
         )
 
     @property
-    def memories(self) -> tuple[Memory, ...]:
+    def memories(self) -> tuple[MemoryMacro, ...]:
         """All memories, in the order in which a word passes them."""
         unit = self.datapath
         found = [
-            Memory("passes", sum(bits for _, bits in self.pass_fields), self.passes),
-            Memory("indices", address_bits(self.sums), self.words),
-            Memory("weights", unit.lanes * unit.weights.bits, self.words),
-            Memory("activations", unit.lanes * unit.activations.bits, self.activation_words, self.columns),
+            MemoryMacro("passes", sum(bits for _, bits in self.pass_fields), self.passes),
+            MemoryMacro("indices", address_bits(self.sums), self.words),
+            MemoryMacro("weights", unit.lanes * unit.weights.bits, self.words),
+            MemoryMacro("activations", unit.lanes * unit.activations.bits, self.activation_words, self.columns),
         ]
         if self.starts:
-            found.append(Memory("starts", unit.accumulator_bits, self.channels))
-        return (*found, Memory("sums", unit.accumulator_bits, self.sums * self.tile_rows, self.columns))
+            found.append(MemoryMacro("starts", unit.accumulator_bits, self.channels))
+        return (*found, MemoryMacro("sums", unit.accumulator_bits, self.sums * self.tile_rows, self.columns))
 
-    def memory(self, name: str) -> Memory:
+    def memory(self, name: str) -> MemoryMacro:
         """The memory of a name."""
         return next(memory for memory in self.memories if memory.name == name)
 

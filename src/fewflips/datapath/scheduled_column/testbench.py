@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fewflips.datapath.icarus import simulate_verilog
 from fewflips.datapath.memory_file import memory_text
-from fewflips.datapath.scheduled_column.contents import LayerCodes, memory_contents, result_offsets
+from fewflips.datapath.scheduled_column.contents import ColumnCodes, memory_contents, result_offsets
 from fewflips.datapath.scheduled_column.cycles import column_cycles
 from fewflips.datapath.scheduled_column.design import ColumnDesign
 from fewflips.datapath.scheduled_column.passes import Pass
@@ -68,7 +68,7 @@ class ColumnResult:
 
 
 def column_bench(
-    design: ColumnDesign, passes: Sequence[Pass], codes: LayerCodes, expected: NDArray[np.int64]
+    design: ColumnDesign, passes: Sequence[Pass], codes: ColumnCodes, expected: NDArray[np.int64]
 ) -> ColumnBench:
     """A testbench that runs one layer and compares every result.
 
@@ -78,7 +78,7 @@ def column_bench(
         The column.
     passes : sequence of Pass
         The layer's passes.
-    codes : LayerCodes
+    codes : ColumnCodes
         Its operands.
     expected : ndarray of int64, shape (M, N)
         Sums of products, from their starts. Results are compared in their low `accumulator_bits` bits, and with the
@@ -161,7 +161,7 @@ class _Image:
     depth: int
 
 
-def _images(design: ColumnDesign, passes: Sequence[Pass], codes: LayerCodes) -> tuple[list[_Image], dict[str, str]]:
+def _images(design: ColumnDesign, passes: Sequence[Pass], codes: ColumnCodes) -> tuple[list[_Image], dict[str, str]]:
     images, texts = [], {}
     for name, copies in memory_contents(design, passes, codes).items():
         memory = design.memory(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from fewflips.datapath.scheduled_column.design import ColumnDesign, Memory, address_bits
+from fewflips.datapath.scheduled_column.design import ColumnDesign, MemoryMacro, address_bits
 from fewflips.datapath.verilog import module_name, render, verilog
 from fewflips.errors import InputError
 
@@ -79,7 +79,7 @@ def memory_verilog() -> str:
     return render("memory_1r1w.v.j2")
 
 
-def memory_wrapper(memory: Memory) -> str:
+def memory_wrapper(memory: MemoryMacro) -> str:
     """A module ``memory_of_<name>`` of one memory, with its size fixed, and the memory that it instantiates."""
     ports = {
         "read_address": memory.address_bits,
