@@ -8,7 +8,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from fewflips.machine import Accelerator
+from fewflips.machine import Accelerator, Operand
 from fewflips.network.channels import tie_channels
 from fewflips.network.graph import Network
 from fewflips.network.layer import Layer
@@ -101,6 +101,24 @@ def test_words_of_a_wide_group_keep_codes_of_two_bytes_where_these_have_a_cost()
     uses = [ChannelUse(2, words), ChannelUse(1, words)]
     assert weighted_words(uses, whole_codes=True).tolist() == [[0x1FF] * 3, [0x001] * 3]
     assert weighted_words(uses).shape == (2, 6)
+
+
+def test_a_wide_group_of_two_byte_codes_is_ordered_by_their_cost(monkeypatch):
+    """The two highest of ten bits repeat the sign; as bytes of their own they would cost what the lowest do."""
+    monkeypatch.setattr("fewflips.optimization.channel_orders.MOST_ENTRIES", 35)
+    bits = (1, 9, 1, 9, 1, 9, 1, 9, 50, 50)
+    first, second = random_weights(6, 3, 1), random_weights(6, 4, 2)
+    array = STREAMING.model_copy(update={"weights": Operand(bits=10)})
+
+    def step(a: int, b: int) -> int:
+        low, sign = a ^ b, (a ^ b) >> 7
+        return sum(cost for bit, cost in enumerate(bits) if (low | sign << 8 | sign << 9) >> bit & 1)
+
+    orders = permutations(range(6))
+    best = min(5 * walked(first, order, step) + walked(second, order, step) for order in orders)
+    cost = TransitionCost.per_bit(bits)
+    plan = plan_channels(residual(first, second), array, effort=Effort.default(), seed=0, jobs=1, cost=cost)
+    assert [certificate.flips for certificate in plan.certificates.values()] == [best]
 
 
 def test_large_costs_of_channels_are_halved_until_they_fit():
