@@ -88,7 +88,7 @@ def _run(arguments: argparse.Namespace) -> None:
             machines |= {machine.name: machine for machine in best}
             for one in alternatives:
                 for machine in (*map(load_accelerator, PLAIN), *best):
-                    rows += simulation.rows(one, one.inputs, machine)
+                    rows += simulation.rows(one, machine)
     _write(arguments.output, rows, machines)
 
 
@@ -105,6 +105,8 @@ def _best(searches: Searches, alternatives: Sequence[Candidate]) -> list[Acceler
 
 def _with_one_input(one: Candidate, folder: Path) -> Candidate:
     """The network with the first of its sample inputs."""
+    if one.inputs is None:
+        return one
     target = folder / re.sub(r"\W+", "_", f"{one.network} {one.training}")
     if one.inputs.is_dir():
         target.mkdir()

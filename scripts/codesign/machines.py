@@ -76,9 +76,8 @@ class Searches:
             store=self.store,
             jobs=self.jobs,
         )
-        found = explore(
-            [candidate.path], space, inputs=[candidate.inputs], options=options, progress=StepReport()
-        ).report.front[0]
+        inputs = [] if candidate.inputs is None else [candidate.inputs]
+        found = explore([candidate.path], space, inputs=inputs, options=options, progress=StepReport()).report.front[0]
         return _named(found, candidate, order, objective, most_lanes)
 
     def _arrays(self) -> dict[str, dict[str, int]]:

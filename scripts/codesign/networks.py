@@ -21,8 +21,8 @@ class Candidate:
         How it was trained, for reports.
     path : Path
         The file.
-    inputs : Path
-        Sample inputs; the first is used.
+    inputs : Path or None
+        Sample inputs, of which the first is used; None for one random input.
     record : Path or None
         Record of its training, which states the accuracy on test images.
     """
@@ -30,7 +30,7 @@ class Candidate:
     network: str
     training: str
     path: Path
-    inputs: Path
+    inputs: Path | None
     record: Path | None = None
 
     @property
@@ -80,7 +80,7 @@ def candidates(models: Path, samples: Path, shared: Path) -> list[Candidate]:
     ]
     images = shared / "images"
     found.append(Candidate(PUBLIC, "as published", shared / "models" / "mobilenet_v2_1.0_224_quant.tflite", images))
-    found += [Candidate(name, "as published", shared / "models" / file, images) for name, file in _MLPERF_TINY.items()]
+    found += [Candidate(name, "as published", shared / "models" / file, None) for name, file in _MLPERF_TINY.items()]
     missing = [one.path for one in found if not one.path.is_file()]
     if missing:
         raise InputError(f"{missing[0]}: expected a network, got no file; --shared names another folder")

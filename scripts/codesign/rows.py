@@ -68,15 +68,13 @@ class Simulation:
     cells: dict[str, str | Path]
     options: EnergyOptions
 
-    def rows(self, candidate: Candidate, inputs: Path, machine: Accelerator) -> list[Row]:
+    def rows(self, candidate: Candidate, machine: Accelerator) -> list[Row]:
         """Both orders of a network on a machine, with each library.
 
         Parameters
         ----------
         candidate : Candidate
-            The network.
-        inputs : Path
-            Sample inputs, all of which are simulated.
+            The network; all its sample inputs are simulated.
         machine : Accelerator
             With buffers.
 
@@ -93,7 +91,7 @@ class Simulation:
                 candidate.path,
                 machine,
                 mode="schedule",
-                inputs=inputs,
+                inputs=candidate.inputs,
                 energy=request,
                 jobs=self.options.jobs,
                 progress=StepReport(),
