@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fewflips.datapath.scheduled_column.design import ColumnDesign, Memory
+from fewflips.datapath.scheduled_column.design import ColumnDesign, MemoryMacro
 from fewflips.datapath.scheduled_column.testbench import run_column
 from fewflips.datapath.scheduled_column.verilog import column_files, column_name, control_name, control_verilog
 from fewflips.datapath.verilog import module_name
@@ -102,7 +102,7 @@ def test_registers_of_the_controller(nangate45: CellLibrary) -> None:
 
 
 def test_a_memory_of_flip_flops(nangate45: CellLibrary) -> None:
-    found = flip_flop_memory(Memory("sums", width=5, depth=6, copies=3), nangate45)
+    found = flip_flop_memory(MemoryMacro("sums", width=5, depth=6, copies=3), nangate45)
     smallest = min(cell.area_um2 for cell in synthesis_cells(nangate45).cells.values() if cell.flip_flop)
     assert found.bits == 90
     assert found.area_um2 is not None
