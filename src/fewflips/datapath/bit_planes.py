@@ -56,15 +56,13 @@ class BitPlanes:
     total: str
 
 
-def bit_planes(datapath: Datapath, weights: str, activations: str) -> BitPlanes:
+def bit_planes(datapath: Datapath) -> BitPlanes:
     """Rows and adders of a column.
 
     Parameters
     ----------
     datapath : Datapath
         A column with ``adder="bit-planes"``.
-    weights, activations : str
-        Names of the buses that hold the words of all lanes.
 
     Returns
     -------
@@ -74,21 +72,18 @@ def bit_planes(datapath: Datapath, weights: str, activations: str) -> BitPlanes:
     builder = _Builder()
     row_bits, rows, planes = datapath.weights.bits, [], []
     for bit in range(datapath.activations.bits):
-        plane = [
-            PlaneRow(f"row_{bit}_{lane}", _row(datapath, bit, lane, weights, activations))
-            for lane in range(datapath.lanes)
-        ]
+        plane = [PlaneRow(f"row_{bit}_{lane}", _row(datapath, bit, lane)) for lane in range(datapath.lanes)]
         planes.append(builder.total([_Number(row.name, row_bits, bit, (1 << row_bits) - 1) for row in plane]))
         rows += plane
     total = builder.total(planes)
     return BitPlanes(row_bits, tuple(rows), tuple(builder.adders), total.name)
 
 
-def _row(datapath: Datapath, bit: int, lane: int, weights: str, activations: str) -> str:
+def _row(datapath: Datapath, bit: int, lane: int) -> str:
     """A row with its sign bit inverted, and all its bits where the bit of the activation counts negative."""
     bits = datapath.weights.bits
-    chosen = f"{activations}[{lane * datapath.activations.bits + bit}]"
-    weight = f"{weights}[{lane * bits + bits - 1}:{lane * bits}]"
+    chosen = f"activation_register[{lane * datapath.activations.bits + bit}]"
+    weight = f"weight_register[{lane * bits + bits - 1}:{lane * bits}]"
     row = f"({weight} & {{{bits}{{{chosen}}}}})"
     inverted = (1 << bits) - 1 if datapath.activations.signed and bit == datapath.activations.bits - 1 else 0
     if datapath.weights.signed:

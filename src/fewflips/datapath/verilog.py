@@ -89,8 +89,7 @@ def verilog(datapath: Datapath) -> str:
     converter, datapath = datapath.activation_converter, datapath.multiplied
     product = _product(datapath)
     number = "$signed({})" if datapath.signed else "{}"
-    factors: dict[OperandPort, str] = {port: _factors(datapath, port) for port in get_args(OperandPort)}
-    planes = bit_planes(datapath, **factors) if datapath.adder == "bit-planes" else None
+    planes = bit_planes(datapath) if datapath.adder == "bit-planes" else None
     return render(
         "datapath.v.j2",
         name=name,
@@ -106,7 +105,7 @@ def verilog(datapath: Datapath) -> str:
         hold_flags=datapath.hold_flags,
         activation_converter=converter,
         bus_invert_ports=datapath.bus_invert_ports,
-        factors=factors,
+        factors={port: _factors(datapath, port) for port in get_args(OperandPort)},
         sum_bits=datapath.accumulator_bits,
         zero_sum=f"{datapath.accumulator_bits}'{'s' if datapath.signed else ''}d0",
         product=product,
