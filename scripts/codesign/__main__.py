@@ -4,7 +4,7 @@ Machines of `configs/codesign/space.yaml` are searched for each network: the bes
 and scheduled, and the best for the datapath with at most four lanes; for the network as it is, and for the one trained
 for few flips. Then each network is simulated in both orders on these and on the built-in machines. Searches and
 schedules are kept, so that a run that was cut off goes on where it was. Writes results/codesign.json and the machines
-as YAML beside it.
+as YAML beside it, network by network; rows of other networks and cell libraries stay.
 """
 
 from __future__ import annotations
@@ -18,24 +18,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from pydantic import TypeAdapter
 from scripts.audit.setups import liberty_files
 
 from fewflips.errors import FewflipsError, InputError
 from fewflips.exploration.space import load_space
-from fewflips.files.atomic import atomic_write
 from fewflips.files.cache import cache_folder
 from fewflips.machine import Accelerator, load_accelerator
-from fewflips.machine.yaml_text import machine_yaml
 from fewflips.simulation.run import EnergyOptions
 
 from .machines import NARROW_LANES, ORDERS, Searches
 from .networks import Candidate, candidates
-from .rows import Row, Simulation
+from .results import store_results
+from .rows import Simulation
 
 SHARED = Path(os.environ.get("FEWFLIPS_SHARED") or "../shared")
-PLAIN = ("edge4", "edge8", "edge16")
-ROWS = TypeAdapter(list[Row])
+PLAIN = ("edge4", "edge8", "edge16", "os16", "tpu16")
 
 
 def main(words: list[str] | None = None) -> int:
@@ -76,8 +73,6 @@ def _run(arguments: argparse.Namespace) -> None:
     simulation = Simulation(
         {name: libraries[name] for name in names}, EnergyOptions(share=arguments.share, jobs=arguments.jobs)
     )
-    rows: list[Row] = []
-    machines: dict[str, Accelerator] = {}
     found = candidates(arguments.models, arguments.samples, arguments.shared)
     with tempfile.TemporaryDirectory() as folder:
         for network in dict.fromkeys(one.network for one in found):
@@ -85,11 +80,9 @@ def _run(arguments: argparse.Namespace) -> None:
                 continue
             alternatives = [_with_one_input(one, Path(folder)) for one in found if one.network == network]
             best = _best(searches, alternatives)
-            machines |= {machine.name: machine for machine in best}
-            for one in alternatives:
-                for machine in (*map(load_accelerator, PLAIN), *best):
-                    rows += simulation.rows(one, machine)
-    _write(arguments.output, rows, machines)
+            machines = [*map(load_accelerator, PLAIN), *best]
+            rows = [row for one in alternatives for machine in machines for row in simulation.rows(one, machine)]
+            store_results(arguments.output, rows, best)
 
 
 def _best(searches: Searches, alternatives: Sequence[Candidate]) -> list[Accelerator]:
@@ -117,14 +110,6 @@ def _with_one_input(one: Candidate, folder: Path) -> Candidate:
         path = target.with_suffix(".npz")
         np.savez(path, **{name: samples[name][:1] for name in samples})
     return Candidate(one.network, one.training, one.path, path, one.record)
-
-
-def _write(folder: Path, rows: list[Row], machines: dict[str, Accelerator]) -> None:
-    (folder / "codesign").mkdir(parents=True, exist_ok=True)
-    atomic_write(folder / "codesign.json", ROWS.dump_json(rows, indent=1) + b"\n")
-    for name, machine in machines.items():
-        file = re.sub(r"\W+", "_", name).strip("_") + ".yaml"
-        atomic_write(folder / "codesign" / file, machine_yaml(machine).encode())
 
 
 if __name__ == "__main__":

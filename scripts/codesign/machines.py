@@ -95,7 +95,7 @@ def _named(
     limit = f", at most {most_lanes} lanes" if most_lanes is not None else ""
     return machine.model_copy(
         update={
-            "name": f"best {objective.removesuffix('_pj')}{limit}: {candidate.training}, {order}"[:100],
+            "name": f"best {objective.removesuffix('_pj')}{limit}: {candidate.network}, {candidate.training}, {order}",
             "description": f"Chosen for {candidate.network} ({candidate.training}, {order}): {choices}.",
         }
     )

@@ -17,6 +17,7 @@ from scripts.post_layout.table import widest_change
 from scripts.reproduction.targets import ACCURACY_POINTS
 
 from .calibration import calibration_facts
+from .codesign import codesign_facts
 from .derived import derived_facts
 from .origin import PJ_PER_UJ, RESULTS, Fact
 
@@ -29,6 +30,7 @@ def facts() -> dict[str, Fact]:
     ``reproduction/8 bits, seed 0, both/network_ratio``, the audit ``audit/edge8/network``.
     """
     found = dict(_benchmarks()) | dict(_reproduction()) | dict(calibration_facts()) | dict(_post_layout())
+    found |= dict(codesign_facts())
     audit = read_audit(RESULTS / "audit.json")
     if audit is not None:
         found |= dict(_audit(audit))

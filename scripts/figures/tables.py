@@ -10,6 +10,7 @@ from scripts.post_layout.record import read_record as read_post_layout
 from scripts.post_layout.table import figures_text
 
 from .calibration import built_in_table, commands_text, shown_text
+from .codesign import all_machines, best_machines, bills, narrow_columns
 from .facts import reproduction_rows
 from .mutation import MODULES, score_table, survivors_table
 from .origin import DELAYS, PJ_PER_UJ
@@ -466,5 +467,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "mutation scores": score_table,
     **{f"survivors {module.replace('/', ' ')}": partial(survivors_table, module) for module in MODULES},
     "post-layout": post_layout,
+    "codesign": best_machines,
+    "codesign machines": all_machines,
+    "codesign bills": bills,
+    "codesign narrow columns": narrow_columns,
 }
 """By the name in a page's marks."""

@@ -1,0 +1,1 @@
+"""Tests of networks and machines chosen together."""
