@@ -21,6 +21,7 @@ from fewflips.errors import AcceleratorError, NetlistError
 from fewflips.formats.number_formats import UINT8
 from fewflips.gates.liberty.load import load_cells
 from fewflips.gates.operands import Toggles
+from fewflips.gates.parasitics.wires import WireModel
 from fewflips.gates.switching import cut_windows, simulate
 from fewflips.machine import Accelerator
 from fewflips.machine.buffers import Tiling
@@ -227,12 +228,15 @@ def test_a_sample_is_near_the_whole_layer(pixels: int):
         80 * 16 * 4,
         80 * 16 * 5,
     )  # five segments, of which the first reads nothing and the last writes nothing
-    clock_fj = built.model.clock_fj.sum() / file.entries
-    data_fj = (found.energy.read_pj + found.energy.write_pj) * 1e3 * sums - clock_fj * sums
+    entry, first = built.entry_gate, built.write_gate
+    gates_fj = sums * (file.entries * entry.cycle_fj + entry.load_fj + first.load_fj) + cycles * first.cycle_fj
+    clock_fj = sums * built.model.clock_fj.sum() / file.entries + gates_fj
+    data_fj = (found.energy.read_pj + found.energy.write_pj) * 1e3 * sums - clock_fj
     assert data_fj == pytest.approx((read_fj + write_fj) * cycles, rel=2 * found.ci95_percent / 100)
     assert found.energy.read_pj * 1e3 * sums == pytest.approx(read_fj * cycles, rel=0.1)
     typical = typical_memory(built, columns=4)
-    assert typical.leakage_uw == found.energy.leakage_uw == pytest.approx(4 * built.model.leakage_nw.sum() / 1000)
+    leakage_nw = built.model.leakage_nw.sum() + (8 * pixels + 1) * LIBRARY.cells["OR2_X1"].leakage_nw
+    assert typical.leakage_uw == found.energy.leakage_uw == pytest.approx(4 * leakage_nw / 1000)
     assert not typical.simulated
     assert typical.read_pj + typical.write_pj == pytest.approx(found.energy.read_pj + found.energy.write_pj, rel=0.3)
 
@@ -243,7 +247,52 @@ def test_a_layer_without_partial_sums_leaves_its_files_still(built: GateLevelFil
     operands = operands_of(layer, array)
     found = simulate_files(built, operands, dataflow_of(array).segments(layer, array), array)
     assert (found.energy.read_pj, found.energy.write_pj, found.transitions) == (0, 0, 0)
-    assert found.energy.leakage_uw == pytest.approx(2 * built.model.leakage_nw.sum() / 1000)
+    leakage_nw = built.model.leakage_nw.sum() + 7 * LIBRARY.cells["OR2_X1"].leakage_nw
+    assert found.energy.leakage_uw == pytest.approx(2 * leakage_nw / 1000)
+
+
+def test_words_that_others_take_charge_only_pins(built: GateLevelFile):
+    """An entry that is not written does not see its data: only the pins on the bus are charged, by its wire and V^2."""
+    cycles, file = 200, built.file
+    words = np.random.default_rng(5).integers(2, size=(cycles, file.bits), dtype=np.uint8)
+    still = np.zeros(cycles, dtype=np.int64)
+    never = still.astype(bool)
+    rows = FileRows(never, never, still, still, words, np.zeros((cycles, 6 * 18), dtype=np.uint8), np.array([cycles]))
+    toggles = built.simulate(rows)
+    nets = list(built.netlist.inputs["write_data"])
+    assert toggles.toggles.sum() == toggles.toggles[nets].sum() == (words[1:] != words[:-1]).sum()
+    flip_flop = LIBRARY.cells["DFF_X1"]
+    wire_ff = WireModel.estimated(built.netlist, LIBRARY).per_fanout_ff
+    charge_fj = 6 * (flip_flop.pins["D"].capacitance_ff + wire_ff) * LIBRARY.voltage_v**2 / 2
+    tables = {e.when: (e.rise_fj.at(20, 0) + e.fall_fj.at(20, 0)) / 2 for e in flip_flop.pins["D"].internal}
+    low, high = (np.mean([fj for when, fj in tables.items() if when.startswith(clock)]) for clock in ("!CK", "CK"))
+    assert low > 10 * abs(high)  # a flip-flop that waits for an edge spends much on its data
+    written = 0.75 / 2  # in three of four cycles some entry is written, and its clock is low for half of each
+    internal_fj = (6 - written) * high + written * low
+    assert sum(built.data_fj(toggles)) == pytest.approx(toggles.toggles.sum() * (charge_fj + internal_fj), rel=0.02)
+
+
+def test_gates_of_clocks_cost_what_their_pins_do(built: GateLevelFile):
+    wire_ff = WireModel.estimated(built.netlist, LIBRARY).per_fanout_ff
+    gate, flip_flop = LIBRARY.cells["OR2_X1"], LIBRARY.cells["DFF_X1"]
+    pins = built.file.bits * (flip_flop.pins["CK"].capacitance_ff + wire_ff)
+    for found, load_ff in (
+        (built.entry_gate, pins),
+        (built.write_gate, 6 * (gate.pins["A1"].capacitance_ff + wire_ff)),
+    ):
+        assert found.cycle_fj == pytest.approx((gate.pins["A1"].capacitance_ff + wire_ff) * LIBRARY.voltage_v**2)
+        assert found.flag_fj == pytest.approx((gate.pins["A2"].capacitance_ff + wire_ff) * LIBRARY.voltage_v**2 / 2)
+        both = [e.rise_fj.at(20, load_ff) + e.fall_fj.at(20, load_ff) for e in gate.pins["ZN"].internal]
+        assert found.load_fj == pytest.approx(np.mean(both), rel=0.05)
+        assert (found.area_um2, found.leakage_nw) == (gate.area_um2, gate.leakage_nw)
+    quiet = random_rows(built.file, 100)
+    flags = built.simulate(quiet)
+    holds = [built.netlist.holds[index] for index in sorted(built.netlist.holds)][:: built.file.bits]
+    toggles = flags.toggles[holds].sum() * built.entry_gate.flag_fj
+    toggles += flags.toggles[built.netlist.inputs["write"][0]] * built.write_gate.flag_fj
+    model = built.model
+    nets_fj = float(((model.switching_fj + model.internal_fj) * flags.toggles).sum())
+    assert sum(built.data_fj(flags)) == pytest.approx(nets_fj + toggles)
 
 
 def test_a_machine_without_tiles_has_no_register_file():

@@ -22,9 +22,9 @@ module bench;
     initial begin
         $readmemb("rows.txt", rows);
         for (i = 0; i <= {last}; i = i + 1) begin
-            {{write, write_address, write_data, read, read_address}} = rows[i];
+            clk = 1; {{write, write_address, write_data, read, read_address}} <= rows[i];  // as registers do
+            #1 clk = 0;
             #1 $display("%b %b", read_data, contents);
-            clk = 1; #1 clk = 0; #1;
         end
     end
 endmodule

@@ -11,7 +11,7 @@ from fewflips.errors import CellLibraryError
 from fewflips.gates.liberty.cells import CellLibrary
 from fewflips.gates.liberty.load import load_cells
 from fewflips.gates.liberty.reader import read_liberty
-from fewflips.gates.power.clock_gates import clock_gate
+from fewflips.gates.power.clock_gates import clock_gate, resting_gate
 
 WIRE_FF, SLEW_PS, BITS = 1.5, 20.0, 8
 
@@ -60,3 +60,20 @@ def test_library_without_an_and_gate() -> None:
     kept = {name: cell for name, cell in cells.cells.items() if not name.startswith("AND2")}
     with pytest.raises(CellLibraryError, match=r"library .*: expected an AND gate of two inputs"):
         clock_gate(replace(cells, cells=kept), cells.cells["DFF_X1"], BITS, WIRE_FF)
+
+
+def test_library_without_an_or_gate() -> None:
+    cells = load_cells("nangate45")
+    kept = {name: cell for name, cell in cells.cells.items() if not name.startswith("OR2")}
+    with pytest.raises(CellLibraryError, match=r"library .*: expected an OR gate of two inputs.* tiles of outputs"):
+        resting_gate(replace(cells, cells=kept), 20.0, WIRE_FF)
+
+
+def test_a_clock_that_rests_is_cheaper_to_hold() -> None:
+    """Without a latch in front of it, a held gate spends what its one clock pin does."""
+    cells = load_cells("nangate45")
+    latched = clock_gate(cells, cells.cells["DFF_X1"], BITS, WIRE_FF)
+    resting = resting_gate(cells, BITS * (cells.cells["DFF_X1"].pins["CK"].capacitance_ff + WIRE_FF), WIRE_FF)
+    assert resting.cycle_fj < latched.cycle_fj / 2
+    assert resting.clock_pin_ff < latched.clock_pin_ff
+    assert resting.load_fj == pytest.approx(latched.load_fj, rel=0.1)

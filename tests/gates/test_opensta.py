@@ -18,6 +18,7 @@ What differs, and why:
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -232,6 +233,7 @@ def _check_power(
     toggles = simulate(circuit, sequences, mode)
     found = opensta_reference.power(opensta, folder, text, unit, library, toggles, wire_ff, SLEW_PS)
     expected = opensta_reference.internal_fj(found, unit, library, toggles)
+    unit = replace(unit, holds={})  # OpenSTA sees the clock in front of clock gates
     for activity, off in ((toggles, 0.01), (None, 0.05)):
         model = energy_model(unit, library, timing, wire_ff, activity)
         switching = _switching_of_instances(model, toggles, len(unit.instances))

@@ -1,16 +1,17 @@
 """Register files at gate level: synthesized, and simulated with the sums and addresses of a layer.
 
 Of every layer a sample is simulated: blocks of consecutive cycles around random ones, in a number of independent
-replicates whose spread gives a confidence interval. The clock of an entry counts only in cycles in which it is
-written; the gates that decide so, the selection of entries and the buses to them are part of the netlist. (Each entry
-holds its word through multiplexers, as any synthesizer builds it from plain flip-flops; a cell that gates a clock would
-be smaller.)
+replicates whose spread gives a confidence interval. Flip-flops are cells of the library, on the bus of the words that
+are written; the decoder of addresses and the selection of what is read are synthesized around them. The clock of an
+entry counts only in cycles in which it is written. Clock gates stand beside the netlist, which has one clock: they are
+OR gates of the library (:func:`fewflips.gates.power.clock_gates.resting_gate`), one for each entry, whose clock pins
+toggle in cycles in which any entry is written, and one in front of them, whose pin toggles in every cycle.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,11 +19,14 @@ from numpy.typing import NDArray
 
 from fewflips.datapath.register_file import RegisterFile, register_file_verilog
 from fewflips.gates.liberty.cells import CellLibrary
+from fewflips.gates.netlist.checks import check_netlist
+from fewflips.gates.netlist.flip_flops import smallest_flip_flop, with_entries
 from fewflips.gates.netlist.graph import NetlistGraph
 from fewflips.gates.netlist.netlist import Netlist
-from fewflips.gates.netlist.synthesis import netlist_area_um2, synthesize_verilog
+from fewflips.gates.netlist.synthesis import netlist_area_um2, synthesis_cells, synthesize_verilog
 from fewflips.gates.operands import OperandSequences, PortRows, Toggles
 from fewflips.gates.parasitics.wires import WireModel, fanout_wire_ff
+from fewflips.gates.power.clock_gates import ClockGate, resting_gate
 from fewflips.gates.power.energy import EnergyModel, energy_model
 from fewflips.gates.switching import Circuit, compile_circuit, simulate
 from fewflips.gates.timing import Timing, analyze_timing
@@ -30,6 +34,8 @@ from fewflips.progress import Progress
 
 TYPICAL_CYCLES = 512
 """Random cycles that stand for all others where there is no layer."""
+DELAY_TARGET_PS = 1000.0
+"""Longest delay of addresses to words that gates are sized for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +101,8 @@ class GateLevelFile:
         For the switching simulation.
     model : EnergyModel
         Cost of each toggle.
+    entry_gate, write_gate : ClockGate
+        The clock gate of an entry, and the one in front of these.
     """
 
     file: RegisterFile
@@ -103,21 +111,32 @@ class GateLevelFile:
     timing: Timing = field(repr=False)
     circuit: Circuit = field(repr=False)
     model: EnergyModel = field(repr=False)
+    entry_gate: ClockGate
+    write_gate: ClockGate
 
     @property
     def area_um2(self) -> float:
-        """Area of its cells."""
-        return netlist_area_um2(self.netlist, self.library)
+        """Area of its cells, clock gates included."""
+        gates_um2 = self.file.entries * self.entry_gate.area_um2 + self.write_gate.area_um2
+        return netlist_area_um2(self.netlist, self.library) + gates_um2
 
     @property
     def leakage_uw(self) -> float:
-        """Leakage power."""
-        return float(self.model.leakage_nw.sum()) * 1e-3
+        """Leakage power, that of clock gates included."""
+        gates_nw = self.file.entries * self.entry_gate.leakage_nw + self.write_gate.leakage_nw
+        return (float(self.model.leakage_nw.sum()) + gates_nw) * 1e-3
 
     @property
     def write_clock_fj(self) -> float:
-        """Clock of one entry's registers in a cycle in which it is written."""
-        return float(self.model.clock_fj.sum()) / self.file.entries
+        """Clock in a cycle in which a word is written: of its entry, and the clock pins of all entries' gates."""
+        flip_flops_fj = float(self.model.clock_fj.sum()) / self.file.entries
+        gates_fj = self.file.entries * self.entry_gate.cycle_fj + self.entry_gate.load_fj + self.write_gate.load_fj
+        return flip_flops_fj + gates_fj
+
+    @property
+    def cycle_clock_fj(self) -> float:
+        """Clock in every cycle, whether or not a word is written."""
+        return self.write_gate.cycle_fj
 
     def simulate(self, rows: FileRows, jobs: int = 1) -> Toggles:
         """Toggles with inertial delays, over all but the first cycle of each block.
@@ -142,10 +161,17 @@ class GateLevelFile:
         return simulate(self.circuit, rows.sequences(self.file), "inertial", jobs=jobs)
 
     def data_fj(self, toggles: Toggles) -> tuple[float, float]:
-        """Cost of toggles: of nets that depend on what is read, and of all others."""
+        """Cost of toggles: of nets that depend on what is read, and of all others, flags of clock gates included."""
         cost = (self.model.switching_fj + self.model.internal_fj) * toggles.toggles
         reading = self._reading
-        return float(cost[reading].sum()), float(cost[~reading].sum())
+        return float(cost[reading].sum()), float(cost[~reading].sum()) + self._flags_fj(toggles)
+
+    def _flags_fj(self, toggles: Toggles) -> float:
+        """Cost of what toggles at the flags of clock gates."""
+        holds = sorted(set(self.netlist.holds.values()))
+        (write,) = self.netlist.inputs["write"]
+        entries_fj = self.entry_gate.flag_fj * toggles.toggles[holds].sum()
+        return float(entries_fj + self.write_gate.flag_fj * toggles.toggles[write])
 
     @cached_property
     def _reading(self) -> NDArray[np.bool_]:
@@ -186,15 +212,22 @@ def build_file(
     FewflipsError
         If the cells do not suffice, or Yosys is missing or fails.
     """
-    netlist = synthesize_verilog(register_file_verilog(file), file.module_name, library, progress)
+    logic = synthesize_verilog(register_file_verilog(file), file.logic_name, library, progress, DELAY_TARGET_PS)
+    flip_flop = smallest_flip_flop(synthesis_cells(library))
+    stored = with_entries(logic, flip_flop, contents="contents", hold="hold", data="write_data")
+    netlist = replace(stored, name=file.module_name)
+    check_netlist(netlist, library)
     wires = WireModel.estimated(netlist, library)
     wire_ff = fanout_wire_ff(netlist, library, wires.per_fanout_ff, wires.base_ff)
     timing = analyze_timing(netlist, library, wire_ff)
     circuit = compile_circuit(netlist, library, timing.delays_ps, step_ps)
     activity = simulate(circuit, random_rows(file, TYPICAL_CYCLES).sequences(file), "inertial")
-    return GateLevelFile(
-        file, library, netlist, timing, circuit, energy_model(netlist, library, timing, wire_ff, activity)
-    )
+    model = energy_model(netlist, library, timing, wire_ff, activity)
+    (clock_pin,) = (pin for pin in flip_flop.inputs if pin.is_clock)
+    entry_ff = file.bits * (clock_pin.capacitance_ff + wires.per_fanout_ff)
+    entry_gate = resting_gate(library, entry_ff, wires.per_fanout_ff)
+    gates = entry_gate, resting_gate(library, file.entries * entry_gate.clock_pin_ff, wires.per_fanout_ff)
+    return GateLevelFile(file, library, netlist, timing, circuit, model, *gates)
 
 
 def random_rows(file: RegisterFile, cycles: int, seed: int = 0) -> FileRows:

@@ -48,12 +48,18 @@ class RegisterFile:
         """Name of its module: a Verilog identifier."""
         return f"register_file_{self.entries}_by_{self.bits}"
 
+    @property
+    def logic_name(self) -> str:
+        """Name of the module of the gates around its entries: all but flip-flops and clock gates."""
+        return f"{self.module_name}_logic"
+
 
 def register_file_verilog(file: RegisterFile) -> str:
     """Verilog of a register file.
 
-    Entries are chosen by AND gates whose results are joined by a tree of ORs, so that a new address changes nothing
-    but what leaves and what comes.
+    An entry is clocked only where it is written. Its clock rests at 1: so its flip-flops, which take their data while
+    the clock is 0, do not see words of others, without gates in front of them. Entries are read through AND gates whose
+    results are joined by a tree of ORs, so that a new address changes nothing but what leaves and what comes.
 
     Parameters
     ----------
@@ -63,8 +69,8 @@ def register_file_verilog(file: RegisterFile) -> str:
     Returns
     -------
     str
-        One module, with the ports ``clk``, ``write``, ``write_address``, ``write_data``, ``read``, ``read_address``,
-        ``read_data`` and ``contents``.
+        A module with the ports ``clk``, ``write``, ``write_address``, ``write_data``, ``read``, ``read_address``,
+        ``read_data`` and ``contents``, and the module of its logic.
     """
     return render(
         "register_file.v.j2",

@@ -151,7 +151,7 @@ def _sampled(
     return SimulatedMemory(
         MemoryEnergy(
             read_pj=read_fj * _PJ_PER_FJ,
-            write_pj=(write_fj + built.write_clock_fj) * _PJ_PER_FJ,
+            write_pj=(write_fj + built.write_clock_fj + built.cycle_clock_fj / share) * _PJ_PER_FJ,
             leakage_uw=leakage_uw,
             origin=_origin(built),
             simulated=True,

@@ -197,9 +197,11 @@ def typical_memory(built: GateLevelFile, *, columns: int = 1) -> MemoryEnergy:
     rows = random_rows(built.file, TYPICAL_CYCLES, seed=1)
     toggles = built.simulate(rows)
     read_fj, write_fj = built.data_fj(toggles)
+    writes = int(rows.write[1:].sum())
+    clock_fj = built.write_clock_fj + built.cycle_clock_fj * toggles.transitions / writes
     return MemoryEnergy(
         read_pj=read_fj / rows.read[1:].sum() * 1e-3,
-        write_pj=(write_fj / rows.write[1:].sum() + built.write_clock_fj) * 1e-3,
+        write_pj=(write_fj / writes + clock_fj) * 1e-3,
         leakage_uw=built.leakage_uw * columns,
         origin=f"registers, {built.file.entries} x {built.file.bits} bits, simulated with random words",
     )

@@ -273,7 +273,11 @@ def _netlist_lines(netlist: Netlist, library: CellLibrary, row: Row, delay_steps
         if index in row.states:
             parameters.append(f".STATE({row.states[index]})")
         given = f"#({', '.join(parameters)}) " if parameters else ""
-        pins = ", ".join(f".{pin}(n{net})" for pin, net in instance.pins.items())
+        wires = {pin: f"n{net}" for pin, net in instance.pins.items()}
+        if index in netlist.holds:  # its clock rests at 1
+            clock = next(pin.name for pin in library.cells[instance.cell].inputs if pin.is_clock)
+            wires[clock] += f" | n{netlist.holds[index]} & ~testbench.hold"
+        pins = ", ".join(f".{pin}({wire})" for pin, wire in wires.items())
         yield f"  {instance.cell} {given}u{index}({pins});"
     yield "endmodule"
 

@@ -46,6 +46,9 @@ class Netlist:
         Nets of each input port, least significant bit first.
     outputs : mapping of str to tuple of int
         Nets of each output port, least significant bit first.
+    holds : mapping of int to int
+        Flip-flops behind clock gates outside the netlist: for each instance the net that, where it settles at 1, lets
+        the flip-flop keep its contents for another cycle. A held clock rests at 1.
     """
 
     name: str
@@ -53,3 +56,4 @@ class Netlist:
     instances: tuple[Instance, ...] = field(repr=False)
     inputs: Mapping[str, tuple[int, ...]]
     outputs: Mapping[str, tuple[int, ...]]
+    holds: Mapping[int, int] = field(default_factory=dict, repr=False)

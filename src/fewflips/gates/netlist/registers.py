@@ -85,7 +85,7 @@ def _sources(graph: NetlistGraph) -> list[int]:
 
 
 def feedback_registers(netlist: Netlist, library: CellLibrary) -> frozenset[int]:
-    """Flip-flops whose content depends on itself through a cycle of gates and flip-flops: accumulators.
+    """Flip-flops whose content depends on itself: accumulators, in a cycle of gates, and those with gated clocks.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def feedback_registers(netlist: Netlist, library: CellLibrary) -> frozenset[int]
     """
     graph = NetlistGraph(netlist, library)
     registers = set(graph.registers)
-    found: set[int] = set()
+    found: set[int] = set(netlist.holds)
     for component in _Components(_predecessors(graph)).found():
         if _is_cycle(graph, component):
             found.update(registers.intersection(component))

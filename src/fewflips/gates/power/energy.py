@@ -169,7 +169,7 @@ def energy_model(
     clocks = np.zeros(nets, dtype=np.bool_)
     clocks[list(clock_nets(netlist, library))] = True
     wire_share_ff = wire_ff / np.maximum(_pins_on_nets(groups, nets), 1)
-    sums = _Sums(len(netlist.instances), clocks, timing, Activity(clocks, activity))
+    sums = _Sums(len(netlist.instances), clocks, timing, Activity(clocks, activity, netlist.holds))
     for group in groups:
         sums.leakage_nw[group.instances] = group.cell.leakage_nw
         for pin in group.cell.inputs:

@@ -14,6 +14,7 @@ Negative figures are kept: they correct the 1/2 C V^2 of the net in front of the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 import numpy as np
@@ -40,9 +41,14 @@ class Activity:
         Clock nets, which toggle twice per cycle.
     observed : Toggles or None
         Toggles of a stream; by default all nets toggle equally often and are 1 half of the time.
+    holds : mapping of int to int
+        Flip-flops with gated clocks, see :class:`fewflips.gates.netlist.netlist.Netlist`.
     """
 
-    def __init__(self, clock_nets: NDArray[np.bool_], observed: Toggles | None) -> None:
+    def __init__(
+        self, clock_nets: NDArray[np.bool_], observed: Toggles | None, holds: Mapping[int, int] | None = None
+    ) -> None:
+        self.holds = holds or {}
         nets = len(clock_nets)
         if observed is None or observed.transitions == 0:
             self.toggles, self.duties = np.ones(nets), np.full(nets, 0.5)
@@ -62,7 +68,8 @@ class Activity:
     def duty(self, group: CellGroup, variable: str) -> NDArray[np.float64]:
         """Share of time that an input pin, or the stored bit of a flip-flop, is 1; float64 (I,)."""
         if variable in group.nets:
-            return self._duty_at(group.nets[variable])
+            shares = self._duty_at(group.nets[variable])
+            return self._gated(group, shares) if self.holds and group.cell.pins[variable].is_clock else shares
         shares = np.full(len(group.instances), 0.5)
         if group.cell.flip_flop is not None:
             for pin in group.cell.outputs:
@@ -71,6 +78,11 @@ class Activity:
                 share = self._duty_at(nets)
                 shares = np.where(nets == OPEN, shares, 1 - share if inverted else share)
         return shares
+
+    def _gated(self, group: CellGroup, shares: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Shares of time that clocks are 1, where held ones rest at 1."""
+        held = np.array([self.holds.get(index, OPEN) for index in group.instances.tolist()], dtype=np.int64)
+        return np.where(held == OPEN, shares, 1 - (1 - self._duty_at(held)) * (1 - shares))
 
     def _duty_at(self, nets: NDArray[np.int64]) -> NDArray[np.float64]:
         return np.where(nets == OPEN, 0.5, self.duties[nets])

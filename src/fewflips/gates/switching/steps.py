@@ -212,6 +212,8 @@ class _Builder:
         inputs = [pins[names[position]] for position in kept]
         follows = table == 0b10 and len(kept) == 1
         data = inputs[0] if follows else self._add_function(table, inputs, None, index)
+        if shown is not None and index in self.netlist.holds:
+            data = self._held(data, self.netlist.holds[index], shown, index)
         for net in self.graph.output_nets(index):
             inverse = self._is_inverse(index, cell, flip_flop, net)
             if shown is None:
@@ -224,6 +226,16 @@ class _Builder:
             check = self._new_signal()
             self.steps[check] = EvaluationStep(Kind.CHECK, check, (data,), inverts=inverted, bit=bit, instance=index)
             self.sinks.append(check)
+
+    def _held(self, data: int, hold: int, shown: tuple[int, bool], index: int) -> int:
+        """What a flip-flop with a gated clock holds next: its data, or what it holds."""
+        bit, inverted = shown
+        contents, following = self._new_signal(), self._new_signal()
+        self.steps[contents] = EvaluationStep(Kind.PORT, contents, inverts=inverted, bit=bit, instance=index)
+        self.steps[following] = EvaluationStep(
+            Kind.GATE, following, (data, contents, hold), Function.MULTIPLEX, instance=index
+        )
+        return following
 
     def _new_signal(self) -> int:
         self.signals += 1
