@@ -37,16 +37,21 @@ def _word(values, width):
     return [int(value) & 0xFF for value in values] + [0] * (width - len(values))
 
 
-def activation_stationary(x, w, segments, lanes, columns, depthwise, rows=1):
+def _to_and_fro(items, back):
+    return list(items)[::-1] if back else list(items)
+
+
+def activation_stationary(x, w, segments, lanes, columns, depthwise, rows=1, turns=False):
     """x: (G, M, K), w: (N, K); segments: (k indices, n order), tile after tile; `rows` of pixels share a tile."""
     (groups, m_total, _), (n_total, _) = x.shape, w.shape
     per_group = n_total // groups
     trace = Trace(np.zeros((m_total, n_total), dtype=np.int64))
-    for tile in range(0, m_total, rows * columns):
-        for s, (ks, order) in enumerate(segments):
+    for number, tile in enumerate(range(0, m_total, rows * columns)):
+        for s in _to_and_fro(range(len(segments)), turns and number % 2):
+            ks, order = segments[s]
             for row in range(tile, min(tile + rows * columns, m_total), columns):
                 pixels = range(row, min(row + columns, m_total))
-                for step, n in enumerate(order):
+                for step, n in enumerate(_to_and_fro(order, turns and row // columns % 2)):
                     group = n // per_group
                     if depthwise or step == 0:
                         registers = []
@@ -61,7 +66,7 @@ def activation_stationary(x, w, segments, lanes, columns, depthwise, rows=1):
     return trace
 
 
-def weight_stationary(x, w, segments, lanes, columns, depthwise):
+def weight_stationary(x, w, segments, lanes, columns, depthwise, turns=False):
     (groups, m_total, _), (n_total, _) = x.shape, w.shape
     per_group = n_total // groups
     columns = 1 if depthwise else columns
@@ -74,14 +79,14 @@ def weight_stationary(x, w, segments, lanes, columns, depthwise):
                 registers += _word([w[tile[column], k] for k in ks] if column < len(tile) else [], lanes)
             trace.weights.append((s, registers))
             group = tile[0] // per_group
-            for m in range(m_total):
+            for m in _to_and_fro(range(m_total), turns and start // columns % 2):
                 trace.activations.append(((s, start), _word([x[group, m, k] for k in ks], lanes)))
                 for n in tile:
                     trace.y[m, n] += sum(int(x[group, m, k]) * int(w[n, k]) for k in ks)
     return trace
 
 
-def output_stationary(x, w, segments, lanes, columns, depthwise):
+def output_stationary(x, w, segments, lanes, columns, depthwise, turns=False):
     """segments: (n indices, k order)."""
     (groups, m_total, _), (n_total, _) = x.shape, w.shape
     per_group = n_total // groups
@@ -89,9 +94,11 @@ def output_stationary(x, w, segments, lanes, columns, depthwise):
     trace = Trace(np.zeros((m_total, n_total), dtype=np.int64))
     for tile in range(0, m_total, lanes):
         pixels = range(tile, min(tile + lanes, m_total))
-        for s, (ns, order) in enumerate(segments):
+        back = turns and tile // lanes % 2
+        for s in _to_and_fro(range(len(segments)), back):
+            ns, order = segments[s]
             group = ns[0] // per_group
-            for k in order:
+            for k in _to_and_fro(order, back):
                 trace.weights.append(((tile, s), _word([w[n, k] for n in ns], columns)))
                 trace.activations.append(((tile, s), _word([x[group, m, k] for m in pixels], lanes)))
                 for m in pixels:

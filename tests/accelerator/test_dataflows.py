@@ -27,7 +27,8 @@ def compare_with_simulation(layer: Layer, array: Accelerator, segments: tuple[Se
     rows = random_rows(layer)
     plain = [(segment.lanes.tolist(), segment.order.tolist()) for segment in segments]
     simulate = SIMULATIONS[array.dataflow]
-    trace = simulate(rows, layer.weights, plain, array.lanes, array.columns, layer.is_depthwise)
+    options = {"turns": True} if array.turns else {}
+    trace = simulate(rows, layer.weights, plain, array.lanes, array.columns, layer.is_depthwise, **options)
     outputs_per_group = layer.n // layer.groups
     expected = np.stack(
         [rows[n // outputs_per_group].astype(np.int64) @ layer.weights[n].astype(np.int64) for n in range(layer.n)],

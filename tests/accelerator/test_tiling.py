@@ -48,7 +48,7 @@ def check_streams(layer, array, segments):
     rows = random_rows(layer)
     plain = [(segment.lanes.tolist(), segment.order.tolist()) for segment in segments]
     trace = activation_stationary(
-        rows, layer.weights, plain, array.lanes, array.columns, layer.is_depthwise, array.tiling.pixels
+        rows, layer.weights, plain, array.lanes, array.columns, layer.is_depthwise, array.tiling.pixels, array.turns
     )
     per_group = layer.n // layer.groups
     for n in range(layer.n):

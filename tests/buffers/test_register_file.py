@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -35,10 +36,9 @@ from tests.property_settings import examples
 LIBRARY = load_cells("nangate45")
 
 
-def machine(lanes: int, columns: int, outputs: int, pixels: int, **datapath) -> Accelerator:
-    return Accelerator(
-        name="tiled", lanes=lanes, columns=columns, tiling=Tiling(outputs=outputs, pixels=pixels), datapath=datapath
-    )
+def machine(lanes: int, columns: int, outputs: int, pixels: int, replay: str = "forward", **datapath) -> Accelerator:
+    tiling = Tiling(outputs=outputs, pixels=pixels)
+    return Accelerator(name="tiled", lanes=lanes, columns=columns, tiling=tiling, replay=replay, datapath=datapath)
 
 
 def operands_of(layer, array: Accelerator) -> LayerOperands:
@@ -51,6 +51,14 @@ def in_any_order(layer, array: Accelerator, seed: int) -> tuple[Segment, ...]:
     return tuple(Segment(s.lanes, generator.permutation(s.order)) for s in dataflow_of(array).segments(layer, array))
 
 
+def stretches_of(column: int, pixel_tiles: int, tiles: int, array: Accelerator) -> list[Stretch]:
+    return [
+        Stretch(column, p, tiles - 1 - c if array.turns and p % 2 else c)
+        for p in range(pixel_tiles)
+        for c in range(tiles)
+    ]
+
+
 def column_by_hand(layer, rows, segments, array: Accelerator, column: int, latency: int, start: int, bias: int):
     """What a column's register file sees, by plain loops: (read, address, write, address, data, contents, taken).
 
@@ -60,16 +68,17 @@ def column_by_hand(layer, rows, segments, array: Accelerator, column: int, laten
     weights, per_group = layer.weights.astype(int), layer.n // layer.groups
     visits = []
     for tile in range(0, layer.m, pixels * columns):
-        sums = {}
-        for lanes, order in segments:
+        sums, missing = {}, {}
+        for lanes, order in segments[::-1] if array.turns and tile // (pixels * columns) % 2 else segments:
             channels = sorted(order)
             for number, m in enumerate(range(tile + column, min(tile + pixels * columns, layer.m), columns)):
-                for n in order:
+                for n in order[::-1] if array.turns and m // columns % 2 else order:
                     before = sums.get((m, n))
                     products = sum(int(rows[n // per_group, m, k]) * weights[n, k] for k in lanes)
                     taken = start if before is None else before
                     sums[m, n] = taken + products + bias
-                    complete = lanes[-1] == layer.k - 1
+                    missing[m, n] = missing.get((m, n), layer.k) - len(lanes)
+                    complete = missing[m, n] == 0
                     address = number * outputs + channels.index(n)
                     visits.append((before is not None, address, taken, sums[m, n], not complete))
     entries, seen = [0] * (outputs * pixels), []
@@ -95,17 +104,18 @@ def column_by_hand(layer, rows, segments, array: Accelerator, column: int, laten
     product_registers=st.booleans(),
     tree_register=st.booleans(),
     offset_sums=st.booleans(),
+    replay=st.sampled_from(["forward", "serpentine"]),
     seed=st.integers(0, 1000),
 )
 def test_files_see_what_the_loop_nest_says(
-    m, n, k, depthwise, groups, columns, outputs, pixels, product_registers, tree_register, offset_sums, seed
+    m, n, k, depthwise, groups, columns, outputs, pixels, product_registers, tree_register, offset_sums, replay, seed
 ):
     layer = (
         depthwise_layer(m, n + 1, (1, k), seed=seed)
         if depthwise
         else dense_layer(m, n * groups, k, seed=seed, groups=groups)
     )
-    options = {"tree_register": tree_register, "offset_sums": offset_sums}
+    options = {"tree_register": tree_register, "offset_sums": offset_sums, "replay": replay}
     array = machine(2, columns, outputs, pixels, product_registers=product_registers, **options)
     operands, segments = operands_of(layer, array), in_any_order(layer, array, seed)
     tiles = tiles_of_segments(segments)
@@ -113,8 +123,11 @@ def test_files_see_what_the_loop_nest_says(
     entries = outputs * pixels
     for column in range(min(columns, m)):
         pixel_tiles = len(range(column, m, columns * pixels))
-        stretches = [Stretch(column, p, c) for p in range(pixel_tiles) for c in range(len(tiles))]
+        stretches = stretches_of(column, pixel_tiles, len(tiles), array)
         found = file_cycles(operands, tiles, array, stretches)
+        for before, stretch in pairwise(stretches):
+            assert stretch.before(len(tiles), serpentine=array.turns) == [before]
+        assert stretches[0].before(len(tiles), serpentine=array.turns) == []
         unit = operands.datapath
         sums = 2 + product_registers, unit.sum_offset(0), unit.tree_bias  # a register behind the tree: sums come later
         by_hand = column_by_hand(layer, random_activations(layer), pairs, array, column, *sums)
@@ -204,16 +217,16 @@ def whole_layer(built: GateLevelFile, operands: LayerOperands, segments, array: 
     blocks = []
     for column in range(min(array.columns, operands.layer.m)):
         count = len(range(column, operands.layer.m, array.columns * array.tiling.pixels))
-        stretches = [Stretch(column, p, c) for p in range(count) for c in range(len(tiles))]
+        stretches = stretches_of(column, count, len(tiles), array)
         cycles = file_cycles(operands, tiles, array, stretches)
         blocks.append(rows_of(cycles, 0, len(cycles), built.file))
     return built.simulate(joined(blocks))
 
 
-@pytest.mark.parametrize("pixels", [1, 2])
-def test_a_sample_is_near_the_whole_layer(pixels: int):
+@pytest.mark.parametrize(("pixels", "replay"), [(1, "forward"), (2, "forward"), (1, "serpentine")])
+def test_a_sample_is_near_the_whole_layer(pixels: int, replay: str):
     layer = dense_layer(80, 16, 20)
-    array = machine(4, 4, 8, pixels)
+    array = machine(4, 4, 8, pixels, replay)
     operands, segments = operands_of(layer, array), in_any_order(layer, array, 1)
     file = column_file(array, operands.datapath.accumulator_bits)
     assert file is not None

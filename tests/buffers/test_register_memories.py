@@ -156,3 +156,20 @@ def test_memories_that_are_no_register_files_are_refused(buffers, message):
     datapath = unit_datapath([layer], array, common_word([(UINT8, 8)], array.activations))
     with pytest.raises(AcceleratorError, match=message):
         build_register_memories(array, datapath, LIBRARY)
+
+
+@pytest.mark.parametrize(("pixels", "turning"), [(20, True), (4, False)])
+def test_a_stream_that_turns_passes_backwards_every_other_time(pixels: int, turning: bool):
+    """Twenty pixels are five rows of four columns; a single row never turns."""
+    given = machine(weights={"size_kib": 0.0625, "word_bits": 32, "source": "registers"})
+    array = given.model_copy(update={"replay": "serpentine"})
+    layer = dense_layer(pixels, 8, 12)
+    datapath = unit_datapath([layer], array, common_word([(UINT8, 8)], array.activations))
+    operands = layer_operands(layer, random_rows(layer), array, datapath)
+    segments = dataflow_of(array).segments(layer, array)
+    memories = build_register_memories(array, datapath, LIBRARY)
+    codes = [layer.weights[np.ix_(s.order, s.lanes)].astype(np.uint8) for s in segments]
+    words = memory_words(codes, 8, 32)
+    expected = np.concatenate([words, words[::-1]]) if turning else words
+    found = memories.of_layer(operands, segments, seed=3)["weights"]
+    assert found == simulate_stream(memories.built["weights"], expected, seed=3)

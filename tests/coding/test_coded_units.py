@@ -61,7 +61,7 @@ def walked(layer, array, rows):
     segments = flow.segments(layer, array)
     pairs = [(segment.lanes.tolist(), segment.order.tolist()) for segment in segments]
     units, _ = unit_walk.activation_stationary(
-        rows, layer.weights.astype(int), pairs, array.lanes, array.columns, array.tiling.pixels
+        rows, layer.weights.astype(int), pairs, array.lanes, array.columns, array.tiling.pixels, array.turns
     )
     for cycles in units:
         lanes = [[sent([cycle[port][lane] for cycle in cycles]) for lane in range(array.lanes)] for port in (0, 1)]
@@ -110,8 +110,9 @@ def rows_of(sequences, names):
     "layer", [dense_layer(7, 5, 5, storage=UINT8), unsigned(depthwise_layer(6, 5, (1, 3)))], ids=str
 )
 @pytest.mark.parametrize("tiling", [Tiling(), Tiling(outputs=2, pixels=2)], ids=["whole", "tiled"])
-def test_units_and_encoders_see_the_wires_of_a_walk(layer, part_cycles, tiling):
-    array, rows = machine(tiling=tiling), random_rows(layer)
+@pytest.mark.parametrize("replay", ["forward", "serpentine"])
+def test_units_and_encoders_see_the_wires_of_a_walk(layer, part_cycles, tiling, replay):
+    array, rows = machine(tiling=tiling, replay=replay), random_rows(layer)
     units, encoders = seen(layer, array, rows, part_cycles)
     expected = list(walked(layer, array, rows))
     latency = 2

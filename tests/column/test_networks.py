@@ -186,6 +186,7 @@ def test_preloaded_sums_end_without_the_zero_points_of_activations(machine: str,
         (TINY + "forwarding: systolic\n", "got systolic forwarding"),
         (TINY + "datapath: {partial_sum_input: false}\n", "tiny: a column adds partial sums"),
         (TINY + "datapath: {hold_flags: true}\n", "tiny: a column fetches every weight: leave datapath.hold_flags out"),
+        (TINY + "replay: serpentine\n", "tiny: a column's controller only counts upwards: leave replay out"),
     ],
 )
 def test_machines_without_such_columns_are_refused(machine: str, message: str, tmp_path: Path) -> None:

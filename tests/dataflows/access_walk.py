@@ -92,39 +92,49 @@ def _cut(items: list[int], size: int) -> list[list[int]]:
     return [items[first : first + size] for first in range(0, len(items), size)]
 
 
-def activation_stationary(m: int, k: int, per_group: int, pairs: Pairs, columns: int, *, pixels: int = 1) -> Walked:
+def _to_and_fro(items: list, back: bool) -> list:
+    return items[::-1] if back else items
+
+
+def activation_stationary(
+    m: int, k: int, per_group: int, pairs: Pairs, columns: int, *, pixels: int = 1, turns: bool = False
+) -> Walked:
     walked = Walked()
     sums = Sums(walked, k)
     weights = Registers(walked.distinct["weights"])
     activations = [Registers(walked.distinct["activations"]) for _ in range(columns)]
+    place = Registers()
     rows = _cut(list(range(m)), columns)
     for first in range(0, len(rows), pixels):
-        for ks, order in pairs:
-            for row in rows[first : first + pixels]:
-                of_pass = 0
-                for n in order:
+        for ks, order in _to_and_fro(pairs, turns and first // pixels % 2 == 1):
+            for number, row in enumerate(rows[first : first + pixels], first):
+                of_pass = indices = 0
+                for n in _to_and_fro(order, turns and number % 2 == 1):
+                    indices += place.load({"place": (len(order), n, tuple(ks))})
                     of_pass += weights.load({lane: (n, one) for lane, one in enumerate(ks)})
                     for column, pixel in enumerate(row):
                         held = {lane: (n // per_group, pixel, one) for lane, one in enumerate(ks)}
                         walked.add("activations", activations[column].load(held))
                     sums.add([(pixel, n) for pixel in row], ks, neighbours=False)
                 walked.add("weights", of_pass)
-                walked.add("indices", index_bits(order))
+                walked.add("indices", index_bits(order) // len(order) * (indices if turns else len(order)))
             sums.look()
     return walked
 
 
-def weight_stationary(m: int, k: int, per_group: int, pairs: Pairs, columns: int, *, depthwise: bool = False) -> Walked:
+def weight_stationary(
+    m: int, k: int, per_group: int, pairs: Pairs, columns: int, *, depthwise: bool = False, turns: bool = False
+) -> Walked:
     walked = Walked()
     sums = Sums(walked, k)
     weights, activations = (Registers(walked.distinct[name]) for name in ("weights", "activations"))
     for ks, order in pairs:
         of_pass = 0
-        for tile in _cut(order, 1 if depthwise else columns):
+        for number, tile in enumerate(_cut(order, 1 if depthwise else columns)):
             of_pass += weights.load(
                 {(column, lane): (n, one) for column, n in enumerate(tile) for lane, one in enumerate(ks)}
             )
-            for pixel in range(m):
+            for pixel in _to_and_fro(list(range(m)), turns and number % 2 == 1):
                 held = {lane: (tile[0] // per_group, pixel, one) for lane, one in enumerate(ks)}
                 walked.add("activations", activations.load(held))
                 sums.add([(pixel, n) for n in tile], ks, neighbours=True)
@@ -134,18 +144,21 @@ def weight_stationary(m: int, k: int, per_group: int, pairs: Pairs, columns: int
     return walked
 
 
-def output_stationary(m: int, k: int, per_group: int, pairs: Pairs, lanes: int) -> Walked:
+def output_stationary(m: int, k: int, per_group: int, pairs: Pairs, lanes: int, *, turns: bool = False) -> Walked:
     walked = Walked()
     weights, activations = (Registers(walked.distinct[name]) for name in ("weights", "activations"))
-    for tile in _cut(list(range(m)), lanes):
-        for channels, order in pairs:
-            of_pass = 0
-            for one in order:
+    place = Registers()
+    for number, tile in enumerate(_cut(list(range(m)), lanes)):
+        back = turns and number % 2 == 1
+        for channels, order in _to_and_fro(pairs, back):
+            of_pass = indices = 0
+            for one in _to_and_fro(order, back):
+                indices += place.load({"place": (one, tuple(channels))})
                 of_pass += weights.load({column: (n, one) for column, n in enumerate(channels)})
                 held = {lane: (channels[0] // per_group, pixel, one) for lane, pixel in enumerate(tile)}
                 walked.add("activations", activations.load(held))
             walked.add("weights", of_pass)
-            walked.add("indices", index_bits(order))
+            walked.add("indices", index_bits(order) // len(order) * (indices if turns else len(order)))
             for _ in channels:
                 walked.add("results", len(tile))
     return walked

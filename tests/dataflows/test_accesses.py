@@ -38,12 +38,12 @@ BUILT_IN = ("activation-stationary", "weight-stationary", "output-stationary")
 
 def walk(layer: Layer, segments: tuple[Segment, ...], array: Accelerator) -> Walked:
     pairs = [(segment.lanes.tolist(), segment.order.tolist()) for segment in segments]
-    per_group = layer.n // layer.groups
+    sizes, turns = (layer.m, layer.k, layer.n // layer.groups, pairs), array.turns
     if array.dataflow == "output-stationary":
-        return output_stationary(layer.m, layer.k, per_group, pairs, array.lanes)
+        return output_stationary(*sizes, array.lanes, turns=turns)
     if array.dataflow == "weight-stationary":
-        return weight_stationary(layer.m, layer.k, per_group, pairs, array.columns, depthwise=layer.is_depthwise)
-    return activation_stationary(layer.m, layer.k, per_group, pairs, array.columns, pixels=array.tiling.pixels)
+        return weight_stationary(*sizes, array.columns, depthwise=layer.is_depthwise, turns=turns)
+    return activation_stationary(*sizes, array.columns, pixels=array.tiling.pixels, turns=turns)
 
 
 def counter(runs: tuple[Runs, ...]) -> Counter[int]:

@@ -72,10 +72,19 @@ def parts_by_hand(unit, work, counted):
 
 
 @pytest.mark.parametrize("dataflow", sorted(WALKS))
-@pytest.mark.parametrize(("part_cycles", "forwarding"), [(1, "systolic"), (10**6, "systolic"), (10**6, "broadcast")])
-def test_energy_of_a_layer(dataflow, part_cycles, forwarding):
+@pytest.mark.parametrize(
+    ("part_cycles", "forwarding", "replay"),
+    [
+        (1, "systolic", "forward"),
+        (10**6, "systolic", "forward"),
+        (10**6, "broadcast", "forward"),
+        (1, "systolic", "serpentine"),
+        (10**6, "broadcast", "serpentine"),
+    ],
+)
+def test_energy_of_a_layer(dataflow, part_cycles, forwarding, replay):
     layer = dense_layer(5, 4, 5, storage=UINT8)
-    array = Accelerator(name="test", dataflow=dataflow, lanes=2, columns=2, forwarding=forwarding)
+    array = Accelerator(name="test", dataflow=dataflow, lanes=2, columns=2, forwarding=forwarding, replay=replay)
     rows = random_rows(layer)
     datapath = unit_datapath([layer], array, common_word([(UINT8, 8)], array.activations))
     unit = build_unit(datapath, load_cells("nangate45"))
@@ -84,7 +93,8 @@ def test_energy_of_a_layer(dataflow, part_cycles, forwarding):
     found = count_toggles(unit.circuit, parts, "zero-delay")
 
     pairs = [(segment.lanes.tolist(), segment.order.tolist()) for segment in segments]
-    units, _ = WALKS[dataflow](rows, layer.weights.astype(np.int64), pairs, array.lanes, array.columns)
+    turns = replay == "serpentine"
+    units, _ = WALKS[dataflow](rows, layer.weights.astype(np.int64), pairs, array.lanes, array.columns, turns=turns)
     expected, transitions = np.zeros(len(unit.netlist.nets), dtype=np.int64), 0
     drain = {"mac": 0, "column": datapath.latency, "chain": datapath.latency + array.lanes - 1}[datapath.kind]
     for walked in units:

@@ -112,7 +112,8 @@ def check_layer(layer, array, segments, part_cycles):
     one_column = layer.is_depthwise and array.dataflow == "weight-stationary"
     columns = 1 if one_column else array.columns
     tiles = (array.tiling.pixels,) if array.is_tiled else ()
-    expected, sums = WALKS[array.dataflow](rows, unsigned(layer), pairs, array.lanes, columns, *tiles)
+    options = {"turns": True} if array.turns else {}
+    expected, sums = WALKS[array.dataflow](rows, unsigned(layer), pairs, array.lanes, columns, *tiles, **options)
     product = rows.astype(np.int64) @ unsigned(layer).reshape(layer.groups, -1, layer.k).swapaxes(1, 2)
     product = product.swapaxes(0, 1).reshape(layer.m, layer.n)
     assert all(sums[m, n] == product[m, n] for m in range(layer.m) for n in range(layer.n))

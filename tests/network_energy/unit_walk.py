@@ -9,7 +9,11 @@ def _word(values, lanes):
     return tuple(int(value) for value in values) + (0,) * (lanes - len(values))
 
 
-def activation_stationary(x, w, segments, lanes, columns, rows=1):
+def _to_and_fro(items, back):
+    return list(items)[::-1] if back else list(items)
+
+
+def activation_stationary(x, w, segments, lanes, columns, rows=1, turns=False):
     """x: (G, M, K), w: (N, K), unsigned; yields per column a list of (weights, activations, partial sum).
 
     `rows` of output pixels share a tile.
@@ -17,10 +21,10 @@ def activation_stationary(x, w, segments, lanes, columns, rows=1):
     (groups, m_total, _), n_total = x.shape, len(w)
     per_group = n_total // groups
     seen, sums = defaultdict(list), defaultdict(int)
-    for tile in range(0, m_total, rows * columns):
-        for ks, order in segments:
+    for number, tile in enumerate(range(0, m_total, rows * columns)):
+        for ks, order in _to_and_fro(segments, turns and number % 2):
             for row in range(tile, min(m_total, tile + rows * columns), columns):
-                for n in order:
+                for n in _to_and_fro(order, turns and row // columns % 2):
                     for column, m in enumerate(range(row, min(m_total, row + columns))):
                         values = [x[n // per_group, m, k] for k in ks]
                         weights = [w[n, k] for k in ks]
@@ -29,13 +33,13 @@ def activation_stationary(x, w, segments, lanes, columns, rows=1):
     return [seen[column] for column in sorted(seen)], sums
 
 
-def weight_stationary(x, w, segments, lanes, columns):
+def weight_stationary(x, w, segments, lanes, columns, turns=False):
     (groups, m_total, _), n_total = x.shape, len(w)
     per_group = n_total // groups
     seen, sums = defaultdict(list), defaultdict(int)
     for ks, order in segments:
         for first in range(0, len(order), columns):
-            for m in range(m_total):
+            for m in _to_and_fro(range(m_total), turns and first // columns % 2):
                 for column, n in enumerate(order[first : first + columns]):
                     values = [x[n // per_group, m, k] for k in ks]
                     weights = [w[n, k] for k in ks]
@@ -44,17 +48,18 @@ def weight_stationary(x, w, segments, lanes, columns):
     return [seen[column] for column in sorted(seen)], sums
 
 
-def output_stationary(x, w, segments, lanes, columns):
+def output_stationary(x, w, segments, lanes, columns, turns=False):
     """Yields per unit a list of (weight, activation, clear, accumulator after the product)."""
     (groups, m_total, _), n_total = x.shape, len(w)
     per_group = n_total // groups
     seen, sums = defaultdict(list), {}
     for tile in range(0, m_total, lanes):
-        for channels, order in segments:
+        back = turns and tile // lanes % 2
+        for channels, order in _to_and_fro(segments, back):
             for row, m in enumerate(range(tile, min(m_total, tile + lanes))):
                 for column, n in enumerate(channels):
                     total = 0
-                    for step, k in enumerate(order):
+                    for step, k in enumerate(_to_and_fro(order, back)):
                         total += int(x[n // per_group, m, k]) * int(w[n, k])
                         unit = (row, column)
                         seen[unit].append((int(w[n, k]), int(x[n // per_group, m, k]), int(step == 0), total))

@@ -15,7 +15,7 @@ first segment of an output reads no partial sum, and the last one writes a resul
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -213,14 +213,74 @@ def same_segments(first: tuple[Segment, ...], second: tuple[Segment, ...]) -> bo
     )
 
 
-def index_traffic(segments: tuple[Segment, ...], repeats: int) -> Traffic:
-    """Orders of a schedule that are read a number of times, a run for each segment."""
+def index_traffic(segments: tuple[Segment, ...], repeats: int, turns: Sequence[int] | None = None) -> Traffic:
+    """Orders of a schedule that are read a number of times, a run for each segment.
+
+    Parameters
+    ----------
+    segments : tuple of Segment
+        The order of each pass.
+    repeats : int
+        How often each is read.
+    turns : sequence of int, optional
+        How often each is read backwards from the entry with which it has just ended.
+
+    Returns
+    -------
+    Traffic
+        In bits.
+    """
     table = sum(segment.index_bits for segment in segments)
+    widths = [(len(segment.order) - 1).bit_length() for segment in segments]
     return Traffic(
         code_bits=1,
-        read=runs_of((repeats, segment.index_bits) for segment in segments),
+        read=passes_read([len(segment.order) for segment in segments], widths, repeats, turns or [0] * len(segments)),
         working_sets=(whole_tensor(table),),
     )
+
+
+def passes_read(words: Sequence[int], codes: Sequence[int], repeats: int, turns: Sequence[int]) -> tuple[Runs, ...]:
+    """Passes that are read a number of times, each of which is a run.
+
+    Parameters
+    ----------
+    words : sequence of int
+        Words of each pass.
+    codes : sequence of int
+        Codes of one of its words.
+    repeats : int
+        How often each pass is read.
+    turns : sequence of int
+        How often each begins with the word that it has just ended with, which is still in the registers.
+
+    Returns
+    -------
+    tuple of Runs
+        All but these words.
+
+    Examples
+    --------
+    >>> passes_read([3], [4], 5, [2])
+    (Runs(count=2, codes=8), Runs(count=3, codes=12))
+    """
+    found = []
+    for count, size, turned in zip(words, codes, turns, strict=True):
+        found += [(repeats - turned, count * size), (turned, max(count - 1, 0) * size)]
+    return runs_of(found)
+
+
+def turns_of_sequence(passes: int, repeats: int) -> list[int]:
+    """How often each pass follows itself where a sequence of passes runs backwards every other time.
+
+    Examples
+    --------
+    >>> turns_of_sequence(3, 4), turns_of_sequence(1, 4)
+    ([1, 0, 2], [3])
+    """
+    turns = [0] * passes
+    turns[-1] += repeats // 2
+    turns[0] += (repeats - 1) // 2
+    return turns
 
 
 def groups_along(segment: Segment, layer: Layer) -> NDArray[np.int64]:

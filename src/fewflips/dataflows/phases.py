@@ -116,10 +116,11 @@ class PhaseSource:
                 for lane in segment.lanes:
                     yield count / len(segment.lanes), by_input[group, lane]
 
-    def adds_to_sum(self, index: int) -> bool:
-        """Whether an earlier segment has computed a part of the same sums."""
+    def adds_to_sum(self, index: int, *, last_first: bool = False) -> bool:
+        """Whether the segment before has computed a part of the same sums; `last_first`: that behind it."""
         channel = int(self.segments[index].order[0])
-        return any(channel in segment.order for segment in self.segments[:index][-1:])
+        before = self.segments[index + 1 :][:1] if last_first else self.segments[:index][-1:]
+        return any(channel in segment.order for segment in before)
 
 
 def random_nhd(weights: NDArray[np.unsignedinteger], segments: tuple[Segment, ...], bits: int) -> float:

@@ -46,6 +46,8 @@ class Dataflow(ABC):
     has_coded_units: ClassVar[bool] = False
     """Whether :meth:`unit_parts` gives bus-invert coded words, for units with decoders and the encoders before them."""
 
+    has_serpentine_replay: ClassVar[bool] = False
+    """Whether repeated passes can run backwards every other time; a machine that says so is refused otherwise."""
     has_tiles: ClassVar[bool] = False
     """Whether passes can be confined to a tile of outputs; a machine with tiles is refused otherwise."""
     columns_share_pixels: ClassVar[bool] = False

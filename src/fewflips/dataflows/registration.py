@@ -29,7 +29,7 @@ def dataflow_of(array: Accelerator) -> Dataflow:
     ------
     AcceleratorError
         If the package that announces it cannot be loaded, or provides something other than a dataflow; or if the
-        machine has tiles and the dataflow none.
+        machine has tiles or serpentine replay and the dataflow has not.
     """
     flow = dataflow_named(array.dataflow)
     if array.is_tiled and not flow.has_tiles:
@@ -37,7 +37,22 @@ def dataflow_of(array: Accelerator) -> Dataflow:
             f"{array.name}: tiling: expected an activation-stationary dataflow, whose columns keep the sums of a tile; "
             f"got {array.dataflow}: leave tiling out"
         )
+    if array.turns:
+        _check_replay(array, flow)
     return flow
+
+
+def _check_replay(array: Accelerator, flow: Dataflow) -> None:
+    if not flow.has_serpentine_replay:
+        raise AcceleratorError(
+            f"{array.name}: replay: dataflow {flow.name} only repeats passes from their first word: expected forward, "
+            "got serpentine: leave replay out"
+        )
+    if array.datapath.hold_flags:
+        raise AcceleratorError(
+            f"{array.name}: replay: expected forward on a machine with datapath.hold_flags, whose flags compare each "
+            "weight with the one before it, got serpentine: leave one of them out"
+        )
 
 
 def dataflow_named(name: str) -> Dataflow:

@@ -143,9 +143,12 @@ class Accelerator(Compact):
         The memories around the array. None: they are left off the bill. Written only where there are some.
     tiling : Tiling
         What a pass covers before partial sums leave the array. Written only where it is not the default.
+    replay : {"forward", "serpentine"}
+        Whether what streams repeatedly starts again from its first word, or runs backwards every other time. Written
+        only where it is serpentine.
     """
 
-    left_out: ClassVar[tuple[str, ...]] = ("buffers", "tiling")
+    left_out: ClassVar[tuple[str, ...]] = ("buffers", "tiling", "replay")
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     description: str = ""
@@ -158,6 +161,10 @@ class Accelerator(Compact):
     datapath: DatapathOptions = DatapathOptions()
     buffers: Buffers | None = None
     tiling: Tiling = Tiling()
+    replay: Annotated[
+        Literal["forward", "serpentine"],
+        Field(description="how passes repeat: from their first word, or backwards every other time"),
+    ] = "forward"
 
     @field_validator("dataflow")
     @classmethod
@@ -181,6 +188,11 @@ class Accelerator(Compact):
     def is_tiled(self) -> bool:
         """Whether a pass covers fewer output channels than a layer has, or several output pixels of a column."""
         return self.tiling != Tiling()
+
+    @property
+    def turns(self) -> bool:
+        """Whether passes run backwards every other time that they repeat."""
+        return self.replay == "serpentine"
 
 
 def load_accelerator(source: str | Path | Accelerator) -> Accelerator:

@@ -59,6 +59,8 @@ def check_machine(array: Accelerator) -> None:
         raise AcceleratorError(f"{array.name}: a column adds partial sums: set datapath.partial_sum_input")
     if array.datapath.hold_flags:
         raise AcceleratorError(f"{array.name}: a column fetches every weight: leave datapath.hold_flags out")
+    if array.turns:
+        raise AcceleratorError(f"{array.name}: a column's controller only counts upwards: leave replay out")
 
 
 def column_layer(

@@ -182,7 +182,7 @@ def _blocks_of_sums(
         first = int(generator.integers(rows * lengths[channels])) // BLOCK * BLOCK
         # until every sum has been written once, entries still hold those of the tile before
         begun = rows * len(tiles[channels][0].order) + operands.datapath.latency
-        before = stretch.before(len(tiles)) if first <= begun else []
+        before = stretch.before(len(tiles), serpentine=array.turns) if first <= begun else []
         cycles = file_cycles(operands, tiles, array, [*before, stretch])
         first += len(cycles) - rows * int(lengths[channels])
         yield rows_of(cycles, max(first - 1, 0), min(first + BLOCK, len(cycles)), file)

@@ -88,9 +88,13 @@ class RegisterMemories:
     def _words(self, label: str, layer: Layer, segments: tuple[Segment, ...], word_bits: int) -> NDArray[np.uint8]:
         if label == "weights":
             codes, bits = weight_codes(layer, self.array.weights)
-            words = [dataflow_of(self.array).segment_words(codes, segment) for segment in segments]
-            return memory_words(words, bits, word_bits)
-        return index_words(layer, segments, self.array, word_bits)
+            runs = [dataflow_of(self.array).segment_words(codes, segment) for segment in segments]
+            words = memory_words(runs, bits, word_bits)
+        else:
+            words = index_words(layer, segments, self.array, word_bits)
+        if self.array.turns and dataflow_of(self.array).weight_repeats(layer, self.array) > 1:
+            return np.concatenate((words, words[::-1]))
+        return words
 
 
 def index_words(layer: Layer, segments: tuple[Segment, ...], array: Accelerator, word_bits: int) -> NDArray[np.uint8]:

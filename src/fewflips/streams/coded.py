@@ -88,17 +88,14 @@ def count_coded_flips(stream: Stream, coding: Coding) -> FlipCount:
     port = _Port(stream, coding)
     state = coding.start(lanes, stream.bits)
     seams, positions, last = 0, np.zeros(stream.bits, dtype=np.int64), None
-    for time in range(1, stream.repeats + 1):
-        times = stream.pass_repeats if time < stream.repeats else stream.times_in_last
-        for number in range(len(stream.pass_starts)):
-            for _ in range(times):
-                sent = port.send(number, state)
-                if last is None:
-                    positions = np.zeros(len(sent.positions), dtype=np.int64)
-                else:
-                    seams += _flips_between(last, sent.first)
-                positions += sent.positions
-                last, state = sent.last, sent.state
+    for number, backwards in stream.sendings():
+        sent = port.send(number, backwards, state)
+        if last is None:
+            positions = np.zeros(len(sent.positions), dtype=np.int64)
+        else:
+            seams += _flips_between(last, sent.first)
+        positions += sent.positions
+        last, state = sent.last, sent.state
     return FlipCount(
         within=int(positions.sum()),
         seams=seams,
@@ -130,20 +127,21 @@ class _Port:
         self._passes = np.split(stream.words, stream.pass_starts[1:])
         self._bits, self._coding = stream.bits, coding
         self._repeats = stream.times_in_all > 1
-        self._sent: dict[tuple[int, bytes], _SentPass] = {}
+        self._sent: dict[tuple[int, bool, bytes], _SentPass] = {}
         self._layout: list[tuple[int, int]] | None = None
 
-    def send(self, number: int, state: NDArray[Any]) -> _SentPass:
-        """Send a pass, or look up what it was when it was last sent from this state."""
+    def send(self, number: int, backwards: bool, state: NDArray[Any]) -> _SentPass:
+        """Send a pass, or look up what it was when it was last sent in this direction from this state."""
         if not self._repeats:
-            return self._send(number, state)
-        key = number, state.tobytes()
+            return self._send(number, backwards, state)
+        key = number, backwards, state.tobytes()
         if key not in self._sent:
-            self._sent[key] = self._send(number, state)
+            self._sent[key] = self._send(number, backwards, state)
         return self._sent[key]
 
-    def _send(self, number: int, state: NDArray[Any]) -> _SentPass:
-        wires, after = send(self._coding, Codes(self._passes[number], self._bits), state)
+    def _send(self, number: int, backwards: bool, state: NDArray[Any]) -> _SentPass:
+        words = np.ascontiguousarray(self._passes[number][::-1]) if backwards else self._passes[number]
+        wires, after = send(self._coding, Codes(words, self._bits), state)
         layout = [(part.words.shape[1], part.bits) for part in wires.parts]
         self._layout = self._layout or layout
         if layout != self._layout:

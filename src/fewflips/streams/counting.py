@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,19 +72,41 @@ def count_flips(stream: Stream) -> FlipCount:
     positions = bit_position_flips(words, stream.bits) if len(words) else np.zeros(stream.bits, dtype=np.int64)
     if len(starts) > 1:
         positions = positions - _bit_positions_at(words, starts[1:], stream.bits)
-    again = stream.times_in_all - stream.repeats
-    pass_wraps = _pair_flips(words, ends, starts) if again else 0
-    stream_wrap = _pair_flips(words, ends[-1:], starts[:1]) if stream.repeats > 1 else 0
-    seams = stream.repeats * between + again * pass_wraps + (stream.repeats - 1) * stream_wrap
     return FlipCount(
         within=stream_flips(words) - between,
-        seams=seams,
+        seams=_turning_seams(stream, ends) if stream.serpentine else _forward_seams(stream, ends, between),
         bit_positions=tuple(int(flips) for flips in positions),
         transitions=(len(words) - len(starts)) * words.shape[1],
         bits=stream.bits,
         repeats=stream.times_in_all,
         hops=stream.hops,
     )
+
+
+def _forward_seams(stream: Stream, ends: NDArray[np.int64], between: int) -> int:
+    """Where every pass begins with its first word; `between` are the flips from each pass to the next."""
+    words, starts = stream.words, stream.pass_starts
+    again = stream.times_in_all - stream.repeats
+    pass_wraps = _pair_flips(words, ends, starts) if again else 0
+    stream_wrap = _pair_flips(words, ends[-1:], starts[:1]) if stream.repeats > 1 else 0
+    return stream.repeats * between + again * pass_wraps + (stream.repeats - 1) * stream_wrap
+
+
+def _turning_seams(stream: Stream, ends: NDArray[np.int64]) -> int:
+    """Of a serpentine stream, where a pass that follows itself begins with the word that it ended with."""
+    kinds: Counter[tuple[bool, bool, bool]] = Counter()
+    sent = 0
+    for time in range(stream.repeats):
+        times = stream.pass_repeats if time < stream.repeats - 1 else stream.times_in_last
+        kinds[time % 2 == 1, (sent + times) % 2 == 0, sent % 2 == 1] += 1
+        sent += times
+    seams = 0
+    for (last_first, left_backwards, entered_backwards), count in kinds.items():
+        leave = stream.pass_starts if left_backwards else ends
+        enter = ends if entered_backwards else stream.pass_starts
+        left, entered = (leave[1:], enter[:-1]) if last_first else (leave[:-1], enter[1:])
+        seams += count * _pair_flips(stream.words, left, entered)
+    return seams
 
 
 def add_counts(counts: list[FlipCount]) -> FlipCount:

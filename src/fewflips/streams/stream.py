@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -36,6 +37,9 @@ class Stream:
     last_pass_repeats : int or None
         How often each pass is sent before the next when the sequence is sent for the last time: fewer where the last
         tile of output pixels is smaller. None: as often as before.
+    serpentine : bool
+        Whether each pass runs backwards every other time that it is sent, and the sequence of passes every other time
+        that the sequence is sent, so that a pass that follows itself begins with the word that it ended with.
     """
 
     port: Literal["weights", "activations"]
@@ -46,6 +50,7 @@ class Stream:
     pass_repeats: int = 1
     hops: int = 1
     last_pass_repeats: int | None = None
+    serpentine: bool = False
 
     @property
     def times_in_last(self) -> int:
@@ -56,3 +61,27 @@ class Stream:
     def times_in_all(self) -> int:
         """How often each pass is sent in one inference."""
         return (self.repeats - 1) * self.pass_repeats + self.times_in_last
+
+    def sendings(self) -> Iterator[tuple[int, bool]]:
+        """Passes as one inference sends them.
+
+        Yields
+        ------
+        tuple of (int, bool)
+            Number of the pass, and whether it runs backwards.
+
+        Examples
+        --------
+        >>> words = np.array([[1], [2], [3]], dtype=np.uint8)
+        >>> stream = Stream("weights", words, np.array([0, 2]), 2, repeats=2, serpentine=True)
+        >>> list(stream.sendings())
+        [(0, False), (1, False), (1, True), (0, True)]
+        """
+        passes = range(len(self.pass_starts))
+        sent = 0
+        for time in range(self.repeats):
+            times = self.pass_repeats if time < self.repeats - 1 else self.times_in_last
+            for number in reversed(passes) if self.serpentine and time % 2 else passes:
+                for again in range(times):
+                    yield number, self.serpentine and (sent + again) % 2 == 1
+            sent += times

@@ -15,7 +15,9 @@ from fewflips.dataflows.accesses import (
     distinct_activations,
     groups_along,
     index_traffic,
+    passes_read,
     runs_of,
+    turns_of_sequence,
     unfinished_sums,
     whole_tensor,
 )
@@ -57,13 +59,15 @@ def accesses(
         results=results,
         partial_sums=Traffic(code_bits=widths.partial_sums) if kept else sums,
         register_files=sums if kept else Traffic(code_bits=widths.partial_sums),
-        index_table=index_traffic(segments, rows) if scheduled else Traffic(),
+        index_table=index_traffic(segments, rows, _turns(segments, array, rows)) if scheduled else Traffic(),
     )
 
 
 def _weights(layer: Layer, segments: tuple[Segment, ...], array: Accelerator, widths: CodeWidths, rows: int) -> Traffic:
     """All weights of a segment for every row of pixels; a single word stays in its register."""
     tiles = -(-rows // array.tiling.pixels)
+    if array.turns:
+        return _weights_with_turns(layer, segments, array, widths, rows)
     lengths = [(len(segment.order), len(segment.order) * len(segment.lanes)) for segment in segments]
     if len(segments) == 1 and lengths[0][0] == 1:
         read = runs_of([(1, lengths[0][1])])
@@ -80,20 +84,50 @@ def _weights(layer: Layer, segments: tuple[Segment, ...], array: Accelerator, wi
     )
 
 
+def _weights_with_turns(
+    layer: Layer, segments: tuple[Segment, ...], array: Accelerator, widths: CodeWidths, rows: int
+) -> Traffic:
+    """The same where a pass that follows itself begins with the word that it has just ended with."""
+    words, codes = [len(segment.order) for segment in segments], [len(segment.lanes) for segment in segments]
+    tiles = -(-rows // array.tiling.pixels)
+    at_turns = turns_of_sequence(len(segments), tiles)
+    fetched = runs_of(
+        (tiles - turned, count * size) for turned, count, size in zip(at_turns, words, codes, strict=True)
+    )
+    return Traffic(
+        code_bits=widths.weights,
+        read=passes_read(words, codes, rows, _turns(segments, array, rows)),
+        working_sets=(
+            WorkingSet(max(count * size for count, size in zip(words, codes, strict=True)), fetched),
+            whole_tensor(layer.n * layer.k),
+        ),
+    )
+
+
+def _turns(segments: tuple[Segment, ...], array: Accelerator, rows: int) -> list[int]:
+    """How often each pass runs back from its last word: in further rows of a tile, and where tiles follow another."""
+    if not array.turns:
+        return [0] * len(segments)
+    tiles = -(-rows // array.tiling.pixels)
+    return [rows - tiles + turned for turned in turns_of_sequence(len(segments), tiles)]
+
+
 def _activations(
     layer: Layer, segments: tuple[Segment, ...], array: Accelerator, widths: CodeWidths, rows: int
 ) -> Traffic:
     """A load of each column's lanes, wherever lanes or group differ from those of the word before."""
     tile = min(layer.m, array.tiling.pixels * array.columns)
     still = _pixels_that_stay(layer, array, rows)
+    against = _last_tile_runs_against_its_segments(array, rows)
     loads = []
     before = None
     for segment in segments:
         groups = groups_along(segment, layer)
-        held = before is not None and np.array_equal(before[0], segment.lanes) and before[1] == groups[0]
+        first, last = (groups[-1], groups[0]) if against else (groups[0], groups[-1])
+        held = before is not None and np.array_equal(before[0], segment.lanes) and before[1] == first
         changes = 1 + int(np.count_nonzero(np.diff(groups)))
         loads.append((layer.m * changes - (still if held else 0), len(segment.lanes)))
-        before = (segment.lanes, groups[-1])
+        before = (segment.lanes, last)
     return Traffic(
         code_bits=widths.activations,
         read=runs_of(loads),
@@ -111,6 +145,13 @@ def _pixels_that_stay(layer: Layer, array: Accelerator, rows: int) -> int:
     rows_of_last_tile = (rows - 1) % array.tiling.pixels + 1
     pixels_of_last_row = layer.m - (rows - 1) * array.columns
     return {1: pixels_of_last_row, 2: array.columns - pixels_of_last_row}.get(rows_of_last_tile, 0)
+
+
+def _last_tile_runs_against_its_segments(array: Accelerator, rows: int) -> bool:
+    """Whether the last tile takes segments backwards and the orders of its first row forwards, or the reverse."""
+    pixels = array.tiling.pixels
+    last_tile = (rows - 1) // pixels
+    return array.turns and (last_tile - last_tile * pixels) % 2 == 1
 
 
 def _sums(

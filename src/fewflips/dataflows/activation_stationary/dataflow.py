@@ -9,7 +9,8 @@ for tile of `pixels` x `columns` output pixels:
                     every column adds its product with W[segment, n] to its partial sum of n
 
 A machine without tiling has one row in a tile of pixels, and all output channels of a group in a tile of channels.
-In a depthwise layer each output channel has its own activations, so they change with n.
+In a depthwise layer each output channel has its own activations, so they change with n. With serpentine replay, every
+other row runs backwards through the segments' orders, and every other tile of pixels backwards through the segments.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class ActivationStationary(Dataflow):
     order_axis = "n"
     sums_change_with_order = True
     has_tiles = True
+    has_serpentine_replay = True
     has_hold_flags = True
     has_coded_units = True
     columns_share_pixels = True
@@ -93,6 +95,7 @@ class ActivationStationary(Dataflow):
             pass_repeats=pixels,
             hops=array.columns if array.forwarding == "systolic" else 1,
             last_pass_repeats=rows - (tiles - 1) * pixels,
+            serpentine=array.turns,
         )
 
     def weight_repeats(self, layer: Layer, array: Accelerator) -> int:
@@ -122,7 +125,7 @@ class ActivationStationary(Dataflow):
                 words = tiles[segment.order[0] // outputs_per_group][:, None, :, segment.lanes]
             loads.append(pad_last(words, array.lanes).reshape(rows, -1, array.columns * array.lanes))
         lengths = [words.shape[1] for words in loads]
-        laid_out, starts = _in_order_of_visits(np.concatenate(loads, axis=1), lengths, array.tiling.pixels)
+        laid_out, starts = _in_order_of_visits(np.concatenate(loads, axis=1), lengths, array)
         if not layer.is_depthwise:
             starts = np.zeros(1, dtype=np.int64)
         return Stream(port="activations", words=laid_out, pass_starts=starts, bits=bits)
@@ -166,7 +169,7 @@ class ActivationStationary(Dataflow):
 
 
 def _in_order_of_visits(
-    words: NDArray[np.unsignedinteger], lengths: list[int], pixels: int
+    words: NDArray[np.unsignedinteger], lengths: list[int], array: Accelerator
 ) -> tuple[NDArray[np.unsignedinteger], NDArray[np.int64]]:
     """Loads in the order in which the array takes them.
 
@@ -176,8 +179,8 @@ def _in_order_of_visits(
         Loads of each row of output pixels, segment after segment.
     lengths : list of int
         Loads of each segment.
-    pixels : int
-        Rows of a tile of pixels.
+    array : Accelerator
+        Rows of a tile of pixels, and whether some run backwards.
 
     Returns
     -------
@@ -187,11 +190,14 @@ def _in_order_of_visits(
         First load of each visit.
     """
     rows, loads, registers = words.shape
-    row, segment = visits(rows, len(lengths), pixels)
+    row, segment = visits(rows, len(lengths), array.tiling.pixels, serpentine=array.turns)
     of_visit = np.array(lengths)[segment]
     starts = np.cumsum(of_visit) - of_visit
     flat = words.reshape(-1, registers)
-    if pixels > 1:
+    if array.tiling.pixels > 1 or array.turns:
         first = row * loads + (np.cumsum(lengths) - lengths)[segment]
-        flat = flat[np.repeat(first - starts, of_visit) + np.arange(rows * loads)]
+        place = np.arange(rows * loads) - np.repeat(starts, of_visit)
+        if array.turns:
+            place = np.where(np.repeat(row % 2 == 1, of_visit), np.repeat(of_visit, of_visit) - 1 - place, place)
+        flat = flat[np.repeat(first, of_visit) + place]
     return flat, starts

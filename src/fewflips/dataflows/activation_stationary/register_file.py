@@ -101,11 +101,12 @@ class Stretch:
     pixels: int
     channels: int
 
-    def before(self, tiles: int) -> list[Stretch]:
+    def before(self, tiles: int, *, serpentine: bool = False) -> list[Stretch]:
         """The stretch of the same column that comes before, if any, in a layer of so many tiles of channels."""
-        if self.channels:
-            return [Stretch(self.column, self.pixels, self.channels - 1)]
-        return [Stretch(self.column, self.pixels - 1, tiles - 1)] if self.pixels else []
+        step, first, last = (1, tiles - 1, 0) if serpentine and self.pixels % 2 else (-1, 0, tiles - 1)
+        if self.channels != first:
+            return [Stretch(self.column, self.pixels, self.channels + step)]
+        return [Stretch(self.column, self.pixels - 1, first if serpentine else last)] if self.pixels else []
 
     def rows(self, layer: Layer, array: Accelerator) -> slice:
         """Its output pixels."""
@@ -164,6 +165,8 @@ def _stretch(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
     """Addresses, sums taken and sums leaving of each cycle; whether it is of the tile's first and last segment."""
     rows = stretch.rows(operands.layer, array)
+    if array.turns and stretch.pixels % 2:
+        segments = segments[::-1]
     count = len(range(*rows.indices(operands.layer.m)))
     whole = Segment(np.zeros(0, dtype=np.int64), np.sort(segments[0].order))  # takes the complete sums
     before = partial_sums(operands, (*segments, whole), rows)
@@ -178,10 +181,13 @@ def _stretch(
     row, segment = visits(count, len(segments), array.tiling.pixels)
     pairs = list(zip(row.tolist(), segment.tolist(), strict=True))
     length = len(whole.order)
+    first_row = stretch.pixels * array.tiling.pixels
+    steps = [-1 if array.turns and (first_row + r) % 2 else 1 for r, _ in pairs]  # -1: backwards
+    visited = list(zip(steps, pairs, strict=True))
     return (
-        np.concatenate([r * (array.tiling.outputs or length) + places[s] for r, s in pairs]),
-        np.concatenate([taken[s][r] for r, s in pairs]),
-        np.concatenate([leaving[s][r] for r, s in pairs]),
+        np.concatenate([r * (array.tiling.outputs or length) + places[s][::step] for step, (r, s) in visited]),
+        np.concatenate([taken[s][r][::step] for step, (r, s) in visited]),
+        np.concatenate([leaving[s][r][::step] for step, (r, s) in visited]),
         np.repeat(segment == 0, length),
         np.repeat(segment == len(segments) - 1, length),
     )

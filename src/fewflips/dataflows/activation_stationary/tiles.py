@@ -55,7 +55,9 @@ def tile_outputs(layer: Layer, array: Accelerator) -> int:
     return min(array.tiling.outputs, outputs)
 
 
-def visits(rows: int, segments: int, pixels: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def visits(
+    rows: int, segments: int, pixels: int, *, serpentine: bool = False, tiles_before: int = 0
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """In which order the array takes rows of output pixels and segments.
 
     Parameters
@@ -66,6 +68,10 @@ def visits(rows: int, segments: int, pixels: int) -> tuple[NDArray[np.int64], ND
         Segments of the layer, those of one tile of channels after those of another.
     pixels : int
         Rows of a tile of pixels, of which the last may have fewer.
+    serpentine : bool
+        Whether every other tile takes the segments from the last to the first.
+    tiles_before : int
+        Tiles of pixels before the first of these rows.
 
     Returns
     -------
@@ -81,5 +87,7 @@ def visits(rows: int, segments: int, pixels: int) -> tuple[NDArray[np.int64], ND
     pixels = min(pixels, rows)
     tile, segment, pixel = np.indices((-(-rows // pixels), segments, pixels))
     row = tile * pixels + pixel
+    if serpentine:
+        segment = np.where((tile + tiles_before) % 2, segments - 1 - segment, segment)
     inside = row < rows
     return row[inside], segment[inside]

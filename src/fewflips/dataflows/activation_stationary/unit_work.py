@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +71,8 @@ def unit_parts(
     weights = np.concatenate(
         [pad_last(operands.weights[np.ix_(segment.order, segment.lanes)], datapath.lanes) for segment in segments]
     )
+    if array.turns:
+        weights = np.concatenate((weights, weights[::-1]))
     rows = -(-layer.m // columns)
     tile_rows = min(array.tiling.pixels, rows)
     rows_in_part = tile_rows * max(1, part_cycles // (cycles * columns * tile_rows))
@@ -78,23 +81,38 @@ def unit_parts(
         begin = max(0, first - repeated_rows)
         end = min(rows, first + rows_in_part)
         pixels = np.arange(begin * columns, min(layer.m, end * columns))
+        backwards = _Backwards.of(array, pixels // columns)
         contents = {
             "weights": PortContent(weights, datapath.weights.bits, stride=1),
-            "activations": _held_activations(operands, segments, pixels),
+            "activations": _held_activations(operands, segments, pixels, backwards),
         }
         if datapath.partial_sum_input:
             contents["partial_sum"] = PortContent(
-                partial_sums(operands, segments, slice(int(pixels[0]), int(pixels[-1]) + 1)).reshape(-1, 1),
+                _sums_by_cycle(operands, segments, pixels, backwards).reshape(-1, 1),
                 datapath.accumulator_bits,
                 stride=1,
                 delay=datapath.partial_sum_delay,
             )
-        order = visits(end - begin, len(segments), tile_rows)
-        steps = _steps(lengths, offsets, order, columns, len(pixels), layer.is_depthwise)
+        order = visits(end - begin, len(segments), tile_rows, serpentine=array.turns, tiles_before=begin // tile_rows)
+        steps = _steps(lengths, offsets, order, columns, backwards, layer.is_depthwise)
         last_rows = (layer.m - 1 - np.arange(columns)) // columns  # -1 in columns that never work
         drained = (last_rows >= first) & (last_rows < end)
         repeated = (first - begin) * len(segments)
         yield assemble_part(steps, contents, repeated, drained=drained, drain_cycles=drain_cycles(datapath))
+
+
+@dataclass(frozen=True, eq=False)
+class _Backwards:
+    """Which output pixels of a part take each segment's order backwards, and which the segments, shape (pixels,)."""
+
+    orders: NDArray[np.bool_]
+    segments: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, array: Accelerator, rows: NDArray[np.int64]) -> _Backwards:
+        if not array.turns:
+            return cls(np.zeros(len(rows), dtype=np.bool_), np.zeros(len(rows), dtype=np.bool_))
+        return cls(rows % 2 == 1, rows // array.tiling.pixels % 2 == 1)
 
 
 def _steps(
@@ -102,27 +120,30 @@ def _steps(
     offsets: NDArray[np.int64],
     order: tuple[NDArray[np.int64], NDArray[np.int64]],
     columns: int,
-    pixels: int,
+    backwards: _Backwards,
     moves_with_weights: bool,
 ) -> Steps:
     """One step per row and segment, in the order of the visits; rows of pixels count from the first one of the part."""
     segments, cycles = len(lengths), int(offsets[-1])
     row, segment = order[0][:, None], order[1][:, None]
     pixel = row * columns + np.arange(columns)  # (steps, columns)
-    begin = offsets[segment]
+    turned = backwards.orders[row * columns]  # all orders of a pixel backwards: its last cycle comes first
+    begin = np.where(turned, cycles - offsets[segment + 1], offsets[segment])
     by_cycle = pixel * cycles + begin
     return Steps(
         lengths=lengths[order[1]],
-        active=pixel < pixels,
+        active=pixel < len(backwards.orders),
         starts={
-            "weights": np.broadcast_to(begin, pixel.shape),
+            "weights": np.broadcast_to(begin + turned * cycles, pixel.shape),
             "activations": by_cycle if moves_with_weights else pixel * segments + segment,
             "partial_sum": by_cycle,
         },
     )
 
 
-def _held_activations(operands: LayerOperands, segments: tuple[Segment, ...], pixels: NDArray[np.int64]) -> PortContent:
+def _held_activations(
+    operands: LayerOperands, segments: tuple[Segment, ...], pixels: NDArray[np.int64], backwards: _Backwards
+) -> PortContent:
     """One row per pixel and segment; in a depthwise layer one per pixel and cycle, as each channel has its own."""
     layer, datapath = operands.layer, operands.datapath
     rows = slice(int(pixels[0]), int(pixels[-1]) + 1)
@@ -134,8 +155,26 @@ def _held_activations(operands: LayerOperands, segments: tuple[Segment, ...], pi
         else:
             group = operands.group_of(int(segment.order[0]))
             loads.append(pad_last(operands.activations[group, rows][:, None, segment.lanes], datapath.lanes))
-    words = np.concatenate(loads, axis=1).reshape(-1, datapath.lanes)
+    words = np.concatenate(loads, axis=1)
+    if layer.is_depthwise:
+        words[backwards.orders] = words[backwards.orders, ::-1]
+    words = words.reshape(-1, datapath.lanes)
     return PortContent(words, datapath.activations.bits, stride=1 if layer.is_depthwise else 0)
+
+
+def _sums_by_cycle(
+    operands: LayerOperands, segments: tuple[Segment, ...], pixels: NDArray[np.int64], backwards: _Backwards
+) -> NDArray[np.int64]:
+    """Partial sums of some pixels, each in the order of its cycles, shape (pixels, cycles)."""
+    rows = slice(int(pixels[0]), int(pixels[-1]) + 1)
+    sums = partial_sums(operands, segments, rows)
+    if backwards.segments.any():
+        taken = segments[::-1]
+        ends = np.cumsum([len(segment.order) for segment in taken])[:-1]
+        in_place = np.concatenate(np.split(partial_sums(operands, taken, rows), ends, axis=1)[::-1], axis=1)
+        sums[backwards.segments] = in_place[backwards.segments]
+    sums[backwards.orders] = sums[backwards.orders, ::-1]
+    return sums
 
 
 def partial_sums(operands: LayerOperands, segments: tuple[Segment, ...], rows: slice) -> NDArray[np.int64]:

@@ -9,7 +9,9 @@ from fewflips.dataflows.accesses import (
     WorkingSet,
     distinct_activations,
     index_traffic,
+    passes_read,
     runs_of,
+    turns_of_sequence,
     whole_tensor,
 )
 from fewflips.dataflows.segment import Segment
@@ -44,8 +46,9 @@ def accesses(
     full, rest = divmod(layer.m, array.lanes)
     words = _activation_words(layer, segments)
     once = layer.groups * layer.k
+    turns = turns_of_sequence(len(segments), tiles) if array.turns else [0] * len(segments)
     return Accesses(
-        weights=_weights(layer, segments, widths, tiles),
+        weights=_weights(layer, segments, widths, tiles, turns),
         activations=Traffic(
             code_bits=widths.activations,
             read=runs_of([(full * words, array.lanes), (words, rest)]),
@@ -57,16 +60,19 @@ def accesses(
         results=Traffic(
             code_bits=widths.activations, written=runs_of([(full * layer.n, array.lanes), (layer.n, rest)])
         ),
-        index_table=index_traffic(segments, tiles) if scheduled else Traffic(),
+        index_table=index_traffic(segments, tiles, turns) if scheduled else Traffic(),
     )
 
 
-def _weights(layer: Layer, segments: tuple[Segment, ...], widths: CodeWidths, tiles: int) -> Traffic:
-    """All weights of a segment for every tile of pixels; a single word stays in its registers."""
-    repeats = 1 if len(segments) == 1 and layer.k == 1 else tiles
+def _weights(layer: Layer, segments: tuple[Segment, ...], widths: CodeWidths, tiles: int, turns: list[int]) -> Traffic:
+    """All weights of a segment for every tile of pixels; a single word stays in its registers, and that at a turn."""
+    if len(segments) == 1 and layer.k == 1:
+        tiles, turns = 1, [0]
     return Traffic(
         code_bits=widths.weights,
-        read=runs_of((repeats, len(segment.order) * len(segment.lanes)) for segment in segments),
+        read=passes_read(
+            [len(segment.order) for segment in segments], [len(segment.lanes) for segment in segments], tiles, turns
+        ),
         working_sets=(whole_tensor(layer.n * layer.k),),
     )
 

@@ -5,7 +5,8 @@ for tile of `lanes` output pixels:
         for k in the segment's order:            # both stream
             accumulator (m, n) adds X[m, k] * W[k, n]
 
-In a depthwise layer each output channel has its own activations, so one column works at a time.
+In a depthwise layer each output channel has its own activations, so one column works at a time. With serpentine replay,
+every other tile of output pixels takes the segments from the last to the first, and each order backwards.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class OutputStationary(Dataflow):
     name = "output-stationary"
     lanes_axis = "n"
     order_axis = "k"
+    has_serpentine_replay = True
 
     def segments(self, layer: Layer, array: Accelerator) -> tuple[Segment, ...]:
         """One segment for every `columns` output channels of a group (depthwise: for every channel)."""
@@ -74,6 +76,7 @@ class OutputStationary(Dataflow):
             bits=bits,
             repeats=self.weight_repeats(layer, array),
             hops=array.lanes if array.forwarding == "systolic" else 1,
+            serpentine=array.turns,
         )
 
     def weight_repeats(self, layer: Layer, array: Accelerator) -> int:
@@ -96,6 +99,8 @@ class OutputStationary(Dataflow):
             tiles[segment.lanes[0] // outputs_per_group][:, :, segment.order].swapaxes(1, 2) for segment in segments
         ]
         words = np.stack(passes, axis=1)
+        if array.turns:
+            words[1::2] = words[1::2, ::-1, ::-1]
         return Stream(
             port="activations",
             words=words.reshape(-1, array.lanes),

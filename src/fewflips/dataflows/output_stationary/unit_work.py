@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +68,11 @@ def unit_parts(
     """
     layer = operands.layer
     tiles = -(-layer.m // array.lanes)
-    pairs = [(tile, index) for tile in range(tiles) for index in range(len(segments))]
+    pairs = [
+        (tile, len(segments) - 1 - index if array.turns and tile % 2 else index)
+        for tile in range(tiles)
+        for index in range(len(segments))
+    ]
     width = max(len(segment.lanes) for segment in segments)
     in_part = max(1, part_cycles // (layer.k * array.lanes * width))
     settling = settling_cycles(operands.datapath)
@@ -94,6 +99,8 @@ def _part(
     weight_rows = activation_rows = sum_rows = 0
     for step, (tile, index) in enumerate(pairs):
         segment = segments[index]
+        if array.turns and tile % 2:
+            segment = replace(segment, order=segment.order[::-1])
         rows = slice(tile * array.lanes, min(layer.m, (tile + 1) * array.lanes))
         group = operands.group_of(int(segment.lanes[0]))
         words = operands.weights[np.ix_(segment.lanes, segment.order)]

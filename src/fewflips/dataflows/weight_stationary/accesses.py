@@ -58,21 +58,24 @@ def accesses(
             read=runs_of((1, len(segment.order) * len(segment.lanes)) for segment in segments),
             working_sets=(whole_tensor(layer.n * layer.k),),
         ),
-        activations=_activations(layer, segments, columns, widths),
+        activations=_activations(layer, segments, columns, widths, turns=array.turns),
         results=Traffic(code_bits=widths.activations, written=complete),
         partial_sums=Traffic(code_bits=widths.partial_sums, read=read, written=written, live=live),
         index_table=index_traffic(segments, 1) if scheduled else Traffic(),
     )
 
 
-def _activations(layer: Layer, segments: tuple[Segment, ...], columns: int, widths: CodeWidths) -> Traffic:
-    """The lanes of every pixel for every tile; a single pixel stays in its registers for the tiles of a segment."""
+def _activations(
+    layer: Layer, segments: tuple[Segment, ...], columns: int, widths: CodeWidths, *, turns: bool
+) -> Traffic:
+    """The lanes of every pixel for every tile; a single pixel, or one where pixels turn, stays in its registers."""
     loads = []
     inputs_of_segment = 0
     for segment in segments:
         groups = groups_along(segment, layer)[::columns]
         changes = 1 + int(np.count_nonzero(np.diff(groups)))
-        loads.append((changes if layer.m == 1 else layer.m * len(groups), changes, len(segment.lanes)))
+        held = len(groups) - changes if turns or layer.m == 1 else 0
+        loads.append((layer.m * len(groups) - held, changes, len(segment.lanes)))
         inputs_of_segment = max(inputs_of_segment, layer.m * len(segment.lanes))
     return Traffic(
         code_bits=widths.activations,

@@ -6,7 +6,8 @@ for segment of `lanes` reduction indices:
         for m in output pixels:                  # streams
             every column adds its product with X[m, segment] to its partial sum of m
 
-In a depthwise layer each output channel has its own activations, so one column works at a time.
+In a depthwise layer each output channel has its own activations, so one column works at a time. With serpentine replay,
+pixels stream backwards past every other tile of a segment.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class WeightStationary(Dataflow):
     order_axis = "n"
     held_operand = "weights"
     weights_stream = False
+    has_serpentine_replay = True
     activations_follow_pixels = True
 
     def segments(self, layer: Layer, array: Accelerator) -> tuple[Segment, ...]:
@@ -116,7 +118,11 @@ class WeightStationary(Dataflow):
         channels = layer.n if layer.is_depthwise else 1
         check_stream_size(len(segments) * channels * layer.m * array.lanes, layer, array)
         if layer.is_depthwise:
-            passes = [codes[n // outputs_per_group][:, segment.lanes] for segment in segments for n in segment.order]
+            passes = [
+                codes[n // outputs_per_group][:: -1 if array.turns and tile % 2 else 1, segment.lanes]
+                for segment in segments
+                for tile, n in enumerate(segment.order)
+            ]
             tiles = 1
         else:
             passes = [codes[segment.order[0] // outputs_per_group][:, segment.lanes] for segment in segments]
@@ -129,6 +135,7 @@ class WeightStationary(Dataflow):
             bits=bits,
             pass_repeats=tiles,
             hops=working_columns if array.forwarding == "systolic" else 1,
+            serpentine=array.turns,
         )
 
     def unit_work(self, layer: Layer, segments: tuple[Segment, ...], array: Accelerator) -> UnitWork:

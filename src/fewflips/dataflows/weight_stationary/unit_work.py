@@ -30,12 +30,13 @@ from fewflips.network.layer import Layer
 class _Tile:
     """One step: in each column an output channel's weights are held while all output pixels stream.
 
-    `channels` has -1 for idle columns; `partial_sums` has a row for each working one.
+    `channels` has -1 for idle columns; `partial_sums` has a row for each working one. Pixels may stream backwards.
     """
 
     segment: Segment
     channels: NDArray[np.int64]
     partial_sums: NDArray[np.int64]
+    backwards: bool
 
 
 def unit_work(layer: Layer, segments: tuple[Segment, ...], array: Accelerator) -> UnitWork:
@@ -83,7 +84,7 @@ def unit_parts(
     last_tiles = _last_tiles(segments, columns)
     kept: list[_Tile] = []
     new = done = 0
-    for tile in _tiles(operands, segments, columns):
+    for tile in _tiles(operands, segments, columns, turns=array.turns):
         kept.append(tile)
         new += 1
         if new == tiles_in_part:
@@ -109,7 +110,7 @@ def _working_columns(layer: Layer, array: Accelerator) -> int:
     return 1 if layer.is_depthwise else array.columns
 
 
-def _tiles(operands: LayerOperands, segments: tuple[Segment, ...], columns: int) -> Iterator[_Tile]:
+def _tiles(operands: LayerOperands, segments: tuple[Segment, ...], columns: int, *, turns: bool) -> Iterator[_Tile]:
     datapath = operands.datapath
     sums = np.full((operands.layer.n, operands.layer.m), datapath.sum_offset(0), dtype=np.int64)
     everything = slice(0, operands.layer.m)
@@ -118,7 +119,8 @@ def _tiles(operands: LayerOperands, segments: tuple[Segment, ...], columns: int)
             order = segment.order[first : first + columns]
             channels = np.full(columns, -1, dtype=np.int64)
             channels[: len(order)] = order
-            yield _Tile(segment, channels, sums[order])
+            backwards = turns and first // columns % 2 == 1
+            yield _Tile(segment, channels, sums[order][:, :: -1 if backwards else 1], backwards)
             products = segment_products(operands, Segment(segment.lanes, order), everything).T
             sums[order] += products + datapath.tree_bias
 
@@ -128,15 +130,16 @@ def _part(operands: LayerOperands, tiles: list[_Tile], repeated: int, drained: N
     skew = datapath.traits.skewed
     weights, activation_starts = [], []
     activations: list[NDArray[np.unsignedinteger]] = []
-    places: dict[tuple[int, int], int] = {}
+    places: dict[tuple[int, int, bool], int] = {}
     for tile in tiles:
         working = tile.channels[tile.channels >= 0]
         weights.append(pad_last(operands.weights[np.ix_(working, tile.segment.lanes)], datapath.lanes))
         group = operands.group_of(int(working[0]))
-        key = (id(tile.segment), group)
+        key = (id(tile.segment), group, tile.backwards)
         if key not in places:
             places[key] = len(activations) * layer.m
-            activations.append(pad_last(operands.activations[group][:, tile.segment.lanes], datapath.lanes))
+            codes = operands.activations[group][:: -1 if tile.backwards else 1, tile.segment.lanes]
+            activations.append(pad_last(codes, datapath.lanes))
         activation_starts.append(places[key])
     active = np.stack([tile.channels >= 0 for tile in tiles])
     load = np.where(active, np.cumsum(active).reshape(active.shape) - 1, 0)
