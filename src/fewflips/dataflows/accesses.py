@@ -206,7 +206,7 @@ class CodeWidths:
 
 
 def same_segments(first: tuple[Segment, ...], second: tuple[Segment, ...]) -> bool:
-    """Whether two layers' segments are the same, in the same orders."""
+    """Whether two layers' segments are the same, in the same orders, whatever their signs."""
     return len(first) == len(second) and all(
         np.array_equal(one.lanes, other.lanes) and np.array_equal(one.order, other.order)
         for one, other in zip(first, second, strict=True)
@@ -239,7 +239,9 @@ def index_traffic(segments: tuple[Segment, ...], repeats: int, turns: Sequence[i
     )
 
 
-def passes_read(words: Sequence[int], codes: Sequence[int], repeats: int, turns: Sequence[int]) -> tuple[Runs, ...]:
+def passes_read(
+    words: Sequence[int], codes: Sequence[int], repeats: int, turns: Sequence[int], flags: Sequence[int] | None = None
+) -> tuple[Runs, ...]:
     """Passes that are read a number of times, each of which is a run.
 
     Parameters
@@ -252,6 +254,8 @@ def passes_read(words: Sequence[int], codes: Sequence[int], repeats: int, turns:
         How often each pass is read.
     turns : sequence of int
         How often each begins with the word that it has just ended with, which is still in the registers.
+    flags : sequence of int, optional
+        Codes that the flags of each pass fill; they are read along with it, unless it has no other word to read.
 
     Returns
     -------
@@ -264,8 +268,8 @@ def passes_read(words: Sequence[int], codes: Sequence[int], repeats: int, turns:
     (Runs(count=2, codes=8), Runs(count=3, codes=12))
     """
     found = []
-    for count, size, turned in zip(words, codes, turns, strict=True):
-        found += [(repeats - turned, count * size), (turned, max(count - 1, 0) * size)]
+    for count, size, turned, more in zip(words, codes, turns, flags or [0] * len(words), strict=True):
+        found += [(repeats - turned, count * size + more), (turned, (count - 1) * size + more if count > 1 else 0)]
     return runs_of(found)
 
 
