@@ -55,6 +55,7 @@ def optimize(
     prove: bool = False,
     cost: TransitionCost | str | Path | None = None,
     energy: EnergyRequest | None = None,
+    explain: bool = False,
     seed: int = 0,
     jobs: int = -1,
     progress: Progress | None = None,
@@ -91,6 +92,8 @@ def optimize(
         proven by it. Default: flips.
     energy : EnergyRequest, optional
         Also simulate energy at gate level, before and after.
+    explain : bool
+        Whether the report has figures after each step, of the network and of each layer.
     seed : int
         Seed of every random choice.
     jobs : int
@@ -130,6 +133,7 @@ def optimize(
         cost_file,
         budget,
         labels if isinstance(labels, str | Path) else None,
+        explain,
     )
     rewriting = [step for step in chosen if step.rewrites]
     if rewriting != list(chosen):

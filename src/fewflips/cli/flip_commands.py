@@ -92,6 +92,11 @@ def measure(model: Path, accelerator: str, inputs: Path | None, calibration: Pat
 )
 @click.option("--binary-schedule", is_flag=True, help="Also write the schedule as schedule.bin, in fewer bytes.")
 @click.option("--energy", "with_energy", is_flag=True, help="Also simulate energy before and after at gate level.")
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Show what each step is worth, in flips and with --energy in energy.",
+)
 @options.cells
 @options.clock_mhz
 @options.time_limit
@@ -113,6 +118,7 @@ def optimize(
     cost: Path | None,
     binary_schedule: bool,
     with_energy: bool,
+    explain: bool,
     cells: str,
     clock_mhz: float,
     time_limit: float,
@@ -152,6 +158,7 @@ def optimize(
             prove=prove,
             cost=cost,
             energy=energy,
+            explain=explain,
             seed=seed,
             jobs=jobs,
             progress=progress,

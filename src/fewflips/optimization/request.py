@@ -42,6 +42,7 @@ class Request:
     cost_source: str | None = None
     budget: ErrorBudget | None = None
     labels_source: str | None = None
+    explain: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ def request_of(
     cost_file: str | Path | None = None,
     budget: ErrorBudget | None = None,
     labels_file: str | Path | None = None,
+    explain: bool = False,
 ) -> Request:
     """The arguments of an optimization as a record, names of files made printable."""
     machine = accelerator.name if isinstance(accelerator, Accelerator) else str(accelerator)
@@ -91,6 +93,7 @@ def request_of(
         cost_source=None if cost_file is None else printable_name(str(cost_file)),
         budget=budget,
         labels_source=None if labels_file is None else printable_name(str(labels_file)),
+        explain=explain,
         extra=() if energy is None else _energy_words(energy),
     )
 
