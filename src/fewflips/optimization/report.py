@@ -274,6 +274,7 @@ def _command(request: Request) -> str:
     words += ["--cost", request.cost_source] if request.cost_source is not None else []
     words += ["--error-budget", str(request.budget)] if request.budget is not None else []
     words += ["--labels", request.labels_source] if request.labels_source is not None else []
+    words += ["--search-limit", f"{request.limit_s:g}"] if request.limit_s is not None else []
     words += ["--explain"] if request.explain else []
     words += request.extra
     return shlex.join(words)

@@ -13,6 +13,7 @@ from fewflips.optimization.budget import ErrorBudget
 from fewflips.optimization.choice import Mode
 from fewflips.optimization.registration import STEPS
 from fewflips.optimization.step import Step
+from fewflips.parallel.limit import Limit
 from fewflips.streams.transition_cost import TransitionCost
 from fewflips.visible import printable_name
 
@@ -43,6 +44,7 @@ class Request:
     budget: ErrorBudget | None = None
     labels_source: str | None = None
     explain: bool = False
+    limit_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def request_of(
     budget: ErrorBudget | None = None,
     labels_file: str | Path | None = None,
     explain: bool = False,
+    limit: Limit | None = None,
 ) -> Request:
     """The arguments of an optimization as a record, names of files made printable."""
     machine = accelerator.name if isinstance(accelerator, Accelerator) else str(accelerator)
@@ -94,6 +97,7 @@ def request_of(
         budget=budget,
         labels_source=None if labels_file is None else printable_name(str(labels_file)),
         explain=explain,
+        limit_s=None if limit is None else limit.seconds,
         extra=() if energy is None else _energy_words(energy),
     )
 
