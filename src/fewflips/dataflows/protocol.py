@@ -48,6 +48,8 @@ class Dataflow(ABC):
 
     has_serpentine_replay: ClassVar[bool] = False
     """Whether repeated passes can run backwards every other time; a machine that says so is refused otherwise."""
+    has_scans: ClassVar[bool] = False
+    """Whether output pixels stream in the order of a machine's scan; others than the raster are refused otherwise."""
     has_tiles: ClassVar[bool] = False
     """Whether passes can be confined to a tile of outputs; a machine with tiles is refused otherwise."""
     columns_share_pixels: ClassVar[bool] = False
