@@ -50,6 +50,8 @@ class Dataflow(ABC):
 
     has_serpentine_replay: ClassVar[bool] = False
     """Whether repeated passes can run backwards every other time; a machine that says so is refused otherwise."""
+    has_scans: ClassVar[bool] = False
+    """Whether output pixels stream in the order of a machine's scan; others than the raster are refused otherwise."""
     has_tiles: ClassVar[bool] = False
     """Whether passes can be confined to a tile of outputs; a machine with tiles is refused otherwise."""
     columns_share_pixels: ClassVar[bool] = False
@@ -272,6 +274,28 @@ class Dataflow(ABC):
             f"{array.name}: dataflow {self.name} does not say what it reads and writes: define its `accesses`, or "
             "leave out `buffers`"
         )
+
+    def moving_activations(
+        self, layer: Layer, codes: NDArray[np.unsignedinteger], segment: Segment
+    ) -> NDArray[np.unsignedinteger] | None:
+        """Activations that follow one another on the lanes as a segment's order goes on.
+
+        Parameters
+        ----------
+        layer : Layer
+            The layer.
+        codes : ndarray of uint8 or uint16, shape (G, M, K)
+            Activations on the wires: the rows of each group.
+        segment : Segment
+            Lanes and order.
+
+        Returns
+        -------
+        ndarray, same dtype, shape (T, W), or None
+            For each index of the order what all registers of one unit column, or row, see of it in one inference. None
+            where activations do not change with the order: by default.
+        """
+        return None
 
     def chains(self, layer: Layer, array: Accelerator) -> int:
         """How many paths a segment's order is cut into, loaded side by side.

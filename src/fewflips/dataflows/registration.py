@@ -29,7 +29,7 @@ def dataflow_of(array: Accelerator) -> Dataflow:
     ------
     AcceleratorError
         If the package that announces it cannot be loaded, or provides something other than a dataflow; or if the
-        machine has tiles or serpentine replay and the dataflow has not.
+        machine has tiles, serpentine replay or a scan and the dataflow has not.
     """
     flow = dataflow_named(array.dataflow)
     if array.is_tiled and not flow.has_tiles:
@@ -39,6 +39,11 @@ def dataflow_of(array: Accelerator) -> Dataflow:
         )
     if array.turns:
         _check_replay(array, flow)
+    if array.scan != "raster" and not flow.has_scans:
+        raise AcceleratorError(
+            f"{array.name}: scan: expected a weight-stationary dataflow, past whose weights output pixels stream; got "
+            f"{array.dataflow}: leave scan out"
+        )
     return flow
 
 

@@ -12,6 +12,7 @@ from fewflips.dataflows import dataflow_of
 from fewflips.dataflows.layer_operands import LayerOperands, layer_operands
 from fewflips.dataflows.orders import LayerOrders
 from fewflips.dataflows.phases import ActivationStatistics
+from fewflips.dataflows.scans import scanned
 from fewflips.dataflows.unit_words import stored_word, widen
 from fewflips.datapath.design import Datapath
 from fewflips.estimation.activity import activation_statistics
@@ -116,7 +117,8 @@ class _Found:
         layer, bits = operands.layer, self.datapath.activations.bits
         self.weights.append(self.generator.choice(operands.weights.reshape(-1), words))
         self.activations.append(self.generator.choice(operands.activations.reshape(-1), words))
-        self.observed.setdefault(layer.name, []).append(observe(operands.activations, bits, self.array))
+        in_scan = scanned(layer, operands.activations, self.array)
+        self.observed.setdefault(layer.name, []).append(observe(in_scan, bits, self.array))
         for index, orders in enumerate(self.variants):
             stream = dataflow_of(self.array).activation_stream(
                 layer, operands.activations, bits, orders[layer.name], self.array

@@ -121,6 +121,10 @@ class DatapathOptions(Compact):
     ] = False
 
 
+Scan = Literal["raster", "serpentine", "blocked", "hilbert"]
+"""In which order output pixels stream; see :func:`fewflips.dataflows.scans.scan_order`."""
+
+
 class Accelerator(Compact):
     """An array of multipliers and the way operands reach it.
 
@@ -152,9 +156,11 @@ class Accelerator(Compact):
     replay : {"forward", "serpentine"}
         Whether what streams repeatedly starts again from its first word, or runs backwards every other time. Written
         only where it is serpentine.
+    scan : {"raster", "serpentine", "blocked", "hilbert"}
+        In which order output pixels stream past held weights. Written only where it is not the raster.
     """
 
-    left_out: ClassVar[tuple[str, ...]] = ("buffers", "tiling", "replay")
+    left_out: ClassVar[tuple[str, ...]] = ("buffers", "tiling", "replay", "scan")
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     description: str = ""
@@ -171,6 +177,7 @@ class Accelerator(Compact):
         Literal["forward", "serpentine"],
         Field(description="how passes repeat: from their first word, or backwards every other time"),
     ] = "forward"
+    scan: Annotated[Scan, Field(description="in which order output pixels stream past held weights")] = "raster"
 
     @field_validator("dataflow")
     @classmethod

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fewflips.dataflows import Segment, dataflow_of
 from fewflips.dataflows.orders import LayerOrders
+from fewflips.dataflows.scans import scanned
 from fewflips.dataflows.sign_flags import flag_stream
 from fewflips.errors import AcceleratorError
 from fewflips.execution.activations import lowered_rows, measurable_layers, run_samples
@@ -93,7 +94,9 @@ def count_network(
         for tensors in run_samples(network, samples, progress):
             for layer in measurable_layers(network):
                 codes = _activations_of(layer, tensors, array)
-                observed.setdefault(layer.name, []).append(observe(*codes, array))
+                observed.setdefault(layer.name, []).append(
+                    observe(scanned(layer, codes.words, array), codes.bits, array)
+                )
                 for orders, counted in zip(variants, activations, strict=True):
                     count = _count_activations(layer, array, codes, orders[layer.name])
                     counted.setdefault(layer.name, []).append(count)

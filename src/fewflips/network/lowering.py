@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -116,6 +116,8 @@ class Convolution2D:
         Height, width.
     pads : (int, int, int, int)
         Top, left, bottom, right, in pixels.
+    grid : (int, int) or None
+        Height and width of the output, where the file states the size of the input. Not compared.
     """
 
     layout: Literal["NHWC", "NCHW"]
@@ -123,6 +125,7 @@ class Convolution2D:
     strides: tuple[int, int]
     dilations: tuple[int, int]
     pads: tuple[int, int, int, int]
+    grid: tuple[int, int] | None = field(default=None, compare=False)
 
     @property
     def kernel_positions(self) -> int:

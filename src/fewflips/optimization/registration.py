@@ -15,6 +15,7 @@ STEPS: Registry[Any] = Registry(
     {
         "schedule": "fewflips.optimization.steps.order:ScheduleStep",
         "signs": "fewflips.optimization.steps.signs:SignsStep",
+        "joint": "fewflips.optimization.steps.joint:JointStep",
         "drop-in": "fewflips.optimization.steps.drop_in:DropInStep",
     },
 )

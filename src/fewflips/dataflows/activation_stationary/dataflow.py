@@ -135,6 +135,15 @@ class ActivationStationary(Dataflow):
             starts = np.zeros(1, dtype=np.int64)
         return Stream(port="activations", words=laid_out, pass_starts=starts, bits=bits)
 
+    def moving_activations(
+        self, layer: Layer, codes: NDArray[np.unsignedinteger], segment: Segment
+    ) -> NDArray[np.unsignedinteger] | None:
+        """In a depthwise layer the lanes of every output pixel, for each channel."""
+        if not layer.is_depthwise:
+            return None
+        words = codes[segment.order // (layer.n // layer.groups)][:, :, segment.lanes]
+        return np.ascontiguousarray(words.reshape(len(segment.order), -1))
+
     def unit_work(self, layer: Layer, segments: tuple[Segment, ...], array: Accelerator) -> UnitWork:
         """Column c computes output pixels c, c + columns, ...; all segments one after the other."""
         work = unit_work(layer, segments, array)

@@ -109,6 +109,13 @@ class OutputStationary(Dataflow):
             hops=self.lanes_in(layer, array) if array.forwarding == "systolic" else 1,
         )
 
+    def moving_activations(
+        self, layer: Layer, codes: NDArray[np.unsignedinteger], segment: Segment
+    ) -> NDArray[np.unsignedinteger] | None:
+        """X[m, k] of every output pixel, for each k."""
+        group = int(segment.lanes[0]) // (layer.n // layer.groups)
+        return np.ascontiguousarray(codes[group][:, segment.order].T)
+
     def unit_work(self, layer: Layer, segments: tuple[Segment, ...], array: Accelerator) -> UnitWork:
         """Unit (r, c) computes output pixels r, r + lanes, ... of the c-th output channel."""
         return unit_work(layer, segments, array)

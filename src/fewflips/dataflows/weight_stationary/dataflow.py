@@ -7,12 +7,13 @@ for segment of `lanes` reduction indices:
             every column adds its product with X[m, segment] to its partial sum of m
 
 In a depthwise layer each output channel has its own activations, so one column works at a time. With serpentine replay,
-pixels stream backwards past every other tile of a segment.
+pixels stream backwards past every other tile of a segment. A machine's scan says in which order pixels stream.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ from fewflips.dataflows.layer_operands import LayerOperands
 from fewflips.dataflows.layout import check_stream_size, chunks, pad_last, pass_starts
 from fewflips.dataflows.phases import Phase, PhaseSource
 from fewflips.dataflows.protocol import Dataflow
+from fewflips.dataflows.scans import scanned
 from fewflips.dataflows.segment import Segment
 from fewflips.dataflows.unit_work import PART_CYCLES, Part, UnitWork
 from fewflips.dataflows.weight_stationary.accesses import accesses
@@ -42,6 +44,7 @@ class WeightStationary(Dataflow):
     held_operand = "weights"
     weights_stream = False
     has_serpentine_replay = True
+    has_scans = True
     activations_follow_pixels = True
 
     def segments(self, layer: Layer, array: Accelerator) -> tuple[Segment, ...]:
@@ -114,6 +117,7 @@ class WeightStationary(Dataflow):
         array: Accelerator,
     ) -> Stream:
         """X[m, segment] over m, once for every tile of output channels (depthwise: once for every channel)."""
+        codes = scanned(layer, codes, array)
         outputs_per_group = layer.n // layer.groups
         channels = layer.n if layer.is_depthwise else 1
         check_stream_size(len(segments) * channels * layer.m * array.lanes, layer, array)
@@ -150,7 +154,8 @@ class WeightStationary(Dataflow):
         part_cycles: int = PART_CYCLES,
     ) -> Iterator[Part]:
         """One part per range of tiles of output channels."""
-        return unit_parts(operands, segments, array, part_cycles)
+        in_scan = replace(operands, activations=scanned(operands.layer, operands.activations, array))
+        return unit_parts(in_scan, segments, array, part_cycles)
 
     def phases(self, source: PhaseSource) -> Iterator[Phase]:
         """See :mod:`fewflips.dataflows.weight_stationary.phases`."""

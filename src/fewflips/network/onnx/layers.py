@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import NoReturn
 
@@ -338,7 +338,7 @@ class OnnxLayerReader:
         self._check_output(node, (shape[0], n, rows, columns))
         m = shape[0] * rows * columns
         self._check_extent(node, m, n)
-        return groups, m, lowering
+        return groups, m, replace(lowering, grid=(rows, columns))
 
     def _check_output(self, node: Node, expected: tuple[int, ...]) -> None:
         shape = self._values[node.outputs[0]].shape

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -282,7 +283,7 @@ class TFLiteLayerReader:
         expected = (source.shape[0], height, width, n)
         if output.shape != expected:
             raise self._contradiction(op, f"expected an output of shape {list(expected)}, got {list(output.shape)}")
-        return n, groups, source.shape[0] * height * width, lowering
+        return n, groups, source.shape[0] * height * width, replace(lowering, grid=(height, width))
 
     def _lowering(self, op: FileOperator, source: FileTensor, weights: FileTensor) -> Convolution2D:
         kernel = (weights.shape[1], weights.shape[2])
