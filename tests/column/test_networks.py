@@ -174,7 +174,8 @@ def test_preloaded_sums_end_without_the_zero_points_of_activations(machine: str,
         of_weights = layer.weight_zero_points - code_zero
         sums = (rows.astype(np.int64) - code_zero).sum(axis=2)[np.arange(layer.n) // (layer.n // layer.groups)].T
         (products,) = reference_product(layer, rows, layer.activation_zero_point or 0)
-        assert np.array_equal(found.expected, products + of_weights * sums)
+        assert layer.bias is not None
+        assert np.array_equal(found.expected, layer.bias.load(layer.n) + products + of_weights * sums)
         assert bool(found.notes) == bool(of_weights.any())
 
 

@@ -46,7 +46,7 @@ class ColumnOptions:
     pixels : int or None
         How many of the layer's output pixels to compute; all by default.
     preload : bool
-        Whether sums start from constants of the zero points.
+        Whether sums start from the layer's bias and constants of the zero points.
     simulate : bool
         Whether to run the testbench in Icarus Verilog.
     synthesize : bool

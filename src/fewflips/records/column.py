@@ -80,7 +80,7 @@ class ColumnReport(Record):
     columns: Annotated[Count, Field(description="columns behind the controller")]
     passes: Annotated[Count, Field(description="of a pixel")]
     words: Annotated[Count, Field(description="weight words of a pixel, one a cycle")]
-    preloaded: Annotated[bool, Field(description="whether sums start from constants of the zero points")]
+    preloaded: Annotated[bool, Field(description="whether sums start from the bias and constants of the zero points")]
     cycles: Annotated[Count, Field(description="from the start to the last result")]
     waits: Annotated[Count, Field(description="cycles in which a word waits for a partial sum in the unit")]
     index_table_bits: Annotated[Count, Field(description="orders of the layer as a table")]

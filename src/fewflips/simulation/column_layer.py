@@ -34,7 +34,7 @@ class ColumnLayer:
     codes : ColumnCodes
         Contents of its memories.
     expected : ndarray of int64, shape (M, N)
-        Results, computed by a matrix product from the integers in the file.
+        Results, computed by a matrix product from the integers in the file, and its bias.
     notes : tuple of str
         What the results are, where that is not plain.
     """
@@ -74,8 +74,9 @@ def column_layer(
     """Prepare a layer for a scheduled column.
 
     A unit multiplies codes. Where a format leaves the zero point of an operand in its code, results contain it. What
-    depends on weights alone may be preloaded as the start of each sum: with w and x the codes and z the zero points in
-    them, sums that start at ``K z_w z_x - z_x sum w`` end at ``sum (w - z_w)(x - z_x) + z_w sum x``.
+    depends on weights alone may be preloaded as the start of each sum, with the bias b: with w and x the codes and z
+    the zero points in them, sums that start at ``b + K z_w z_x - z_x sum w`` end at ``b + sum (w - z_w)(x - z_x) +
+    z_w sum x``. Without z_w, these are the accumulators of the runtime.
 
     Parameters
     ----------
@@ -92,7 +93,7 @@ def column_layer(
     columns : int
         Columns behind the controller.
     preload : bool
-        Whether sums start from constants of the zero points.
+        Whether sums start from the bias and constants of the zero points.
 
     Returns
     -------
@@ -102,7 +103,7 @@ def column_layer(
     Raises
     ------
     AcceleratorError
-        If the machine has no such columns, or operands do not fit its words.
+        If the machine has no such columns, or operands, or sums with their bias, do not fit its words.
     InputError
         If constants are to be preloaded and the zero point of the activations is chosen at run time.
     """
@@ -113,8 +114,10 @@ def column_layer(
     passes = column_passes(pairs, layer.n, layer.k, None if layer.is_depthwise else groups)
     left = _LeftZeroPoints.of(layer, array)
     weights, activations = left.codes_of(layer, rows)
-    starts = left.starts(layer, weights) if preload else None
-    expected = _product(weights, activations)
+    starts = left.starts(layer, weights) + _bias(layer) if preload else None
+    expected = _product(weights, activations) + (0 if starts is None else starts)
+    if starts is not None:
+        _check_width(expected, layer, array, datapath)
     design = column_design(
         datapath,
         passes,
@@ -129,8 +132,8 @@ def column_layer(
         design,
         passes,
         ColumnCodes(operands.weights, operands.activations, groups, starts),
-        expected if starts is None else expected + starts,
-        (*left.notes(preload), *_offset_notes(datapath)),
+        expected,
+        (*left.notes(preload), *_bias_notes(layer, preload), *_offset_notes(datapath)),
     )
 
 
@@ -177,6 +180,30 @@ class _LeftZeroPoints:
             return ()
         words = " and ".join(left)
         return (f"Results contain {words} zero points, which the machine's formats leave in its words.",)
+
+
+def _bias(layer: Layer) -> NDArray[np.int64]:
+    """The bias of each channel, (N,), where the file has integers."""
+    if layer.bias is None or not layer.bias.is_integer:
+        return np.zeros(layer.n, dtype=np.int64)
+    return layer.bias.load(layer.n)
+
+
+def _bias_notes(layer: Layer, preload: bool) -> tuple[str, ...]:
+    if not preload or layer.bias is None or layer.bias.is_integer:
+        return ()
+    return ("Results are without the layer's bias, which the file does not hold as integers.",)
+
+
+def _check_width(results: NDArray[np.int64], layer: Layer, array: Accelerator, datapath: Datapath) -> None:
+    """Raise an error where a result cannot be told from another one by the bits of a sum."""
+    low, high = int(results.min()), int(results.max())
+    needed = max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0) + (low < 0 or datapath.signed)
+    if needed > datapath.accumulator_bits:
+        raise AcceleratorError(
+            f"{array.name}: sums of {layer} that start from its bias take {needed} bits, its units have "
+            f"{datapath.accumulator_bits}: set datapath.accumulator_bits to {needed}, or leave --preload out"
+        )
 
 
 def _offset_notes(datapath: Datapath) -> tuple[str, ...]:
