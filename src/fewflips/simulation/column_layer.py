@@ -9,16 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.dataflows import Segment
+from fewflips.dataflows.hold_flags import HoldFlags, hold_flags, load_flags
 from fewflips.dataflows.layer_operands import layer_operands
+from fewflips.dataflows.layout import pass_starts
 from fewflips.datapath.design import Datapath
-from fewflips.datapath.scheduled_column.contents import ColumnCodes
+from fewflips.datapath.scheduled_column.contents import ColumnCodes, weight_words
 from fewflips.datapath.scheduled_column.design import ColumnDesign, column_design
 from fewflips.datapath.scheduled_column.passes import Pass, column_passes
 from fewflips.errors import AcceleratorError, InputError
 from fewflips.formats.number_formats import NumberFormat, StorageType
 from fewflips.machine import Accelerator
 from fewflips.machine.accelerator import Operand
+from fewflips.machine.coding_names import BUS_INVERT, PLAIN
 from fewflips.network.layer import Layer
+from fewflips.streams.stream import Stream
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +41,8 @@ class ColumnLayer:
         Results, computed by a matrix product from the integers in the file, and its bias.
     notes : tuple of str
         What the results are, where that is not plain.
+    holds : HoldFlags or None
+        What hold flags leave to be fetched, as the bill counts it, for the pixels that are computed.
     """
 
     design: ColumnDesign
@@ -44,6 +50,7 @@ class ColumnLayer:
     codes: ColumnCodes = field(repr=False)
     expected: NDArray[np.int64] = field(repr=False)
     notes: tuple[str, ...] = ()
+    holds: HoldFlags | None = None
 
 
 def check_machine(array: Accelerator) -> None:
@@ -53,12 +60,14 @@ def check_machine(array: Accelerator) -> None:
         raise AcceleratorError(f"{array.name}: a column needs {wanted}, got {array.dataflow}: take another machine")
     if array.forwarding != "broadcast":
         raise AcceleratorError(f"{array.name}: a column needs {wanted}, got {array.forwarding} forwarding")
-    if array.is_coded:
-        raise AcceleratorError(f"{array.name}: a column has no encoders: set the coding of both operands to plain")
+    for port, operand in (("weights", array.weights), ("activations", array.activations)):
+        if operand.coding not in (PLAIN, BUS_INVERT):
+            raise AcceleratorError(
+                f"{array.name}: a column has no encoders of coding {operand.coding}: set {port}.coding to {PLAIN} or "
+                f"{BUS_INVERT}"
+            )
     if not array.datapath.partial_sum_input:
         raise AcceleratorError(f"{array.name}: a column adds partial sums: set datapath.partial_sum_input")
-    if array.datapath.hold_flags:
-        raise AcceleratorError(f"{array.name}: a column fetches every weight: leave datapath.hold_flags out")
 
 
 def column_layer(
@@ -118,6 +127,9 @@ def column_layer(
     expected = _product(weights, activations) + (0 if starts is None else starts)
     if starts is not None:
         _check_width(expected, layer, array, datapath)
+    words = weight_words(datapath, passes, operands.weights)
+    stream = _weight_stream(words, datapath.weights.bits, passes, -(-rows.shape[1] // columns), array)
+    loads = load_flags(stream) if datapath.hold_flags else None
     design = column_design(
         datapath,
         passes,
@@ -127,13 +139,32 @@ def column_layer(
         tile_rows=array.tiling.pixels,
         own_activations=layer.is_depthwise,
         starts=preload,
+        loads=loads,
     )
     return ColumnLayer(
         design,
         passes,
-        ColumnCodes(operands.weights, operands.activations, groups, starts),
+        ColumnCodes(operands.weights, operands.activations, groups, starts, loads),
         expected,
         (*left.notes(preload), *_bias_notes(layer, preload), *_offset_notes(datapath)),
+        hold_flags(stream) if datapath.hold_flags else None,
+    )
+
+
+def _weight_stream(
+    words: NDArray[np.unsignedinteger], bits: int, passes: Sequence[Pass], rows: int, array: Accelerator
+) -> Stream:
+    """Weights as the column takes them: a pass for each row of a tile of pixels, then the next one."""
+    tile_rows = min(array.tiling.pixels, rows)
+    tiles = -(-rows // tile_rows)
+    return Stream(
+        port="weights",
+        words=words,
+        pass_starts=pass_starts([len(one.channels) for one in passes]),
+        bits=bits,
+        repeats=tiles,
+        pass_repeats=tile_rows,
+        last_pass_repeats=rows - (tiles - 1) * tile_rows,
     )
 
 

@@ -28,12 +28,15 @@ class ColumnCodes:
         Group of each output channel.
     starts : ndarray of int64, shape (N,), or None
         What the sums of each channel start from; 0 by default.
+    loads : ndarray of bool, shape (words, lanes), or None
+        Which weights of a pixel are fetched, in the order of the passes' words, for a unit with hold flags.
     """
 
     weights: NDArray[np.unsignedinteger] = field(repr=False)
     activations: NDArray[np.unsignedinteger] = field(repr=False)
     groups: NDArray[np.int64] = field(repr=False)
     starts: NDArray[np.int64] | None = field(default=None, repr=False)
+    loads: NDArray[np.bool_] | None = field(default=None, repr=False)
 
     @property
     def pixels(self) -> int:
@@ -83,7 +86,7 @@ def memory_contents(
     Raises
     ------
     InputError
-        If the design starts from preloaded values and the layer has none, or the layer does not fit its memories.
+        If the design has preloaded values or hold flags and the layer has none, or the layer does not fit its memories.
     """
     _check_sizes(design, passes, codes)
     sum_bits = design.datapath.accumulator_bits
@@ -92,7 +95,7 @@ def memory_contents(
         "indices": (
             MemoryContent(np.concatenate([one.addresses for one in passes])[:, None], design.memory("indices").width),
         ),
-        "weights": (MemoryContent(_weight_words(design, passes, codes.weights), design.datapath.weights.bits),),
+        **_weight_contents(design, weight_words(design.datapath, passes, codes.weights), codes.loads),
         "activations": tuple(
             MemoryContent(words, design.datapath.activations.bits) for words in _activation_words(design, passes, codes)
         ),
@@ -158,10 +161,48 @@ def _pass_table(design: ColumnDesign, passes: Sequence[Pass]) -> MemoryContent:
     return MemoryContent(words[:, None], design.memory("passes").width)
 
 
-def _weight_words(
-    design: ColumnDesign, passes: Sequence[Pass], weights: NDArray[np.unsignedinteger]
+def weight_words(
+    datapath: Datapath, passes: Sequence[Pass], weights: NDArray[np.unsignedinteger]
 ) -> NDArray[np.unsignedinteger]:
-    return np.concatenate([_padded(weights[np.ix_(one.channels, one.lanes)], design) for one in passes])
+    """Weights in the order in which lanes take them for a pixel.
+
+    Parameters
+    ----------
+    datapath : Datapath
+        The unit.
+    passes : sequence of Pass
+        The layer's passes.
+    weights : ndarray of uint8 or uint16, shape (N, K)
+        Codes.
+
+    Returns
+    -------
+    ndarray of uint8 or uint16, shape (words, lanes)
+        Idle lanes hold zero.
+    """
+    return np.concatenate([_padded(weights[np.ix_(one.channels, one.lanes)], datapath.lanes) for one in passes])
+
+
+def _weight_contents(
+    design: ColumnDesign, words: NDArray[np.unsignedinteger], loads: NDArray[np.bool_] | None
+) -> dict[str, tuple[MemoryContent, ...]]:
+    """The memory of weights, or those of flags and of each lane's weights that are fetched."""
+    bits = design.datapath.weights.bits
+    if not design.datapath.hold_flags:
+        return {"weights": (MemoryContent(words, bits),)}
+    if loads is None or loads.shape != words.shape:
+        found = "nothing" if loads is None else f"shape {loads.shape}"
+        raise InputError(f"scheduled column: expected hold flags of shape {words.shape}, got {found}; give loads")
+    most = int(loads.sum(axis=0).max())
+    if most > design.fetches:
+        raise InputError(
+            f"scheduled column: a lane fetches {most} weights, the column has room for {design.fetches} a lane"
+        )
+    lanes = [words[loads[:, lane], lane] for lane in range(design.datapath.lanes)]
+    return {
+        "flags": (MemoryContent(loads.astype(np.uint8), 1),),
+        "weights": tuple(MemoryContent(fetched[:, None], bits) for fetched in lanes),
+    }
 
 
 def _activation_words(
@@ -178,7 +219,7 @@ def _activation_words(
             blocks.append(codes.activations[group][:, None, one.lanes])
     rows = codes.rows(design.columns)
     missing = rows * design.columns - codes.pixels
-    padded = [np.pad(_padded(block, design), [(0, missing), (0, 0), (0, 0)]) for block in blocks]
+    padded = [np.pad(_padded(block, design.datapath.lanes), [(0, missing), (0, 0), (0, 0)]) for block in blocks]
     tiles = range(0, rows, design.tile_rows)
     return [
         np.concatenate(
@@ -192,7 +233,7 @@ def _activation_words(
     ]
 
 
-def _padded(words: NDArray[np.unsignedinteger], design: ColumnDesign) -> NDArray[np.unsignedinteger]:
+def _padded(words: NDArray[np.unsignedinteger], lanes: int) -> NDArray[np.unsignedinteger]:
     """Zeros on the lanes that a pass leaves idle; zero is the code of zero in every format."""
-    idle = design.datapath.lanes - words.shape[-1]
+    idle = lanes - words.shape[-1]
     return np.pad(words, [(0, 0)] * (words.ndim - 1) + [(0, idle)])
