@@ -117,6 +117,7 @@ def test_names_tell_units_apart():
         {"partial_sum_input": True, "tree_register": True},
         {"partial_sum_input": True, "weights": SIGNED},
         {"partial_sum_input": True, "weights": SIGNED, "offset_sums": True},
+        {"partial_sum_input": True, "weights": SIGNED, "sign_flags": True},
         {"zero_gating": True},
         {"lanes": 8},
         {"weights": Word(WordFormat.SIGN_MAGNITUDE, 8)},

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -63,6 +64,22 @@ def test_offset_sums_show_the_bias_of_the_tree():
     # products of -120 to 105 take 8 bits: 128 for each of two lanes; -3 + 10 + 256 + 500, modulo 512
     assert unit.tree_bias == 256
     assert expected_outputs(unit, words.held(2)).tolist() == [0, 0, 763 - 512]
+
+
+def test_products_of_negated_words_are_subtracted():
+    signed = Word(WordFormat.TWOS_COMPLEMENT, 4)
+    unit = Datapath("column", signed, U4, lanes=2, accumulator_bits=9, partial_sum_input=True, sign_flags=True)
+    weights, ones = np.array([[15, 2], [15, 2]], np.uint8), np.array([[3, 5], [3, 5]], np.uint8)
+    words = PortWords(weights, ones, np.array([500, 500]), negate=np.array([False, True]))
+    # products of -3 and 10
+    assert expected_outputs(unit, words.held(2)).tolist() == [0, 0, 507, 493]
+    # with an offset, the biased sum of at most 2 x 105 + 256 takes 9 bits, and its complement is 511 less it
+    unit = replace(unit, offset_sums=True)
+    assert (unit.tree_bits, unit.tree_bias, unit.negated_bias) == (9, 256, 255)
+    assert expected_outputs(unit, words.held(2)).tolist() == [0, 0, 763 % 512, (500 + 511 - 263) % 512]
+    assert unit.sum_offset(3, negated=2) == (0b101010101 + 256 + 2 * 255) % 512
+    with pytest.raises(InputError, match=r"^negate: expected one for each cycle, got none$"):
+        expected_outputs(unit, replace(words, negate=None))
 
 
 def test_lane_of_a_chain_is_late_by_its_number():

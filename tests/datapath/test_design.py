@@ -59,6 +59,15 @@ UNSIGNED = Word(WordFormat.UNSIGNED, 8)
             {"kind": "column", "tree_register": True},
             "tree register: expected a partial-sum input behind the tree, got none; leave tree_register out",
         ),
+        ({"kind": "mac", "sign_flags": True}, "sign flags: expected a column, got a mac; leave sign_flags out"),
+        (
+            {"kind": "column", "sign_flags": True},
+            "sign flags: expected a partial-sum input behind the tree, got none; leave sign_flags out",
+        ),
+        (
+            {"kind": "column", "partial_sum_input": True, "adder": "one-sum", "sign_flags": True},
+            "sign flags: expected adder tree or bit-planes, got one-sum; leave sign_flags out",
+        ),
         ({"kind": "mac", "hold_flags": True}, "hold flags: expected a column, got a mac; leave hold_flags out"),
         (
             {"kind": "multiplier", "activation_converter": True},
@@ -85,6 +94,15 @@ def test_sums_without_a_sign_take_no_offset():
         Datapath("column", UNSIGNED, UNSIGNED, partial_sum_input=True, offset_sums=True)
     assert str(caught.value) == (
         "offset sums: expected a signed operand, got sums without a sign; leave offset_sums out"
+    )
+
+
+def test_weights_without_a_sign_take_no_flags():
+    with pytest.raises(InputError) as caught:
+        Datapath("column", UNSIGNED, EIGHT, partial_sum_input=True, sign_flags=True)
+    assert str(caught.value) == (
+        "sign flags: expected weights with a sign, got unsigned ones; give them the format twos-complement or "
+        "sign-magnitude, or leave sign_flags out"
     )
 
 

@@ -76,6 +76,7 @@ def datapaths(draw):
         zero_gating=kind == "column" and adder == "tree" and draw(st.booleans()),
         tree_register=behind_tree and draw(st.booleans()),
         offset_sums=behind_tree and (weights.signed or activations.signed) and draw(st.booleans()),
+        sign_flags=behind_tree and weights.signed and draw(st.booleans()),
         hold_flags=kind == "column" and draw(st.booleans()),
         activation_converter=converter,
         bus_invert_ports=draw(st.sampled_from(coded)) if kind != "multiplier" and adder != "bit-planes" else (),
@@ -206,7 +207,10 @@ def test_weights_do_not_reach_a_multiplier_whose_activation_is_zero(iverilog, tm
 @pytest.mark.parametrize("product_registers", [False, True])
 @pytest.mark.parametrize("tree_register", [False, True])
 @pytest.mark.parametrize("offset_sums", [False, True])
-def test_columns_with_all_that_stands_behind_the_tree(iverilog, product_registers, tree_register, offset_sums):
+@pytest.mark.parametrize("sign_flags", [False, True])
+def test_columns_with_all_that_stands_behind_the_tree(
+    iverilog, product_registers, tree_register, offset_sums, sign_flags
+):
     units = [
         Datapath(
             "column",
@@ -218,10 +222,12 @@ def test_columns_with_all_that_stands_behind_the_tree(iverilog, product_register
             partial_sum_input=True,
             tree_register=tree_register,
             offset_sums=offset_sums,
+            sign_flags=sign_flags,
         )
         for weights, activations in FORMATS
         for lanes, bits in ((1, 11), (3, 12), (4, 20))
         if not offset_sums or WordFormat.UNSIGNED not in (weights, activations) or weights != activations
+        if not sign_flags or weights is not WordFormat.UNSIGNED
     ]
     results = benches.run_testbenches([(unit, random_words(unit, 60, 5)) for unit in units])
     assert [result for result in results if not result.passed] == []
@@ -241,8 +247,8 @@ def test_bit_planes_are_exact_for_every_pair_of_codes(iverilog, weights, activat
     assert [one.passed for one in benches.run_testbenches(list(zip(units, words, strict=True)))] == [True, True]
 
 
-@pytest.mark.parametrize("offset_sums", [False, True])
-def test_bit_planes_of_many_lanes_and_widths(iverilog, offset_sums):
+@pytest.mark.parametrize(("offset_sums", "sign_flags"), [(False, False), (True, False), (False, True), (True, True)])
+def test_bit_planes_of_many_lanes_and_widths(iverilog, offset_sums, sign_flags):
     units = [
         Datapath(
             "column",
@@ -253,10 +259,12 @@ def test_bit_planes_of_many_lanes_and_widths(iverilog, offset_sums):
             adder="bit-planes",
             partial_sum_input=True,
             offset_sums=offset_sums,
+            sign_flags=sign_flags,
         )
         for weights, activations in FORMATS_WITHOUT_MAGNITUDES
         for lanes, weight_bits, activation_bits, bits in ((1, 2, 2, 8), (3, 5, 4, 9), (7, 8, 9, 24), (16, 9, 8, 21))
         if not offset_sums or WordFormat.TWOS_COMPLEMENT in (weights, activations)
+        if not sign_flags or weights is WordFormat.TWOS_COMPLEMENT
     ]
     results = benches.run_testbenches([(unit, random_words(unit, 60, 2)) for unit in units])
     assert [result for result in results if not result.passed] == []

@@ -27,7 +27,8 @@ def random_words(datapath: Datapath, cycles: int, seed: int) -> PortWords:
         load = rng.random((cycles, datapath.lanes)) < 0.5
         load[2:3] = True
     invert = {f"{port}_invert": rng.random((cycles, datapath.lanes)) < 0.5 for port in datapath.bus_invert_ports}
-    return PortWords(weights, activations, partial_sums, clear, load, **invert)
+    negate = rng.random(cycles) < 0.5 if datapath.sign_flags else None
+    return PortWords(weights, activations, partial_sums, clear, load, **invert, negate=negate)
 
 
 def value(code: int, word: Word) -> int:

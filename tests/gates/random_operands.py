@@ -37,6 +37,8 @@ def random_operands(datapath: Datapath, cycles: int, seed: int = 1) -> OperandSe
     for port in datapath.bus_invert_ports:
         flags = random.integers(0, 2, shape).astype(np.uint8)
         inputs[f"{port}_invert"] = PortRows(flags, 1, _START, 1, skew=chained)
+    if datapath.sign_flags:
+        inputs["negate"] = PortRows(random.integers(0, 2, (cycles, 1)).astype(np.uint8), 1, _START, 1)
     if datapath.partial_sum_input:
         largest_sum = 1 << (datapath.accumulator_bits - 3)
         sums = np.clip(np.rint(random.normal(0, largest_sum / 64, (cycles, 1))), -largest_sum, largest_sum)

@@ -76,6 +76,9 @@ DATAPATHS = {
         tree_register=True,
         offset_sums=True,
     ),
+    "column with sign flags": Datapath(
+        "column", WORD, WORD, lanes=4, partial_sum_input=True, tree_register=True, sign_flags=True
+    ),
     "column of bit planes": Datapath("column", WORD, WORD, lanes=4, adder="bit-planes"),
     "gated column": Datapath("column", WORD, WORD, lanes=4, zero_gating=True),
     "chain of 4": Datapath("chain", WORD, WORD, lanes=4),

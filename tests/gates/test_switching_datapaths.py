@@ -42,6 +42,9 @@ DATAPATHS = {
         tree_register=True,
         offset_sums=True,
     ),
+    "column with sign flags": Datapath(
+        "column", SIGNED, UNSIGNED, lanes=3, accumulator_bits=20, partial_sum_input=True, sign_flags=True
+    ),
     "column of bit planes": Datapath(
         "column", SIGNED, UNSIGNED, lanes=3, adder="bit-planes", partial_sum_input=True, offset_sums=True
     ),

@@ -206,7 +206,7 @@ class CodeWidths:
 
 
 def same_segments(first: tuple[Segment, ...], second: tuple[Segment, ...]) -> bool:
-    """Whether two layers' segments are the same, in the same orders."""
+    """Whether two layers' segments are the same, in the same orders, whatever their signs."""
     return len(first) == len(second) and all(
         np.array_equal(one.lanes, other.lanes) and np.array_equal(one.order, other.order)
         for one, other in zip(first, second, strict=True)

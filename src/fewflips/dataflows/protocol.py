@@ -43,6 +43,8 @@ class Dataflow(ABC):
     """Whether a unit's partial sums belong to output channels that stream in each segment's own order."""
     has_hold_flags: ClassVar[bool] = False
     """Whether :meth:`unit_work` counts the loads of each lane on a machine with hold flags."""
+    has_sign_flags: ClassVar[bool] = False
+    """Whether words may stream negated (:attr:`Segment.negated`) on a machine with sign flags."""
     has_coded_units: ClassVar[bool] = False
     """Whether :meth:`unit_parts` gives bus-invert coded words, for units with decoders and the encoders before them."""
 

@@ -51,6 +51,7 @@ def unit_datapath(layers: Sequence[Layer], array: Accelerator, activations: Word
         [(layer.weight_type, weight_codes(layer, array.weights)[1]) for layer in layers], array.weights
     )
     _check_hold_flags(array)
+    check_sign_flags(array)
     options = array.datapath
     if options.activation_converter:
         activations = _converted_word(activations, array)
@@ -76,6 +77,7 @@ def unit_datapath(layers: Sequence[Layer], array: Accelerator, activations: Word
             partial_sum_input=options.partial_sum_input and traits.takes_partial_sum,
             tree_register=options.tree_register,
             offset_sums=options.offset_sums and (weights.signed or activations.signed),
+            sign_flags=options.sign_flags,
             hold_flags=options.hold_flags,
             activation_converter=options.activation_converter,
             zero_gating=options.zero_gating,
@@ -137,6 +139,15 @@ def _check_hold_flags(array: Accelerator) -> None:
             f"{array.name}: datapath.hold_flags: expected weights that stream past held activations and are broadcast "
             f"(dataflow activation-stationary, forwarding broadcast), got {array.dataflow}, {array.forwarding}: leave "
             "hold_flags out"
+        )
+
+
+def check_sign_flags(array: Accelerator) -> None:
+    """Raise :class:`AcceleratorError` where a machine is to have sign flags, and its words do not stream with them."""
+    if array.datapath.sign_flags and not dataflow_of(array).has_sign_flags:
+        raise AcceleratorError(
+            f"{array.name}: datapath.sign_flags: expected weights that stream past held activations (dataflow "
+            f"activation-stationary), got {array.dataflow}: leave sign_flags out"
         )
 
 

@@ -31,6 +31,8 @@ class PortWords:
         Cycles in which each lane stores its weight instead of holding the one before. Only for a unit with hold flags.
     weights_invert, activations_invert : ndarray of bool, shape (T, L), or None
         Words that are their complement. Only for bus-invert ports.
+    negate : ndarray of bool, shape (T,), or None
+        Cycles whose products are subtracted, since their weights are negated. Only for a unit with sign flags.
     """
 
     weights: NDArray[np.unsignedinteger] = field(repr=False)
@@ -40,6 +42,7 @@ class PortWords:
     load: NDArray[np.bool_] | None = field(default=None, repr=False)
     weights_invert: NDArray[np.bool_] | None = field(default=None, repr=False)
     activations_invert: NDArray[np.bool_] | None = field(default=None, repr=False)
+    negate: NDArray[np.bool_] | None = field(default=None, repr=False)
 
     @property
     def cycles(self) -> int:
@@ -57,6 +60,7 @@ class PortWords:
             None if self.load is None else self.load[rows],
             None if self.weights_invert is None else self.weights_invert[rows],
             None if self.activations_invert is None else self.activations_invert[rows],
+            None if self.negate is None else self.negate[rows],
         )
 
 
@@ -91,6 +95,7 @@ def check_words(datapath: Datapath, operands: PortWords) -> None:
     _check_port("partial_sums", operands.partial_sums, datapath.partial_sum_input, "iu", shape[:1])
     _check_port("clear", operands.clear, datapath.traits.accumulates, "b", shape[:1])
     _check_port("load", operands.load, datapath.hold_flags, "b", shape)
+    _check_port("negate", operands.negate, datapath.sign_flags, "b", shape[:1])
     inverted = {"weights": operands.weights_invert, "activations": operands.activations_invert}
     for port, flags in inverted.items():
         _check_port(f"{port}_invert", flags, port in datapath.bus_invert_ports, "b", shape)
@@ -162,8 +167,10 @@ def expected_outputs(datapath: Datapath, operands: PortWords) -> NDArray[np.uint
     elif datapath.traits.skewed:
         results = _chained(terms, operands.partial_sums)
     else:
-        results = terms.sum(axis=1, dtype=np.uint64)
-        results += np.uint64(datapath.tree_bias)
+        results = terms.sum(axis=1, dtype=np.uint64) + np.uint64(datapath.tree_bias)
+        if operands.negate is not None:
+            negative = np.uint64(datapath.negated_bias + datapath.tree_bias) - results
+            results = np.where(operands.negate, negative, results)
         if operands.partial_sums is not None:
             results += _later(operands.partial_sums.astype(np.uint64), datapath.partial_sum_delay)
     outputs = np.zeros(operands.cycles, dtype=np.uint64)

@@ -8,7 +8,8 @@ kind              inputs                                                        
 ================  ============================================================  =======================
 multiplier        weights, activations                                          product
 mac               clk, weights, activations, clear                              accumulator
-column            clk, weights, activations, partial_sum, load (both optional)  sum
+column            clk, weights, activations, and where the unit has them:        sum
+                  partial_sum, load, negate
 chain             clk, weights, activations, partial_sum (optional)             sum
 ================  ============================================================  =======================
 
@@ -17,7 +18,8 @@ chain             clk, weights, activations, partial_sum (optional)             
   ``accumulator <= (clear ? 0 : accumulator) + weight x activation``.
 - **column** (activation-stationary): all inputs go to registers, which the array may share or hold; the products of
 all lanes (optionally through registers) and the partial sum are added by a tree, or in one expression, into the
-output register ``sum``. With hold flags, lane l's weight register stores only where bit l of ``load`` is set.
+output register ``sum``. With hold flags, lane l's weight register stores only where bit l of ``load`` is set. With sign
+flags, the sum of the products is subtracted from the partial sum where ``negate`` is set, which comes with the weights.
 - **chain** (weight-stationary, systolic): one processing element per lane. In element l the registers of weight and
 activation feed a multiplier whose product is added to the partial sum of element l - 1 and stored. Lane l's
 operands are expected l cycles later than lane 0's. Element 0 adds to the register of ``partial_sum``, or to 0.
@@ -125,6 +127,8 @@ class Datapath:
         Whether a column stores the sum of its products before it adds the partial sum.
     offset_sums : bool
         Whether a column's sums carry an offset (:meth:`sum_offset`), so that small ones need no sign extension.
+    sign_flags : bool
+        Whether a column subtracts the sum of its products where its port ``negate`` says so.
     hold_flags : bool
         Whether a column stores a lane's weight only where its port ``load`` says so.
     zero_gating : bool
@@ -153,6 +157,7 @@ class Datapath:
     partial_sum_input: bool = False
     tree_register: bool = False
     offset_sums: bool = False
+    sign_flags: bool = False
     hold_flags: bool = False
     zero_gating: bool = False
     activation_converter: bool = False
@@ -186,11 +191,16 @@ class Datapath:
             raise InputError(
                 f"partial sum input: expected a column or chain, got a {self.kind}; leave partial_sum_input out"
             )
-        for name, given in (("tree_register", self.tree_register), ("offset_sums", self.offset_sums)):
-            if given:
+        for name in ("tree_register", "offset_sums", "sign_flags"):
+            if getattr(self, name):
                 self._check_partial_sums_follow_a_tree(name)
         if self.offset_sums and not self.signed:
             raise InputError("offset sums: expected a signed operand, got sums without a sign; leave offset_sums out")
+        if self.sign_flags and not self.weights.signed:
+            raise InputError(
+                "sign flags: expected weights with a sign, got unsigned ones; give them the format twos-complement or "
+                "sign-magnitude, or leave sign_flags out"
+            )
 
     def _check_operand_options(self) -> None:
         self._check_bus_invert()
@@ -332,6 +342,24 @@ class Datapath:
         return self.lanes * self.inverted_signs if self.offset_sums else 0
 
     @property
+    def negated_bias(self) -> int:
+        """What a column adds to the negative of its products' sum where ``negate`` is set; 0 without offset.
+
+        Where sums carry an offset, all bits of the biased tree are inverted, which is its complement to the largest
+        number of its width, and nothing is added.
+        """
+        return (1 << self.tree_bits) - 1 - self.tree_bias if self.offset_sums else 0
+
+    @property
+    def tree_bits(self) -> int:
+        """Width of the sum of a column's products, before the partial sum is added."""
+        if self.offset_sums:
+            bits = (self.tree_bias + self.lanes * self.product_range[1]).bit_length()
+        else:
+            bits = self.bits_for_products(self.lanes)
+        return min(self.accumulator_bits, bits)
+
+    @property
     def inverted_signs(self) -> int:
         """What inverted sign bits add to the product of a lane, before it is taken off or becomes part of an offset."""
         if not self.signed:
@@ -345,7 +373,7 @@ class Datapath:
             added += ((1 << self.weights.bits) - 1 - 2 * row) << (self.activations.bits - 1)
         return added
 
-    def sum_offset(self, segments: int) -> int:
+    def sum_offset(self, segments: int, negated: int = 0) -> int:
         """What the sum of a number of segments has above the sum of their products.
 
         A machine with `offset_sums` starts its sums at ``sum_offset(0)``, and takes ``sum_offset(S)`` off the sum of
@@ -357,6 +385,8 @@ class Datapath:
         ----------
         segments : int
             Segments that have been added.
+        negated : int
+            Of these, how many were subtracted, since their words stream negated.
 
         Returns
         -------
@@ -375,7 +405,8 @@ class Datapath:
         if not self.offset_sums:
             return 0
         start = sum(1 << bit for bit in range(0, self.accumulator_bits, 2))
-        return (start + segments * self.tree_bias) % (1 << self.accumulator_bits)
+        added = (segments - negated) * self.tree_bias + negated * self.negated_bias
+        return (start + added) % (1 << self.accumulator_bits)
 
     @property
     def skew_cycles(self) -> int:

@@ -283,6 +283,8 @@ def _words(datapath: Datapath, operands: PortWords) -> dict[str, tuple[NDArray[n
     for port, flags in (("weights", operands.weights_invert), ("activations", operands.activations_invert)):
         if flags is not None:
             words[f"{port}_invert"] = (flags.astype(np.uint8), 1, datapath.lanes)
+    if operands.negate is not None:
+        words["negate"] = (operands.negate[:, None].astype(np.uint8), 1, 1)
     if operands.load is not None:
         words["load"] = (operands.load.astype(np.uint8), 1, datapath.lanes)
     if operands.partial_sums is not None:

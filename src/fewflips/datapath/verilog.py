@@ -57,6 +57,7 @@ def _options(datapath: Datapath) -> tuple[tuple[str, bool], ...]:
         ("partial_sum", datapath.partial_sum_input),
         ("tree_register", datapath.tree_register),
         ("offset_sums", datapath.offset_sums),
+        ("sign_flags", datapath.sign_flags),
         ("zero_gating", datapath.zero_gating),
         ("hold_flags", datapath.hold_flags),
         ("activation_converter", datapath.activation_converter),
@@ -71,6 +72,7 @@ def verilog(datapath: Datapath) -> str:
     module, and one that adds bit planes has a ripple-carry adder in its place. Registers are ``weight_register``,
     ``activation_register``, ``clear_register``, ``partial_sum_register``, ``product_register_<lane>``,
     ``delayed_partial_sum_register`` (after ``partial_sum_register``, if products have registers), ``tree_register``,
+    ``negate_register_<stage>`` (as many as the flag is ahead of the sum that it negates),
     ``element_sum_register_<lane>`` of a chain and the outputs ``accumulator`` of a mac and ``sum`` of a column. None
     has a reset. Each lane's results have their own nets: with one wide net, event-driven simulators would copy all
     lanes whenever one of them changes.
@@ -102,6 +104,7 @@ def verilog(datapath: Datapath) -> str:
         partial_sum=datapath.partial_sum_input,
         product_registers=datapath.product_registers,
         tree_register=datapath.tree_register,
+        negate=_negate(datapath) if datapath.sign_flags else None,
         hold_flags=datapath.hold_flags,
         activation_converter=converter,
         bus_invert_ports=datapath.bus_invert_ports,
@@ -158,7 +161,32 @@ class _Tree:
     signed: str
     terms: tuple[str, ...]
     correction: int
+    sum: str
     partial_sum: str
+
+
+@dataclass(frozen=True)
+class _Negate:
+    """Text of what subtracts the sum of a column's products: its flag at the tree, and what it adds to the partial sum.
+
+    `before` names, for each further register of the flag, the one that it follows.
+    """
+
+    flag: str
+    carry: str
+    before: dict[str, str]
+
+
+def _negate(datapath: Datapath) -> _Negate:
+    stages = ["negate_register"]
+    if datapath.product_registers:
+        stages.append("negate_with_products")
+    flag = stages[-1]
+    carried = not datapath.offset_sums
+    if datapath.tree_register and carried:
+        stages.append("negate_with_tree")
+    carry = f"$signed({{1'b0, {stages[-1]}}})"
+    return _Negate(flag, f" + {carry}" if carried else "", dict(zip(stages[1:], stages, strict=False)))
 
 
 def _product(datapath: Datapath) -> _Product:
@@ -227,7 +255,7 @@ def _unsigned_part(port: str, word: Word) -> str:
 
 def _tree(datapath: Datapath, product_bits: int, planes: BitPlanes | None) -> _Tree:
     signed = datapath.signed and not datapath.offset_sums
-    bits = min(datapath.accumulator_bits, _tree_bits(datapath))
+    bits = datapath.tree_bits
     product = "product_register" if datapath.product_registers else "product"
     terms = []
     for lane in range(datapath.lanes):
@@ -240,14 +268,9 @@ def _tree(datapath: Datapath, product_bits: int, planes: BitPlanes | None) -> _T
         signed=" signed" if signed else "",
         terms=tuple(terms) if planes is None else (planes.total,),
         correction=-datapath.lanes * datapath.inverted_signs % (1 << bits) if signed else 0,
+        sum="tree_register" if datapath.tree_register else "counted_sum" if datapath.sign_flags else "sum_of_products",
         partial_sum=partial_sum if datapath.partial_sum_input else "",
     )
-
-
-def _tree_bits(datapath: Datapath) -> int:
-    if datapath.offset_sums:
-        return (datapath.tree_bias + datapath.lanes * datapath.product_range[1]).bit_length()
-    return datapath.bits_for_products(datapath.lanes)
 
 
 def _multiplies_in_the_sum(datapath: Datapath) -> bool:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from fewflips.dataflows import Segment, dataflow_of
 from fewflips.dataflows.phases import ActivationStatistics, Phase, PhaseSource, random_nhd
+from fewflips.dataflows.sign_flags import streamed_codes
+from fewflips.dataflows.unit_words import stored_word
 from fewflips.machine import Accelerator
 from fewflips.measurement.observed import ObservedActivations
 from fewflips.network.layer import Layer
@@ -82,7 +84,8 @@ def layer_activity(
     """
     flow = dataflow_of(array)
     work = flow.unit_work(layer, segments, array)
-    words = tuple(flow.segment_words(weights, segment) for segment in segments)
+    word = stored_word(layer.weight_type, array.weights, weight_bits)
+    words = tuple(streamed_codes(flow.segment_words(weights, segment), segment, word) for segment in segments)
     source = PhaseSource(layer, segments, array, words, weight_bits, activations)
     held_ones = activations.ones
     if flow.held_operand == "weights":

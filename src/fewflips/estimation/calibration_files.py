@@ -109,6 +109,7 @@ def calibration_name(datapath: Datapath) -> str:
     parts += ["partial-sum"] if datapath.partial_sum_input else []
     parts += ["tree-register"] if datapath.tree_register else []
     parts += ["offset-sums"] if datapath.offset_sums else []
+    parts += ["sign-flags"] if datapath.sign_flags else []
     parts += ["zero-gating"] if datapath.zero_gating else []
     parts += ["activation-converter"] if datapath.activation_converter else []
     return "-".join(parts)
@@ -134,6 +135,7 @@ def datapath_of(record: DatapathRecord) -> Datapath:
         partial_sum_input=record.partial_sum_input,
         tree_register=record.tree_register,
         offset_sums=record.offset_sums,
+        sign_flags=record.sign_flags,
         hold_flags=record.hold_flags,
         zero_gating=record.zero_gating,
         activation_converter=record.activation_converter,
@@ -155,6 +157,7 @@ def check_fits(calibration: Calibration, datapath: Datapath, source: str) -> Non
         "partial_sum_input": datapath.partial_sum_input,
         "tree_register": datapath.tree_register,
         "offset_sums": datapath.offset_sums,
+        "sign_flags": datapath.sign_flags,
         "zero_gating": datapath.zero_gating,
         "activation_converter": datapath.activation_converter,
     }

@@ -134,6 +134,7 @@ def write_orders(orders: LayerOrders) -> bytes:
         lengths=np.array([(len(segment.lanes), len(segment.order)) for segment in segments]),
         lanes=np.concatenate([segment.lanes for segment in segments]).astype(np.int32),
         order=np.concatenate([segment.order for segment in segments]).astype(np.int32),
+        negated=np.concatenate([segment.sign_flags for segment in segments]),
     )
     return stream.getvalue()
 
@@ -144,7 +145,8 @@ def read_orders(content: bytes) -> dict[str, tuple[Segment, ...]]:
         ends = np.cumsum(stored["lengths"], axis=0)[:-1]
         lanes = np.split(stored["lanes"].astype(np.int64), ends[:, 0])
         order = np.split(stored["order"].astype(np.int64), ends[:, 1])
-        segments = iter([Segment(*pair) for pair in zip(lanes, order, strict=True)])
+        negated = [flags if flags.any() else None for flags in np.split(stored["negated"], ends[:, 1])]
+        segments = iter([Segment(*parts) for parts in zip(lanes, order, negated, strict=True)])
         return {
             str(name): tuple(islice(segments, int(count)))
             for name, count in zip(stored["names"], stored["segments"], strict=True)

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from fewflips.errors import AcceleratorError
 from fewflips.files.input_files import size_of
@@ -55,7 +55,7 @@ class Operand(Compact):
         return name
 
 
-class DatapathOptions(BaseModel):
+class DatapathOptions(Compact):
     """How the arithmetic units are built; needed for energy, not for flips.
 
     Attributes
@@ -76,6 +76,9 @@ class DatapathOptions(BaseModel):
         comes a cycle later.
     offset_sums : bool
         Whether partial sums of a column carry an offset that keeps small ones from changing their upper bits.
+    sign_flags : bool
+        Whether an activation-stationary column subtracts the products of words that stream negated, as a flag beside
+        each word says. Written only where it does.
     hold_flags : bool
         Whether a weight that repeats on its lane is neither fetched nor clocked, as a flag beside it says.
     zero_gating : bool
@@ -84,7 +87,7 @@ class DatapathOptions(BaseModel):
         Whether sign-magnitude activations come in two's complement, and are converted in front of their registers.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    left_out: ClassVar[tuple[str, ...]] = ("sign_flags",)
 
     multiplier: Annotated[
         Literal["synthesizer", "booth"], Field(description="the synthesizer's choice, or radix-4 Booth recoding")
@@ -103,6 +106,9 @@ class DatapathOptions(BaseModel):
     ] = False
     offset_sums: Annotated[
         bool, Field(description="whether a column's sums carry an offset that spares small ones their sign extension")
+    ] = False
+    sign_flags: Annotated[
+        bool, Field(description="whether a column subtracts the products of words that stream negated")
     ] = False
     hold_flags: Annotated[
         bool, Field(description="whether weights that repeat on their lane are neither fetched nor clocked")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import NDArray
 
 from fewflips.dataflows import Segment, dataflow_of
 from fewflips.dataflows.orders import LayerOrders
+from fewflips.dataflows.sign_flags import flag_stream
 from fewflips.errors import AcceleratorError
 from fewflips.execution.activations import lowered_rows, measurable_layers, run_samples
 from fewflips.execution.samples import Samples
@@ -21,7 +22,7 @@ from fewflips.network.layer import Layer
 from fewflips.progress import Progress
 from fewflips.streams.coded import PortCount, count_port
 from fewflips.streams.codes import activation_codes, weight_codes
-from fewflips.streams.counting import FlipCount, add_counts
+from fewflips.streams.counting import FlipCount, add_counts, count_flips
 from fewflips.streams.stream import Stream
 
 
@@ -122,7 +123,35 @@ def count_weight_port(layer: Layer, array: Accelerator, segments: tuple[Segment,
 
 def _count_weights(layer: Layer, array: Accelerator, codes: Codes, segments: tuple[Segment, ...]) -> PortCount:
     stream = dataflow_of(array).weight_stream(layer, codes.words, codes.bits, segments, array)
-    return _count_port(layer, stream, array.weights)
+    counted = _count_port(layer, stream, array.weights)
+    if all(segment.negated is None for segment in segments):
+        return counted
+    flags = count_flips(flag_stream(stream, segments))
+    return PortCount(with_side_lane(counted.wires, flags), with_side_lane(counted.decoded, flags))
+
+
+def with_side_lane(lanes: FlipCount, side: FlipCount) -> FlipCount:
+    """Flips of a port and of a wire beside its lanes, as for the flags of a coding.
+
+    Parameters
+    ----------
+    lanes : FlipCount
+        Of the lanes, each pass counted once, or all passes of an inference.
+    side : FlipCount
+        Of a stream of one bit that goes with the words, each pass counted once.
+
+    Returns
+    -------
+    FlipCount
+        `bits` and `transitions` remain those of the lanes; the wire's position comes last.
+    """
+    within = side.within * side.repeats // lanes.repeats
+    return replace(
+        lanes,
+        within=lanes.within + within,
+        seams=lanes.seams + side.seams,
+        bit_positions=(*lanes.bit_positions, within),
+    )
 
 
 def _layer_count(

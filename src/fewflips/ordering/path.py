@@ -226,15 +226,19 @@ def solve(
     effort: Effort,
     seed: np.random.SeedSequence,
     interrupted: Callable[[], bool] = lambda: False,
+    start: NDArray[np.int64] | None = None,
 ) -> PathResult:
-    """A path of the nodes of a `source` (see :mod:`fewflips.ordering.metric`) and its certificate."""
+    """A path of the nodes of a `source` (see :mod:`fewflips.ordering.metric`) and its certificate.
+
+    The search begins with `start`, if there is one and it is shorter than a greedy path.
+    """
     nodes = source.shape[0]
     straight = int(path_length(source, natural(nodes)))
     if nodes <= exact.LARGEST:
         path = exact.dynamic_program(source)
         length = int(path_length(source, path))
         return PathResult(path, length, length, straight)
-    run = _Run(source, effort, seed, interrupted)
+    run = _Run(source, effort, seed, interrupted, start)
     run.descend()
     for _ in range(effort.rounds):
         run.raise_bound()
@@ -256,6 +260,7 @@ class _Run:
         effort: Effort,
         seed: np.random.SeedSequence,
         interrupted: Callable[[], bool],
+        start: NDArray[np.int64] | None,
     ) -> None:
         self._source = source
         self._effort = effort
@@ -263,6 +268,8 @@ class _Run:
         self._random = seed.generate_state(1, np.uint64)
         self.path = greedy_path(source)
         self.length = int(path_length(source, self.path))
+        if start is not None and path_length(source, start) < self.length:
+            self.path, self.length = start, int(path_length(source, start))
         self.bound = 0
         self._potentials = np.zeros(source.shape[0], np.int64)
         self._certify(self._potentials)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, GetJsonSchemaHandler, SerializerFunctionWrapHandler, model_serializer
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from fewflips.machine import Accelerator
 from fewflips.records.bill import Bill
 from fewflips.records.coverage import Coverage
 from fewflips.records.model_file import ModelFile
-from fewflips.records.record import Count, Record
+from fewflips.records.record import Count, Record, schema_with_optional
 
 Picojoules = Annotated[float, Field(ge=0, description="in pJ")]
 
@@ -64,6 +66,9 @@ class DatapathRecord(Record):
     partial_sum_input: bool
     tree_register: bool = False
     offset_sums: bool = False
+    sign_flags: Annotated[
+        bool, Field(description="whether products of words that stream negated are subtracted; left out where not")
+    ] = False
     hold_flags: bool = False
     zero_gating: bool = False
     activation_converter: bool = False
@@ -77,6 +82,18 @@ class DatapathRecord(Record):
     critical_path_ps: Annotated[float, Field(ge=0, description="longest path from register to register")]
     netlist: Annotated[str, Field(description="source of the netlist: a Yosys version, or a file")]
     wires: Annotated[str, Field(description="source of the wire capacitances")]
+
+    @model_serializer(mode="wrap")
+    def _without_sign_flags(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        if not self.sign_flags:
+            content.pop("sign_flags", None)
+        return content
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schema of the fields, of which `sign_flags` may be left out."""
+        return schema_with_optional(schema, handler, "sign_flags")
 
 
 class CellsRecord(Record):

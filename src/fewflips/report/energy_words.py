@@ -95,6 +95,7 @@ def _unit(datapath: DatapathRecord, space: str) -> str:
     words += ["partial-sum input"] if datapath.partial_sum_input else []
     words += ["register behind the adder tree"] if datapath.tree_register else []
     words += ["sums with an offset"] if datapath.offset_sums else []
+    words += ["sign flags"] if datapath.sign_flags else []
     words += ["hold flags"] if datapath.hold_flags else []
     words += ["weights gated where activations are zero"] if datapath.zero_gating else []
     words += ["activations converted to sign and magnitude"] if datapath.activation_converter else []

@@ -116,13 +116,9 @@ def parse_schedule(text: bytes, source: str) -> Schedule:
 
 
 def same_orders(first: LayerOrders, second: LayerOrders) -> bool:
-    """Whether two sets of orders have the same layers, and each the same segments in the same orders."""
+    """Whether two sets of orders have the same layers, and each the same segments in the same orders and signs."""
     return first.keys() == second.keys() and all(
-        len(ours) == len(theirs)
-        and all(
-            np.array_equal(one.lanes, other.lanes) and np.array_equal(one.order, other.order)
-            for one, other in zip(ours, theirs, strict=True)
-        )
+        len(ours) == len(theirs) and all(one.is_same(other) for one, other in zip(ours, theirs, strict=True))
         for ours, theirs in ((first[name], second[name]) for name in first)
     )
 

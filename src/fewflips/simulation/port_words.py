@@ -33,7 +33,7 @@ def first_cycles(sequences: OperandSequences, cycles: int, hold_flags: bool = Fa
     passes = np.searchsorted(ends, np.arange(count), side="right")
     times = np.arange(count) - (ends - lengths)[passes]
     words = {name: _port_words(rows, passes, times) for name, rows in sequences.inputs.items()}
-    partial_sums, clear = words.get("partial_sum"), words.get("clear")
+    partial_sums, clear, negate = (words.get(name) for name in ("partial_sum", "clear", "negate"))
     weights = words["weights"].astype(np.uint16)
     return PortWords(
         weights=weights,
@@ -43,6 +43,7 @@ def first_cycles(sequences: OperandSequences, cycles: int, hold_flags: bool = Fa
         load=_differing(weights) if hold_flags else None,
         weights_invert=_flags(words, "weights"),
         activations_invert=_flags(words, "activations"),
+        negate=None if negate is None else negate[:, 0].astype(np.bool_),
     )
 
 

@@ -88,6 +88,7 @@ def datapath_record(unit: ArithmeticUnit, array: Accelerator) -> DatapathRecord:
         partial_sum_input=datapath.partial_sum_input,
         tree_register=datapath.tree_register,
         offset_sums=datapath.offset_sums,
+        sign_flags=datapath.sign_flags,
         hold_flags=datapath.hold_flags,
         zero_gating=datapath.zero_gating,
         activation_converter=datapath.activation_converter,

@@ -16,6 +16,8 @@ from fewflips.buffers.register_stream import memory_words
 from fewflips.dataflows import Segment, dataflow_of
 from fewflips.dataflows.accesses import same_segments
 from fewflips.dataflows.layer_operands import LayerOperands
+from fewflips.dataflows.sign_flags import stored_codes
+from fewflips.dataflows.unit_words import stored_word
 from fewflips.datapath.design import Datapath
 from fewflips.datapath.register_file import RegisterFile
 from fewflips.errors import AcceleratorError, InputError
@@ -88,8 +90,9 @@ class RegisterMemories:
     def _words(self, label: str, layer: Layer, segments: tuple[Segment, ...], word_bits: int) -> NDArray[np.uint8]:
         if label == "weights":
             codes, bits = weight_codes(layer, self.array.weights)
-            words = [dataflow_of(self.array).segment_words(codes, segment) for segment in segments]
-            return memory_words(words, bits, word_bits)
+            word, flow = stored_word(layer.weight_type, self.array.weights, bits), dataflow_of(self.array)
+            passes = [stored_codes(flow.segment_words(codes, segment), segment, word) for segment in segments]
+            return memory_words(passes, bits, word_bits)
         return index_words(layer, segments, self.array, word_bits)
 
 

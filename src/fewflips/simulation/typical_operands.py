@@ -7,6 +7,8 @@ toggles: uniform random weights, and activations like those after a ReLU, 45 % o
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +24,8 @@ from fewflips.network.lowering import MatrixProduct
 
 ZERO_ACTIVATIONS = 0.45
 """Share of zeros among activations."""
+NEGATED_WORDS = 0.25
+"""Share of words that stream negated, in a unit with sign flags."""
 _SPREAD = 0.25
 """Standard deviation of the other activations, before taking absolute values, relative to the range."""
 _ROWS, _OUTPUTS = 64, 64
@@ -58,6 +62,8 @@ def typical_operands(datapath: Datapath) -> OperandSequences:
         forwarding="systolic" if datapath.traits.skewed else "broadcast",
     )
     segments = dataflow_of(array).segments(layer, array)
+    if datapath.sign_flags:
+        segments = tuple(replace(one, negated=generator.random(len(one.order)) < NEGATED_WORDS) for one in segments)
     return next(iter(dataflow_of(array).unit_parts(operands, segments, array, PART_CYCLES))).sequences
 
 

@@ -154,6 +154,7 @@ class ArithmeticUnit:
         for port, loads in (("weights", work.weight_loads), ("activations", work.activation_loads)):
             cycles[self.banks.get(port, [])] = loads
             cycles[self.banks.get(f"{port}_invert", [])] = loads
+        cycles[self.banks.get("negate", [])] = work.weight_loads
         if self.clock_gates is not None and work.holds is not None:
             for bank, loaded in zip(self.clock_gates.lanes, work.holds.loads, strict=True):
                 cycles[bank] = loaded
@@ -252,7 +253,7 @@ class ArithmeticUnit:
         instance_share = np.ones(len(self.netlist.instances))
         net_share = np.ones(len(self.netlist.nets))
         for operand, share in (("weights", weight_share), ("activations", activation_share)):
-            for port in (operand, f"{operand}_invert"):
+            for port in (operand, f"{operand}_invert", *(["negate"] if operand == "weights" else [])):
                 instance_share[self.banks.get(port, [])] = share
                 net_share[list(self.netlist.inputs.get(port, ()))] = share
         if self.converter:
@@ -395,6 +396,8 @@ def _check_ports(netlist: Netlist, library: CellLibrary, datapath: Datapath) -> 
         expected["partial_sum"] = datapath.accumulator_bits
     for port in datapath.bus_invert_ports:
         expected[f"{port}_invert"] = datapath.lanes
+    if datapath.sign_flags:
+        expected["negate"] = 1
     if datapath.traits.accumulates:
         expected["clear"] = 1
     clocks = clock_nets(netlist, library)

@@ -20,6 +20,7 @@ from fewflips.dataflows.accesses import (
     whole_tensor,
 )
 from fewflips.dataflows.segment import Segment
+from fewflips.dataflows.sign_flags import flag_codes
 from fewflips.machine import Accelerator
 from fewflips.network.layer import Layer
 
@@ -62,9 +63,12 @@ def accesses(
 
 
 def _weights(layer: Layer, segments: tuple[Segment, ...], array: Accelerator, widths: CodeWidths, rows: int) -> Traffic:
-    """All weights of a segment for every row of pixels; a single word stays in its register."""
+    """All weights of a segment, and its sign flags, for every row of pixels; a single word stays in its register."""
     tiles = -(-rows // array.tiling.pixels)
-    lengths = [(len(segment.order), len(segment.order) * len(segment.lanes)) for segment in segments]
+    lengths = [
+        (len(segment.order), len(segment.order) * len(segment.lanes) + flag_codes(segment, widths.weights))
+        for segment in segments
+    ]
     if len(segments) == 1 and lengths[0][0] == 1:
         read = runs_of([(1, lengths[0][1])])
     else:
@@ -75,7 +79,7 @@ def _weights(layer: Layer, segments: tuple[Segment, ...], array: Accelerator, wi
         read=read,
         working_sets=(
             WorkingSet(max(codes for _, codes in lengths), every_tile),
-            whole_tensor(layer.n * layer.k),
+            whole_tensor(sum(codes for _, codes in lengths)),
         ),
     )
 
@@ -151,14 +155,15 @@ def with_hold_flags(
     Returns
     -------
     Accesses
-        Weights counted in bits: a pass is one run, for each cycle the flags and then the weights that it fetches.
+        Weights counted in bits: a pass is one run, for each cycle the flags and then the weights that it fetches, and
+        its sign flags, if it has some.
     """
     rows = -(-layer.m // array.columns)
     tiles = -(-rows // array.tiling.pixels)
     starts = np.concatenate(([0], np.cumsum([len(segment.order) for segment in segments])[:-1]))
     fetched = np.add.reduceat(load.sum(axis=1, dtype=np.int64), starts)
     bits = [
-        len(segment.order) * load.shape[1] + int(count) * found.weights.code_bits
+        len(segment.order) * load.shape[1] + int(count) * found.weights.code_bits + flag_codes(segment, 1)
         for segment, count in zip(segments, fetched, strict=True)
     ]
     every_tile = runs_of((tiles, count) for count in bits)

@@ -33,6 +33,8 @@ from fewflips.dataflows.layout import check_stream_size, chunks, output_tiles, p
 from fewflips.dataflows.phases import Phase, PhaseSource
 from fewflips.dataflows.protocol import Dataflow
 from fewflips.dataflows.segment import Segment
+from fewflips.dataflows.sign_flags import streamed_codes
+from fewflips.dataflows.unit_words import stored_word
 from fewflips.dataflows.unit_work import PART_CYCLES, LaneHolds, Part, UnitWork
 from fewflips.machine.accelerator import Accelerator
 from fewflips.network.layer import Layer
@@ -49,6 +51,7 @@ class ActivationStationary(Dataflow):
     sums_change_with_order = True
     has_tiles = True
     has_hold_flags = True
+    has_sign_flags = True
     has_coded_units = True
     columns_share_pixels = True
 
@@ -80,7 +83,9 @@ class ActivationStationary(Dataflow):
         array: Accelerator,
     ) -> Stream:
         """W[segment, n] over n, once for every row of output pixels; those of a tile one after the other."""
-        passes = [pad_last(self.segment_words(codes, segment), array.lanes) for segment in segments]
+        word = stored_word(layer.weight_type, array.weights, bits)
+        words = [streamed_codes(self.segment_words(codes, segment), segment, word) for segment in segments]
+        passes = [pad_last(words_of_pass, array.lanes) for words_of_pass in words]
         rows = self.weight_repeats(layer, array)
         pixels = min(array.tiling.pixels, rows)
         tiles = -(-rows // pixels)

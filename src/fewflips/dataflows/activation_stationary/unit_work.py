@@ -11,6 +11,7 @@ from fewflips.dataflows.activation_stationary.tiles import visits
 from fewflips.dataflows.layer_operands import LayerOperands, segment_products
 from fewflips.dataflows.layout import pad_last
 from fewflips.dataflows.segment import Segment
+from fewflips.dataflows.sign_flags import NO_SIGN_FLAGS, streamed_codes
 from fewflips.dataflows.unit_work import (
     PART_CYCLES,
     Part,
@@ -21,6 +22,7 @@ from fewflips.dataflows.unit_work import (
     drain_cycles,
     settling_cycles,
 )
+from fewflips.errors import AcceleratorError
 from fewflips.machine import Accelerator
 from fewflips.network.layer import Layer
 
@@ -67,9 +69,8 @@ def unit_parts(
     lengths = np.array([len(segment.order) for segment in segments], dtype=np.int64)
     offsets = np.concatenate(([0], np.cumsum(lengths)))
     cycles, columns = int(offsets[-1]), array.columns
-    weights = np.concatenate(
-        [pad_last(operands.weights[np.ix_(segment.order, segment.lanes)], datapath.lanes) for segment in segments]
-    )
+    weights = np.concatenate([pad_last(_streamed_weights(operands, segment), datapath.lanes) for segment in segments])
+    negated = np.concatenate([segment.sign_flags for segment in segments]).astype(np.uint8)
     rows = -(-layer.m // columns)
     tile_rows = min(array.tiling.pixels, rows)
     rows_in_part = tile_rows * max(1, part_cycles // (cycles * columns * tile_rows))
@@ -89,6 +90,8 @@ def unit_parts(
                 stride=1,
                 delay=datapath.partial_sum_delay,
             )
+        if datapath.sign_flags:
+            contents["negate"] = PortContent(negated.reshape(-1, 1), 1, stride=1)
         order = visits(end - begin, len(segments), tile_rows)
         steps = _steps(lengths, offsets, order, columns, len(pixels), layer.is_depthwise)
         last_rows = (layer.m - 1 - np.arange(columns)) // columns  # -1 in columns that never work
@@ -116,10 +119,19 @@ def _steps(
         active=pixel < pixels,
         starts={
             "weights": np.broadcast_to(begin, pixel.shape),
+            "negate": np.broadcast_to(begin, pixel.shape),
             "activations": by_cycle if moves_with_weights else pixel * segments + segment,
             "partial_sum": by_cycle,
         },
     )
+
+
+def _streamed_weights(operands: LayerOperands, segment: Segment) -> NDArray[np.unsignedinteger]:
+    """Codes of a segment's words, those that it has negated as their negatives, shape (T, L)."""
+    if segment.negated is not None and not operands.datapath.sign_flags:
+        raise AcceleratorError(f"{operands.layer}: {NO_SIGN_FLAGS}")
+    words = operands.weights[np.ix_(segment.order, segment.lanes)]
+    return streamed_codes(words, segment, operands.datapath.weights)
 
 
 def _held_activations(operands: LayerOperands, segments: tuple[Segment, ...], pixels: NDArray[np.int64]) -> PortContent:
@@ -161,5 +173,6 @@ def partial_sums(operands: LayerOperands, segments: tuple[Segment, ...], rows: s
     before = []
     for segment in segments:
         before.append(sums[:, segment.order])
-        sums[:, segment.order] += segment_products(operands, segment, rows) + datapath.tree_bias
+        bias = np.where(segment.sign_flags, datapath.negated_bias, datapath.tree_bias)
+        sums[:, segment.order] += segment_products(operands, segment, rows) + bias
     return np.concatenate(before, axis=1)

@@ -36,7 +36,7 @@ def unit_sequences(
     Returns
     -------
     OperandSequences
-        Accumulators of a multiply-accumulate unit start at zero in each sequence.
+        Accumulators of a multiply-accumulate unit start at zero in each sequence; no word is negated.
     """
     passes = np.arange(sequences, dtype=np.int64)
     skew = datapath.traits.skewed
@@ -53,6 +53,8 @@ def unit_sequences(
     if datapath.partial_sum_input:
         content = np.full((sequences, 1), datapath.sum_offset(0)) if partial_sums is None else partial_sums
         inputs["partial_sum"] = rows(content, datapath.accumulator_bits, delay=datapath.partial_sum_delay)
+    if datapath.sign_flags:
+        inputs["negate"] = rows(np.zeros((sequences, 1), dtype=np.uint8), 1)
     if datapath.traits.accumulates:
         clear = np.zeros((cycles, 1), dtype=np.uint8)
         clear[0] = 1
