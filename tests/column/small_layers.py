@@ -24,6 +24,7 @@ class SmallLayer:
 
     `outputs` is how many channels a segment covers; a depthwise layer has as many groups as channels, and its segments
     cover them all. With `values`, weights are drawn from so many codes, so that words repeat on their lanes.
+    With sign flags, words that have a negative stream negated with a probability of one half.
     """
 
     n: int
@@ -49,6 +50,8 @@ class SmallLayer:
         if self.values is not None:
             few = _codes(generator, self.weights, (self.values,))
             self.weight_codes = few[generator.integers(0, self.values, (self.n, self.k))]
+        if self.unit.get("sign_flags") and self.weights.format is WordFormat.TWOS_COMPLEMENT:
+            self.weight_codes[self.weight_codes == 1 << (self.weights.bits - 1)] = 0  # has no negative
         self.activation_codes = _codes(generator, self.activations, (self.groups, self.pixels, self.k))
         self.start_values = generator.integers(-1000, 1000, self.n) if self.starts else None
         covered = self.outputs or (self.n if self.own_activations else self.n // self.groups)
@@ -60,6 +63,9 @@ class SmallLayer:
             for first in range(0, self.n, covered)
             for lane in range(0, self.k, self.lanes)
         ]
+        flips = np.random.default_rng(self.seed + 1)
+        flagged = [flips.random(len(order)) < 0.5 for _, order in self.segments]
+        self.negated = flagged if self.unit.get("sign_flags") else None
 
     @property
     def datapath(self) -> Datapath:
@@ -68,7 +74,7 @@ class SmallLayer:
 
     def passes(self) -> tuple[Pass, ...]:
         groups = None if self.own_activations else self.group_of
-        return column_passes(self.segments, self.n, self.k, groups)
+        return column_passes(self.segments, self.n, self.k, groups, self.negated)
 
     def design(self) -> ColumnDesign:
         return column_design(
@@ -85,16 +91,27 @@ class SmallLayer:
 
     def bench(self, design: ColumnDesign | None = None) -> ColumnBench:
         """A testbench on the smallest column that runs the layer, or on another one."""
-        codes = ColumnCodes(self.weight_codes, self.activation_codes, self.group_of, self.start_values, self.loads())
+        codes = ColumnCodes(self.lane_codes(), self.activation_codes, self.group_of, self.start_values, self.loads())
         return column_bench(design or self.design(), self.passes(), codes, self.expected())
 
+    def lane_codes(self) -> np.ndarray:
+        """The same as an array."""
+        return np.array(self.lane_words(), dtype=self.weight_codes.dtype)
+
     def lane_words(self) -> list[list[int]]:
-        """Codes on the lanes for one pixel, pass by pass."""
+        """Codes on the lanes for one pixel, segment by segment, negated with Python's own integers."""
+        flags = self.negated or [np.zeros(len(order)) for _, order in self.segments]
         return [
-            [int(self.weight_codes[n, k]) for k in one.lanes] + [0] * (self.lanes - len(one.lanes))
-            for one in self.passes()
-            for n in one.channels
+            [self._code(n, k, negated) for k in lanes] + [0] * (self.lanes - len(lanes))
+            for (lanes, order), of_segment in zip(self.segments, flags, strict=True)
+            for n, negated in zip(order, of_segment, strict=True)
         ]
+
+    def _code(self, n: int, k: int, negated: bool) -> int:
+        code, bits = int(self.weight_codes[n, k]), self.weights.bits
+        if not negated:
+            return code
+        return code ^ 1 << (bits - 1) if self.weights.format is WordFormat.SIGN_MAGNITUDE else -code % (1 << bits)
 
     def visits(self) -> list[tuple[int, int]]:
         """Row of pixels and word of each cycle in which no word waits."""

@@ -43,14 +43,15 @@ LAYERS = {
         unit={"tree_register": True, "offset_sums": True},
     ),
     "depthwise": SmallLayer(n=5, k=9, pixels=3, lanes=4, groups=5, own_activations=True),
-    "hold flags and coded ports, in tiles": SmallLayer(
+    "flags of holds and signs, and coded ports, in tiles": SmallLayer(
         n=6,
         k=10,
         pixels=5,
         lanes=4,
         tile_rows=2,
         values=3,
-        unit={"hold_flags": True, "bus_invert_ports": ("weights", "activations")},
+        weights=SIGNED8,
+        unit={"hold_flags": True, "sign_flags": True, "bus_invert_ports": ("weights", "activations")},
     ),
 }
 

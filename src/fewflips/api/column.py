@@ -166,6 +166,7 @@ def column(
         cycles=cycles,
         waits=waits,
         index_table_bits=index_table_bits(len(segment.order) for segment in orders[layer.name]),
+        negated=sum(int(one.sign_flags.sum()) for one in lowered.passes),
         holds=_holds(lowered.holds),
         memories=tuple(memories),
         gates=gates,

@@ -93,6 +93,7 @@ class ColumnReport(Record):
     columns: Annotated[Count, Field(description="columns behind the controller")]
     passes: Annotated[Count, Field(description="of a pixel")]
     words: Annotated[Count, Field(description="weight words of a pixel, one a cycle")]
+    negated: Annotated[Count, Field(description="words of a pixel that stream negated, as their flags say")] = 0
     preloaded: Annotated[bool, Field(description="whether sums start from the bias and constants of the zero points")]
     cycles: Annotated[Count, Field(description="from the start to the last result")]
     waits: Annotated[Count, Field(description="cycles in which a word waits for a partial sum in the unit")]

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from fewflips.dataflows import Segment
 from fewflips.dataflows.hold_flags import HoldFlags, hold_flags, load_flags
-from fewflips.dataflows.layer_operands import layer_operands
-from fewflips.dataflows.layout import pass_starts
+from fewflips.dataflows.layer_operands import LayerOperands, layer_operands
+from fewflips.dataflows.layout import pad_last, pass_starts
+from fewflips.dataflows.sign_flags import NO_SIGN_FLAGS, streamed_codes
 from fewflips.datapath.design import Datapath
-from fewflips.datapath.scheduled_column.contents import ColumnCodes, weight_words
+from fewflips.datapath.scheduled_column.contents import ColumnCodes
 from fewflips.datapath.scheduled_column.design import ColumnDesign, column_design
 from fewflips.datapath.scheduled_column.passes import Pass, column_passes
 from fewflips.errors import AcceleratorError, InputError
@@ -120,14 +121,22 @@ def column_layer(
     operands = layer_operands(layer, rows, array, datapath)
     groups = np.arange(layer.n) // (layer.n // layer.groups)
     pairs = [(segment.lanes, segment.order) for segment in segments]
-    passes = column_passes(pairs, layer.n, layer.k, None if layer.is_depthwise else groups)
+    if not datapath.sign_flags and any(segment.sign_flags.any() for segment in segments):
+        raise AcceleratorError(f"{layer}: {NO_SIGN_FLAGS}")
+    passes = column_passes(
+        pairs,
+        layer.n,
+        layer.k,
+        None if layer.is_depthwise else groups,
+        [segment.negated for segment in segments],
+    )
     left = _LeftZeroPoints.of(layer, array)
     weights, activations = left.codes_of(layer, rows)
     starts = left.starts(layer, weights) + _bias(layer) if preload else None
     expected = _product(weights, activations) + (0 if starts is None else starts)
     if starts is not None:
         _check_width(expected, layer, array, datapath)
-    words = weight_words(datapath, passes, operands.weights)
+    words = _streamed_words(operands, passes)
     stream = _weight_stream(words, datapath.weights.bits, passes, -(-rows.shape[1] // columns), array)
     loads = load_flags(stream) if datapath.hold_flags else None
     design = column_design(
@@ -144,11 +153,21 @@ def column_layer(
     return ColumnLayer(
         design,
         passes,
-        ColumnCodes(operands.weights, operands.activations, groups, starts, loads),
+        ColumnCodes(words, operands.activations, groups, starts, loads),
         expected,
         (*left.notes(preload), *_bias_notes(layer, preload), *_offset_notes(datapath)),
         hold_flags(stream) if datapath.hold_flags else None,
     )
+
+
+def _streamed_words(operands: LayerOperands, passes: Sequence[Pass]) -> NDArray[np.unsignedinteger]:
+    """Weights as they stream for a pixel, (words, lanes)."""
+    found = []
+    for one in passes:
+        segment = Segment(one.lanes, one.channels, one.negated)
+        codes = operands.weights[np.ix_(one.channels, one.lanes)]
+        found.append(pad_last(streamed_codes(codes, segment, operands.datapath.weights), operands.datapath.lanes))
+    return np.concatenate(found)
 
 
 def _weight_stream(

@@ -20,8 +20,9 @@ class ColumnCodes:
 
     Parameters
     ----------
-    weights : ndarray of uint8 or uint16, shape (N, K)
-        Codes.
+    weights : ndarray of uint8 or uint16, shape (words, lanes)
+        Codes of a pixel as they stream: in the order of the passes' words, negated where these are; idle lanes hold
+        zero.
     activations : ndarray of uint8 or uint16, shape (G, M, K)
         Codes of the rows of each group.
     groups : ndarray of int64, shape (N,)
@@ -29,7 +30,7 @@ class ColumnCodes:
     starts : ndarray of int64, shape (N,), or None
         What the sums of each channel start from; 0 by default.
     loads : ndarray of bool, shape (words, lanes), or None
-        Which weights of a pixel are fetched, in the order of the passes' words, for a unit with hold flags.
+        Which weights are fetched, for a unit with hold flags.
     """
 
     weights: NDArray[np.unsignedinteger] = field(repr=False)
@@ -95,7 +96,8 @@ def memory_contents(
         "indices": (
             MemoryContent(np.concatenate([one.addresses for one in passes])[:, None], design.memory("indices").width),
         ),
-        **_weight_contents(design, weight_words(design.datapath, passes, codes.weights), codes.loads),
+        **_weight_contents(design, codes),
+        **_flag_contents(design, passes, codes.loads),
         "activations": tuple(
             MemoryContent(words, design.datapath.activations.bits) for words in _activation_words(design, passes, codes)
         ),
@@ -125,8 +127,10 @@ def result_offsets(datapath: Datapath, passes: Sequence[Pass], n: int) -> NDArra
     ndarray of int64, shape (N,)
         Modulo two to the power of `accumulator_bits`; zeros without such an offset.
     """
-    visits = np.bincount(np.concatenate([one.channels for one in passes]), minlength=n)
-    offsets = [datapath.sum_offset(int(count)) for count in visits]
+    channels = np.concatenate([one.channels for one in passes])
+    negated = np.concatenate([one.sign_flags for one in passes])
+    visits, subtracted = (np.bincount(of_words, minlength=n) for of_words in (channels, channels[negated]))
+    offsets = [datapath.sum_offset(int(count), int(less)) for count, less in zip(visits, subtracted, strict=True)]
     return np.array(offsets, dtype=np.uint64).astype(np.int64)
 
 
@@ -161,33 +165,13 @@ def _pass_table(design: ColumnDesign, passes: Sequence[Pass]) -> MemoryContent:
     return MemoryContent(words[:, None], design.memory("passes").width)
 
 
-def weight_words(
-    datapath: Datapath, passes: Sequence[Pass], weights: NDArray[np.unsignedinteger]
-) -> NDArray[np.unsignedinteger]:
-    """Weights in the order in which lanes take them for a pixel.
-
-    Parameters
-    ----------
-    datapath : Datapath
-        The unit.
-    passes : sequence of Pass
-        The layer's passes.
-    weights : ndarray of uint8 or uint16, shape (N, K)
-        Codes.
-
-    Returns
-    -------
-    ndarray of uint8 or uint16, shape (words, lanes)
-        Idle lanes hold zero.
-    """
-    return np.concatenate([_padded(weights[np.ix_(one.channels, one.lanes)], datapath.lanes) for one in passes])
-
-
-def _weight_contents(
-    design: ColumnDesign, words: NDArray[np.unsignedinteger], loads: NDArray[np.bool_] | None
-) -> dict[str, tuple[MemoryContent, ...]]:
-    """The memory of weights, or those of flags and of each lane's weights that are fetched."""
-    bits = design.datapath.weights.bits
+def _weight_contents(design: ColumnDesign, codes: ColumnCodes) -> dict[str, tuple[MemoryContent, ...]]:
+    """All lanes in one memory; with hold flags a memory for each lane, with what it fetches."""
+    bits, words, loads = design.datapath.weights.bits, codes.weights, codes.loads
+    if words.shape[1] != design.datapath.lanes:
+        raise InputError(
+            f"scheduled column: expected weights on {design.datapath.lanes} lanes, got shape {words.shape}"
+        )
     if not design.datapath.hold_flags:
         return {"weights": (MemoryContent(words, bits),)}
     if loads is None or loads.shape != words.shape:
@@ -199,10 +183,20 @@ def _weight_contents(
             f"scheduled column: a lane fetches {most} weights, the column has room for {design.fetches} a lane"
         )
     lanes = [words[loads[:, lane], lane] for lane in range(design.datapath.lanes)]
-    return {
-        "flags": (MemoryContent(loads.astype(np.uint8), 1),),
-        "weights": tuple(MemoryContent(fetched[:, None], bits) for fetched in lanes),
-    }
+    return {"weights": tuple(MemoryContent(fetched[:, None], bits) for fetched in lanes)}
+
+
+def _flag_contents(
+    design: ColumnDesign, passes: Sequence[Pass], loads: NDArray[np.bool_] | None
+) -> dict[str, tuple[MemoryContent, ...]]:
+    """For each word the flags of its lanes, and above them that of its sign."""
+    flags = [] if loads is None or not design.datapath.hold_flags else [loads]
+    negated = np.concatenate([one.sign_flags for one in passes])
+    if design.datapath.sign_flags:
+        flags.append(negated[:, None])
+    elif negated.any():
+        raise InputError("scheduled column: expected words that do not stream negated, its unit has no sign flags")
+    return {"flags": (MemoryContent(np.concatenate(flags, axis=1).astype(np.uint8), 1),)} if flags else {}
 
 
 def _activation_words(

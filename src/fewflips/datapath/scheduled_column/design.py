@@ -175,15 +175,18 @@ class ColumnDesign:
             found.append(MemoryMacro("starts", unit.accumulator_bits, self.channels))
         return (*found, MemoryMacro("sums", unit.accumulator_bits, self.sums * self.tile_rows, self.columns))
 
+    @property
+    def flag_bits(self) -> int:
+        """Flags beside a word: one for each lane of a unit with hold flags, and one for the sign."""
+        return self.datapath.lanes * self.datapath.hold_flags + self.datapath.sign_flags
+
     def _weight_memories(self) -> tuple[MemoryMacro, ...]:
-        """All lanes in one word; with hold flags, the flags so, and a memory for the weights that a lane fetches."""
+        """All lanes in one word, or a memory for the weights that a lane fetches; and the flags of all words."""
         unit = self.datapath
-        if not unit.hold_flags:
-            return (MemoryMacro("weights", unit.lanes * unit.weights.bits, self.words),)
-        return (
-            MemoryMacro("flags", unit.lanes, self.words),
-            MemoryMacro("weights", unit.weights.bits, self.fetches, unit.lanes),
-        )
+        flags = (MemoryMacro("flags", self.flag_bits, self.words),) if self.flag_bits else ()
+        if unit.hold_flags:
+            return (*flags, MemoryMacro("weights", unit.weights.bits, self.fetches, unit.lanes))
+        return (*flags, MemoryMacro("weights", unit.lanes * unit.weights.bits, self.words))
 
     def memory(self, name: str) -> MemoryMacro:
         """The memory of a name."""

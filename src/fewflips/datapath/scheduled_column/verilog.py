@@ -68,6 +68,7 @@ def column_files(design: ColumnDesign) -> dict[str, str]:
     unit = verilog(design.datapath)
     driven = {"clk", "weights", "activations", "partial_sum", *(f"{port}_invert" for port in _coded(design))}
     driven |= {"load"} if design.datapath.hold_flags else set()
+    driven |= {"negate"} if design.datapath.sign_flags else set()
     others = [port for port in _INPUT.findall(unit.partition(");")[0]) if port not in driven]
     if others:
         raise InputError(
@@ -130,7 +131,7 @@ def values(design: ColumnDesign) -> dict[str, Any]:
     shared = [
         ("passes", "load_passes", "pass", "pass_data"),
         ("indices", "load_indices", "index", "index_data"),
-        *([("flags", "load_flags", "index", "flag_data")] if holds else []),
+        *([("flags", "load_flags", "index", "flag_data")] if design.flag_bits else []),
         *([] if holds else [("weights", "load_weights", "weight", weight_data)]),
         *([("starts", "load_starts", "start", "start_data")] if design.starts else ()),
     ]
@@ -150,7 +151,8 @@ def values(design: ColumnDesign) -> dict[str, Any]:
         "own_channel": design.based or design.tile_rows > 1,
         "starts": design.starts,
         "holds": holds,
-        "flag_fields": holds,
+        "signs": design.datapath.sign_flags,
+        "flag_bits": design.flag_bits,
         "weight_data": weight_data,
         "lanes": design.datapath.lanes,
         "weight_bits": design.datapath.weights.bits,

@@ -45,6 +45,7 @@ def column_table(report: ColumnReport) -> Group:
 def _work(report: ColumnReport) -> str:
     order = "in natural order" if report.schedule is None else f"in the order of {report.schedule}"
     holds = report.holds
+    negated = f", {report.negated} of them negated" if report.negated else ""
     fetched = (
         ""
         if holds is None
@@ -52,8 +53,9 @@ def _work(report: ColumnReport) -> str:
     )
     return (
         f"{report.n} channels x {report.k} products, {report.pixels} of {report.pixels_of_layer} pixels, {order}: "
-        f"{report.passes} passes with {report.words} words a pixel. {report.cycles} cycles, {report.waits} of them "
-        f"spent waiting for a partial sum; the order takes {report.index_table_bits} bits as an index table.{fetched}"
+        f"{report.passes} passes with {report.words} words a pixel{negated}. {report.cycles} cycles, {report.waits} of "
+        f"them spent waiting for a partial sum; the order takes {report.index_table_bits} bits as an index table."
+        f"{fetched}"
     )
 
 
