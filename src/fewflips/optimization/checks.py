@@ -9,6 +9,7 @@ from fewflips.optimization.step import Context, Outcome, Step
 from fewflips.records.optimization import Check
 from fewflips.records.schedule import Axes
 from fewflips.schedule.executor import check_coverage
+from fewflips.schedule.signs import check_signs
 from fewflips.verification.checks import comparison_check
 from fewflips.verification.equivalence import check_drop_in
 from fewflips.verification.outputs import compare_outputs
@@ -63,7 +64,7 @@ def check_outcome(step: Step, before: State, outcome: Outcome, context: Context)
 
 
 def _check_orders(name: str, state: State) -> None:
-    """Every product of every layer exactly once, on lanes that the machine has."""
+    """Every product of every layer exactly once, on lanes that the machine has, with signs that it can give."""
     flow = dataflow_of(state.accelerator)
     axes = Axes(lanes=flow.lanes_axis, order=flow.order_axis)
     for layer in state.network.layers:
@@ -72,6 +73,7 @@ def _check_orders(name: str, state: State) -> None:
         segments = state.orders[layer.name]
         try:
             check_coverage(layer, segments, axes)
+            check_signs(layer, segments, state.accelerator)
         except InputError as error:
             raise VerificationError(f"step {name}: {error}; it was not written") from error
         room = flow.lanes_in(layer, state.accelerator)

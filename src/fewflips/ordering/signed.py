@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -233,7 +234,7 @@ def _steps(
 
 
 @compiled
-def _two_state_path(steps: NDArray[np.int64], may_be_second: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], int]:
+def _two_state_path(steps: NDArray[np.int64], may_be_second: NDArray[np.bool_]) -> Any:
     """The states of least cost along a chain; `steps[t, a, b]` is the cost from a at place t to b at place t + 1."""
     places = may_be_second.size
     came_from = np.zeros((places, 2), dtype=np.int8)

@@ -23,7 +23,7 @@ from fewflips.records.schedule import Axes, Schedule, ScheduledLayer, ScheduledS
 MAGIC = b"\x89FFS\r\n\x1a\n"
 """The first bytes: no text begins with them, and a transfer that mistakes the file for text changes them."""
 
-_VERSION = 1
+_VERSIONS = (1, 2)
 _LARGEST_BYTES = 1 << 28
 _MOST_INDEX_BITS = 31
 _CHECKSUM_BYTES = 32
@@ -93,17 +93,17 @@ def encode_schedule(schedule: Schedule) -> bytes:
         If a segment lacks lanes or an order, or has an index twice or outside its layer.
     """
     parts = [
-        _HEAD.pack(MAGIC, _VERSION, bytes.fromhex(schedule.model_sha256)),
+        _HEAD.pack(MAGIC, schedule.version, bytes.fromhex(schedule.model_sha256)),
         _text(schedule.accelerator.model_dump_json()),
         _COUNT.pack(len(schedule.layers)),
     ]
     for layer in schedule.layers:
-        parts += _layer_parts(layer)
+        parts += _layer_parts(layer, schedule.has_signs)
     body = b"".join(parts)
     return body + hashlib.sha256(body).digest()
 
 
-def _layer_parts(layer: ScheduledLayer) -> list[bytes]:
+def _layer_parts(layer: ScheduledLayer, signed: bool) -> list[bytes]:
     axes = layer.axes.lanes + layer.axes.order
     parts = [_text(layer.name), _LAYER.pack(layer.n, layer.k, axes.encode(), len(layer.segments))]
     lengths = {"n": layer.n, "k": layer.k}
@@ -111,6 +111,8 @@ def _layer_parts(layer: ScheduledLayer) -> list[bytes]:
         for segment in layer.segments:
             parts.append(_packed(segment.lanes, lengths[layer.axes.lanes]))
             parts.append(_packed(segment.order, lengths[layer.axes.order]))
+            if signed:
+                parts.append(_flags(segment.negated))
     except ValueError as error:
         raise InputError(f"layer {layer.name}: cannot be written as a binary schedule: {error}") from error
     return parts
@@ -130,6 +132,13 @@ def _packed(indices: tuple[int, ...], axis_length: int) -> bytes:
     for place in range(width):
         bits[:, place] = (values - first) >> place & 1
     return _INDICES.pack(len(values), first, width) + np.packbits(bits, bitorder="little").tobytes()
+
+
+def _flags(negated: tuple[int, ...] | None) -> bytes:
+    """Whether there are flags, and these, one bit each."""
+    if negated is None:
+        return bytes([0])
+    return bytes([1]) + np.packbits(np.array(negated, dtype=np.uint8), bitorder="little").tobytes()
 
 
 def _check_indices(values: NDArray[np.int64], axis_length: int) -> None:
@@ -160,12 +169,12 @@ def decode_schedule(content: bytes) -> Schedule:
         If `content` departs from the format in any bit; a pydantic ValidationError if a value is out of range.
     """
     reader = _Reader(_checked_body(content))
-    _, _, model = reader.numbers(_HEAD)
+    _, version, model = reader.numbers(_HEAD)
     accelerator = parse_json(reader.text())
-    layers = tuple(_read_layer(reader) for _ in range(reader.numbers(_COUNT)[0]))
+    layers = tuple(_read_layer(reader, signed=version > 1) for _ in range(reader.numbers(_COUNT)[0]))
     if reader.left:
         raise ValueError(f"{reader.left} bytes follow its last layer: write it again")
-    values = {"model_sha256": model.hex(), "accelerator": accelerator, "layers": layers}
+    values = {"version": version, "model_sha256": model.hex(), "accelerator": accelerator, "layers": layers}
     return Schedule.model_validate(values | {"index_table_bits": sum(layer.index_table_bits for layer in layers)})
 
 
@@ -176,8 +185,9 @@ def _checked_body(content: bytes) -> bytes:
     if len(content) < _HEAD.size + _CHECKSUM_BYTES:
         raise ValueError("it is cut off: write it again")
     _, version, _ = _HEAD.unpack_from(content)
-    if version != _VERSION:
-        raise ValueError(f"it is of version {version}, version {_VERSION} is read: optimize the model again")
+    if version not in _VERSIONS:
+        known = " and ".join(str(known) for known in _VERSIONS)
+        raise ValueError(f"it is of version {version}, versions {known} are read: optimize the model again")
     body = content[:-_CHECKSUM_BYTES]
     if hashlib.sha256(body).digest() != content[-_CHECKSUM_BYTES:]:
         raise ValueError("its checksum does not fit, so it was cut off or changed: write it again")
@@ -212,19 +222,32 @@ class _Reader:
         return bytes(self.take(self.numbers(_COUNT)[0]))
 
 
-def _read_layer(reader: _Reader) -> ScheduledLayer:
+def _read_layer(reader: _Reader, *, signed: bool) -> ScheduledLayer:
     name = reader.text().decode()
     n, k, letters, count = reader.numbers(_LAYER)
     axes = Axes.model_validate({"lanes": chr(letters[0]), "order": chr(letters[1])})
     lengths = {"n": n, "k": k}
-    segments = tuple(
-        ScheduledSegment(
-            lanes=_read_indices(reader, lengths[axes.lanes]), order=_read_indices(reader, lengths[axes.order])
-        )
-        for _ in range(count)
-    )
+    segments = tuple(_read_segment(reader, lengths[axes.lanes], lengths[axes.order], signed) for _ in range(count))
     table_bits = index_table_bits(len(segment.order) for segment in segments)
     return ScheduledLayer(name=name, n=n, k=k, axes=axes, segments=segments, index_table_bits=table_bits)
+
+
+def _read_segment(reader: _Reader, lanes_length: int, order_length: int, signed: bool) -> ScheduledSegment:
+    lanes, order = _read_indices(reader, lanes_length), _read_indices(reader, order_length)
+    return ScheduledSegment(lanes=lanes, order=order, negated=_read_flags(reader, len(order)) if signed else None)
+
+
+def _read_flags(reader: _Reader, count: int) -> tuple[Any, ...] | None:
+    """The flags of a segment's words, as many as its order has entries; None where there are none."""
+    (present,) = reader.take(1)
+    if present > 1:
+        raise ValueError(f"a segment has flags or none, 1 or 0, got {present}: write it again")
+    if not present:
+        return None
+    bits = np.unpackbits(np.frombuffer(reader.take(-(-count // 8)), dtype=np.uint8), bitorder="little")
+    if bits[count:].any():
+        raise ValueError("bits behind the last flag of a segment are not zero: write it again")
+    return tuple(bits[:count].tolist())
 
 
 def _read_indices(reader: _Reader, axis_length: int) -> tuple[int, ...]:

@@ -34,6 +34,8 @@ def execute_segments(
 ) -> NDArray[np.int64]:
     """Compute Y in integers, adding partial sums in the scheduled order.
 
+    Words that stream negated are negated first, and their products subtracted.
+
     Integers of different scales do not add up, so that each group of reduction indices that share theirs
     (:meth:`~fewflips.network.operand.ConstantOperand.scale_groups`) has sums of its own.
 
@@ -58,13 +60,25 @@ def execute_segments(
     """
     activations = np.ascontiguousarray((rows.astype(np.int64) - activation_zero_point).swapaxes(1, 2))
     weights = layer.weights.astype(np.int64) - layer.right.element_zero_points()
+    streamed = _as_streamed(weights, segments, axes)
     scale_groups = layer.right.scale_groups()
     sums = np.zeros((scale_groups.max() + 1, layer.n, rows.shape[1]), dtype=np.int64)
     outputs_per_group = layer.n // layer.groups
     for segment in segments:
         step = _add_over_n if axes.order == "n" else _add_over_k
-        step(activations, weights, segment.lanes, segment.order, outputs_per_group, scale_groups, sums)
+        signs = np.where(segment.sign_flags, -1, 1)
+        step(activations, streamed, segment.lanes, segment.order, signs, outputs_per_group, scale_groups, sums)
     return sums.swapaxes(1, 2)
+
+
+def _as_streamed(weights: NDArray[np.int64], segments: tuple[Segment, ...], axes: Axes) -> NDArray[np.int64]:
+    """Weights as they come, shape (N, K): negated where a segment has their word so."""
+    streamed = weights.copy()
+    for segment in segments:
+        words = segment.order[segment.sign_flags]
+        block = np.ix_(words, segment.lanes) if axes.order == "n" else np.ix_(segment.lanes, words)
+        streamed[block] = -weights[block]
+    return streamed
 
 
 def reference_product(layer: Layer, rows: NDArray[np.integer], activation_zero_point: int) -> NDArray[np.int64]:
@@ -124,14 +138,15 @@ def _add_over_n(
     weights: NDArray[np.int64],
     lanes: NDArray[np.int64],
     order: NDArray[np.int64],
+    signs: NDArray[np.int64],
     outputs_per_group: int,
     scale_groups: NDArray[np.int64],
     sums: NDArray[np.int64],
 ) -> None:
-    for n in order:
+    for n, sign in zip(order, signs):  # noqa: B905 - Numba's zip is not strict
         group = n // outputs_per_group
         for k in lanes:
-            weight = weights[n, k]
+            weight = sign * weights[n, k]
             for m in range(sums.shape[2]):
                 sums[scale_groups[k], n, m] += weight * activations[group, k, m]
 
@@ -142,13 +157,14 @@ def _add_over_k(
     weights: NDArray[np.int64],
     lanes: NDArray[np.int64],
     order: NDArray[np.int64],
+    signs: NDArray[np.int64],
     outputs_per_group: int,
     scale_groups: NDArray[np.int64],
     sums: NDArray[np.int64],
 ) -> None:
-    for k in order:
+    for k, sign in zip(order, signs):  # noqa: B905 - Numba's zip is not strict
         for n in lanes:
             group = n // outputs_per_group
-            weight = weights[n, k]
+            weight = sign * weights[n, k]
             for m in range(sums.shape[2]):
                 sums[scale_groups[k], n, m] += weight * activations[group, k, m]

@@ -20,6 +20,7 @@ from fewflips.network.layer import Layer
 from fewflips.records.schedule import Axes, Schedule, ScheduledLayer, ScheduledSegment
 from fewflips.schedule.binary import MAGIC, decode_schedule, index_table_bits
 from fewflips.schedule.executor import check_coverage
+from fewflips.schedule.signs import check_signs
 from fewflips.schedule.tiles import check_tiles
 
 _LARGEST_FILE_BYTES = 1 << 30
@@ -50,14 +51,20 @@ def build_schedule(network: Network, array: Accelerator, orders: LayerOrders) ->
             k=layer.k,
             axes=axes,
             segments=tuple(
-                ScheduledSegment(lanes=tuple(segment.lanes.tolist()), order=tuple(segment.order.tolist()))
+                ScheduledSegment(
+                    lanes=tuple(segment.lanes.tolist()),
+                    order=tuple(segment.order.tolist()),
+                    negated=tuple(segment.sign_flags.astype(int).tolist()) if segment.sign_flags.any() else None,
+                )
                 for segment in orders[layer.name]
             ),
             index_table_bits=index_table_bits(len(segment.order) for segment in orders[layer.name]),
         )
         for layer in network.layers
     )
+    signed = any(segment.negated is not None for layer in layers for segment in layer.segments)
     return Schedule(
+        version=2 if signed else 1,
         model_sha256=network.sha256,
         accelerator=array,
         layers=layers,
@@ -142,7 +149,7 @@ def schedule_orders(schedule: Schedule, network: Network) -> dict[str, tuple[Seg
     ------
     InputError
         If the schedule was made for another file, lacks a layer, does not visit every product of a layer
-        exactly once, or does not keep to the machine's tiles.
+        exactly once, does not keep to the machine's tiles, or negates what it cannot.
     """
     if schedule.model_sha256 != network.sha256:
         raise InputError(
@@ -159,11 +166,16 @@ def schedule_orders(schedule: Schedule, network: Network) -> dict[str, tuple[Seg
             raise InputError(f"the schedule has no layer {layer.name}: optimize this model again")
         _check_layer(layer, scheduled[layer.name], schedule.accelerator)
         segments = tuple(
-            Segment(np.array(segment.lanes, dtype=np.int64), np.array(segment.order, dtype=np.int64))
+            Segment(
+                np.array(segment.lanes, dtype=np.int64),
+                np.array(segment.order, dtype=np.int64),
+                None if segment.negated is None else np.array(segment.negated, dtype=np.bool_),
+            )
             for segment in scheduled[layer.name].segments
         )
         check_coverage(layer, segments, scheduled[layer.name].axes)
         check_tiles(layer, segments, schedule.accelerator)
+        check_signs(layer, segments, schedule.accelerator)
         if scheduled[layer.name].index_table_bits != index_table_bits(len(segment.order) for segment in segments):
             raise InputError(
                 f"{layer}: index_table_bits of the schedule do not fit its orders: optimize this model again"

@@ -20,10 +20,12 @@ from fewflips.progress import Progress
 from fewflips.records.optimization import Check
 from fewflips.records.schedule import Axes
 from fewflips.schedule.executor import check_segments
+from fewflips.schedule.signs import check_signs
 
 RANDOM_ROWS = 64
 """Number of rows of random activations on which every layer's schedule is executed."""
 
+_SIGNS = "; products of words that stream negated were subtracted"
 _BLOCKS = (
     "; where blocks of a layer's weights have scales of their own, the sum of each block was compared, since only "
     "these are added in integers"
@@ -64,6 +66,8 @@ def check_schedule(
 
     Raises
     ------
+    InputError
+        If words are negated that have no negative, or on a machine that cannot subtract.
     VerificationError
         If any sum differs.
     """
@@ -75,11 +79,13 @@ def check_schedule(
     values = 0
     for done, layer in enumerate(network.layers):
         segments = orders[layer.name]
+        check_signs(layer, segments, array)
         values += check_segments(layer, _random_rows(layer, generator), segments, axes)
         if layer.input_tensor in tensors:
             values += check_segments(layer, lowered_rows(layer, tensors), segments, axes)
         if progress:
             progress("executing the schedule", done + 1, len(network.layers))
+    signed = any(segment.sign_flags.any() for layer in network.layers for segment in orders[layer.name])
     blocks = any(layer.right.scale_groups().any() for layer in network.layers)
     real = " and on the first sample's activations" if samples else ""
     return Check(
@@ -87,7 +93,7 @@ def check_schedule(
         method=(
             "every layer was executed in integers, adding partial sums in scheduled order, on "
             f"{RANDOM_ROWS} rows of random activations{real}, and compared with the plain matrix product: all "
-            f"{values} sums are equal{_BLOCKS if blocks else ''}"
+            f"{values} sums are equal{_SIGNS if signed else ''}{_BLOCKS if blocks else ''}"
         ),
         sample_inputs=1 if samples else 0,
         random_inputs=RANDOM_ROWS,
