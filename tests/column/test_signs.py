@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fewflips.api.column import ColumnOptions, column
 from fewflips.dataflows import Segment, dataflow_of
 from fewflips.dataflows.accesses import CodeWidths
 from fewflips.dataflows.orders import natural_orders
@@ -17,9 +19,11 @@ from fewflips.errors import AcceleratorError, InputError
 from fewflips.machine import Accelerator, load_accelerator
 from fewflips.network import load
 from fewflips.schedule.executor import reference_product
+from fewflips.schedule.file import build_schedule
 from fewflips.simulation.column_layer import column_layer
 from tests.network import build_tflite
 
+from .schedules import written
 from .small_layers import SIGNED8, SmallLayer
 
 SIGNS = {"sign_flags": True}
@@ -109,7 +113,7 @@ def flipped(network, array: Accelerator, seed: int = 0) -> dict[str, tuple[Segme
     return found
 
 
-def test_the_bill_counts_the_flags_of_words_and_lanes(tmp_path) -> None:
+def test_the_bill_counts_the_flags_of_words_and_lanes(tmp_path: Path) -> None:
     path, yaml = tmp_path / "branching.tflite", tmp_path / "machine.yaml"
     path.write_bytes(build_tflite.branching())
     yaml.write_text(MACHINE)
@@ -124,7 +128,22 @@ def test_the_bill_counts_the_flags_of_words_and_lanes(tmp_path) -> None:
         assert run.holds.flags + run.design.rows * words + 8 * run.holds.fetched == counted
 
 
-def test_layers_of_a_network_with_everything(iverilog: str, tmp_path) -> None:
+@pytest.mark.parametrize("form", ["schedule.bin", "schedule.json"])
+def test_the_flags_of_a_schedule(form: str, iverilog: str, tmp_path: Path) -> None:
+    path, yaml = tmp_path / "branching.tflite", tmp_path / "machine.yaml"
+    path.write_bytes(build_tflite.branching())
+    yaml.write_text(MACHINE)
+    network, array = load(path), load_accelerator(yaml)
+    schedule = written(build_schedule(network, array, flipped(network, array)), tmp_path / form)
+    options = ColumnOptions(layer="second", columns=2, preload=True, simulate=True)
+    report = column(path, tmp_path / "rtl", schedule=schedule, options=options)
+    assert report.simulation is not None
+    assert report.simulation.passed
+    assert 0 < report.negated < report.words
+    assert report.notes[-1] == "Results carry the offset of the machine's sums."
+
+
+def test_layers_of_a_network_with_everything(iverilog: str, tmp_path: Path) -> None:
     path, yaml = tmp_path / "branching.tflite", tmp_path / "machine.yaml"
     path.write_bytes(build_tflite.branching())
     yaml.write_text(MACHINE)
