@@ -194,7 +194,9 @@ def u32(value: int) -> bytes:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (replaced(8, b"\2\0"), "it is of version 2, version 1 is read: optimize the model again"),
+        (replaced(8, b"\3\0"), "it is of version 3, versions 1 and 2 are read: optimize the model again"),
+        (replaced(8, b"\0\0"), "it is of version 0, versions 1 and 2 are read: optimize the model again"),
+        (replaced(8, b"\2\0"), "a segment has flags or none, 1 or 0, got 4: write it again"),
         (replaced(8, b"\1\0") + b"\0", "its checksum does not fit, so it was cut off or changed: write it again"),
         (small_body() + bytes(32), "its checksum does not fit"),
         (small_body()[:8], "it is cut off: write it again"),

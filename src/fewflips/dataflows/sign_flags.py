@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.dataflows.segment import Segment
-from fewflips.datapath.design import Word, WordFormat
+from fewflips.datapath.design import UNSIGNED_WEIGHTS, Word, WordFormat
 from fewflips.errors import InputError
 from fewflips.streams.stream import Stream
 
@@ -54,7 +54,7 @@ def negated_codes(codes: NDArray[np.unsignedinteger], word: Word) -> NDArray[np.
     [128, 129, 255, 1]
     """
     if not word.signed:
-        raise InputError("sign flags: expected weights with a sign, got unsigned ones; leave sign_flags out")
+        raise InputError(UNSIGNED_WEIGHTS)
     if word.format is WordFormat.SIGN_MAGNITUDE:
         return codes ^ codes.dtype.type(1 << (word.bits - 1))
     mask = codes.dtype.type((1 << word.bits) - 1)

@@ -51,6 +51,13 @@ expression of the accumulator's width, which the synthesizer arranges; or, bit b
 the lanes in which that bit is 1, by ripple-carry adders in pairs, then the sums of the bits, then the partial sum."""
 
 
+UNSIGNED_WEIGHTS = (
+    "sign flags: expected weights with a sign, got unsigned ones; give them the format twos-complement or "
+    "sign-magnitude, or leave sign_flags out"
+)
+"""Why a unit, or a network, is refused: unsigned numbers have no negatives."""
+
+
 class WordFormat(StrEnum):
     """Meaning of the code at a port for the arithmetic."""
 
@@ -197,10 +204,7 @@ class Datapath:
         if self.offset_sums and not self.signed:
             raise InputError("offset sums: expected a signed operand, got sums without a sign; leave offset_sums out")
         if self.sign_flags and not self.weights.signed:
-            raise InputError(
-                "sign flags: expected weights with a sign, got unsigned ones; give them the format twos-complement or "
-                "sign-magnitude, or leave sign_flags out"
-            )
+            raise InputError(UNSIGNED_WEIGHTS)
 
     def _check_operand_options(self) -> None:
         self._check_bus_invert()

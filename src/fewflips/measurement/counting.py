@@ -124,7 +124,7 @@ def count_weight_port(layer: Layer, array: Accelerator, segments: tuple[Segment,
 def _count_weights(layer: Layer, array: Accelerator, codes: Codes, segments: tuple[Segment, ...]) -> PortCount:
     stream = dataflow_of(array).weight_stream(layer, codes.words, codes.bits, segments, array)
     counted = _count_port(layer, stream, array.weights)
-    if all(segment.negated is None for segment in segments):
+    if not array.datapath.sign_flags:
         return counted
     flags = count_flips(flag_stream(stream, segments))
     return PortCount(with_side_lane(counted.wires, flags), with_side_lane(counted.decoded, flags))

@@ -105,7 +105,7 @@ def plan_schedule(
             _order_segment(layer, codes, segment, next(results), array, effort, cost) for segment in natural[layer.name]
         ]
         orders[layer.name] = tuple(segment for segment, _ in solved)
-        certificates[layer.name] = _sum_certificates([certificate for _, certificate in solved])
+        certificates[layer.name] = sum_certificates([certificate for _, certificate in solved])
     return SchedulePlan(orders, certificates)
 
 
@@ -165,7 +165,8 @@ def chain_bound(
     return path.lower_bound if chains == 1 else path_cover_bound(words, chains, flips, cost=cost, effort=effort)
 
 
-def _sum_certificates(certificates: list[Certificate]) -> Certificate:
+def sum_certificates(certificates: list[Certificate]) -> Certificate:
+    """Certificates of several segments as one."""
     return Certificate(
         segments=sum(certificate.segments for certificate in certificates),
         proven_segments=sum(certificate.proven_segments for certificate in certificates),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
+
 from fewflips.dataflows import Segment, dataflow_of
 from fewflips.dataflows.orders import LayerOrders
 from fewflips.errors import InputError
@@ -45,7 +47,7 @@ def check_widths(network: Network, array: Accelerator, cost: TransitionCost) -> 
 def weight_cost(
     layer: Layer, array: Accelerator, codes: Codes, segments: tuple[Segment, ...], cost: TransitionCost
 ) -> int:
-    """Cost of a layer's weight stream within passes, each pass taken once.
+    """Cost of a layer's weight stream within passes, each pass taken once, and of its sign flags.
 
     Parameters
     ----------
@@ -67,7 +69,24 @@ def weight_cost(
     """
     stream = dataflow_of(array).weight_stream(layer, codes.words, codes.bits, segments, array)
     bounds = pairwise((*stream.pass_starts.tolist(), len(stream.words)))
-    return sum(cost.along(stream.words[start:end]) for start, end in bounds)
+    changes = sum(int(np.count_nonzero(np.diff(segment.sign_flags))) for segment in segments)
+    return sum(cost.along(stream.words[start:end]) for start, end in bounds) + changes * flag_cost(cost)
+
+
+def flag_cost(cost: TransitionCost | None) -> int:
+    """What a change of a word's sign flag costs: as much as a flip of its bits on average, 1 where flips are counted.
+
+    Parameters
+    ----------
+    cost : TransitionCost or None
+        Cost of a transition; None for flips.
+
+    Returns
+    -------
+    int
+        In the unit of `cost`, rounded.
+    """
+    return 1 if cost is None else round(cost.mean_per_flip)
 
 
 def network_costs(network: Network, array: Accelerator, orders: LayerOrders, cost: TransitionCost) -> dict[str, int]:

@@ -88,7 +88,7 @@ def order_segments(
                 progress(twin)
 
     largest_first = sorted(twins, key=lambda index: (-lengths[index], index))
-    _solve_all(work, largest_first, seed, jobs, finished)
+    solve_all(work, largest_first, seed, jobs, finished)
     return [results[index] for index in range(len(segments))]
 
 
@@ -148,7 +148,7 @@ def order_distances(
             progress(index)
 
     largest_first = sorted(range(len(instances)), key=lambda index: (-len(instances[index]), index))
-    _solve_all(work, largest_first, seed, jobs, finished)
+    solve_all(work, largest_first, seed, jobs, finished)
     return [results[index] for index in range(len(instances))]
 
 
@@ -162,14 +162,33 @@ def _shortest_path(
     return solve(source_of_distances(distances), effort, seed, interrupted)
 
 
-def _solve_all(
+def solve_all(
     work: Callable[[int], Solve],
     indices: Sequence[int],
     seed: int,
     jobs: int,
     finished: Callable[[int, PathResult], None],
 ) -> None:
-    """Solve instances side by side, telling of each as it is finished; whatever ends this stops the others too."""
+    """Solve instances side by side, telling of each as it is finished; whatever ends this stops the others too.
+
+    Parameters
+    ----------
+    work : callable
+        Gives the task of an index.
+    indices : sequence of int
+        In the order in which they begin.
+    seed : int
+        Each instance's own seed is derived from it and its index.
+    jobs : int
+        Threads, as joblib counts them.
+    finished : callable
+        Called in the caller's thread with an index and its result.
+
+    Raises
+    ------
+    InputError
+        If `seed` is negative, or `jobs` is 0.
+    """
     if jobs == 0:
         raise InputError("jobs: expected a number of threads, or -1 for all cores, got 0")
     seed_sequence(seed)  # checks it

@@ -11,8 +11,9 @@ signs make the path as short as its least distance, and bound and path may meet.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from fewflips.errors import InputError
 from fewflips.kernels.compiled import compiled
 from fewflips.ordering.effort import Effort
+from fewflips.ordering.instances import Solve, solve_all
 from fewflips.ordering.metric import source_of_distances
 from fewflips.ordering.path import PathResult, solve
 from fewflips.streams.flips import pairwise_distances
@@ -109,6 +111,7 @@ def shortest_signed_path(
     effort: Effort | None = None,
     seed: np.random.SeedSequence,
     interrupted: Callable[[], bool] = lambda: False,
+    enough: Callable[[], bool] = lambda: False,
 ) -> SignedPath:
     """A short order of words together with their signs, and a lower bound of all orders and signs.
 
@@ -126,6 +129,8 @@ def shortest_signed_path(
         Of the kicks.
     interrupted : callable
         As for :func:`~fewflips.ordering.path.shortest_word_path`.
+    enough : callable
+        Called between two searches for an order; when it returns True, the best path so far is the result.
 
     Returns
     -------
@@ -140,15 +145,76 @@ def shortest_signed_path(
     words = signed.words
     if signed.negatives.shape != words.shape or signed.negatable.shape != words.shape[:1] or not len(words):
         raise InputError(f"signed words: expected as many negatives as words, got {signed.negatives.shape}")
-    search = _Search(signed, flag, cost, effort or Effort.default(), seed, interrupted)
+    search = _Search(signed, flag, cost, effort or Effort.default(), seed, interrupted, enough)
     search.accept(np.arange(len(words)))
     bound = 0
-    if len(words) <= MOST_ROWS:
+    if len(words) <= MOST_ROWS and not enough():
         least = solve(source_of_distances(search.least()), search.effort, seed, interrupted)
         bound = least.lower_bound
         search.improve(least.order, bound)
     straight = int(_steps(words[:-1], words[1:], cost).sum())
     return SignedPath(search.order, search.length, bound, straight, search.negated)
+
+
+def sign_segments(
+    segments: Sequence[SignedWords],
+    flag: int,
+    *,
+    cost: TransitionCost | None = None,
+    effort: Effort | None = None,
+    seed: int = 0,
+    jobs: int = 1,
+    progress: Callable[[int], None] | None = None,
+    enough: Callable[[], bool] = lambda: False,
+) -> list[SignedPath]:
+    """Orders and signs of the words of each segment, independently.
+
+    Segments run in threads, large ones first. Each is taken from the sequence twice.
+
+    Parameters
+    ----------
+    segments : sequence of SignedWords
+        The words of each.
+    flag : int
+        Cost of a change of sign between neighbours.
+    cost : TransitionCost, optional
+        Cost of a transition; flips by default.
+    effort : Effort, optional
+        Work limit of each search for an order; ``Effort.default()`` by default.
+    seed : int
+        Each segment's own seed is derived from it and the segment's index.
+    jobs : int
+        Threads, as joblib counts them (-1: one per core). The result does not depend on it.
+    progress : callable, optional
+        Called in the caller's thread with the index of each finished segment.
+    enough : callable
+        Once it returns True, segments keep what they have; those not begun get only signs for their order.
+
+    Returns
+    -------
+    list of SignedPath
+        In the order of `segments`.
+
+    Raises
+    ------
+    InputError
+        If shapes differ, `seed` is negative, or `jobs` is 0.
+    """
+    lengths = [len(segments[index].words) for index in range(len(segments))]
+    results: dict[int, SignedPath] = {}
+
+    def work(index: int) -> Solve:
+        return partial(shortest_signed_path, segments[index], flag, cost=cost, effort=effort, enough=enough)
+
+    def finished(index: int, result: PathResult) -> None:
+        assert isinstance(result, SignedPath)
+        results[index] = result
+        if progress is not None:
+            progress(index)
+
+    largest_first = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
+    solve_all(work, largest_first, seed, jobs, finished)
+    return [results[index] for index in range(len(lengths))]
 
 
 class _Search:
@@ -162,10 +228,11 @@ class _Search:
         effort: Effort,
         seed: np.random.SeedSequence,
         interrupted: Callable[[], bool],
+        enough: Callable[[], bool],
     ) -> None:
         self.effort = effort
         self._signed, self._flag, self._cost = signed, flag, cost
-        self._seed, self._interrupted = seed, interrupted
+        self._seed, self._interrupted, self._enough = seed, interrupted, enough
         self.order = np.arange(0)
         self.negated = np.zeros(0, dtype=np.bool_)
         self.length = _NEVER
@@ -184,7 +251,7 @@ class _Search:
         self.length = _NEVER
         helps = self.accept(order)
         for _ in range(ROUNDS):
-            if not helps or self.length <= bound:
+            if not helps or self.length <= bound or self._enough():
                 break
             source = source_of_distances(self._given_signs())
             helps = self.accept(solve(source, self.effort, self._seed, self._interrupted, start=self.order).order)
