@@ -36,6 +36,9 @@ LAYERS = {
     "depthwise in tiles": SmallLayer(
         n=6, k=9, pixels=7, lanes=4, groups=6, own_activations=True, tile_rows=2, weights=SIGNED8, unit=SIGNS
     ),
+    "bit planes": SmallLayer(
+        n=5, k=10, pixels=4, lanes=4, weights=SIGNED8, unit=SIGNS | {"adder": "bit-planes", "offset_sums": True}
+    ),
     "offset": SmallLayer(n=5, k=10, pixels=4, lanes=4, weights=SIGNED8, unit=SIGNS | {"offset_sums": True}),
     "registers everywhere, offset, preloaded": SmallLayer(
         n=6,
@@ -141,6 +144,22 @@ def test_the_flags_of_a_schedule(form: str, iverilog: str, tmp_path: Path) -> No
     assert report.simulation.passed
     assert 0 < report.negated < report.words
     assert report.notes[-1] == "Results carry the offset of the machine's sums."
+
+
+def test_a_whole_layer_of_a_public_network_with_everything(shared: Path, iverilog: str, tmp_path: Path) -> None:
+    path, yaml = shared / "models" / "mlperf_tiny_kws_dscnn_int8.tflite", tmp_path / "machine.yaml"
+    yaml.write_text(MACHINE.replace("lanes: 3\ncolumns: 2", "lanes: 4\ncolumns: 4"))
+    network, array = load(path), load_accelerator(yaml)
+    schedule = written(build_schedule(network, array, flipped(network, array)), tmp_path / "schedule.bin")
+    options = ColumnOptions(layer="functional_1/activation_2/", columns=4, preload=True, simulate=True)
+    report = column(path, tmp_path / "rtl", schedule=schedule, options=options)
+    assert report.simulation is not None
+    assert report.simulation.passed
+    assert report.pixels == report.pixels_of_layer
+    assert report.simulation.results == report.pixels * report.n
+    assert report.holds is not None
+    assert report.simulation.fetched == report.holds.fetched
+    assert report.negated > 0
 
 
 def test_layers_of_a_network_with_everything(iverilog: str, tmp_path: Path) -> None:
