@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -22,7 +23,8 @@ class SmallLayer:
     """A random layer in random orders.
 
     `outputs` is how many channels a segment covers; a depthwise layer has as many groups as channels, and its segments
-    cover them all.
+    cover them all. With `values`, weights are drawn from so many codes, so that words repeat on their lanes.
+    With sign flags, words that have a negative stream negated with a probability of one half.
     """
 
     n: int
@@ -38,12 +40,18 @@ class SmallLayer:
     weights: Word = UNSIGNED8
     activations: Word = UNSIGNED8
     unit: dict[str, object] = field(default_factory=dict)
+    values: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         generator = np.random.default_rng(self.seed)
         self.group_of = np.arange(self.n) // (self.n // self.groups)
         self.weight_codes = _codes(generator, self.weights, (self.n, self.k))
+        if self.values is not None:
+            few = _codes(generator, self.weights, (self.values,))
+            self.weight_codes = few[generator.integers(0, self.values, (self.n, self.k))]
+        if self.unit.get("sign_flags") and self.weights.format is WordFormat.TWOS_COMPLEMENT:
+            self.weight_codes[self.weight_codes == 1 << (self.weights.bits - 1)] = 0  # has no negative
         self.activation_codes = _codes(generator, self.activations, (self.groups, self.pixels, self.k))
         self.start_values = generator.integers(-1000, 1000, self.n) if self.starts else None
         covered = self.outputs or (self.n if self.own_activations else self.n // self.groups)
@@ -55,6 +63,9 @@ class SmallLayer:
             for first in range(0, self.n, covered)
             for lane in range(0, self.k, self.lanes)
         ]
+        flips = np.random.default_rng(self.seed + 1)
+        flagged = [flips.random(len(order)) < 0.5 for _, order in self.segments]
+        self.negated = flagged if self.unit.get("sign_flags") else None
 
     @property
     def datapath(self) -> Datapath:
@@ -63,7 +74,7 @@ class SmallLayer:
 
     def passes(self) -> tuple[Pass, ...]:
         groups = None if self.own_activations else self.group_of
-        return column_passes(self.segments, self.n, self.k, groups)
+        return column_passes(self.segments, self.n, self.k, groups, self.negated)
 
     def design(self) -> ColumnDesign:
         return column_design(
@@ -75,12 +86,56 @@ class SmallLayer:
             tile_rows=self.tile_rows,
             own_activations=self.own_activations,
             starts=self.starts,
+            loads=self.loads(),
         )
 
     def bench(self, design: ColumnDesign | None = None) -> ColumnBench:
         """A testbench on the smallest column that runs the layer, or on another one."""
-        codes = ColumnCodes(self.weight_codes, self.activation_codes, self.group_of, self.start_values)
+        codes = ColumnCodes(self.lane_codes(), self.activation_codes, self.group_of, self.start_values, self.loads())
         return column_bench(design or self.design(), self.passes(), codes, self.expected())
+
+    def lane_codes(self) -> np.ndarray:
+        """The same as an array."""
+        return np.array(self.lane_words(), dtype=self.weight_codes.dtype)
+
+    def lane_words(self) -> list[list[int]]:
+        """Codes on the lanes for one pixel, segment by segment, negated with Python's own integers."""
+        flags = self.negated or [np.zeros(len(order)) for _, order in self.segments]
+        return [
+            [self._code(n, k, negated) for k in lanes] + [0] * (self.lanes - len(lanes))
+            for (lanes, order), of_segment in zip(self.segments, flags, strict=True)
+            for n, negated in zip(order, of_segment, strict=True)
+        ]
+
+    def _code(self, n: int, k: int, negated: bool) -> int:
+        code, bits = int(self.weight_codes[n, k]), self.weights.bits
+        if not negated:
+            return code
+        return code ^ 1 << (bits - 1) if self.weights.format is WordFormat.SIGN_MAGNITUDE else -code % (1 << bits)
+
+    def visits(self) -> list[tuple[int, int]]:
+        """Row of pixels and word of each cycle in which no word waits."""
+        rows = -(-self.pixels // self.columns)
+        ends = np.cumsum([0, *(len(one.channels) for one in self.passes())])
+        return [
+            (row, word)
+            for tile in range(0, rows, self.tile_rows)
+            for begin, end in pairwise(ends)
+            for row in range(tile, min(tile + self.tile_rows, rows))
+            for word in range(begin, end)
+        ]
+
+    def loads(self) -> np.ndarray | None:
+        """Which words a lane has to fetch, for it holds another one whenever, or once, they come."""
+        if not self.unit.get("hold_flags"):
+            return None
+        words = self.lane_words()
+        found = np.zeros((len(words), self.lanes), dtype=np.bool_)
+        held: list[int | None] = [None] * self.lanes
+        for _, word in self.visits():
+            found[word] |= [word == 0 or before != now for before, now in zip(held, words[word], strict=True)]
+            held = list(words[word])
+        return found
 
     def expected(self) -> np.ndarray:
         """Every product with Python's own integers, shape (M, N)."""

@@ -122,6 +122,37 @@ def test_json_follows_its_schema(monkeypatch, capsys, model, schedule, tmp_path,
     assert sorted(report["files"]) == sorted(path.name for path in (tmp_path / "rtl").glob("*.[vh]*"))
 
 
+EVERYTHING = (
+    "weights: {coding: bus-invert}\nactivations: {coding: bus-invert}\n"
+    "datapath: {hold_flags: true, sign_flags: true, offset_sums: true}\n"
+)
+
+
+def test_the_report_of_a_column_with_everything(monkeypatch, capsys, model, tiny, tmp_path, iverilog) -> None:
+    tiny.write_text(TINY + EVERYTHING)
+    arguments = ("--accelerator", tiny, "--column", "--layer", "second", "--preload", "--run", "--synthesize")
+    assert run(monkeypatch, model, "--output", tmp_path / "rtl", *arguments, "--pixels", 6, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    jsonschema.validate(report, json.loads((Path(__file__).parents[2] / "schemas" / "column.schema.json").read_text()))
+    holds, gates = report["holds"], report["gates"]
+    assert holds["flags"] == 6 * 2 * report["words"]
+    assert holds["fetched"] + holds["held"] == holds["flags"]
+    assert report["simulation"]["fetched"] == holds["fetched"]
+    assert {memory["name"]: memory["copies"] for memory in report["memories"]}["weights"] == 2
+    encoders = gates["weight_encoders"]["area_um2"] + gates["activation_encoders"]["area_um2"]
+    total = gates["unit"]["area_um2"] + gates["control"]["area_um2"] + encoders
+    assert gates["area_um2"] == pytest.approx(total)
+    assert run(monkeypatch, model, "--output", tmp_path / "rtl", *arguments, "--pixels", 6) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    for words in (
+        f"Lanes fetch {holds['fetched']} of {holds['flags']} weights; the others repeat, as their flags say.",
+        "encoders, weights",
+        "encoders, activations",
+        "PASS: all",
+    ):
+        assert words in printed
+
+
 def test_a_testbench_that_fails_is_an_error(monkeypatch, capsys, model, tiny, tmp_path, iverilog) -> None:
     wrong = ColumnResult(False, 512, 3, 1000, ("pixel 0, channel 1: expected 00, got 01",))
     monkeypatch.setattr(task, "run_column", lambda bench: wrong)

@@ -43,6 +43,16 @@ LAYERS = {
         unit={"tree_register": True, "offset_sums": True},
     ),
     "depthwise": SmallLayer(n=5, k=9, pixels=3, lanes=4, groups=5, own_activations=True),
+    "flags of holds and signs, and coded ports, in tiles": SmallLayer(
+        n=6,
+        k=10,
+        pixels=5,
+        lanes=4,
+        tile_rows=2,
+        values=3,
+        weights=SIGNED8,
+        unit={"hold_flags": True, "sign_flags": True, "bus_invert_ports": ("weights", "activations")},
+    ),
 }
 
 
@@ -70,9 +80,11 @@ def test_the_synthesized_controller_runs_the_layer(layer: SmallLayer, nangate45:
     assert found.passed
 
 
-def test_the_whole_column_with_its_memories_as_black_boxes(nangate45: CellLibrary) -> None:
+@pytest.mark.parametrize("coded", [(), ("weights", "activations")], ids=["plain", "coded"])
+def test_the_whole_column_with_its_memories_as_black_boxes(coded: tuple[str, ...], nangate45: CellLibrary) -> None:
     """In one run of Yosys, flattened: the same memories, and the area that the parts add up to."""
-    design = SmallLayer(n=20, k=40, pixels=30, lanes=4, columns=2).design()
+    unit = {"bus_invert_ports": coded}
+    design = SmallLayer(n=20, k=40, pixels=30, lanes=4, columns=2, unit=unit).design()
     files = column_files(design)
     box = files["memory_1r1w.v"].replace("module memory_1r1w", "(* blackbox *)\nmodule memory_1r1w")
     cells = synthesis_cells(nangate45)
@@ -86,10 +98,31 @@ def test_the_whole_column_with_its_memories_as_black_boxes(nangate45: CellLibrar
     assert sizes == sorted((memory.width, memory.depth) for memory in design.memories for _ in range(memory.copies))
     area = sum(cells.cells[one["type"]].area_um2 for one in instances if one not in memories)
     parts = column_gates(design, nangate45)
-    assert parts.area_um2 == pytest.approx(2 * parts.unit.area_um2 + parts.control.area_um2)
+    encoders = (parts.weight_encoders, parts.activation_encoders, parts.activation_encoders)
+    assert all((one is not None) == bool(coded) for one in encoders)
+    of_encoders = sum(one.area_um2 for one in encoders if one is not None)
+    assert parts.area_um2 == pytest.approx(2 * parts.unit.area_um2 + parts.control.area_um2 + of_encoders)
     assert area == pytest.approx(parts.area_um2, rel=0.03)
     assert parts.control_percent == pytest.approx(100 * parts.control.area_um2 / parts.area_um2)
     assert parts.critical_path_ps == parts.unit.critical_path_ps > parts.control.critical_path_ps > 0
+
+
+def test_a_unit_that_holds_is_the_simulated_one_with_clock_gates(nangate45: CellLibrary) -> None:
+    plain = SmallLayer(n=6, k=10, pixels=3, lanes=4)
+    holding = SmallLayer(n=6, k=10, pixels=3, lanes=4, values=2, unit={"hold_flags": True})
+    without, found = (column_gates(layer.design(), nangate45) for layer in (plain, holding))
+    flop = min((cell for cell in nangate45.cells.values() if cell.flip_flop), key=lambda cell: cell.area_um2)
+    gates = found.unit.area_um2 - without.unit.area_um2
+    assert 4 * flop.area_um2 < gates < 4 * 1.5 * flop.area_um2  # a latch and an AND gate for each lane
+    assert found.unit.registers == without.unit.registers
+    words = holding.design().memory("weights").address_bits
+    more = found.control.registers - without.control.registers
+    assert more == 4 * words + 4 + 1 - without_word_register(plain)  # addresses, flags and the first word of a pixel
+
+
+def without_word_register(layer: SmallLayer) -> int:
+    """Bits of the address of a word, which a column without flags passes on."""
+    return layer.design().memory("indices").address_bits
 
 
 def test_registers_of_the_controller(nangate45: CellLibrary) -> None:

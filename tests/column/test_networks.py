@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fewflips.api.column import ColumnOptions, column
+from fewflips.coding import register_coding
+from fewflips.coding.bus_invert import BusInvert
 from fewflips.dataflows.orders import natural_orders
 from fewflips.dataflows.unit_datapath import network_datapath
 from fewflips.datapath.scheduled_column.testbench import column_bench, run_column
 from fewflips.errors import AcceleratorError, InputError
 from fewflips.machine import Accelerator, load_accelerator
+from fewflips.machine.coding_names import CODINGS
 from fewflips.network import Network, load
 from fewflips.network.layer import Layer
 from fewflips.schedule.binary import index_table_bits
@@ -32,6 +36,8 @@ MACHINES = {
     "unsigned": TINY + "weights: {format: unsigned}\nactivations: {format: unsigned}\n",
     "register behind the tree, offset": TINY + "datapath: {tree_register: true, offset_sums: true}\n",
     "tiles of pixels": TINY + "tiling: {pixels: 5}\n",
+    "hold flags, coded ports": TINY
+    + "datapath: {hold_flags: true}\nweights: {coding: bus-invert}\nactivations: {coding: bus-invert}\n",
 }
 
 
@@ -174,8 +180,16 @@ def test_preloaded_sums_end_without_the_zero_points_of_activations(machine: str,
         of_weights = layer.weight_zero_points - code_zero
         sums = (rows.astype(np.int64) - code_zero).sum(axis=2)[np.arange(layer.n) // (layer.n // layer.groups)].T
         (products,) = reference_product(layer, rows, layer.activation_zero_point or 0)
-        assert np.array_equal(found.expected, products + of_weights * sums)
+        assert layer.bias is not None
+        assert np.array_equal(found.expected, layer.bias.load(layer.n) + products + of_weights * sums)
         assert bool(found.notes) == bool(of_weights.any())
+
+
+@pytest.fixture
+def another_coding() -> Iterator[None]:
+    register_coding(type("Another", (BusInvert,), {"name": "column-test"}))
+    yield
+    CODINGS.unregister("column-test")
 
 
 @pytest.mark.parametrize(
@@ -185,10 +199,14 @@ def test_preloaded_sums_end_without_the_zero_points_of_activations(machine: str,
         ("os16", "os16: a column needs an activation-stationary machine"),
         (TINY + "forwarding: systolic\n", "got systolic forwarding"),
         (TINY + "datapath: {partial_sum_input: false}\n", "tiny: a column adds partial sums"),
-        (TINY + "datapath: {hold_flags: true}\n", "tiny: a column fetches every weight: leave datapath.hold_flags out"),
         (TINY + "replay: serpentine\n", "tiny: a column's controller only counts upwards: leave replay out"),
+        (
+            TINY + "weights: {coding: column-test}\n",
+            "a column has no encoders of coding column-test: set weights.coding to",
+        ),
     ],
 )
+@pytest.mark.usefixtures("another_coding")
 def test_machines_without_such_columns_are_refused(machine: str, message: str, tmp_path: Path) -> None:
     given = machine_of(tmp_path, machine) if "\n" in machine else machine
     with pytest.raises(AcceleratorError) as caught:

@@ -46,6 +46,20 @@ def test_a_segment_of_two_kinds_of_words_is_cut() -> None:
     ]
 
 
+def test_flags_of_negated_words_go_with_them() -> None:
+    segments = [segment([0], [0, 1]), segment([1], [1, 2, 0]), segment([0], [2])]
+    flags = [None, np.array([True, False, True]), np.array([True])]
+    passes = column_passes(segments, 3, 2, None, flags)
+    found = {
+        (int(one.lanes[0]), int(channel)): bool(flag)
+        for one in passes
+        for channel, flag in zip(one.channels, one.sign_flags, strict=True)
+    }
+    negated = {(1, 1), (1, 0), (0, 2)}
+    assert {place for place, flag in found.items() if flag} == negated
+    assert len(found) == 6
+
+
 def test_a_segment_of_two_groups_is_cut_unless_words_have_their_own_activations() -> None:
     whole = [segment([0, 1], [0, 2, 1, 3])]
     groups = np.array([0, 0, 1, 1])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fewflips.api.machine_orders import machine_and_orders
+from fewflips.dataflows.hold_flags import HoldFlags
 from fewflips.dataflows.unit_datapath import network_datapath
 from fewflips.datapath.icarus import icarus_version
 from fewflips.datapath.scheduled_column.cycles import column_cycles
@@ -19,7 +20,7 @@ from fewflips.gates.liberty.load import load_cells
 from fewflips.machine import Accelerator
 from fewflips.network import Network, load
 from fewflips.progress import Progress
-from fewflips.records.column import ColumnMemory, ColumnReport, ColumnSimulation
+from fewflips.records.column import ColumnHolds, ColumnMemory, ColumnReport, ColumnSimulation
 from fewflips.records.model_file import model_file
 from fewflips.schedule.binary import index_table_bits
 from fewflips.simulation.column_gates import column_gates, flip_flop_memory, memory_record
@@ -46,7 +47,7 @@ class ColumnOptions:
     pixels : int or None
         How many of the layer's output pixels to compute; all by default.
     preload : bool
-        Whether sums start from constants of the zero points.
+        Whether sums start from the layer's bias and constants of the zero points.
     simulate : bool
         Whether to run the testbench in Icarus Verilog.
     synthesize : bool
@@ -165,12 +166,18 @@ def column(
         cycles=cycles,
         waits=waits,
         index_table_bits=index_table_bits(len(segment.order) for segment in orders[layer.name]),
+        negated=sum(int(one.sign_flags.sum()) for one in lowered.passes),
+        holds=_holds(lowered.holds),
         memories=tuple(memories),
         gates=gates,
         simulation=_simulated(bench, progress) if options.simulate else None,
         files=tuple(printable_name(file.name) for file in files),
         notes=(*sample_notes, *lowered.notes),
     )
+
+
+def _holds(found: HoldFlags | None) -> ColumnHolds | None:
+    return None if found is None else ColumnHolds(flags=found.flags, fetched=found.fetched, held=found.held)
 
 
 def _memories(
@@ -195,4 +202,5 @@ def _simulated(bench: ColumnBench, progress: Progress | None) -> ColumnSimulatio
         mismatches=found.mismatches,
         cycles=found.cycles,
         first_mismatches=found.first_mismatches,
+        fetched=found.fetched,
     )

@@ -134,7 +134,11 @@ def energy(
 )
 @click.option("--columns", type=click.IntRange(min=1, max=4096), help="Columns behind the controller.  [default: 1]")
 @click.option("--pixels", type=click.IntRange(min=1), help="Output pixels to compute.  [default: all of the layer]")
-@click.option("--preload", is_flag=True, help="Start sums from constants that take zero points out of the results.")
+@click.option(
+    "--preload",
+    is_flag=True,
+    help="Start sums from the bias, and from constants that take zero points out.",
+)
 @click.option("--run", "simulate", is_flag=True, help="Run the column's testbench in Icarus Verilog.")
 @click.option("--synthesize", is_flag=True, help="Synthesize units and controller: area and critical path.")
 @click.option("--cells", metavar="NAME|FILE", help="Cells for that, as for `fewflips energy`.  [default: nangate45]")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fewflips.errors import InputError
 from fewflips.formats.number_formats import StorageType
+from fewflips.network.bias import Bias
 from fewflips.network.lowering import Lowering
 from fewflips.network.operand import ActivationOperand, ConstantOperand, HeldMatrix, Matrix
 from fewflips.network.product import Product
@@ -36,10 +37,13 @@ class Layer(Product):
     groups : int
         1 for a dense product; N (or a divisor of N) for a grouped one. Output channel n belongs to group
         ``n // (N // groups)``. A layer with one input channel a group is depthwise.
+    bias : Bias or None
+        What is added to its products; None where the operator has none.
     """
 
     left: ActivationOperand
     right: ConstantOperand
+    bias: Bias | None = None
 
     @classmethod
     def of_array(

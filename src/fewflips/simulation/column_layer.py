@@ -9,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.dataflows import Segment
-from fewflips.dataflows.layer_operands import layer_operands
+from fewflips.dataflows.hold_flags import HoldFlags, hold_flags, load_flags
+from fewflips.dataflows.layer_operands import LayerOperands, layer_operands
+from fewflips.dataflows.layout import pad_last, pass_starts
+from fewflips.dataflows.sign_flags import NO_SIGN_FLAGS, streamed_codes
 from fewflips.datapath.design import Datapath
 from fewflips.datapath.scheduled_column.contents import ColumnCodes
 from fewflips.datapath.scheduled_column.design import ColumnDesign, column_design
@@ -18,7 +21,9 @@ from fewflips.errors import AcceleratorError, InputError
 from fewflips.formats.number_formats import NumberFormat, StorageType
 from fewflips.machine import Accelerator
 from fewflips.machine.accelerator import Operand
+from fewflips.machine.coding_names import BUS_INVERT, PLAIN
 from fewflips.network.layer import Layer
+from fewflips.streams.stream import Stream
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +39,11 @@ class ColumnLayer:
     codes : ColumnCodes
         Contents of its memories.
     expected : ndarray of int64, shape (M, N)
-        Results, computed by a matrix product from the integers in the file.
+        Results, computed by a matrix product from the integers in the file, and its bias.
     notes : tuple of str
         What the results are, where that is not plain.
+    holds : HoldFlags or None
+        What hold flags leave to be fetched, as the bill counts it, for the pixels that are computed.
     """
 
     design: ColumnDesign
@@ -44,6 +51,7 @@ class ColumnLayer:
     codes: ColumnCodes = field(repr=False)
     expected: NDArray[np.int64] = field(repr=False)
     notes: tuple[str, ...] = ()
+    holds: HoldFlags | None = None
 
 
 def check_machine(array: Accelerator) -> None:
@@ -53,12 +61,14 @@ def check_machine(array: Accelerator) -> None:
         raise AcceleratorError(f"{array.name}: a column needs {wanted}, got {array.dataflow}: take another machine")
     if array.forwarding != "broadcast":
         raise AcceleratorError(f"{array.name}: a column needs {wanted}, got {array.forwarding} forwarding")
-    if array.is_coded:
-        raise AcceleratorError(f"{array.name}: a column has no encoders: set the coding of both operands to plain")
+    for port, operand in (("weights", array.weights), ("activations", array.activations)):
+        if operand.coding not in (PLAIN, BUS_INVERT):
+            raise AcceleratorError(
+                f"{array.name}: a column has no encoders of coding {operand.coding}: set {port}.coding to {PLAIN} or "
+                f"{BUS_INVERT}"
+            )
     if not array.datapath.partial_sum_input:
         raise AcceleratorError(f"{array.name}: a column adds partial sums: set datapath.partial_sum_input")
-    if array.datapath.hold_flags:
-        raise AcceleratorError(f"{array.name}: a column fetches every weight: leave datapath.hold_flags out")
     if array.turns:
         raise AcceleratorError(f"{array.name}: a column's controller only counts upwards: leave replay out")
 
@@ -76,8 +86,9 @@ def column_layer(
     """Prepare a layer for a scheduled column.
 
     A unit multiplies codes. Where a format leaves the zero point of an operand in its code, results contain it. What
-    depends on weights alone may be preloaded as the start of each sum: with w and x the codes and z the zero points in
-    them, sums that start at ``K z_w z_x - z_x sum w`` end at ``sum (w - z_w)(x - z_x) + z_w sum x``.
+    depends on weights alone may be preloaded as the start of each sum, with the bias b: with w and x the codes and z
+    the zero points in them, sums that start at ``b + K z_w z_x - z_x sum w`` end at ``b + sum (w - z_w)(x - z_x) +
+    z_w sum x``. Without z_w, these are the accumulators of the runtime.
 
     Parameters
     ----------
@@ -94,7 +105,7 @@ def column_layer(
     columns : int
         Columns behind the controller.
     preload : bool
-        Whether sums start from constants of the zero points.
+        Whether sums start from the bias and constants of the zero points.
 
     Returns
     -------
@@ -104,7 +115,7 @@ def column_layer(
     Raises
     ------
     AcceleratorError
-        If the machine has no such columns, or operands do not fit its words.
+        If the machine has no such columns, or operands, or sums with their bias, do not fit its words.
     InputError
         If constants are to be preloaded and the zero point of the activations is chosen at run time.
     """
@@ -112,11 +123,24 @@ def column_layer(
     operands = layer_operands(layer, rows, array, datapath)
     groups = np.arange(layer.n) // (layer.n // layer.groups)
     pairs = [(segment.lanes, segment.order) for segment in segments]
-    passes = column_passes(pairs, layer.n, layer.k, None if layer.is_depthwise else groups)
+    if not datapath.sign_flags and any(segment.sign_flags.any() for segment in segments):
+        raise AcceleratorError(f"{layer}: {NO_SIGN_FLAGS}")
+    passes = column_passes(
+        pairs,
+        layer.n,
+        layer.k,
+        None if layer.is_depthwise else groups,
+        [segment.negated for segment in segments],
+    )
     left = _LeftZeroPoints.of(layer, array)
     weights, activations = left.codes_of(layer, rows)
-    starts = left.starts(layer, weights) if preload else None
-    expected = _product(weights, activations)
+    starts = left.starts(layer, weights) + _bias(layer) if preload else None
+    expected = _product(weights, activations) + (0 if starts is None else starts)
+    if starts is not None:
+        _check_width(expected, layer, array, datapath)
+    words = _streamed_words(operands, passes)
+    stream = _weight_stream(words, datapath.weights.bits, passes, -(-rows.shape[1] // columns), array)
+    loads = load_flags(stream) if datapath.hold_flags else None
     design = column_design(
         datapath,
         passes,
@@ -126,13 +150,42 @@ def column_layer(
         tile_rows=array.tiling.pixels,
         own_activations=layer.is_depthwise,
         starts=preload,
+        loads=loads,
     )
     return ColumnLayer(
         design,
         passes,
-        ColumnCodes(operands.weights, operands.activations, groups, starts),
-        expected if starts is None else expected + starts,
-        (*left.notes(preload), *_offset_notes(datapath)),
+        ColumnCodes(words, operands.activations, groups, starts, loads),
+        expected,
+        (*left.notes(preload), *_bias_notes(layer, preload), *_offset_notes(datapath)),
+        hold_flags(stream) if datapath.hold_flags else None,
+    )
+
+
+def _streamed_words(operands: LayerOperands, passes: Sequence[Pass]) -> NDArray[np.unsignedinteger]:
+    """Weights as they stream for a pixel, (words, lanes)."""
+    found = []
+    for one in passes:
+        segment = Segment(one.lanes, one.channels, one.negated)
+        codes = operands.weights[np.ix_(one.channels, one.lanes)]
+        found.append(pad_last(streamed_codes(codes, segment, operands.datapath.weights), operands.datapath.lanes))
+    return np.concatenate(found)
+
+
+def _weight_stream(
+    words: NDArray[np.unsignedinteger], bits: int, passes: Sequence[Pass], rows: int, array: Accelerator
+) -> Stream:
+    """Weights as the column takes them: a pass for each row of a tile of pixels, then the next one."""
+    tile_rows = min(array.tiling.pixels, rows)
+    tiles = -(-rows // tile_rows)
+    return Stream(
+        port="weights",
+        words=words,
+        pass_starts=pass_starts([len(one.channels) for one in passes]),
+        bits=bits,
+        repeats=tiles,
+        pass_repeats=tile_rows,
+        last_pass_repeats=rows - (tiles - 1) * tile_rows,
     )
 
 
@@ -179,6 +232,30 @@ class _LeftZeroPoints:
             return ()
         words = " and ".join(left)
         return (f"Results contain {words} zero points, which the machine's formats leave in its words.",)
+
+
+def _bias(layer: Layer) -> NDArray[np.int64]:
+    """The bias of each channel, (N,), where the file has integers."""
+    if layer.bias is None or not layer.bias.is_integer:
+        return np.zeros(layer.n, dtype=np.int64)
+    return layer.bias.load(layer.n)
+
+
+def _bias_notes(layer: Layer, preload: bool) -> tuple[str, ...]:
+    if not preload or layer.bias is None or layer.bias.is_integer:
+        return ()
+    return ("Results are without the layer's bias, which the file does not hold as integers.",)
+
+
+def _check_width(results: NDArray[np.int64], layer: Layer, array: Accelerator, datapath: Datapath) -> None:
+    """Raise an error where a result cannot be told from another one by the bits of a sum."""
+    low, high = int(results.min()), int(results.max())
+    needed = max(high.bit_length(), (-low - 1).bit_length() if low < 0 else 0) + (low < 0 or datapath.signed)
+    if needed > datapath.accumulator_bits:
+        raise AcceleratorError(
+            f"{array.name}: sums of {layer} that start from its bias take {needed} bits, its units have "
+            f"{datapath.accumulator_bits}: set datapath.accumulator_bits to {needed}, or leave --preload out"
+        )
 
 
 def _offset_notes(datapath: Datapath) -> tuple[str, ...]:

@@ -20,20 +20,24 @@ class ColumnCodes:
 
     Parameters
     ----------
-    weights : ndarray of uint8 or uint16, shape (N, K)
-        Codes.
+    weights : ndarray of uint8 or uint16, shape (words, lanes)
+        Codes of a pixel as they stream: in the order of the passes' words, negated where these are; idle lanes hold
+        zero.
     activations : ndarray of uint8 or uint16, shape (G, M, K)
         Codes of the rows of each group.
     groups : ndarray of int64, shape (N,)
         Group of each output channel.
     starts : ndarray of int64, shape (N,), or None
         What the sums of each channel start from; 0 by default.
+    loads : ndarray of bool, shape (words, lanes), or None
+        Which weights are fetched, for a unit with hold flags.
     """
 
     weights: NDArray[np.unsignedinteger] = field(repr=False)
     activations: NDArray[np.unsignedinteger] = field(repr=False)
     groups: NDArray[np.int64] = field(repr=False)
     starts: NDArray[np.int64] | None = field(default=None, repr=False)
+    loads: NDArray[np.bool_] | None = field(default=None, repr=False)
 
     @property
     def pixels(self) -> int:
@@ -83,7 +87,7 @@ def memory_contents(
     Raises
     ------
     InputError
-        If the design starts from preloaded values and the layer has none, or the layer does not fit its memories.
+        If the design has preloaded values or hold flags and the layer has none, or the layer does not fit its memories.
     """
     _check_sizes(design, passes, codes)
     sum_bits = design.datapath.accumulator_bits
@@ -92,7 +96,8 @@ def memory_contents(
         "indices": (
             MemoryContent(np.concatenate([one.addresses for one in passes])[:, None], design.memory("indices").width),
         ),
-        "weights": (MemoryContent(_weight_words(design, passes, codes.weights), design.datapath.weights.bits),),
+        **_weight_contents(design, codes),
+        **_flag_contents(design, passes, codes.loads),
         "activations": tuple(
             MemoryContent(words, design.datapath.activations.bits) for words in _activation_words(design, passes, codes)
         ),
@@ -122,8 +127,10 @@ def result_offsets(datapath: Datapath, passes: Sequence[Pass], n: int) -> NDArra
     ndarray of int64, shape (N,)
         Modulo two to the power of `accumulator_bits`; zeros without such an offset.
     """
-    visits = np.bincount(np.concatenate([one.channels for one in passes]), minlength=n)
-    offsets = [datapath.sum_offset(int(count)) for count in visits]
+    channels = np.concatenate([one.channels for one in passes])
+    negated = np.concatenate([one.sign_flags for one in passes])
+    visits, subtracted = (np.bincount(of_words, minlength=n) for of_words in (channels, channels[negated]))
+    offsets = [datapath.sum_offset(int(count), int(less)) for count, less in zip(visits, subtracted, strict=True)]
     return np.array(offsets, dtype=np.uint64).astype(np.int64)
 
 
@@ -158,10 +165,38 @@ def _pass_table(design: ColumnDesign, passes: Sequence[Pass]) -> MemoryContent:
     return MemoryContent(words[:, None], design.memory("passes").width)
 
 
-def _weight_words(
-    design: ColumnDesign, passes: Sequence[Pass], weights: NDArray[np.unsignedinteger]
-) -> NDArray[np.unsignedinteger]:
-    return np.concatenate([_padded(weights[np.ix_(one.channels, one.lanes)], design) for one in passes])
+def _weight_contents(design: ColumnDesign, codes: ColumnCodes) -> dict[str, tuple[MemoryContent, ...]]:
+    """All lanes in one memory; with hold flags a memory for each lane, with what it fetches."""
+    bits, words, loads = design.datapath.weights.bits, codes.weights, codes.loads
+    if words.shape[1] != design.datapath.lanes:
+        raise InputError(
+            f"scheduled column: expected weights on {design.datapath.lanes} lanes, got shape {words.shape}"
+        )
+    if not design.datapath.hold_flags:
+        return {"weights": (MemoryContent(words, bits),)}
+    if loads is None or loads.shape != words.shape:
+        found = "nothing" if loads is None else f"shape {loads.shape}"
+        raise InputError(f"scheduled column: expected hold flags of shape {words.shape}, got {found}; give loads")
+    most = int(loads.sum(axis=0).max())
+    if most > design.fetches:
+        raise InputError(
+            f"scheduled column: a lane fetches {most} weights, the column has room for {design.fetches} a lane"
+        )
+    lanes = [words[loads[:, lane], lane] for lane in range(design.datapath.lanes)]
+    return {"weights": tuple(MemoryContent(fetched[:, None], bits) for fetched in lanes)}
+
+
+def _flag_contents(
+    design: ColumnDesign, passes: Sequence[Pass], loads: NDArray[np.bool_] | None
+) -> dict[str, tuple[MemoryContent, ...]]:
+    """For each word the flags of its lanes, and above them that of its sign."""
+    flags = [] if loads is None or not design.datapath.hold_flags else [loads]
+    negated = np.concatenate([one.sign_flags for one in passes])
+    if design.datapath.sign_flags:
+        flags.append(negated[:, None])
+    elif negated.any():
+        raise InputError("scheduled column: expected words that do not stream negated, its unit has no sign flags")
+    return {"flags": (MemoryContent(np.concatenate(flags, axis=1).astype(np.uint8), 1),)} if flags else {}
 
 
 def _activation_words(
@@ -178,7 +213,7 @@ def _activation_words(
             blocks.append(codes.activations[group][:, None, one.lanes])
     rows = codes.rows(design.columns)
     missing = rows * design.columns - codes.pixels
-    padded = [np.pad(_padded(block, design), [(0, missing), (0, 0), (0, 0)]) for block in blocks]
+    padded = [np.pad(_padded(block, design.datapath.lanes), [(0, missing), (0, 0), (0, 0)]) for block in blocks]
     tiles = range(0, rows, design.tile_rows)
     return [
         np.concatenate(
@@ -192,7 +227,7 @@ def _activation_words(
     ]
 
 
-def _padded(words: NDArray[np.unsignedinteger], design: ColumnDesign) -> NDArray[np.unsignedinteger]:
+def _padded(words: NDArray[np.unsignedinteger], lanes: int) -> NDArray[np.unsignedinteger]:
     """Zeros on the lanes that a pass leaves idle; zero is the code of zero in every format."""
-    idle = design.datapath.lanes - words.shape[-1]
+    idle = lanes - words.shape[-1]
     return np.pad(words, [(0, 0)] * (words.ndim - 1) + [(0, idle)])

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fewflips.datapath.design import Datapath
 from fewflips.datapath.scheduled_column.passes import Pass
 from fewflips.errors import InputError
@@ -20,13 +23,13 @@ class MemoryMacro:
     Parameters
     ----------
     name : str
-        What it holds: ``passes``, ``indices``, ``weights``, ``activations``, ``sums`` or ``starts``.
+        What it holds: ``passes``, ``indices``, ``flags``, ``weights``, ``activations``, ``sums`` or ``starts``.
     width : int
         Bits of a word.
     depth : int
         Words.
     copies : int
-        How many of them there are: one for each column, or one in all.
+        How many of them there are: one for each column or lane, or one in all.
     """
 
     name: str
@@ -80,6 +83,8 @@ class ColumnDesign:
         Whether some pass counts its channels from another one than 0.
     starts : bool
         Whether sums start from a memory of preloaded values rather than from 0.
+    fetches : int
+        Weights that the lane which fetches most takes for a pixel, where the unit has hold flags; else 0.
 
     Raises
     ------
@@ -99,6 +104,7 @@ class ColumnDesign:
     own_activations: bool = False
     based: bool = False
     starts: bool = False
+    fetches: int = 0
 
     def __post_init__(self) -> None:
         if self.datapath.kind != "column" or not self.datapath.partial_sum_input:
@@ -108,6 +114,11 @@ class ColumnDesign:
             )
         if min(self.columns, self.words, self.passes, self.sums, self.channels, self.rows, self.tile_rows) < 1:
             raise InputError("scheduled column: expected at least one column, word, pass, sum, channel and pixel")
+        if self.datapath.hold_flags and not 1 <= self.fetches <= self.words:
+            raise InputError(
+                f"scheduled column: with hold flags, expected lanes that fetch 1 to {self.words} weights, got "
+                f"{self.fetches}; give the flags"
+            )
         for memory in self.memories:
             if memory.bits > LARGEST_MEMORY_BITS:
                 raise InputError(
@@ -157,12 +168,25 @@ class ColumnDesign:
         found = [
             MemoryMacro("passes", sum(bits for _, bits in self.pass_fields), self.passes),
             MemoryMacro("indices", address_bits(self.sums), self.words),
-            MemoryMacro("weights", unit.lanes * unit.weights.bits, self.words),
+            *self._weight_memories(),
             MemoryMacro("activations", unit.lanes * unit.activations.bits, self.activation_words, self.columns),
         ]
         if self.starts:
             found.append(MemoryMacro("starts", unit.accumulator_bits, self.channels))
         return (*found, MemoryMacro("sums", unit.accumulator_bits, self.sums * self.tile_rows, self.columns))
+
+    @property
+    def flag_bits(self) -> int:
+        """Flags beside a word: one for each lane of a unit with hold flags, and one for the sign."""
+        return self.datapath.lanes * self.datapath.hold_flags + self.datapath.sign_flags
+
+    def _weight_memories(self) -> tuple[MemoryMacro, ...]:
+        """All lanes in one word, or a memory for the weights that a lane fetches; and the flags of all words."""
+        unit = self.datapath
+        flags = (MemoryMacro("flags", self.flag_bits, self.words),) if self.flag_bits else ()
+        if unit.hold_flags:
+            return (*flags, MemoryMacro("weights", unit.weights.bits, self.fetches, unit.lanes))
+        return (*flags, MemoryMacro("weights", unit.lanes * unit.weights.bits, self.words))
 
     def memory(self, name: str) -> MemoryMacro:
         """The memory of a name."""
@@ -179,6 +203,7 @@ def column_design(
     tile_rows: int = 1,
     own_activations: bool = False,
     starts: bool = False,
+    loads: NDArray[np.bool_] | None = None,
 ) -> ColumnDesign:
     """The smallest column that runs some passes.
 
@@ -196,6 +221,8 @@ def column_design(
         As of the design; a tile has no more rows than there are.
     own_activations, starts : bool
         As of the design.
+    loads : ndarray of bool, shape (words, lanes), optional
+        Which weights are fetched, for a unit with hold flags.
 
     Returns
     -------
@@ -223,4 +250,5 @@ def column_design(
         own_activations=own_activations,
         based=any(one.base for one in passes),
         starts=starts,
+        fetches=0 if loads is None else int(loads.sum(axis=0).max()),
     )

@@ -7,7 +7,7 @@ and its channels read the same activations. Otherwise it is cut into several pas
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -35,6 +35,8 @@ class Pass:
         Whether sums start here, from zero or from their preloaded values.
     last : bool
         Whether sums are complete afterwards.
+    negated : ndarray of bool, shape (T,), or None
+        Words whose products are subtracted, as they stream negated; None where none are.
     """
 
     lanes: NDArray[np.int64] = field(repr=False)
@@ -42,6 +44,12 @@ class Pass:
     base: int
     first: bool
     last: bool
+    negated: NDArray[np.bool_] | None = field(default=None, repr=False)
+
+    @property
+    def sign_flags(self) -> NDArray[np.bool_]:
+        """`negated` as an array, all False where it is None."""
+        return np.zeros(len(self.channels), dtype=np.bool_) if self.negated is None else self.negated
 
     @property
     def addresses(self) -> NDArray[np.int64]:
@@ -50,7 +58,11 @@ class Pass:
 
 
 def column_passes(
-    segments: Sequence[SegmentIndices], n: int, k: int, groups: NDArray[np.int64] | None
+    segments: Sequence[SegmentIndices],
+    n: int,
+    k: int,
+    groups: NDArray[np.int64] | None,
+    negated: Sequence[NDArray[np.bool_] | None] | None = None,
 ) -> tuple[Pass, ...]:
     """The passes of a layer's segments.
 
@@ -65,6 +77,8 @@ def column_passes(
         Output channels, and products of each.
     groups : ndarray of int64, shape (N,), or None
         Channels with the same number read the same activations; None if each word has activations of its own.
+    negated : sequence of (ndarray of bool, or None), optional
+        For each segment, which of its words stream negated.
 
     Returns
     -------
@@ -85,13 +99,14 @@ def column_passes(
     visits = np.zeros(n, dtype=np.int64)
     done: list[Pass] = []
     together: list[Pass] = []  # until no sum is left incomplete
-    for lanes, order in segments:
+    for (lanes, order), flags in zip(segments, negated or [None] * len(segments), strict=True):
         if not len(lanes) or not len(order) or order.min() < 0 or order.max() >= n:
             raise InputError(f"column: a segment has no lanes, no order, or a channel beyond the layer's {n}")
         first = visits[order] == 0
         visits[order] += len(lanes)
         last = visits[order] == k
-        together += _cut(lanes, order, first, last, np.zeros(len(order)) if groups is None else groups[order])
+        of_group = np.zeros(len(order)) if groups is None else groups[order]
+        together += _cut(Pass(lanes, order, 0, first=False, last=False, negated=flags), first, last, of_group)
         if bool(((visits == 0) | (visits == k)).all()):
             done += _with_base(together)
             together = []
@@ -100,19 +115,22 @@ def column_passes(
     return tuple(done)
 
 
-def _cut(
-    lanes: NDArray[np.int64],
-    order: NDArray[np.int64],
-    first: NDArray[np.bool_],
-    last: NDArray[np.bool_],
-    groups: NDArray[np.generic],
-) -> list[Pass]:
-    """Passes of one segment, whose base is not yet known."""
+def _cut(whole: Pass, first: NDArray[np.bool_], last: NDArray[np.bool_], groups: NDArray[np.generic]) -> list[Pass]:
+    """Passes of one segment, whose base is not yet known; flags and groups are those of its words."""
     changes = (np.diff(first) != 0) | (np.diff(last) != 0) | (np.diff(groups) != 0)
-    cuts = [0, *(np.flatnonzero(changes) + 1).tolist(), len(order)]
-    return [Pass(lanes, order[begin:end], 0, bool(first[begin]), bool(last[begin])) for begin, end in pairwise(cuts)]
+    cuts = [0, *(np.flatnonzero(changes) + 1).tolist(), len(whole.channels)]
+    return [
+        replace(
+            whole,
+            channels=whole.channels[begin:end],
+            first=bool(first[begin]),
+            last=bool(last[begin]),
+            negated=None if whole.negated is None else whole.negated[begin:end],
+        )
+        for begin, end in pairwise(cuts)
+    ]
 
 
 def _with_base(passes: list[Pass]) -> list[Pass]:
     base = min(int(one.channels.min()) for one in passes)
-    return [Pass(one.lanes, one.channels, base, one.first, one.last) for one in passes]
+    return [replace(one, base=base) for one in passes]

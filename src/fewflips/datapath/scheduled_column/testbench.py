@@ -58,6 +58,8 @@ class ColumnResult:
         Cycles from the start to the last result.
     first_mismatches : tuple of str
         A line for each of the first few mismatches.
+    fetched : int or None
+        Weights that were read from their memories, where the unit has hold flags and all is as expected.
     """
 
     passed: bool
@@ -65,6 +67,7 @@ class ColumnResult:
     mismatches: int
     cycles: int
     first_mismatches: tuple[str, ...] = ()
+    fetched: int | None = None
 
 
 def column_bench(
@@ -88,7 +91,8 @@ def column_bench(
     -------
     ColumnBench
         Verilog and memory files. The testbench prints a line for each of the first mismatches, then ``PASS <module>:
-        <n> results in <c> cycles`` or ``FAIL <module>: ...``.
+        <n> results in <c> cycles`` or ``FAIL <module>: ...``. With hold flags it also compares how many weights are
+        fetched, and how many are stored, with the number of flags that say so.
 
     Raises
     ------
@@ -112,6 +116,7 @@ def column_bench(
         rows=rows,
         most_cycles=2 * column_cycles(design, passes, rows)[0],
         mismatches_shown=_MISMATCHES_SHOWN,
+        fetches=0 if codes.loads is None else rows * int(codes.loads.sum()),
     )
     return ColumnBench(name, {**column_files(design), f"{name}_testbench.v": text}, texts)
 
@@ -140,9 +145,11 @@ def run_column(bench: ColumnBench, folder: Path | None = None, timeout_s: float 
     """
     printed = simulate_verilog(list(bench.sources.values()), "testbench", bench.images, folder, timeout_s)
     lines = tuple(re.findall(rf"^{bench.name}: (.*)$", printed, re.MULTILINE))
-    passed = re.search(rf"^PASS {bench.name}: (\d+) results in (\d+) cycles$", printed, re.MULTILINE)
+    verdict = rf"^PASS {bench.name}: (\d+) results in (\d+) cycles(?:, (\d+) weights fetched)?$"
+    passed = re.search(verdict, printed, re.MULTILINE)
     if passed is not None:
-        return ColumnResult(True, int(passed[1]), 0, int(passed[2]))
+        fetched = None if passed[3] is None else int(passed[3])
+        return ColumnResult(True, int(passed[1]), 0, int(passed[2]), fetched=fetched)
     failed = re.search(rf"^FAIL {bench.name}: (\d+) of (\d+) .* (\d+) cycles$", printed, re.MULTILINE)
     if failed is None:
         last = printed.strip().rpartition("\n")[2] or "nothing"
@@ -166,7 +173,7 @@ def _images(design: ColumnDesign, passes: Sequence[Pass], codes: ColumnCodes) ->
     for name, copies in memory_contents(design, passes, codes).items():
         memory = design.memory(name)
         for number, content in enumerate(copies):
-            many = name == "activations"
+            many = name == "activations" or (name == "weights" and design.datapath.hold_flags)
             label = f"{name}_{number}" if many else name
             load = f"load_{name}[{number}]" if many else f"load_{name}"
             file = f"{column_name(design)}_{label}.hex"

@@ -5,11 +5,17 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from fewflips.datapath.bus_invert_encoder import (
+    encoder_name,
+    encoder_verilog,
+    port_encoder_name,
+    port_encoder_verilog,
+)
+from fewflips.datapath.design import OperandPort
 from fewflips.datapath.scheduled_column.design import ColumnDesign, MemoryMacro, address_bits
 from fewflips.datapath.verilog import module_name, render, verilog
 from fewflips.errors import InputError
 
-_DRIVEN = ("clk", "weights", "activations", "partial_sum")
 _INPUT = re.compile(r"^ *input .*?(\w+),?$", re.MULTILINE)
 
 
@@ -60,18 +66,35 @@ def column_files(design: ColumnDesign) -> dict[str, str]:
         If the unit has a port that a column does not drive.
     """
     unit = verilog(design.datapath)
-    others = [port for port in _INPUT.findall(unit.partition(");")[0]) if port not in _DRIVEN]
+    driven = {"clk", "weights", "activations", "partial_sum", *(f"{port}_invert" for port in _coded(design))}
+    driven |= {"load"} if design.datapath.hold_flags else set()
+    driven |= {"negate"} if design.datapath.sign_flags else set()
+    others = [port for port in _INPUT.findall(unit.partition(");")[0]) if port not in driven]
     if others:
         raise InputError(
             f"scheduled column: its unit has ports that a column does not drive: {', '.join(others)}; take a machine "
-            "whose words come plain and in every cycle"
+            "whose units have none"
         )
     return {
         f"{column_name(design)}.v": render("scheduled_column.v.j2", **values(design)),
         f"{control_name(design)}.v": control_verilog(design),
         "memory_1r1w.v": memory_verilog(),
         f"{module_name(design.datapath)}.v": unit,
+        **encoder_files(design),
     }
+
+
+def encoder_files(design: ColumnDesign) -> dict[str, str]:
+    """Encoders in front of the unit's coded ports: Verilog texts by file name, none where both are plain."""
+    words = {getattr(design.datapath, port).bits for port in _coded(design)}
+    lanes = design.datapath.lanes
+    return {f"{encoder_name(bits)}.v": encoder_verilog(bits) for bits in words} | {
+        f"{port_encoder_name(lanes, bits)}.v": port_encoder_verilog(lanes, bits) for bits in words
+    }
+
+
+def _coded(design: ColumnDesign) -> tuple[OperandPort, ...]:
+    return design.datapath.bus_invert_ports
 
 
 def memory_verilog() -> str:
@@ -101,12 +124,15 @@ def values(design: ColumnDesign) -> dict[str, Any]:
     """What the templates of the column and of its testbench have in common."""
     memories = {memory.name: memory for memory in design.memories}
     bits = {name: memory.address_bits for name, memory in memories.items()}
-    bits |= {"words": bits["weights"], "channels": address_bits(design.channels), "rows": address_bits(design.rows)}
+    bits |= {"words": bits["indices"], "channels": address_bits(design.channels), "rows": address_bits(design.rows)}
     loaded = [memory for name, memory in memories.items() if name != "sums"]
+    holds = design.datapath.hold_flags
+    weight_data = "weight_words" if "weights" in _coded(design) else "weights"
     shared = [
         ("passes", "load_passes", "pass", "pass_data"),
         ("indices", "load_indices", "index", "index_data"),
-        ("weights", "load_weights", "weight", "weights"),
+        *([("flags", "load_flags", "index", "flag_data")] if design.flag_bits else []),
+        *([] if holds else [("weights", "load_weights", "weight", weight_data)]),
         *([("starts", "load_starts", "start", "start_data")] if design.starts else ()),
     ]
     return {
@@ -124,6 +150,17 @@ def values(design: ColumnDesign) -> dict[str, Any]:
         "based": design.based,
         "own_channel": design.based or design.tile_rows > 1,
         "starts": design.starts,
+        "holds": holds,
+        "signs": design.datapath.sign_flags,
+        "flag_bits": design.flag_bits,
+        "weight_data": weight_data,
+        "lanes": design.datapath.lanes,
+        "weight_bits": design.datapath.weights.bits,
+        "coded": _coded(design),
+        "port_encoders": {
+            port: port_encoder_name(design.datapath.lanes, getattr(design.datapath, port).bits)
+            for port in _coded(design)
+        },
         "start_sum": design.datapath.sum_offset(0),
         "sum_bits": design.datapath.accumulator_bits,
         "fields": design.pass_fields,

@@ -14,7 +14,7 @@ from fewflips.errors import ModelError
 from fewflips.formats.number_formats import StorageType
 from fewflips.network.onnx.elements import STORAGE_TYPES
 from fewflips.network.onnx.file import OnnxFile
-from fewflips.network.onnx.matrices import ArraySource, OnnxMatrix, QuantizedArray
+from fewflips.network.onnx.matrices import ArraySource, OnnxMatrix, QuantizedArray, StoredArray
 from fewflips.network.onnx.nodes import Node
 from fewflips.network.onnx.shapes import CONTRIB, Value
 from fewflips.network.quantization_values import QuantizationValues
@@ -200,6 +200,25 @@ class Constants:
         if is_dequantize(node):
             return self._dequantized(node)
         return self._quantized(node) if is_quantize(node) else None
+
+    def integer_vector(self, name: str) -> StoredArray | None:
+        """A constant of int32, or what DequantizeLinear makes floats of without a zero point; None otherwise."""
+        constant = self._file.constants.get(name)
+        if constant is not None:
+            if constant.tensor is None or constant.element_type != TensorProto.INT32:
+                return None
+            try:
+                return self._file.stored(constant)
+            except ModelError:  # flips need no bias
+                return None
+        node = self._producers.get(name)
+        if node is None or not (node.operator == "Identity" or is_dequantize(node)):
+            return None
+        if node.input(2):
+            zero_points = self.array(node.input(2))
+            if zero_points is None or zero_points.any():
+                return None
+        return self.integer_vector(node.inputs[0])
 
     def quantization_axis(self, node: Node, rank: int) -> int | None:
         """Axis along which a (de)quantization has scales of its own; None where there is one scale."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fewflips.errors import ModelError
 from fewflips.formats.number_formats import StorageType
+from fewflips.network.bias import Bias
 from fewflips.network.graph import ConstantAxis, LeftOut, OperationKind
 from fewflips.network.layer import Layer
 from fewflips.network.lowering import Convolution2D, Lowering, MatrixProduct
@@ -195,6 +196,7 @@ class OnnxLayerReader:
                 scales=self._weight_scales(node, form, weights, out_axis),
             ),
             groups,
+            self._bias(node, form, n),
         )
         if weights.computed:
             self._remarks.add(
@@ -264,6 +266,17 @@ class OnnxLayerReader:
             return weights.scales.transposed((out_axis, 1 - out_axis))
         along = weights.scales.along(out_axis, weights.shape)
         return None if along is None else QuantizationValues.per_channel(along)
+
+    def _bias(self, node: Node, form: _Form, n: int) -> Bias | None:
+        """What the operator adds to its products: integers where it adds them as they are, the same to all rows."""
+        name = "" if form.bias is None else node.input(form.bias)
+        if not name:
+            return None
+        source = self._constants.integer_vector(name)
+        beta = node.attributes.get("beta")
+        if source is None or (beta is not None and beta.f != 1) or source.shape not in ((), (1,), (n,), (1, n), (1, 1)):
+            return Bias(name)
+        return Bias(name, source)
 
     def _activations(self, node: Node, form: _Form) -> _Activations:
         """Find the integer tensor that the layer reads, if there is one."""

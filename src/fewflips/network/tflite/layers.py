@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fewflips.errors import ModelError
 from fewflips.formats.number_formats import INT4, INT8, INT16, UINT8, StorageType
+from fewflips.network.bias import Bias
 from fewflips.network.graph import LeftOut
 from fewflips.network.layer import Layer
 from fewflips.network.lowering import Convolution2D, Lowering, MatrixProduct, OwnRows
@@ -35,6 +36,7 @@ WEIGHTS_POSITION = {
 _STORAGE_TYPES = {"INT8": INT8, "UINT8": UINT8, "INT4": INT4, "INT2": StorageType(2, signed=True)}
 _ACTIVATION_TYPES = {"INT8": INT8, "UINT8": UINT8, "INT16": INT16}
 _TIME_TYPES = {"INT8": INT8, "UINT8": UINT8, "INT16": INT16}
+_BIAS_TYPES = ("INT32", "INT64")
 _FLOATS = ("FLOAT32", "FLOAT16", "BFLOAT16", "FLOAT64")
 _SAME_PADDING = 0
 _SHUFFLED_WEIGHTS = 1
@@ -142,7 +144,7 @@ class TFLiteLayerReader:
         else:
             n, groups, m, lowering = self._convolution(op, source, weights, output)
         self._check_bias(op, 2, n)
-        yield self._product(op, self._name(op), weights, source, (n, groups, m), lowering)
+        yield self._product(op, self._name(op), weights, source, (n, groups, m), lowering, self._bias(op))
 
     def _svdf(self, op: FileOperator) -> Iterator[Layer]:
         """Two products: of the input with the feature weights, and of each filter's own past with its time weights."""
@@ -205,6 +207,7 @@ class TFLiteLayerReader:
         source: FileTensor,
         sizes: tuple[int, int, int],
         lowering: Lowering,
+        bias: Bias | None = None,
     ) -> Layer:
         """The layer of weights of which :meth:`_readable` is true; `sizes` are N, groups and M."""
         n, groups, m = sizes
@@ -215,7 +218,7 @@ class TFLiteLayerReader:
         zero_point = self._zero_point(op, source, activation_type) if activation_type else None
         tensor = source.name if activation_type else None
         activations = ActivationOperand((m, constant.shape[1]), lowering, tensor, activation_type, zero_point)
-        return Layer(name, op.operator, activations, constant, groups)
+        return Layer(name, op.operator, activations, constant, groups, bias)
 
     def _readable(
         self,
@@ -304,6 +307,16 @@ class TFLiteLayerReader:
         bias = self._input(op, position)
         if bias is not None and bias.elements != n:
             raise self._contradiction(op, f"expected a bias of {n} elements, got shape {list(bias.shape)}")
+
+    def _bias(self, op: FileOperator) -> Bias | None:
+        """The bias of a convolution or fully connected layer, whose size has been checked."""
+        bias = self._input(op, 2)
+        if bias is None:
+            return None
+        name = self._constant_names.get(bias.index, bias.name)
+        if not bias.is_constant or bias.is_sparse or bias.dtype not in _BIAS_TYPES:
+            return Bias(name)
+        return Bias(name, TFLiteMatrix(self._stored(bias), bias.dtype, bias.shape, outputs_last=False))
 
     def _constant(self, op: FileOperator, weights: FileTensor, n: int) -> ConstantOperand:
         """Weights as (N, K), one operand for each tensor and layout; their values stay in the file."""

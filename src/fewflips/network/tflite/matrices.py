@@ -1,4 +1,4 @@
-"""The weights of a layer as a matrix, made of a constant's bytes when it is asked for."""
+"""The weights or the bias of a layer as a matrix, made of a constant's bytes when it is asked for."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from fewflips.network.tflite.elements import codes
 
 @dataclass(frozen=True)
 class TFLiteMatrix:
-    """Weights that a file holds.
+    """Weights, or a bias, that a file holds.
 
     Parameters
     ----------
     stored : StoredBytes
         Their bytes.
     dtype : str
-        The schema's name of their type: integers of at most 16 bits.
+        The schema's name of their type: integers of at most 16 bits, or INT32 or INT64.
     shape : tuple of int
         Of the tensor.
     outputs_last : bool
@@ -33,11 +33,11 @@ class TFLiteMatrix:
     outputs_last: bool
 
     def __call__(self) -> Matrix:
-        """Read the weights.
+        """Read them.
 
         Returns
         -------
-        ndarray of int8, uint8 or int16, shape (N, K)
+        ndarray of int8, uint8, int16, int32 or int64, shape (N, K)
             Not to be written to.
         """
         tensor = codes(np.frombuffer(self.stored.read(), np.uint8), self.dtype, self.shape)

@@ -7,7 +7,7 @@ from functools import partial
 from rich.console import Group
 from rich.table import Table
 
-from fewflips.records.column import ColumnGates, ColumnReport
+from fewflips.records.column import ColumnGates, ColumnPart, ColumnReport
 from fewflips.report.numbers import ABSENT, other_notes
 from fewflips.report.terminal.console_tables import Fitting, figures_table, page
 from fewflips.visible import printable, shorten_middle
@@ -44,10 +44,18 @@ def column_table(report: ColumnReport) -> Group:
 
 def _work(report: ColumnReport) -> str:
     order = "in natural order" if report.schedule is None else f"in the order of {report.schedule}"
+    holds = report.holds
+    negated = f", {report.negated} of them negated" if report.negated else ""
+    fetched = (
+        ""
+        if holds is None
+        else f" Lanes fetch {holds.fetched} of {holds.flags} weights; the others repeat, as their flags say."
+    )
     return (
         f"{report.n} channels x {report.k} products, {report.pixels} of {report.pixels_of_layer} pixels, {order}: "
-        f"{report.passes} passes with {report.words} words a pixel. {report.cycles} cycles, {report.waits} of them "
-        f"spent waiting for a partial sum; the order takes {report.index_table_bits} bits as an index table."
+        f"{report.passes} passes with {report.words} words a pixel{negated}. {report.cycles} cycles, {report.waits} of "
+        f"them spent waiting for a partial sum; the order takes {report.index_table_bits} bits as an index table."
+        f"{fetched}"
     )
 
 
@@ -62,10 +70,21 @@ def _memory_table(report: ColumnReport, dense: bool) -> Table:
 
 def _gate_table(report: ColumnReport, gates: ColumnGates, dense: bool) -> Table:
     table = figures_table("copies", "cells", "registers", "um2 each", "ps", label="logic", numbered=False, dense=dense)
-    for name, copies, part in (("unit", report.columns, gates.unit), ("controller", 1, gates.control)):
+    for name, copies, part in _parts(report, gates):
         figures = (copies, part.cells, part.registers)
         table.add_row(name, *map(str, figures), f"{part.area_um2:.0f}", f"{part.critical_path_ps:.0f}")
     return table
+
+
+def _parts(report: ColumnReport, gates: ColumnGates) -> list[tuple[str, int, ColumnPart]]:
+    """Names, copies and gates of what the column is made of."""
+    found = [
+        ("unit", report.columns, gates.unit),
+        ("encoders, weights", 1, gates.weight_encoders),
+        ("encoders, activations", report.columns, gates.activation_encoders),
+        ("controller", 1, gates.control),
+    ]
+    return [(name, copies, part) for name, copies, part in found if part is not None]
 
 
 def _shares(gates: ColumnGates) -> str:
