@@ -1,0 +1,2 @@
+"""Which channels share a segment, together with the orders of all segments."""
+
