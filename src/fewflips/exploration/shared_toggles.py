@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import hypot
-
-import numpy as np
-from numpy.typing import NDArray
 
 from fewflips.buffers import MemoryEnergy, check_layers
 from fewflips.buffers.chain import memories
 from fewflips.dataflows import Segment, dataflow_of
 from fewflips.dataflows.layer_operands import LayerOperands, layer_operands
 from fewflips.dataflows.orders import LayerOrders, natural_orders
-from fewflips.dataflows.unit_work import PART_CYCLES, Part, UnitWork
+from fewflips.dataflows.unit_work import UnitWork
 from fewflips.errors import InputError
 from fewflips.execution.activations import lowered_rows, measurable_layers
 from fewflips.exploration.tasks import read_orders
 from fewflips.exploration.worker import NetworkContent, Recent, UnitTask, activations_of, network_of, unit_of
-from fewflips.gates.operands import Toggles
-from fewflips.gates.power.attribution import PARTS
-from fewflips.gates.power.energy import Energy, EnergyModel, energy_of
-from fewflips.gates.switching import Circuit
 from fewflips.machine import Accelerator
 from fewflips.machine.memory_sources import REGISTERS
 from fewflips.network.layer import Layer
 from fewflips.records.exploration import LayerCost
-from fewflips.schedule.binary import index_table_bits
 from fewflips.simulation.bill import layer_bill
+from fewflips.simulation.counted_layer import CountedLayer, EnergySum, count_layer
 from fewflips.simulation.memories import memories_of_layer
 from fewflips.simulation.register_memories import RegisterMemories, build_register_memories
-from fewflips.simulation.sampling import relative_ci95
-from fewflips.simulation.toggles import LayerToggles, count_toggles
 from fewflips.simulation.unit import ArithmeticUnit
 
 _PJ_PER_FJ = 1e-3
@@ -121,20 +111,8 @@ def _charge(
 ) -> None:
     """Simulate a layer of a sample, and charge it to each machine."""
     layer, (sample, number) = operands.layer, place
-
-    def parts() -> Iterator[Part]:
-        return dataflow_of(task.simulated).unit_parts(operands, segments, task.simulated, PART_CYCLES)
-
-    def toggles(circuit: Circuit, of: Iterator[Part]) -> LayerToggles:
-        return count_toggles(circuit, of, "inertial", share=task.share, seed=(task.seed, *place), jobs=1)
-
-    counted = toggles(unit.circuit, parts())
-    encoders = {
-        port: toggles(encoder.circuit, (part.encoders[port] for part in parts()))
-        for port, encoder in unit.encoders.items()
-    }
-    data = _by_shares(unit, counted)
-    encoded_fj = hypot(*(_half_width_fj(unit.encoders[port].model, found) for port, found in encoders.items()))
+    seed = (task.seed, *place)
+    counted = count_layer(unit, operands, segments, task.simulated, "inertial", share=task.share, seed=seed, jobs=1)
     figures: dict[int, dict[str, MemoryEnergy]] = {}
     for bill in bills:
         if sample == 0:
@@ -143,50 +121,7 @@ def _charge(
                 found = registers.of_layer(operands, segments, seed=(task.seed, number))
                 figures[id(registers)] = {label: memory.energy for label, memory in found.items()}
             bill.memories[layer.name] = figures[id(registers)]
-        bill.add(layer, counted, encoders, data, encoded_fj)
-
-
-def _by_shares(unit: ArithmeticUnit, toggles: LayerToggles) -> Callable[[UnitWork], _Data]:
-    """Energy of the data, computed once for machines whose units share the same registers."""
-    known: dict[tuple[float, float], _Data] = {}
-
-    def data(work: UnitWork) -> _Data:
-        shares = (work.weight_share, work.activation_share)
-        if shares not in known:
-            half_width_fj = _half_width_fj(unit.shared_model(*shares), toggles)
-            known[shares] = _Data(unit.data_by_part(toggles, work), half_width_fj)
-        return known[shares]
-
-    return data
-
-
-def _half_width_fj(model: EnergyModel, toggles: LayerToggles) -> float:
-    """Half of the 95 % confidence interval of a layer's data energy."""
-    if not toggles.replicates:
-        return 0.0
-
-    def data_fj(counted: Toggles) -> float:
-        return energy_of(model, counted, 0.0, 0.0).data_fj
-
-    estimates = [data_fj(part) / part.transitions for part in toggles.replicates]
-    return relative_ci95(estimates) * data_fj(toggles.sample) * toggles.scale
-
-
-@dataclass(frozen=True, eq=False)
-class _Data:
-    """Energy of a layer's data by part, in the order of `PARTS`, and half of its 95 % confidence interval."""
-
-    parts_fj: NDArray[np.float64]
-    half_width_fj: float
-
-
-@dataclass
-class _Sum:
-    """What a layer costs a machine, summed over the samples."""
-
-    energy: Energy = field(default_factory=lambda: Energy(0.0, 0.0, 0.0, 0.0))
-    parts_fj: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(PARTS)))
-    half_width_fj: float = 0.0
+        bill.add(layer, counted)
 
 
 class _MachineBill:
@@ -203,26 +138,11 @@ class _MachineBill:
         self.registers = registers
         self.memories: dict[str, Mapping[str, MemoryEnergy]] = {}
         self._machine, self._clock_mhz, self._unit, self._orders = machine, clock_mhz, unit, orders
-        self._sums: dict[str, _Sum] = {}
+        self._sums: dict[str, EnergySum] = {}
 
-    def add(
-        self,
-        layer: Layer,
-        toggles: LayerToggles,
-        encoders: Mapping[str, LayerToggles],
-        data: Callable[[UnitWork], _Data],
-        encoded_fj: float,
-    ) -> None:
+    def add(self, layer: Layer, counted: CountedLayer) -> None:
         """Add a sample of a layer."""
-        work, clock_mhz = self._work(layer), self._clock_mhz
-        found = self._sums.setdefault(layer.name, _Sum())
-        found.energy += self._unit.energy(toggles, work, clock_mhz)
-        for port, counted in encoders.items():
-            spent = self._unit.encoder_energy(port, counted, work, clock_mhz)
-            found.energy += spent
-            found.parts_fj[PARTS.index("registers")] += spent.data_fj  # an encoder stands in front of a register
-        found.parts_fj += data(work).parts_fj
-        found.half_width_fj = hypot(found.half_width_fj, data(work).half_width_fj, encoded_fj)
+        self._sums.setdefault(layer.name, EnergySum()).add(counted, self._work(layer), self._clock_mhz)
 
     def cost(self, layer: Layer, samples: int, is_scheduled: bool) -> LayerCost:
         """The mean over the samples."""
@@ -233,7 +153,7 @@ class _MachineBill:
         return LayerCost(
             name=layer.name,
             cycles=self._work(layer).array_cycles,
-            index_table_bits=index_table_bits(len(segment.order) for segment in segments) if is_scheduled else 0,
+            index_table_bits=sum(segment.index_bits for segment in segments) if is_scheduled else 0,
             bill=layer_bill(
                 found.energy * (1 / samples), found.parts_fj / samples, memories, self._unit.estimated_entries
             ),

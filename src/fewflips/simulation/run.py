@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import hypot
 from typing import Any
 
 import numpy as np
@@ -14,14 +13,12 @@ from fewflips.buffers import MemoryEnergy, check_layers
 from fewflips.dataflows import Segment, dataflow_of
 from fewflips.dataflows.layer_operands import LayerOperands, layer_operands
 from fewflips.dataflows.orders import LayerOrders
-from fewflips.dataflows.unit_work import PART_CYCLES, Part, UnitWork
+from fewflips.dataflows.unit_work import PART_CYCLES, Part
 from fewflips.datapath.design import Datapath
 from fewflips.errors import InputError
 from fewflips.execution.activations import lowered_rows, run_samples
 from fewflips.execution.samples import Samples
 from fewflips.gates.operands import Toggles
-from fewflips.gates.power.attribution import PARTS, REGISTERS
-from fewflips.gates.power.energy import Energy, energy_of
 from fewflips.machine import Accelerator
 from fewflips.network import Network
 from fewflips.network.layer import Layer
@@ -29,12 +26,12 @@ from fewflips.parallel.processors import processors
 from fewflips.progress import Progress
 from fewflips.records.energy import LayerEnergy
 from fewflips.simulation.bill import layer_bill
+from fewflips.simulation.counted_layer import EnergySum, count_layer
 from fewflips.simulation.memories import memories_of_layer, memory_notes
 from fewflips.simulation.records import layer_energy
 from fewflips.simulation.register_memories import RegisterMemories, build_register_memories
-from fewflips.simulation.sampling import relative_ci95
 from fewflips.simulation.time_limit import Shares, shares_within
-from fewflips.simulation.toggles import DelayModel, LayerToggles, count_toggles, transitions_per_second
+from fewflips.simulation.toggles import DelayModel, LayerToggles, transitions_per_second
 from fewflips.simulation.unit import ArithmeticUnit
 
 _RANGES = (("clock_mhz", 1e-3, 1e5, "MHz"), ("time_limit_s", 1e-3, 1e7, "seconds"), ("step_ps", 0.01, 1e3, "ps"))
@@ -191,16 +188,6 @@ def simulate_network(
     )
 
 
-@dataclass
-class _Sum:
-    """Energies of one layer under one delay model, summed over the samples."""
-
-    energy: Energy = field(default_factory=lambda: Energy(0.0, 0.0, 0.0, 0.0))
-    parts_fj: NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(PARTS)))
-    half_width_fj: float = 0.0
-    sampled: bool = False
-
-
 class _Simulation:
     """Simulates layer after layer and adds up the results."""
 
@@ -219,7 +206,7 @@ class _Simulation:
         self.memories: dict[tuple[int, str], dict[str, MemoryEnergy]] = {}
         self._registers = registers
         self._run, self._unit, self._variants, self._options = run, unit, variants, options
-        self._sums: dict[tuple[int, str, DelayModel], _Sum] = {}
+        self._sums: dict[tuple[int, str, DelayModel], EnergySum] = {}
         self._transitions = dict.fromkeys(MODES, (0, 0))  # simulated, total
         self._progress = progress
         self._done, self._total = 0, _unit_cycles(run, variants) * len(run.samples.feeds) * len(MODES)
@@ -238,21 +225,21 @@ class _Simulation:
             if sample == 0:
                 self._add_memories(operands, segments, index, number)
             for mode in MODES:
-                toggles = count_toggles(
-                    self._unit.circuit,
-                    flow.unit_parts(operands, segments, self._run.array, PART_CYCLES),
+                counted = count_layer(
+                    self._unit,
+                    operands,
+                    segments,
+                    self._run.array,
                     mode,
                     share=self.shares.inertial if mode == "inertial" else self.shares.zero_delay,
                     seed=(self._options.seed, sample, number),
                     jobs=self._options.threads,
                     on_part=self._advance,
                 )
-                found = self._sums.setdefault((index, layer.name, mode), _Sum())
-                self._add(found, toggles, work, mode)
-                self._add_encoders(found, operands, segments, work, (sample, number), mode)
-                if index == 0:
-                    counted = toggles.exact + toggles.sample
-                    self.counted[mode] = self.counted[mode] + counted if mode in self.counted else counted
+                self._sums.setdefault((index, layer.name, mode), EnergySum()).add(
+                    counted, work, self._options.clock_mhz
+                )
+                self._count(counted.toggles, mode, is_first=index == 0)
 
     def _add_memories(self, operands: LayerOperands, segments: tuple[Segment, ...], index: int, number: int) -> None:
         """Simulate memories made of registers with the words of a layer; one sample input tells their energies."""
@@ -284,52 +271,14 @@ class _Simulation:
             ci95_percent=100 * float(np.max(relative, initial=0.0)),
         )
 
-    def _add(self, found: _Sum, toggles: LayerToggles, work: UnitWork, mode: DelayModel) -> None:
+    def _count(self, toggles: LayerToggles, mode: DelayModel, *, is_first: bool) -> None:
+        """Note how much was simulated, and the toggles of the first variant."""
         simulated, total = self._transitions[mode]
-        counted = toggles.exact.transitions
-        self._transitions[mode] = (
-            simulated + counted + toggles.sample.transitions,
-            total + counted + toggles.sampled_transitions,
-        )
-        found.energy += self._unit.energy(toggles, work, self._options.clock_mhz)
-        found.parts_fj += self._unit.data_by_part(toggles, work)
-        if toggles.replicates:
-            model = self._unit.shared_model(work.weight_share, work.activation_share)
-            estimates = [energy_of(model, part, 0.0, 0.0).data_fj / part.transitions for part in toggles.replicates]
-            of_sample = energy_of(model, toggles.sample, 0.0, 0.0).data_fj * toggles.scale
-            found.half_width_fj = hypot(found.half_width_fj, relative_ci95(estimates) * of_sample)
-            found.sampled = True
-
-    def _add_encoders(
-        self,
-        found: _Sum,
-        operands: LayerOperands,
-        segments: tuple[Segment, ...],
-        work: UnitWork,
-        place: tuple[int, int],
-        mode: DelayModel,
-    ) -> None:
-        """Simulate the encoders of coded ports on the same share of their cycles."""
-        flow = dataflow_of(self._run.array)
-        for port, encoder in self._unit.encoders.items():
-            parts = flow.unit_parts(operands, segments, self._run.array, PART_CYCLES)
-            toggles = count_toggles(
-                encoder.circuit,
-                (part.encoders[port] for part in parts),
-                mode,
-                share=self.shares.inertial if mode == "inertial" else self.shares.zero_delay,
-                seed=(self._options.seed, *place),
-                jobs=self._options.threads,
-            )
-            spent = self._unit.encoder_energy(port, toggles, work, self._options.clock_mhz)
-            found.energy += spent
-            found.parts_fj[REGISTERS] += spent.data_fj  # an encoder stands in front of a register
-            if toggles.replicates:
-                estimates = [
-                    energy_of(encoder.model, part, 0.0, 0.0).data_fj / part.transitions for part in toggles.replicates
-                ]
-                of_sample = energy_of(encoder.model, toggles.sample, 0.0, 0.0).data_fj * toggles.scale
-                found.half_width_fj = hypot(found.half_width_fj, relative_ci95(estimates) * of_sample)
+        counted = toggles.exact + toggles.sample
+        in_layer = toggles.exact.transitions + toggles.sampled_transitions
+        self._transitions[mode] = simulated + counted.transitions, total + in_layer
+        if is_first:
+            self.counted[mode] = self.counted[mode] + counted if mode in self.counted else counted
 
     def _advance(self, transitions: int) -> None:
         self._done = min(self._done + transitions, self._total)
