@@ -26,13 +26,12 @@ from fewflips.files.cache import cache_folder
 from fewflips.machine import Accelerator, load_accelerator
 from fewflips.simulation.run import EnergyOptions
 
-from .machines import NARROW_LANES, ORDERS, Searches
+from .machines import NARROW_LANES, ORDERS, PLAIN, Searches
 from .networks import Candidate, candidates
 from .results import store_results
 from .rows import Simulation
 
 SHARED = Path(os.environ.get("FEWFLIPS_SHARED") or "../shared")
-PLAIN = ("edge4", "edge8", "edge16", "os16", "tpu16")
 
 
 def main(words: list[str] | None = None) -> int:

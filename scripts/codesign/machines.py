@@ -19,6 +19,8 @@ from .networks import Candidate
 
 Order = Literal["natural", "schedule"]
 ORDERS: tuple[Order, ...] = ("natural", "schedule")
+PLAIN = ("edge4", "edge8", "edge16", "os16", "tpu16")
+"""Built-in machines, on which everything is simulated as well."""
 NARROW_LANES = 4
 """Most lanes of the machines whose datapath alone is compared."""
 

@@ -8,10 +8,12 @@ from functools import cache
 from itertools import product
 
 from benchmarks.record import markdown_table
-from scripts.codesign.machines import ORDERS
+from scripts.codesign.machines import ORDERS, PLAIN
 from scripts.codesign.networks import PAIR
 from scripts.codesign.results import read_results
 from scripts.codesign.rows import Row
+
+from fewflips.machine import Accelerator, load_accelerator
 
 from .origin import PJ_PER_UJ, RESULTS, Fact
 
@@ -82,15 +84,16 @@ def all_machines() -> str:
     kinds = [(training, order) for training, order in product(_trainings(PAIR), ORDERS)]
     header = ["machine", *(f"{training}, {order}" for training, order in kinds)]
     found = []
-    for machine in dict.fromkeys(row.machine for row in rows() if row.network == PAIR):
+    for words, machine in {_machine_words(row.machine): row.machine for row in rows() if row.network == PAIR}.items():
         energies = [row_on(machine, PAIR, *kind) for kind in kinds]
-        found.append([_machine_words(machine), *(f"{_uj(row.datapath_pj)} / {_uj(row.whole_pj)}" for row in energies)])
+        found.append([words, *(f"{_uj(row.datapath_pj)} / {_uj(row.whole_pj)}" for row in energies)])
     return markdown_table(header, found)
 
 
 def bills() -> str:
     """Parts of the bill on the best machines of the pair."""
-    kinds = _kinds(PAIR)
+    trainings = _trainings(PAIR)
+    kinds = [(trainings[0], "natural"), (trainings[0], "schedule"), (trainings[-1], "schedule")]
     chosen = [best_row(PAIR, *kind) for kind in kinds]
     header = ["part", *(", ".join(kind) for kind in kinds)]
     found = [
@@ -179,9 +182,8 @@ def codesign_facts() -> Iterator[tuple[str, Fact]]:
 
 
 def _kinds(network: str) -> list[tuple[str, str]]:
-    """What is compared: the first network in natural order and scheduled, and the last one scheduled."""
-    trainings = _trainings(network)
-    return list(dict.fromkeys([(trainings[0], "natural"), (trainings[0], "schedule"), (trainings[-1], "schedule")]))
+    """What is compared: every training, in natural order and scheduled."""
+    return list(product(_trainings(network), ORDERS))
 
 
 def _trainings(network: str) -> Sequence[str]:
@@ -192,8 +194,32 @@ def _ratio(before: float, after: float) -> float:
     return before / after if after else math.inf
 
 
+@cache
+def _machine(name: str) -> Accelerator:
+    found = {machine.name: machine for machine in map(load_accelerator, sorted((RESULTS / "codesign").glob("*.yaml")))}
+    return found[name] if name in found else load_accelerator(name)
+
+
 def _machine_words(name: str) -> str:
-    return f"`{name}`"
+    """A built-in machine's name, or what is chosen in one that was searched."""
+    machine = _machine(name)
+    if machine.name in PLAIN:
+        return f"`{machine.name}`"
+    options = machine.datapath
+    unit = [
+        words
+        for words, chosen in (
+            ("bit planes", options.adder == "bit-planes"),
+            ("tree register", options.tree_register),
+            ("offset sums", options.offset_sums),
+            ("zero gating", options.zero_gating),
+            ("hold flags", options.hold_flags),
+            ("serpentine replay", machine.turns),
+        )
+        if chosen
+    ]
+    tiles = [] if machine.tiling.outputs is None else [f"tiles of {machine.tiling.outputs}"]
+    return f"{machine.lanes} lanes: " + ", ".join([*unit, *tiles] or ["plain"])
 
 
 def _uj(energy_pj: float) -> str:
