@@ -19,6 +19,9 @@ from .origin import PJ_PER_UJ, RESULTS, Fact
 
 BUILT_IN_CELLS = "nangate45"
 WHOLE_LIBRARY = "nangate45, whole"
+BASELINE = ("8 bits", "natural")
+HEADROOM = ("8 bits, activation headroom", "natural")
+TRAINED = ("HD-trained", "schedule")
 _PARTS = {
     "multipliers": ("units", "multipliers_pj"),
     "adder tree": ("units", "adders_pj"),
@@ -132,7 +135,7 @@ def narrow(cells: str) -> Iterator[tuple[Row, tuple[str, str], Row]]:
     """Rows with at most four lanes: the plain column first, then the best; each with what it is compared with."""
     for training in _trainings(PAIR):
         # what a network is compared with has the same activation headroom
-        of_base = training if training != "HD-trained" else "8 bits, activation headroom"
+        of_base = HEADROOM[0] if training == TRAINED[0] else training
         base = row_on("edge4", PAIR, of_base, "natural", cells)
         yield base, (training, "natural"), row_on("edge4", PAIR, training, "natural", cells)
         for order in ORDERS:
@@ -170,6 +173,22 @@ def codesign_facts() -> Iterator[tuple[str, Fact]]:
             yield f"{name}/whole_ratio", chosen[0].whole_pj / row.whole_pj
             yield f"{name}/datapath_ratio", chosen[0].datapath_pj / row.datapath_pj
             yield f"{name}/beside datapath_pj", row.whole_pj - row.datapath_pj
+            if row.accuracy_percent is not None and chosen[0].accuracy_percent is not None:
+                yield f"{name}/points lost", chosen[0].accuracy_percent - row.accuracy_percent
+    baseline, given, trained = (best_row(PAIR, *kind) for kind in (BASELINE, HEADROOM, TRAINED))
+    units = trained.bill.units
+    yield "codesign/clock and leakage_pj", units.clock_pj + units.leakage_pj
+    yield "codesign/beside datapath for 2x_pj", baseline.datapath_pj - 2 * trained.datapath_pj
+    yield (
+        "codesign/reordering alone, on one machine/whole_ratio",
+        max(
+            row.whole_pj / row_on(row.machine, PAIR, BASELINE[0], "schedule").whole_pj
+            for row in rows()
+            if (row.network, row.training, row.order) == (PAIR, *BASELINE)
+        ),
+    )
+    yield "codesign/headroom given to both/whole_ratio", given.whole_pj / trained.whole_pj
+    yield "codesign/headroom given to both/datapath_ratio", given.datapath_pj / trained.datapath_pj
     for cells in dict.fromkeys(row.cells for row in read_results(RESULTS) if row.network == PAIR):
         for base, kind, row in narrow(cells):
             name = f"codesign/at most 4 lanes, {cells}/{', '.join(kind)}"

@@ -44,22 +44,6 @@ def derived_facts(found: Mapping[str, Fact]) -> dict[str, Fact]:
         "lane_clusters/clusters save_percent": 100
         * (1 - _known(found, "lane_clusters/baseline, clusters by all bits/of_natural")),
         **_libraries(found),
-        **_best_column(found),
-    }
-
-
-def _best_column(found: Mapping[str, Fact]) -> dict[str, Fact]:
-    """What the best of a column's units is worth, between networks and for one in another order."""
-
-    def data_pj(unit: str, network: str) -> float:
-        return _known(found, f"units/{unit}/{network} data_pj")
-
-    best = "adder: bit-planes, tree_register, offset_sums"
-    natural = "baseline natural"
-    networks = (natural, "baseline scheduled", "HD-trained scheduled")
-    return {f"best column/{network} data_pj": data_pj(best, network) for network in networks} | {
-        "best column/trained_ratio": data_pj(best, natural) / data_pj(best, "HD-trained scheduled"),
-        "best column/lossless_ratio": data_pj("plain", natural) / data_pj(best, "baseline scheduled"),
     }
 
 
