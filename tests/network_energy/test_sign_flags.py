@@ -19,6 +19,7 @@ from fewflips.dataflows.unit_words import common_word
 from fewflips.datapath.arithmetic import expected_outputs
 from fewflips.datapath.testbench import run_testbench
 from fewflips.errors import AcceleratorError
+from fewflips.estimation.calibration.sequences import unit_sequences
 from fewflips.formats.number_formats import INT8, UINT8
 from fewflips.gates.liberty.load import load_cells
 from fewflips.machine import Accelerator
@@ -190,3 +191,12 @@ def test_a_machine_without_sign_flags_is_described_as_before():
     assert "sign_flags" not in array_of({"sign_flags": False}).model_dump_json()
     again = Accelerator.model_validate_json(array_of({}, tiling=Tiling(outputs=4)).model_dump_json())
     assert again.datapath.sign_flags
+
+
+def test_a_calibration_negates_nothing():
+    datapath = unit_of(LAYERS["dense"], array_of({"tree_register": True, "offset_sums": True}))
+    random = np.random.default_rng(0)
+    words = {name: random.integers(0, 256, (12, 2)).astype(np.uint8) for name in ("weights", "activations")}
+    sequences = unit_sequences(datapath, words, None, 3, 4)
+    check_function(build_unit(datapath, load_cells("nangate45")).circuit, datapath, sequences)
+    assert not first_cycles(sequences, 100).negate.any()
