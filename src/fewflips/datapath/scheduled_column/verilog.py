@@ -126,13 +126,11 @@ def values(design: ColumnDesign) -> dict[str, Any]:
     bits = {name: memory.address_bits for name, memory in memories.items()}
     bits |= {"words": bits["indices"], "channels": address_bits(design.channels), "rows": address_bits(design.rows)}
     loaded = [memory for name, memory in memories.items() if name != "sums"]
-    holds = design.datapath.hold_flags
-    weight_data = "weight_words" if "weights" in _coded(design) else "weights"
     shared = [
         ("passes", "load_passes", "pass", "pass_data"),
         ("indices", "load_indices", "index", "index_data"),
         *([("flags", "load_flags", "index", "flag_data")] if design.flag_bits else []),
-        *([] if holds else [("weights", "load_weights", "weight", weight_data)]),
+        *([] if design.datapath.hold_flags else [("weights", "load_weights", "weight", _weight_data(design))]),
         *([("starts", "load_starts", "start", "start_data")] if design.starts else ()),
     ]
     return {
@@ -150,17 +148,7 @@ def values(design: ColumnDesign) -> dict[str, Any]:
         "based": design.based,
         "own_channel": design.based or design.tile_rows > 1,
         "starts": design.starts,
-        "holds": holds,
-        "signs": design.datapath.sign_flags,
-        "flag_bits": design.flag_bits,
-        "weight_data": weight_data,
-        "lanes": design.datapath.lanes,
-        "weight_bits": design.datapath.weights.bits,
-        "coded": _coded(design),
-        "port_encoders": {
-            port: port_encoder_name(design.datapath.lanes, getattr(design.datapath, port).bits)
-            for port in _coded(design)
-        },
+        **_port_values(design),
         "start_sum": design.datapath.sum_offset(0),
         "sum_bits": design.datapath.accumulator_bits,
         "fields": design.pass_fields,
@@ -172,6 +160,25 @@ def values(design: ColumnDesign) -> dict[str, Any]:
         "load_address_bits": max(memory.address_bits for memory in loaded),
         "load_width": max(memory.width for memory in loaded),
     }
+
+
+def _port_values(design: ColumnDesign) -> dict[str, Any]:
+    """Flags and codings of the unit's ports; `weight_data` is what the memories of weights drive."""
+    unit = design.datapath
+    return {
+        "lanes": unit.lanes,
+        "weight_bits": unit.weights.bits,
+        "weight_data": _weight_data(design),
+        "holds": unit.hold_flags,
+        "signs": unit.sign_flags,
+        "flag_bits": design.flag_bits,
+        "coded": _coded(design),
+        "port_encoders": {port: port_encoder_name(unit.lanes, getattr(unit, port).bits) for port in _coded(design)},
+    }
+
+
+def _weight_data(design: ColumnDesign) -> str:
+    return "weight_words" if "weights" in _coded(design) else "weights"
 
 
 def _title(design: ColumnDesign) -> str:
