@@ -29,6 +29,7 @@ test-settings: setup-test
 
 # with the lowest releases that pyproject.toml allows; TESTS picks some
 LOWEST := build/venv-lowest
+LOWEST_EXTRAS := --extra gates --extra explore --extra cluster
 TESTS ?= tests src
 test-lowest: $(LOWEST)/installed-dev
 	$(LOWEST)/bin/python -m pytest -n 2 $(TESTS)
@@ -87,8 +88,8 @@ $(VENV)/installed-dev: pyproject.toml scripts/install_test_tools.sh
 $(LOWEST)/installed-dev: pyproject.toml scripts/install_test_tools.sh
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check uv
-	$(LOWEST)/bin/uv pip compile --quiet --no-deps --resolution lowest-direct --extra gates --python $(LOWEST)/bin/python \
-		--output-file $(LOWEST)/constraints.txt pyproject.toml
+	$(LOWEST)/bin/uv pip compile --quiet --no-deps --resolution lowest-direct $(LOWEST_EXTRAS) \
+		--python $(LOWEST)/bin/python --output-file $(LOWEST)/constraints.txt pyproject.toml
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' \
 		--constraint $(LOWEST)/constraints.txt
 	sh scripts/install_test_tools.sh
