@@ -116,7 +116,7 @@ def test_the_last_orders_are_the_schedule_and_every_stage_is_shown(model: Path, 
     assert [stage.files for stage in report.stages] == [(), (), (), ("schedule.json",)]
     assert report.stages[2].totals.weights.lower_bound is not None
     assert report.settings.mode is None
-    assert "--step sorted --step schedule --step backwards" in report.settings.command
+    assert "--steps sorted,schedule,backwards" in report.settings.command
     table, page = printed(report), render_html(report)
     for name, start in (("sorted", "baseline"), ("schedule", "baseline"), ("backwards", "schedule")):
         (line,) = (line for line in table.splitlines() if line.startswith(f"Stage {name}: "))
@@ -400,13 +400,13 @@ def test_a_report_says_which_stage_a_schedule_starts_from_and_gives_no_command_f
     result = fewflips.optimize(model, "edge4", steps=["drop-in", ScheduleStep(start="stage before")])
     report = result.report
     assert [stage.start for stage in report.stages] == [None, "baseline", "drop-in"]
-    assert report.settings.command is None  # `--step drop-in --step schedule` would start from the baseline
+    assert report.settings.command is None  # `--steps drop-in,schedule` would start from the baseline
     page = render_html(report, result.picture)
     assert "a step was given that no command line can ask for" in page
     for text in (printed(report), page):
         assert "since drop-in" in " ".join(text.split())
     again = fewflips.optimize(model, "edge4", steps=["drop-in", "schedule"]).report
-    assert again.settings.command.endswith("--step drop-in --step schedule --seed 0")
+    assert again.settings.command.endswith("--steps drop-in,schedule --seed 0")
     assert "since" not in printed(again)
 
 

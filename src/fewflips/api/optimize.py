@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from numpy.typing import ArrayLike
+
 from fewflips.api.optimized import Optimization, stream_picture
 from fewflips.buffers import check_can_schedule, check_layers
 from fewflips.coding.notes import coding_notes
@@ -18,11 +20,13 @@ from fewflips.execution.runtimes import Runtime
 from fewflips.execution.samples import Samples, random_feeds
 from fewflips.machine import Accelerator, load_accelerator
 from fewflips.network import Network, load
+from fewflips.optimization.budget import ErrorBudget, budget_and_labels, check_samples
+from fewflips.optimization.choice import Mode, chosen_steps
 from fewflips.optimization.pipeline import Run, count_stages, execute_orders, price_stages, run_steps, stages_by_network
 from fewflips.optimization.report import optimize_report
-from fewflips.optimization.request import EnergyRequest, Mode, chosen_steps, request_of
+from fewflips.optimization.request import EnergyRequest, request_of
 from fewflips.optimization.state import State
-from fewflips.optimization.step import Context, Step
+from fewflips.optimization.step import Context, Setting, Step
 from fewflips.optimization.weight_costs import check_widths
 from fewflips.ordering import Effort
 from fewflips.progress import Progress
@@ -44,7 +48,10 @@ def optimize(
     *,
     mode: Mode | None = None,
     steps: Sequence[str | Step] | None = None,
+    without: Sequence[str] = (),
     inputs: str | Path | None = None,
+    error_budget: ErrorBudget | str | None = None,
+    labels: ArrayLike | str | Path | None = None,
     prove: bool = False,
     cost: TransitionCost | str | Path | None = None,
     energy: EnergyRequest | None = None,
@@ -61,13 +68,21 @@ def optimize(
     accelerator : str, Path or Accelerator
         A built-in machine's name, a YAML file, or an accelerator.
     mode : {"schedule", "drop-in", "both"}, optional
-        An order for every segment, one permutation for every group of tied channels, or both. Default: both,
-        unless `steps` are given.
+        An order for every segment, one permutation for every group of tied channels, or both.
     steps : sequence of str or Step, optional
-        Steps to apply in turn, by name or as objects, in place of a mode.
+        Steps to apply in turn, by name or as objects, in place of a mode. Default: those that lose nothing and need
+        no hardware beyond the machine's, and with an error budget those that use it.
+    without : sequence of str
+        Names of steps to leave out of those that are applied by default.
     inputs : str or Path, optional
         Sample inputs: a folder of images or an ``.npz`` file. Without them activations are not measured, and
         the checks use only random inputs.
+    error_budget : ErrorBudget or str, optional
+        How far outputs on the sample inputs may be from the original's: ``sqnr:25dB``, or ``0.5%`` of accuracy.
+        Default: not at all.
+    labels : array_like of int, shape (samples,), or str or Path, optional
+        Class of each sample input, or a file with them (:func:`~fewflips.optimization.budget.read_labels`); for a
+        budget in points of accuracy.
     prove : bool
         Continue until as many orders as possible are proven optimal.
     cost : TransitionCost, str or Path, optional
@@ -91,16 +106,31 @@ def optimize(
     Raises
     ------
     FewflipsError
-        If the model, the accelerator, the cost or the inputs cannot be used, or a check fails.
+        If the model, the accelerator, the cost or the inputs cannot be used, the steps make no sense, or a check
+        fails.
     """
-    mode, chosen = chosen_steps(mode, steps)
-    network = model if isinstance(model, Network) else load(model)
+    budget, classes = budget_and_labels(error_budget, labels, inputs)
     array = load_accelerator(accelerator)
+    mode, chosen = chosen_steps(mode, steps, without, Setting(array, budget))
+    network = model if isinstance(model, Network) else load(model)
     cost_file = Path(cost) if isinstance(cost, str | Path) else None
     transition_cost = read_transition_cost(cost) if isinstance(cost, str | Path) else cost
     if transition_cost is not None:
         check_widths(network, array, transition_cost)
-    request = request_of(network, accelerator, mode, chosen, inputs, prove, seed, energy, transition_cost, cost_file)
+    request = request_of(
+        network,
+        accelerator,
+        mode,
+        chosen,
+        inputs,
+        prove,
+        seed,
+        energy,
+        transition_cost,
+        cost_file,
+        budget,
+        labels if isinstance(labels, str | Path) else None,
+    )
     rewriting = [step for step in chosen if step.rewrites]
     if rewriting != list(chosen):
         check_can_schedule(array)
@@ -111,8 +141,9 @@ def optimize(
     if refusal is not None and rewriting == list(chosen):
         raise refusal
     samples, notes = read_samples(network, None if refusal else inputs)
+    check_samples(network, budget, classes, samples)
     effort = Effort.prove() if prove else Effort.default()
-    context = Context(samples, effort, seed, jobs, progress, transition_cost)
+    context = Context(samples, effort, seed, jobs, progress, transition_cost, budget, classes)
     run = run_steps(State.stored(network, array), chosen, context, refusal)
     if run.refusal is not None:
         notes = _notes_on_refusal(run, inputs, energy)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from fewflips.cli import options
 from fewflips.cli.console import progress_bars, rendered, show, write, write_json, wrote
@@ -54,18 +53,35 @@ def measure(model: Path, accelerator: str, inputs: Path | None, calibration: Pat
 @click.option(
     "--mode",
     type=click.Choice(["schedule", "drop-in", "both"]),
-    default="both",
-    show_default=True,
-    help="Which results to produce.",
+    help="Short for --steps schedule, drop-in, or both of them.",
 )
 @click.option(
+    "--steps",
     "--step",
     "steps",
     multiple=True,
-    metavar="NAME",
-    help="Step to apply, instead of --mode; repeat it for several in turn (docs/steps.md).",
+    metavar="NAME,...",
+    help="Steps to apply, one after another (docs/steps.md).  [default: all that lose nothing and that the machine has "
+    "the hardware for]",
+)
+@click.option(
+    "--without",
+    multiple=True,
+    metavar="NAME,...",
+    help="Steps to leave out of those that are applied by default.",
 )
 @options.inputs
+@click.option(
+    "--error-budget",
+    metavar="BUDGET",
+    help="How far outputs may be from the original's: sqnr:25dB, or 0.5% of accuracy (with --labels).",
+)
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Class of each sample input: .npy, .npz, .csv or .txt.",
+)
 @click.option("--prove", is_flag=True, help="Keep working until as many orders as possible are proven optimal.")
 @click.option(
     "--cost",
@@ -89,7 +105,10 @@ def optimize(
     accelerator: str,
     mode: Any,
     steps: tuple[str, ...],
+    without: tuple[str, ...],
     inputs: Path | None,
+    error_budget: str | None,
+    labels: Path | None,
     prove: bool,
     cost: Path | None,
     binary_schedule: bool,
@@ -107,8 +126,7 @@ def optimize(
     from fewflips.api.optimized import check_writable
     from fewflips.optimization.request import EnergyRequest
 
-    if steps and click.get_current_context().get_parameter_source("mode") is ParameterSource.DEFAULT:
-        mode = None
+    steps, without = _names(steps), _names(without)
     if binary_schedule and "drop-in" in (mode, *steps) and len(steps) < 2:
         raise InputError(
             "--binary-schedule: expected a mode or a step that gives a schedule, got drop-in; leave it out"
@@ -127,7 +145,10 @@ def optimize(
             accelerator,
             mode=mode,
             steps=steps or None,
+            without=without,
             inputs=inputs,
+            error_budget=error_budget,
+            labels=labels,
             prove=prove,
             cost=cost,
             energy=energy,
@@ -169,6 +190,11 @@ def accelerators(as_json: bool) -> None:
     machines = list(builtin_accelerators().values())
     records = [machine.model_dump(mode="json") for machine in machines]
     show(lambda: json.dumps(records, indent=1), lambda: accelerator_table(machines), as_json)
+
+
+def _names(given: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of steps, of an option that takes several at a time and may be repeated."""
+    return tuple(name.strip() for names in given for name in names.split(","))
 
 
 def _show_optimization(result: Optimization, files: tuple[Path, ...], json_wanted: bool) -> None:

@@ -17,7 +17,10 @@ STEPS: Registry[Any] = Registry(
         "drop-in": "fewflips.optimization.steps.drop_in:DropInStep",
     },
 )
-"""By the name that ``optimize`` and ``--step`` take."""
+"""By the name that ``optimize`` and ``--steps`` take, in the order in which they are applied by default."""
+
+ALIASES = {"order": "schedule"}
+"""Other names of steps."""
 
 
 def step_named(name: str) -> Step:
@@ -26,7 +29,7 @@ def step_named(name: str) -> Step:
     Parameters
     ----------
     name : str
-        A built-in step's, or one that was registered.
+        A built-in step's, or one that was registered; ``order`` is another name of ``schedule``.
 
     Returns
     -------
@@ -38,6 +41,7 @@ def step_named(name: str) -> Step:
     InputError
         If there is no such step, or the package that announces it gives something else than a step.
     """
+    name = name if name in STEPS else ALIASES.get(name, name)
     if name not in STEPS:
         raise InputError(f"steps: expected one of {', '.join(step_names())}, got {name!r}")
     step = STEPS[name]
@@ -65,7 +69,7 @@ def register_step(step: AnyStep) -> AnyStep:
     Parameters
     ----------
     step : type
-        A subclass of Step; its `name` is what ``optimize`` and ``--step`` take.
+        A subclass of Step; its `name` is what ``optimize`` and ``--steps`` take.
 
     Returns
     -------

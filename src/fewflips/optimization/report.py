@@ -265,11 +265,13 @@ def _settings(request: Request) -> Settings:
 
 def _command(request: Request) -> str:
     words = ["fewflips", "optimize", request.model, "--output", "out", "--accelerator", request.accelerator]
-    words += ["--mode", request.mode] if request.mode else [word for name in request.steps for word in ("--step", name)]
+    words += ["--mode", request.mode] if request.mode else ["--steps", ",".join(request.steps)]
     words += ["--seed", str(request.seed)]
     words += ["--inputs", request.inputs] if request.inputs else []
     words += ["--prove"] if request.prove else []
     words += ["--cost", request.cost_source] if request.cost_source is not None else []
+    words += ["--error-budget", str(request.budget)] if request.budget is not None else []
+    words += ["--labels", request.labels_source] if request.labels_source is not None else []
     words += request.extra
     return shlex.join(words)
 

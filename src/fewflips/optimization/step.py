@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fewflips.execution.samples import Samples
+from fewflips.machine import Accelerator
+from fewflips.optimization.budget import ErrorBudget
 from fewflips.optimization.channel_orders import ChannelPlan
 from fewflips.optimization.segment_orders import Certificate
 from fewflips.optimization.state import State
 from fewflips.ordering import Effort
+from fewflips.parallel.limit import Limit
 from fewflips.progress import Progress
 from fewflips.streams.transition_cost import TransitionCost
 
@@ -93,6 +100,12 @@ class Context:
     cost : TransitionCost or None
         Cost of a transition between the codes of weights, by which orders are to be chosen; None for flips. Codes of
         all layers that were read are as wide as those of the cost.
+    budget : ErrorBudget or None
+        How far outputs may be from the original's, where the user allows it.
+    labels : ndarray of int64, shape (samples,), or None
+        Class of each sample; given where the budget is in points of accuracy.
+    limit : Limit
+        Called now and then in a search; where it says True, the search ends with the best that it has.
     """
 
     samples: Samples | None
@@ -101,6 +114,25 @@ class Context:
     jobs: int
     progress: Progress | None = None
     cost: TransitionCost | None = None
+    budget: ErrorBudget | None = None
+    labels: NDArray[np.int64] | None = field(default=None, repr=False)
+    limit: Limit = field(default_factory=Limit, repr=False)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What steps are chosen for.
+
+    Parameters
+    ----------
+    accelerator : Accelerator
+        The machine.
+    budget : ErrorBudget or None
+        How far outputs may be from the original's, where the user allows it.
+    """
+
+    accelerator: Accelerator
+    budget: ErrorBudget | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +173,42 @@ class Step(ABC):
     """What the step starts from."""
     rewrites: ClassVar[bool] = False
     """Whether the step gives another model, whose outputs have to be compared with those of the one it was given."""
+    needs_budget: ClassVar[bool] = False
+    """Whether the step changes what is computed, and is given only where the user sets an error budget."""
+    comes_after: ClassVar[tuple[str, ...]] = ()
+    """Names of steps that, where they are applied as well, have to come before: they would undo what this one did."""
+
+    def by_default(self, setting: Setting) -> bool:
+        """Whether the step is among those that are applied where the user names none.
+
+        Parameters
+        ----------
+        setting : Setting
+            The machine and the error budget.
+
+        Returns
+        -------
+        bool
+            False unless a subclass says otherwise.
+        """
+        return False
+
+    def objection(self, setting: Setting, before: Sequence[Step]) -> str | None:
+        """Why the step cannot be applied on a machine, or after other steps.
+
+        Parameters
+        ----------
+        setting : Setting
+            The machine and the error budget.
+        before : sequence of Step
+            The steps that are applied before, in their order.
+
+        Returns
+        -------
+        str or None
+            What was expected, what was got and what to do, as the end of an error's line; None where nothing is wrong.
+        """
+        return None
 
     @abstractmethod
     def apply(self, state: State, context: Context) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fewflips.measurement.counting import count_weight_port
@@ -11,7 +12,7 @@ from fewflips.optimization.channel_orders import drop_in_certificates, plan_chan
 from fewflips.optimization.model_files import write_model
 from fewflips.optimization.segment_orders import Certificate
 from fewflips.optimization.state import State
-from fewflips.optimization.step import Context, Evidence, Outcome, Start, Step
+from fewflips.optimization.step import Context, Evidence, Outcome, Setting, Start, Step
 from fewflips.optimization.weight_costs import weight_cost
 from fewflips.ordering import Effort
 from fewflips.streams.codes import weight_codes
@@ -31,6 +32,17 @@ class DropInStep(Step):
     name = "drop-in"
     start: Start = "baseline"
     rewrites = True
+
+    def by_default(self, setting: Setting) -> bool:
+        """Beside the other steps, unless those write a model of their own within an error budget."""
+        return setting.budget is None
+
+    def objection(self, setting: Setting, before: Sequence[Step]) -> str | None:
+        """The rewritten model streams in natural order: orders for the model before are lost."""
+        lost = [step.name for step in before if not step.rewrites]
+        if self.start == "baseline" or not lost:
+            return None
+        return f"expected before {lost[-1]}, whose orders the rewritten model would lose; got it after"
 
     def apply(self, state: State, context: Context) -> Outcome:
         """See :meth:`Step.apply`; the rewritten model streams in natural order."""

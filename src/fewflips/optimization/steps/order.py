@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from fewflips.optimization.segment_orders import plan_schedule
 from fewflips.optimization.state import State
-from fewflips.optimization.step import Context, Evidence, Outcome, Start, Step
+from fewflips.optimization.step import Context, Evidence, Outcome, Setting, Start, Step
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,10 @@ class ScheduleStep(Step):
 
     name = "schedule"
     start: Start = "baseline"
+
+    def by_default(self, setting: Setting) -> bool:
+        """Always: the machine is taken to follow schedules, unless the user says otherwise."""
+        return True
 
     def apply(self, state: State, context: Context) -> Outcome:
         """See :meth:`Step.apply`; orders that the state has already are replaced."""
