@@ -73,8 +73,8 @@ class CoupledLayer:
         groups = len(self.covariance)
         if self.covariance.shape[1:] != (k, k) or not groups or n % groups or self.importance.shape != (n,):
             raise InputError(
-                f"assignment: expected covariances (G, {k}, {k}) and {n} importances for weights of shape {(n, k)}, got "
-                f"{self.covariance.shape} and {self.importance.shape}"
+                f"assignment: expected covariances (G, {k}, {k}) and {n} importances for weights of shape {(n, k)}, "
+                f"got {self.covariance.shape} and {self.importance.shape}"
             )
         if not (np.diagonal(self.covariance, axis1=1, axis2=2) > 0).all():
             raise InputError("assignment: expected activations of a variance above 0 on every lane")
