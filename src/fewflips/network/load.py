@@ -14,6 +14,7 @@ from fewflips.files.result_folder import check_belongs
 from fewflips.network.contents import Contents
 from fewflips.network.graph import Network
 from fewflips.network.reading import FIRST_BYTES, reader_named, reader_of
+from fewflips.network.recoding import NewCodes, Recodable
 
 
 def load(path: str | Path) -> Network:
@@ -69,6 +70,54 @@ def rewrite(network: Network, permutations: Mapping[str, Mapping[int, NDArray[np
         If this format is only read.
     """
     reader_named(network.file_format).rewrite(network, permutations, destination)
+
+
+def recodable(network: Network) -> dict[str, Recodable]:
+    """What of each layer can be replaced by :func:`rewrite_codes`.
+
+    Parameters
+    ----------
+    network : Network
+        The network; its file is read again.
+
+    Returns
+    -------
+    dict of str to Recodable
+        By the layer's name; layers of which nothing can be replaced are left out: those that share their weights
+        with others, for one.
+
+    Raises
+    ------
+    ModelError
+        If this format is only read.
+    InputError
+        If the file has changed since it was read.
+    """
+    return reader_named(network.file_format).recodable(network)
+
+
+def rewrite_codes(network: Network, codes: Mapping[str, NewCodes], destination: Path) -> None:
+    """Write a network with other weights and biases, in the format in which it was read.
+
+    Parameters
+    ----------
+    network : Network
+        The original; its file is read again.
+    codes : mapping of str to NewCodes
+        By the layer's name; layers that are not named, and everything else in the file, stay as they are.
+    destination : Path
+        The file to write, atomically.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    ModelError
+        If this format is only read.
+    InputError
+        If a layer cannot be replaced, or integers do not fit.
+    """
+    reader_named(network.file_format).rewrite_codes(network, codes, destination)
 
 
 def read_contents(path: Path, file_format: str) -> Contents:

@@ -12,6 +12,7 @@ from fewflips.errors import ModelError
 from fewflips.network.contents import Contents
 from fewflips.network.graph import Network
 from fewflips.network.reading import Reader
+from fewflips.network.recoding import NewCodes, Recodable
 
 _TFLITE_IDENTIFIER = b"TFL3"
 
@@ -48,6 +49,18 @@ class TFLiteReader(Reader):
 
         reader.rewrite(network, permutations, destination)
 
+    def recodable(self, network: Network) -> dict[str, Recodable]:
+        """Weights and biases that belong to one layer alone."""
+        from fewflips.network.tflite import recoding
+
+        return recoding.recodable(network)
+
+    def rewrite_codes(self, network: Network, codes: Mapping[str, NewCodes], destination: Path) -> None:
+        """Write a network with other weights and biases."""
+        from fewflips.network.tflite import recoding
+
+        recoding.rewrite_codes(network, codes, destination)
+
     def read_contents(self, path: Path) -> Contents:
         """Take a file apart."""
         from fewflips.network.tflite import contents
@@ -77,6 +90,18 @@ class OnnxReader(Reader):
         from fewflips.network.onnx import reader
 
         reader.rewrite(network, permutations, destination)
+
+    def recodable(self, network: Network) -> dict[str, Recodable]:
+        """Weights and biases that belong to one layer alone."""
+        from fewflips.network.onnx import recoding
+
+        return recoding.recodable(network)
+
+    def rewrite_codes(self, network: Network, codes: Mapping[str, NewCodes], destination: Path) -> None:
+        """Write a network with other weights and biases."""
+        from fewflips.network.onnx import recoding
+
+        recoding.rewrite_codes(network, codes, destination)
 
     def read_contents(self, path: Path) -> Contents:
         """Take a file apart."""

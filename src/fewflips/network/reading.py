@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fewflips.errors import FewflipsError, ModelError
 from fewflips.network.contents import Contents
 from fewflips.network.graph import Network
+from fewflips.network.recoding import NewCodes, Recodable
 from fewflips.registry import Registry
 
 ReaderClass = TypeVar("ReaderClass", bound="type[Reader]")
@@ -93,6 +94,49 @@ class Reader(ABC):
         ------
         ModelError
             If this format is only read.
+        OutputError
+            If the file cannot be written.
+        """
+        raise self._only_read(network.path)
+
+    def recodable(self, network: Network) -> dict[str, Recodable]:
+        """What of each layer can be replaced by :meth:`rewrite_codes`.
+
+        Parameters
+        ----------
+        network : Network
+            The network; its file is read again.
+
+        Returns
+        -------
+        dict of str to Recodable
+            By the layer's name; layers of which nothing can be replaced are left out.
+
+        Raises
+        ------
+        ModelError
+            If this format is only read.
+        """
+        raise self._only_read(network.path)
+
+    def rewrite_codes(self, network: Network, codes: Mapping[str, NewCodes], destination: Path) -> None:
+        """Write a network with other weights and biases, and everything else as it is.
+
+        Parameters
+        ----------
+        network : Network
+            The original; its file is read again.
+        codes : mapping of str to NewCodes
+            By the layer's name.
+        destination : Path
+            The file to write, atomically.
+
+        Raises
+        ------
+        ModelError
+            If this format is only read.
+        InputError
+            If a layer cannot be replaced, or integers do not fit.
         OutputError
             If the file cannot be written.
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -54,14 +54,44 @@ def rewrite(network: Network, permutations: Mapping[str, Mapping[int, NDArray[np
         raise InputError(f"{network.path}: the file has changed since it was read; read it again")
     tensors = [_checked(file, name, axes) for name, axes in permutations.items()]
     moved = {id(tensor): axes for tensor, axes in tensors}
-    external = [tensor for tensor in all_tensors(file.model) if file.external(tensor) is not None]
-    in_place = [(tensor, axes) for tensor, axes in tensors if file.external(tensor) is None]
-    for tensor, axes in in_place:
-        _set_raw(tensor, _moved_bytes(file, tensor, axes))
+    write_changed(file, moved, lambda tensor: _moved_bytes(file, tensor, moved.get(id(tensor), {})), destination)
+
+
+def write_changed(
+    file: OnnxFile, changed: Container[int], content_of: Callable[[TensorProto], bytes], destination: Path
+) -> None:
+    """Write a file with other bytes in some of its tensors.
+
+    Parameters
+    ----------
+    file : OnnxFile
+        The file; its model is changed.
+    changed : container of int
+        The identity (`id`) of each tensor that changes.
+    content_of : callable
+        The new bytes of one of them, as ``raw_data`` holds them; and those of a tensor in an external file, changed
+        or not.
+    destination : Path
+        The file to write; it appears complete or not at all.
+
+    Raises
+    ------
+    InputError
+        If writing would overwrite the original's external data.
+    ModelError
+        If the model is too large for one file.
+    OutputError
+        If the destination cannot be written.
+    """
+    tensors = list(all_tensors(file.model))
+    external = [tensor for tensor in tensors if file.external(tensor) is not None]
+    for tensor in tensors:
+        if id(tensor) in changed and file.external(tensor) is None:
+            _set_raw(tensor, content_of(tensor))
     if external:
-        _write_external(file, external, moved, destination)
+        _write_external(file, external, content_of, destination)
     else:
-        atomic_write(destination, _serialized(file.model, network.path))
+        atomic_write(destination, _serialized(file.model, file.path))
 
 
 def _checked(
@@ -115,7 +145,7 @@ def _serialized(model: ModelProto, path: Path) -> bytes:
 def _write_external(
     file: OnnxFile,
     tensors: list[TensorProto],
-    moved: Mapping[int, Mapping[int, NDArray[np.integer]]],
+    content_of: Callable[[TensorProto], bytes],
     destination: Path,
 ) -> None:
     """Write the external data and the model; neither stays behind alone where writing fails."""
@@ -127,7 +157,7 @@ def _write_external(
         )
     with _Pair(data_path, destination) as (data, model):
         for tensor in tensors:
-            content = _moved_bytes(file, tensor, moved.get(id(tensor), {}))
+            content = content_of(tensor)
             data.write(b"\0" * (-data.tell() % _ALIGNMENT))
             place = {"location": data_path.name, "offset": str(data.tell()), "length": str(len(content))}
             data.write(content)
