@@ -19,6 +19,7 @@ from fewflips.gates.power.energy import energy_of
 from fewflips.gates.switching import simulate
 from fewflips.ordering import shortest_word_path
 from fewflips.simulation.unit import ArithmeticUnit, build_unit
+from fewflips.streams.transition_cost import TransitionCost
 from tests.datapath.units import value
 
 FORMATS = tuple(WordFormat)
@@ -206,6 +207,20 @@ def test_costs_are_energies_in_integers() -> None:
     assert energy.cost.table.tolist() == [[0, 50], [50, 0]]
     assert energy.joules_per_unit == pytest.approx(2e-15 / 50)
     assert StepEnergies(0 * steps, None).cost().cost.largest_step == 0
+
+
+def test_costs_of_bits_that_come_closest() -> None:
+    codes = np.arange(8)
+    changed = codes[:, None] ^ codes
+    steps = 2.0 * (changed & 1) + 6.0 * (changed >> 1 & 1) + 4.0 * (changed >> 2 & 1)
+    energy = StepEnergies(steps, None).bit_cost(largest=30)
+    assert energy.cost == TransitionCost.per_bit([10, 30, 20])
+    assert energy.joules_per_unit == pytest.approx(6e-15 / 30)
+    steps[0, 7] = steps[7, 0] = 100.0  # one dear step raises all bits alike
+    raised = StepEnergies(steps, None).bit_cost(largest=1000).cost.bit_costs
+    assert raised is not None
+    assert raised[1] == 1000
+    assert raised[1] > raised[2] > raised[0] > 333
 
 
 def test_the_order_of_least_energy_is_the_least_of_all(fresh_cache: None) -> None:

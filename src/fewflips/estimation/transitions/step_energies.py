@@ -66,6 +66,27 @@ class StepEnergies:
         table = np.rint(self.steps_fj / unit_fj).astype(np.int64)
         return EnergyCost(TransitionCost.from_table(table), unit_fj * _J_PER_FJ)
 
+    def bit_cost(self, largest: int = 100) -> EnergyCost:
+        """The costs of bits that come closest to the energies of all steps, by least squares.
+
+        Parameters
+        ----------
+        largest : int
+            Cost of the dearest bit.
+
+        Returns
+        -------
+        EnergyCost
+            A cost for each bit, and what one unit is worth.
+        """
+        codes = np.arange(len(self.steps_fj))
+        bits = np.arange(len(codes).bit_length() - 1)
+        flips = ((codes[:, None] ^ codes)[..., None] >> bits) & 1
+        found, *_ = np.linalg.lstsq(flips.reshape(-1, len(bits)).astype(np.float64), self.steps_fj.reshape(-1))
+        bits_fj = np.maximum(found, 0.0)
+        unit_fj = float(bits_fj.max()) / largest or 1.0
+        return EnergyCost(TransitionCost.per_bit(np.rint(bits_fj / unit_fj).astype(np.int64)), unit_fj * _J_PER_FJ)
+
 
 def measure_steps(bench: StepBench, *, seed: int = 0, progress: Progress | None = None) -> StepEnergies:
     """Measure the energy of every step between two codes of weights, or take it from the cache.
