@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from fewflips.datapath.design import Datapath, Word, WordFormat
+from fewflips.errors import InputError
 from fewflips.gates.liberty.load import load_cells
 from fewflips.gates.netlist.icarus_models import Delays
 from fewflips.gates.netlist.synthesis import synthesize
-from fewflips.gates.switching import Circuit, compile_circuit, cut_windows, simulate
+from fewflips.gates.operands import Windows
+from fewflips.gates.switching import Circuit, compile_circuit, cut_windows, simulate, simulate_groups
 from fewflips.gates.timing import analyze_timing
 from tests.gates.icarus_reference import assert_same_toggles, icarus_toggles
 from tests.gates.random_operands import random_operands
@@ -120,3 +122,20 @@ def test_jobs_and_lanes_do_not_matter() -> None:
         assert np.array_equal(alone.toggles, together.toggles)
         assert np.array_equal(alone.high, together.high)
         assert alone.transitions == together.transitions == 3999
+
+
+@pytest.mark.parametrize("mode", ["zero-delay", "inertial"])
+def test_groups_are_counted_each_for_itself(mode: Delays) -> None:
+    circuit = compiled("mac", 10.0)
+    sequences = random_operands(DATAPATHS["mac"], 600)
+    places = [np.array([1]), np.array([40, 90, 140]), np.arange(64) * 9 + 5, np.array([550])]
+    groups = [Windows(np.zeros(len(first), np.int64), first, np.full(len(first), 7)) for first in places]
+    coefficients = np.random.default_rng(0).random((3, len(circuit.netlist.nets)))
+    expected = [coefficients @ simulate(circuit, sequences, mode, windows=group).toggles for group in groups]
+    for jobs in (1, 3):
+        found = simulate_groups(circuit, sequences, mode, groups, coefficients, jobs=jobs)
+        assert found == pytest.approx(np.array(expected), rel=1e-12)
+    first = np.arange(65) * 9 + 5
+    too_many = Windows(np.zeros(65, np.int64), first, np.full(65, 7))
+    with pytest.raises(InputError, match="group of windows: expected at most 64, got 65"):
+        simulate_groups(circuit, sequences, mode, [too_many], coefficients)

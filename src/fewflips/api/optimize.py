@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike
 
+from fewflips.api.costs import chosen_cost
 from fewflips.api.optimized import Optimization, stream_picture
 from fewflips.buffers import check_can_schedule, check_layers
 from fewflips.coding.notes import coding_notes
 from fewflips.dataflows.orders import natural_orders
 from fewflips.dataflows.unit_datapath import bus_invert_ports, network_datapath
 from fewflips.errors import RuntimeFailure
-from fewflips.estimation.transition_cost_files import read_transition_cost
 from fewflips.execution.activations import measurable_layers, read_samples
 from fewflips.execution.runtimes import Runtime
 from fewflips.execution.samples import Samples, random_feeds
@@ -91,8 +91,8 @@ def optimize(
         Continue until as many orders as possible are proven optimal.
     cost : TransitionCost, str or Path, optional
         Cost of a transition between two codes of the weights, or a file that says it
-        (:func:`~fewflips.estimation.transition_cost_files.read_transition_cost`): orders are chosen, bounded and
-        proven by it. Default: flips.
+        (:func:`~fewflips.estimation.transition_cost_files.read_transition_cost`), or ``"energy"``: that of the
+        machine's unit, measured at gate level. Orders are chosen, bounded and proven by it. Default: flips.
     energy : EnergyRequest, optional
         Also simulate energy at gate level, before and after.
     explain : bool
@@ -123,7 +123,7 @@ def optimize(
     mode, chosen = chosen_steps(mode, steps, without, Setting(array, budget))
     network = model if isinstance(model, Network) else load(model)
     cost_file = Path(cost) if isinstance(cost, str | Path) else None
-    transition_cost = read_transition_cost(cost) if isinstance(cost, str | Path) else cost
+    transition_cost = chosen_cost(cost, network, array, energy, seed=seed, jobs=jobs, progress=progress)
     if transition_cost is not None:
         check_widths(network, array, transition_cost)
     request = request_of(

@@ -34,6 +34,13 @@ from fewflips.cli.console import progress_bars, rendered, write, write_json, wro
     metavar="DIR",
     help="Directory for calibration.json, .md and .svg.",
 )
+@click.option(
+    "--costs",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.json",
+    help="Measure only what each step of a weight between two codes costs, and write it to this file, for `fewflips "
+    "optimize --cost`.",
+)
 @options.as_json
 def calibrate(
     model: Path | None,
@@ -45,6 +52,7 @@ def calibrate(
     seed: int,
     jobs: int,
     output: Path | None,
+    costs: Path | None,
     as_json: bool,
 ) -> None:
     """Fit energy against flips for the accelerator's arithmetic unit, and test the fit on MODEL at gate level."""
@@ -56,6 +64,11 @@ def calibrate(
 
     if inputs is not None and model is None:
         raise click.UsageError("--inputs: expected a MODEL that they are inputs of.")
+    if costs is not None:
+        if model is None or output is not None or as_json:
+            raise click.UsageError("--costs: expected a MODEL, and neither --output nor --json.")
+        _write_costs(model, accelerator, cells, seed, jobs, costs)
+        return
     if output is not None:
         check_folder(output)
     words = ["fewflips", "calibrate", *([str(model)] if model else []), "--accelerator", accelerator]
@@ -75,6 +88,17 @@ def calibrate(
         write_json(calibration.model_dump_json(indent=1))
         return
     write(rendered(calibration_table(calibration)) + wrote(files))
+
+
+def _write_costs(model: Path, accelerator: str, cells: str, seed: int, jobs: int, file: Path) -> None:
+    from fewflips.api.costs import measured_cost
+    from fewflips.estimation.transition_cost_files import check_cost_file_name, write_transition_cost
+
+    check_cost_file_name(file)
+    with progress_bars() as progress:
+        measured = measured_cost(model, accelerator, cells, seed=seed, jobs=jobs, progress=progress)
+    write_transition_cost(measured, file)
+    write(wrote([file]))
 
 
 COMMANDS = (calibrate,)

@@ -95,9 +95,9 @@ def measure(model: Path, accelerator: str, inputs: Path | None, calibration: Pat
 @click.option(
     "--cost",
     type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Choose orders by the cost of each transition instead of its flips: YAML, JSON or calibration.json "
-    "(docs/transition_costs.md).",
+    metavar="FILE|energy",
+    help="Choose orders by the cost of each transition instead of its flips: YAML, JSON or calibration.json, or the "
+    "energy in the machine's unit, which is measured first (docs/transition_costs.md).",
 )
 @click.option("--binary-schedule", is_flag=True, help="Also write the schedule as schedule.bin, in fewer bytes.")
 @click.option("--energy", "with_energy", is_flag=True, help="Also simulate energy before and after at gate level.")

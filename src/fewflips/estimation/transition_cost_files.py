@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, StrictInt, ValidationError
 
 from fewflips.errors import InputError
 from fewflips.estimation.calibration_files import read_calibration
-from fewflips.estimation.transition_costs import transition_cost_of
+from fewflips.estimation.transition_costs import EnergyCost, transition_cost_of
+from fewflips.files.atomic import atomic_write
 from fewflips.files.input_files import read_plain, size_of
 from fewflips.files.json_text import parse_json
 from fewflips.files.settings_text import LARGEST_BYTES, parse_settings
@@ -27,6 +29,7 @@ class _Costs(BaseModel):
 
     bit_costs: tuple[StrictInt, ...] | None = None
     table: tuple[tuple[StrictInt, ...], ...] | None = None
+    joules_per_unit: float | None = None
 
 
 def read_transition_cost(source: str | Path) -> TransitionCost:
@@ -36,8 +39,8 @@ def read_transition_cost(source: str | Path) -> TransitionCost:
     ----------
     source : str or Path
         YAML or, by its suffix, JSON, with `bit_costs` (one integer per bit, least significant first) or `table` (one
-        row per code); or a ``calibration.json``, whose energies of flips are rounded to integers
-        (:func:`~fewflips.estimation.transition_costs.transition_cost_of`).
+        row per code), and perhaps `joules_per_unit`; or a ``calibration.json``, whose energies of flips are rounded to
+        integers (:func:`~fewflips.estimation.transition_costs.transition_cost_of`).
 
     Returns
     -------
@@ -68,6 +71,40 @@ def read_transition_cost(source: str | Path) -> TransitionCost:
         raise InputError(f"{path}: {' '.join(describe_validation_error(error).split()):.400}; {_REMEDY}") from error
     except (ValueError, InputError) as error:
         raise InputError(f"{path}: {' '.join(str(error).split()):.400}; {_REMEDY}") from error
+
+
+def write_transition_cost(energy: EnergyCost, path: str | Path) -> None:
+    """Write a cost that stands for energy to a file that :func:`read_transition_cost` reads.
+
+    Parameters
+    ----------
+    energy : EnergyCost
+        The cost.
+    path : str or Path
+        JSON; replaced if it exists.
+
+    Raises
+    ------
+    InputError
+        If the name does not end in ``.json``.
+    OutputError
+        If the file cannot be written.
+    """
+    path = Path(path)
+    check_cost_file_name(path)
+    cost = energy.cost
+    content: dict[str, Any] = {"joules_per_unit": energy.joules_per_unit}
+    if cost.table is not None:
+        content["table"] = cost.table.tolist()
+    elif cost.bit_costs is not None:
+        content["bit_costs"] = cost.bit_costs.tolist()
+    atomic_write(path, (json.dumps(content) + "\n").encode())
+
+
+def check_cost_file_name(path: Path) -> None:
+    """Refuse a file whose name does not end in ``.json``, by which it is known to be JSON when it is read."""
+    if path.suffix.lower() != ".json":
+        raise InputError(f"{path}: expected a file of costs to end in .json; choose another name")
 
 
 def _content(path: Path) -> Any:

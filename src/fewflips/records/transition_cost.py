@@ -34,7 +34,9 @@ class StageCosts(Record):
 class CostResult(Record):
     """The cost of a transition that orders were chosen by, and what the weights cost after each step."""
 
-    source: Annotated[str | None, Field(description="the file that gave it; null if it was given in Python")]
+    source: Annotated[
+        str | None, Field(description="the file that gave it; `energy` if it was measured, null if given in Python")
+    ]
     bits: Annotated[int, Field(ge=1, le=16, description="width of the codes that it is for")]
     bit_costs: Annotated[
         tuple[Count, ...] | None,

@@ -46,7 +46,14 @@ def chosen_by(report: OptimizeReport) -> str:
         return ""
     kind = "costs of each bit's flips" if report.cost.bit_costs is not None else "costs of the steps between two codes"
     source = f" in {printable(report.cost.source)}" if report.cost.source is not None else ""
+    if is_measured(report.cost.source):
+        kind, source = "energy of the steps between two codes, measured in the machine's unit with glitches", ""
     return f"Orders were chosen by the {kind}{source}; tables count flips, of which no bound is known then."
+
+
+def is_measured(source: str | None) -> bool:
+    """Whether a report's source of costs says that they were measured, with which cells or not."""
+    return source is not None and source.partition(":")[0] == "energy"
 
 
 def stage_costs(report: OptimizeReport, sign: str, space: str) -> list[CostWords]:

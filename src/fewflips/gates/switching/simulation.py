@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -100,6 +101,74 @@ def simulate(
     return _by_net(circuit, toggles, high, transitions)
 
 
+def simulate_groups(
+    circuit: Circuit,
+    sequences: OperandSequences,
+    mode: Mode,
+    groups: Sequence[Windows],
+    coefficients: NDArray[np.float64],
+    *,
+    jobs: int = 1,
+) -> NDArray[np.float64]:
+    """Weighted sums of the toggles of each group of windows for itself.
+
+    Parameters
+    ----------
+    circuit : Circuit
+        From :func:`~fewflips.gates.switching.circuit.compile_circuit`.
+    sequences : OperandSequences
+        The values at its ports.
+    mode : {"zero-delay", "transport", "inertial"}
+        As for :func:`simulate`.
+    groups : sequence of Windows
+        Up to 64 windows each, of similar length: they are simulated side by side.
+    coefficients : ndarray of float64, shape (sums, nets)
+        What a toggle of each net counts in each sum.
+    jobs : int
+        Threads.
+
+    Returns
+    -------
+    ndarray of float64, shape (groups, sums)
+        Sums over all transitions of a group; they do not depend on the other groups.
+
+    Raises
+    ------
+    InputError
+        If ports are missing or do not fit, windows lie outside their sequences, or a group has more than 64 windows.
+    NetlistError
+        If a register does not hold what the netlist computes, or a cycle takes too many time steps.
+    """
+    prepared = prepare(sequences)
+    check_ports(circuit, sequences)
+    cycles = np.diff(prepared.sequence_begins)
+    for group in groups:
+        check_windows(group, cycles)
+        if len(group.sequence) > LANES:
+            raise InputError(f"group of windows: expected at most {LANES}, got {len(group.sequence)}")
+    by_step = _coefficients_by_step(circuit, coefficients)
+    quiet, shares = _Report(None, mode, 0), [groups[first::jobs] for first in range(min(jobs, len(groups)))]
+
+    def run(share: Sequence[Windows]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        engine = _evaluator(circuit, Packer(circuit, sequences, prepared, BLOCK_WORDS), mode)
+        sums = np.zeros((len(share), len(coefficients)))
+        for place, group in enumerate(share):
+            if stop():
+                break
+            before = engine.toggles.copy()
+            _run(engine, [group], quiet, stop)
+            sums[place] = by_step @ (engine.toggles - before)
+        return sums, engine.toggles
+
+    stop = Stop()
+    finished = run_all(run, shares, jobs=jobs, in_this_process=True, stop=stop)
+    found = np.zeros((len(groups), len(coefficients)))
+    for first, (sums, toggles) in enumerate(finished):
+        _check_registers(circuit, toggles)
+        found[first::jobs] = sums
+    return found
+
+
 def _evaluator(circuit: Circuit, packer: Packer, mode: Mode) -> Evaluator:
     if mode == "zero-delay":
         return Settling(circuit, packer)
@@ -176,10 +245,23 @@ def _check_registers(circuit: Circuit, toggles: NDArray[np.int64]) -> None:
         )
 
 
+def _coefficients_by_step(circuit: Circuit, coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What a toggle counted in each step counts, from what one of each net counts; shape (sums, steps)."""
+    shown = _shows_a_net(circuit)
+    by_step = np.zeros((len(coefficients), len(circuit.kinds)))
+    by_step[:, shown] = coefficients[:, circuit.outputs[shown]]
+    return by_step
+
+
+def _shows_a_net(circuit: Circuit) -> NDArray[np.bool_]:
+    """Steps whose counts are those of a net."""
+    return (circuit.outputs < len(circuit.netlist.nets)) & (circuit.kinds != Kind.CHECK)
+
+
 def _by_net(circuit: Circuit, toggles: NDArray[np.int64], high: NDArray[np.int64], transitions: int) -> Toggles:
     """Counts per net from counts per step."""
     nets = len(circuit.netlist.nets)
-    shown = (circuit.outputs < nets) & (circuit.kinds != Kind.CHECK)
+    shown = _shows_a_net(circuit)
     by_net = np.zeros((2, nets), dtype=np.int64)
     by_net[0, circuit.outputs[shown]] = toggles[shown]
     by_net[1, circuit.outputs[shown]] = high[shown]

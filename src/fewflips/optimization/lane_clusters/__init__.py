@@ -1,2 +1,1 @@
 """Which channels share a segment, together with the orders of all segments."""
-

@@ -58,9 +58,7 @@ def packed_words(problem: Any, content: NDArray[np.int64], segment: int) -> NDAr
 
 
 @compiled
-def distances(
-    problem: Any, content: NDArray[np.int64], segment: int, chosen: NDArray[np.int64]
-) -> NDArray[np.int32]:
+def distances(problem: Any, content: NDArray[np.int64], segment: int, chosen: NDArray[np.int64]) -> NDArray[np.int32]:
     """Costs of the steps between some words of a segment, shape (chosen, chosen)."""
     bits = problem.bits[segment]
     apart = np.zeros((chosen.size, chosen.size), np.int32)
@@ -302,7 +300,9 @@ def partner(problem: Any, state: Any, position: int, tried: int, random: NDArray
         if there == here:
             continue
         yours = state.channel[other]
-        change = state.price[mine, there] - state.price[mine, here] + state.price[yours, here] - state.price[yours, there]
+        change = (
+            state.price[mine, there] - state.price[mine, here] + state.price[yours, here] - state.price[yours, there]
+        )
         if change < best:
             best, found = change, other
     return found

@@ -7,8 +7,6 @@ bits, of the squares of their covariances (up to a factor, for words drawn indep
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
