@@ -1,7 +1,7 @@
-"""What every step that loses nothing is worth, together: `python -m benchmarks.levers [--network NAME] [--machine NAME]`.
+"""What every step that loses nothing is worth, together: `python -m benchmarks.levers [--network NAME]`.
 
-Networks are optimized by `fewflips.optimize` with one sample input, and simulated at gate level, glitches included, on a
-sample of the cycles that is drawn alike for all orders of one run. Each row adds one thing to the row before:
+Networks are optimized by `fewflips.optimize` with one sample input, and simulated at gate level, glitches included, on
+a sample of the cycles that is drawn alike for all orders of one run. Each row adds one thing to the row before:
 
 * orders by flips, on the machine as it is (`--steps schedule`);
 * orders by measured energy (`--cost energy`);
