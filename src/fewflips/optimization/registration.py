@@ -14,6 +14,7 @@ STEPS: Registry[Any] = Registry(
     "fewflips.steps",
     {
         "schedule": "fewflips.optimization.steps.order:ScheduleStep",
+        "cluster": "fewflips.optimization.steps.cluster:ClusterStep",
         "signs": "fewflips.optimization.steps.signs:SignsStep",
         "joint": "fewflips.optimization.steps.joint:JointStep",
         "drop-in": "fewflips.optimization.steps.drop_in:DropInStep",

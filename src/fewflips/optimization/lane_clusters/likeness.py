@@ -15,6 +15,8 @@ from fewflips.optimization.lane_clusters.problem import LaneUse
 
 MOST_PRODUCTS = 4e9
 """Multiplications for one use; of more, words are left out."""
+LEAST_GAIN = 1e-6
+"""Of an exchange, in shares of the largest likeness; less may be rounding."""
 _BITS_AT_A_TIME = 2048
 
 
@@ -60,6 +62,27 @@ def _squared_covariances(codes: NDArray[np.unsignedinteger], bits: int) -> NDArr
 
 
 @compiled
+def best_exchange(
+    like: NDArray[np.float32],
+    within: NDArray[np.float64],
+    block: NDArray[np.int64],
+    channel: NDArray[np.int64],
+    position: int,
+) -> int:
+    """The position of another block with whose channel an exchange brings most likeness together; -1 if none does."""
+    here, mine = block[position], channel[position]
+    most, found = LEAST_GAIN, -1
+    for other in range(block.size):
+        there, yours = block[other], channel[other]
+        if there != here:
+            gain = within[mine, there] - within[mine, here] + within[yours, here] - within[yours, there]
+            gain -= 2 * like[mine, yours]
+            if gain > most:
+                most, found = gain, other
+    return found
+
+
+@compiled
 def group_alike(like: NDArray[np.float32], block: NDArray[np.int64], channel: NDArray[np.int64], sweeps: int) -> None:
     """Exchange channels between blocks while like ones come together; each time the best partner of a position.
 
@@ -85,20 +108,13 @@ def group_alike(like: NDArray[np.float32], block: NDArray[np.int64], channel: ND
     for _ in range(sweeps):
         moved = False
         for position in range(channels):
-            here, mine = block[position], channel[position]
-            most, found = 1e-7, -1
-            for other in range(channels):
-                there, yours = block[other], channel[other]
-                if there != here:
-                    gain = within[mine, there] - within[mine, here] + within[yours, here] - within[yours, there]
-                    gain -= 2 * like[mine, yours]
-                    if gain > most:
-                        most, found = gain, other
-            if found < 0:
+            other = best_exchange(like, within, block, channel, position)
+            if other < 0:
                 continue
             moved = True
-            there, yours = block[found], channel[found]
-            channel[position], channel[found] = yours, mine
+            here, there = block[position], block[other]
+            mine, yours = channel[position], channel[other]
+            channel[position], channel[other] = yours, mine
             for i in range(channels):
                 apart = like[i, yours] - like[i, mine]
                 within[i, here] += apart

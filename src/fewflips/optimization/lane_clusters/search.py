@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from fewflips.optimization.lane_clusters.arrangement import Arrangement, Random
 from fewflips.optimization.lane_clusters.effort import ClusterEffort
-from fewflips.optimization.lane_clusters.kernels import Arrangement, exchange, put, settle
 from fewflips.optimization.lane_clusters.likeness import group_alike, likeness
-from fewflips.optimization.lane_clusters.problem import LaneUse, Problem, problem_of
+from fewflips.optimization.lane_clusters.problem import LaneUse, Problem
 from fewflips.streams.transition_cost import TransitionCost
 
 Paths = Sequence[Sequence[NDArray[np.int64]]]
@@ -31,8 +31,6 @@ LEAST_SURCHARGE = 0.1
 """Share of the first surcharge at which assignments end."""
 PARTNERS = 8
 """One of so many channels is priced as a partner of an exchange."""
-EXCHANGES_AT_A_TIME = 64
-"""Between two looks at the limit."""
 COOLED = 0.01
 """Share of the first temperature that is left at the end."""
 SWEEPS = 20
@@ -108,140 +106,126 @@ class _Search:
         seed: np.random.SeedSequence,
         stop: Callable[[], bool],
     ) -> None:
-        self._uses = tuple(uses)
-        self._problem = problem_of(uses, cost)
+        self._problem = Problem(uses, cost)
         self._effort = effort
         self._stop = stop
         self._generator = np.random.default_rng(seed)
-        self._random = seed.generate_state(1, np.uint64)
-        self._natural = self._arranged(np.arange(self._problem.channels), paths)
+        self._random: Random = np.array(seed.generate_state(1, np.uint64), np.uint64)
+        self._every = np.arange(len(self._problem.segments))
+        known = [order for orders in paths or () for order in orders]
+        self._natural = self._arranged(np.arange(self._problem.channels), known)
 
     def run(self) -> Clusters:
         """The best arrangement that is found."""
-        best = _copy(self._natural)
+        best = self._natural
         for number in range(self._effort.starts if self._problem.blocks > 1 else 0):
             if self._stop():
                 break
-            state = self._start(number)
-            self._assign(state)
-            if number == 0 or self._cost(state) < self._cost(best):
+            state = self._assigned(self._start(number))
+            if number == 0 or state.cost < best.cost:
                 best = state
-        self._exchange(best)
-        self._polish(best)
-        if self._cost(best) >= self._cost(self._natural):
+        if self._problem.blocks > 1:
+            best = self._exchanged(best.copy())
+        if not self._stop():
+            best = best.copy()
+            best.settle(self._every, self._random, self._effort.kicks)
+        if best.cost >= self._natural.cost:
             best = self._natural
-        return Clusters(best.channel, self._paths(best), self._cost(self._natural), self._cost(best))
+        return Clusters(best.channel, self._paths(best), self._natural.cost, best.cost)
 
     def _start(self, number: int) -> Arrangement:
         channels = self._problem.channels
         if number == 0:
-            return _copy(self._natural)
+            return self._natural
         if number > 1:
             return self._arranged(self._generator.permutation(channels))
         order = np.arange(channels)
-        group_alike(likeness(self._uses, channels, self._generator), self._problem.block, order, SWEEPS)
+        group_alike(likeness(self._problem.uses, channels, self._generator), self._problem.block, order, SWEEPS)
         return self._arranged(order)
 
-    def _arranged(self, channel: NDArray[np.int64], paths: Paths | None = None) -> Arrangement:
-        """Channels at their positions, with the paths given or new ones."""
-        problem = self._problem
-        segments = len(problem.repeats)
-        state = Arrangement(
-            channel=np.arange(problem.channels),
-            content=np.arange(len(problem.row)),
-            path=np.full(len(problem.word), -1) if paths is None else self._places(paths),
-            length=np.zeros(segments, np.int64),
-            table=np.zeros(problem.table_start[-1], np.int64),
-            price=np.zeros((problem.channels, problem.blocks), np.int64),
-        )
-        for position, moved in enumerate(channel):
-            put(problem, state, position, moved)
-        settle(problem, state, np.ones(segments, np.bool_), 0, self._random)
-        return state
-
-    def _places(self, paths: Paths) -> NDArray[np.int64]:
-        """Paths as the kernels take them: places among the words of each segment."""
-        parts = []
-        for use, orders in zip(self._uses, paths, strict=True):
-            for (_, words), order in zip(use.segments, orders, strict=True):
-                by_value = np.argsort(words)
-                parts.append(by_value[np.searchsorted(words, order, sorter=by_value)])
-        return np.concatenate(parts)
+    def _arranged(self, channel: NDArray[np.int64], orders: Sequence[NDArray[np.int64]] = ()) -> Arrangement:
+        none = [np.zeros(0, np.int64)] * len(self._every)
+        return Arrangement.of(self._problem, channel, orders or none, self._random)
 
     def _paths(self, state: Arrangement) -> tuple[tuple[NDArray[np.int64], ...], ...]:
-        problem, number, found = self._problem, 0, []
-        for use in self._uses:
-            orders = []
-            for _, words in use.segments:
-                path = state.path[problem.word_start[number] : problem.word_start[number + 1]]
-                orders.append(words[path])
-                number += 1
-            found.append(tuple(orders))
-        return tuple(found)
+        orders = iter(state.orders)
+        return tuple(tuple(next(orders) for _ in use.segments) for use in self._problem.uses)
 
-    def _cost(self, state: Arrangement) -> int:
-        return int((self._problem.repeats * state.length).sum())
-
-    def _assign(self, state: Arrangement) -> None:
-        """Assignments along the present paths, whose surcharge falls; changes the state to the best one."""
-        lanes = float(np.diff(self._problem.lane_start).mean())
+    def _assigned(self, state: Arrangement) -> Arrangement:
+        """Assignments along the present paths, whose surcharge falls."""
+        lanes = float(np.mean([len(lanes) for _, lanes, _ in self._problem.segments]))
         first = surcharge = lanes**-0.5
         for _ in range(self._effort.assignments):
             if surcharge < LEAST_SURCHARGE * first or self._stop():
                 break
             other = self._reassigned(state, surcharge)
-            if other is not None and self._cost(other) < self._cost(state):
-                _take(state, other)
+            if other is not None and other.cost < state.cost:
+                state = other
             else:
                 surcharge *= SURCHARGE_FALLS
+        return state
 
     def _reassigned(self, state: Arrangement, surcharge: float) -> Arrangement | None:
         """The best arrangement along the present paths, with paths of its own; None if it is the present one."""
         problem = self._problem
         order = assigned(problem, state, surcharge)
-        moved = np.flatnonzero(problem.block[np.argsort(order)] != problem.block[np.argsort(state.channel)])
+        moved = np.flatnonzero(order != state.channel)
         if not len(moved):
             return None
-        other = _copy(state)
-        for position, channel in enumerate(order):
-            put(problem, other, position, channel)
-        changed = np.zeros(len(problem.repeats), np.bool_)
-        for block in np.unique(problem.block[np.argsort(order)[moved]]):
-            changed[problem.segments[problem.segments_start[block] : problem.segments_start[block + 1]]] = True
-        settle(problem, other, changed, 0, self._random)
+        other = state.copy()
+        other.put(moved, order[moved])
+        changed = np.unique(np.concatenate([problem.touched[block] for block in np.unique(problem.block[moved])]))
+        other.settle(changed, self._random)
         return other
 
-    def _exchange(self, state: Arrangement) -> None:
-        """Exchanges, as many as the work limit has room for."""
+    def _exchanged(self, state: Arrangement) -> Arrangement:
+        """Exchanges, as many as the work limit has room for; the best state on the way."""
         problem, effort = self._problem, self._effort
-        if problem.blocks < 2:
-            return
-        words = np.diff(problem.word_start)
-        of_block = [
-            words[problem.segments[start:stop]].sum()
-            for start, stop in zip(problem.segments_start, problem.segments_start[1:], strict=False)
-        ]
-        each = 2 * float(np.mean(np.array(of_block)[problem.block]))
+        words = np.array([len(words) for _, _, words in problem.segments])
+        of_block = np.array([words[touched].sum() for touched in problem.touched])
+        each = 2 * float(of_block[problem.block].mean())
         trials = int(min(effort.exchanges * problem.channels, effort.most_words / each))
-        heat = effort.heat * self._cost(state) / problem.channels
-        cooling = COOLED ** (1 / max(trials, 1))
-        best = _copy(state)
-        for done in range(0, trials, EXCHANGES_AT_A_TIME):
+        heat = effort.heat * state.cost / problem.channels
+        best = state.copy()
+        for trial in range(trials):
             if self._stop():
                 break
-            count = min(EXCHANGES_AT_A_TIME, trials - done)
-            tried = max(PARTNERS, problem.channels // PARTNERS)
-            exchange(problem, state, count, tried, heat * cooling**done, cooling, self._random)
-            if self._cost(state) < self._cost(best):
-                best = _copy(state)
-        _take(state, best)
+            if self._exchange(state, heat * COOLED ** (trial / trials)) and state.cost < best.cost:
+                best = state.copy()
+        return best
 
-    def _polish(self, state: Arrangement) -> None:
-        """Longer searches of all paths."""
-        words = float(np.diff(self._problem.word_start).mean())
-        kicks = round(self._effort.kicks * words)
-        if kicks and not self._stop():
-            settle(self._problem, state, np.ones(len(self._problem.repeats), np.bool_), kicks, self._random)
+    def _exchange(self, state: Arrangement, heat: float) -> bool:
+        """Exchange two channels, order their segments again, and keep what costs less, or a little more."""
+        problem, position = self._problem, int(self._generator.integers(self._problem.channels))
+        other = self._partner(state, position)
+        if other is None:
+            return False
+        pair = np.array([position, other])
+        before = state.channel[pair]
+        state.put(pair, before[::-1])
+        changed = np.union1d(*(problem.touched[block] for block in problem.block[pair]))
+        found = [state.improved(segment, self._random) for segment in changed]
+        lengths = np.array([length for _, length in found])
+        change = int((problem.repeats[changed] * (lengths - state.lengths[changed])).sum())
+        if change > 0 and (heat == 0 or self._generator.random() >= np.exp(-change / heat)):
+            state.put(pair, before)
+            return False
+        for segment, (order, length) in zip(changed, found, strict=True):
+            state.orders[segment], state.lengths[segment] = order, length
+        state.set_prices(changed)
+        return True
+
+    def _partner(self, state: Arrangement, position: int) -> int | None:
+        """Of some positions of other blocks, the one whose exchange costs least along the present paths."""
+        problem, price = self._problem, state.price
+        others = self._generator.integers(problem.channels, size=max(PARTNERS, problem.channels // PARTNERS))
+        here, mine = problem.block[position], state.channel[position]
+        others = others[problem.block[others] != here]
+        if not len(others):
+            return None
+        there, yours = problem.block[others], state.channel[others]
+        change = price[mine, there] - price[mine, here] + price[yours, here] - price[yours, there]
+        return int(others[change.argmin()])
 
 
 def assigned(problem: Problem, state: Arrangement, surcharge: float = 0) -> NDArray[np.int64]:
@@ -272,13 +256,3 @@ def assigned(problem: Problem, state: Arrangement, surcharge: float = 0) -> NDAr
         free = np.flatnonzero((problem.block == block) & (order < 0))
         order[free] = np.setdiff1d(channels[there == block], state.channel[problem.block == block])
     return order
-
-
-def _copy(state: Arrangement) -> Arrangement:
-    return Arrangement(*(part.copy() for part in state))
-
-
-def _take(state: Arrangement, other: Arrangement) -> None:
-    """Give a state the contents of another one."""
-    for mine, yours in zip(state, other, strict=True):
-        mine[:] = yours
