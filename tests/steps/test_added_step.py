@@ -294,7 +294,7 @@ def test_energy_of_a_stage_is_that_of_its_schedule(model: Path, tmp_path: Path):
 
 
 def test_a_mode_is_two_stages_that_start_from_the_baseline(model: Path, tmp_path: Path):
-    result = fewflips.optimize(model, "edge4")
+    result = fewflips.optimize(model, "edge4", mode="both")
     report = result.report
     assert [(stage.name, stage.start) for stage in report.stages] == [
         ("baseline", None),
@@ -337,7 +337,7 @@ def test_the_command_line_takes_steps(monkeypatch, capsys, model: Path, tmp_path
     for wrong, words in (
         (("--mode", "both", "--step", "sorted"), "expected either a mode or steps, got mode both and steps as well"),
         (("--step", "sorted", "--step", "sorted"), "expected each step once, got sorted 2 times"),
-        (("--step", "nothing"), "expected one of schedule, drop-in, sorted, backwards, even, got 'nothing'"),
+        (("--step", "nothing"), f"expected one of {', '.join(step_names())}, got 'nothing'"),
     ):
         assert run(monkeypatch, *command, *wrong) == 2
         assert words in capsys.readouterr().err
@@ -381,7 +381,8 @@ class Named(Step):
 
 
 def test_names_are_taken_once(model: Path):
-    assert step_names()[:2] == ("schedule", "drop-in")
+    assert step_names()[0] == "schedule"
+    assert {"drop-in", "sorted", "backwards", "even"} < set(step_names())
     with pytest.raises(FewflipsError, match="drop-in comes with fewflips; expected another name"):
         register_step(type("Other", (Backwards,), {"name": "drop-in"}))
     with pytest.raises(InputError, match="steps: expected one step or more, got none"):

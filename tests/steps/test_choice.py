@@ -96,6 +96,7 @@ def test_each_step_of_the_default_can_be_switched_off():
         assert (mode == "both") == (names(chosen) == ["schedule", "drop-in"])
     _, chosen = chosen_steps(None, None, ("order", "usual"), LOSSLESS)
     assert not {"schedule", "usual"} & set(names(chosen))
+    assert chosen_steps(None, None, "drop-in", LOSSLESS) == chosen_steps(None, None, ["drop-in"], LOSSLESS)
 
 
 def test_another_name_of_the_schedule():

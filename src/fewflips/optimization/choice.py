@@ -45,11 +45,12 @@ def chosen_steps(
         If more than one of these was given, a name is not known or occurs twice, a step does not say what it starts
         from, or the steps make no sense in their order, on the machine, or with the error budget.
     """
-    given = [name for name, value in (("mode", mode), ("steps", steps), ("without", without)) if value]
+    without = (without,) if isinstance(without, str) else tuple(without)
     if mode is not None and steps is not None:
         raise InputError(f"steps: expected either a mode or steps, got mode {mode} and steps as well; leave one out")
     if without and (mode is not None or steps is not None):
-        raise InputError(f"without: expected alone, as it leaves out steps applied by default; got {given[0]} as well")
+        other = "steps" if mode is None else "mode"
+        raise InputError(f"without: expected alone, as it leaves out steps applied by default; got {other} as well")
     if mode is not None:
         chosen = _of_mode(mode, setting)
     elif steps is not None:
