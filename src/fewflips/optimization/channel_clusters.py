@@ -102,7 +102,7 @@ def plan_clusters(
     natural = natural_orders(network, array)
     orders = {name: orders[name] if _same_lanes(orders[name], natural[name]) else natural[name] for name in natural}
     groups = tie_channels(network)
-    lanes = _LaneAxes(network, array, groups)
+    lanes = LaneAxes(network, array, groups)
     families = lanes.families()
     finished = counter(progress, "clustering channels", len(families))
 
@@ -135,8 +135,18 @@ class _Found:
     cost: int
 
 
-class _LaneAxes:
-    """Where the channels of each group that may move lie on lanes."""
+class LaneAxes:
+    """Where the channels of each group that may move lie on lanes.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    array : Accelerator
+        The machine.
+    groups : ChannelGroups
+        Which channels are tied.
+    """
 
     def __init__(self, network: Network, array: Accelerator, groups: ChannelGroups) -> None:
         self.array = array
@@ -172,7 +182,20 @@ class _LaneAxes:
         return [layer for layer, _ in self._layers[group]]
 
     def uses(self, group: int, rows: Mapping[str, NDArray[np.int64]]) -> list[LaneUse]:
-        """The problem's layers, where some lanes hold other rows already."""
+        """The layers of a group's search.
+
+        Parameters
+        ----------
+        group : int
+            The group.
+        rows : mapping of str to ndarray of int64
+            For layers in which other groups have moved, the row of codes that is on each lane index.
+
+        Returns
+        -------
+        list of LaneUse
+            One for each layer.
+        """
         flow, uses = dataflow_of(self.array), []
         for layer, lane_of in self._layers[group]:
             codes, bits = weight_codes(layer, self.array.weights)
@@ -195,7 +218,7 @@ class _LaneAxes:
 
 
 def _search_family(
-    lanes: _LaneAxes,
+    lanes: LaneAxes,
     family: tuple[int, ...],
     orders: LayerOrders,
     effort: ClusterEffort,
