@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from fewflips.gates.liberty.load import load_cells
     from fewflips.machine import Accelerator, builtin_accelerators, load_accelerator
     from fewflips.network import Layer, Network, Reader, load, register_reader
+    from fewflips.optimization.budget import ErrorBudget
     from fewflips.optimization.registration import register_step
     from fewflips.optimization.request import EnergyRequest
     from fewflips.optimization.step import Step
+    from fewflips.parallel.limit import Limit
     from fewflips.progress import Progress
     from fewflips.records.calibration import Calibration
     from fewflips.records.energy import EnergyReport
@@ -53,11 +55,13 @@ _HOMES = {
     "EnergyOptions": "fewflips.simulation.run",
     "EnergyReport": "fewflips.records.energy",
     "EnergyRequest": "fewflips.optimization.request",
+    "ErrorBudget": "fewflips.optimization.budget",
     "Exploration": "fewflips.api.explored",
     "ExplorationReport": "fewflips.records.exploration",
     "ExploreOptions": "fewflips.api.explore",
     "FewflipsError": "fewflips.errors",
     "Layer": "fewflips.network",
+    "Limit": "fewflips.parallel.limit",
     "MeasureReport": "fewflips.records.optimization",
     "ModelRuntime": "fewflips.execution.sessions",
     "Network": "fewflips.network",
@@ -101,11 +105,13 @@ __all__ = [
     "EnergyOptions",
     "EnergyReport",
     "EnergyRequest",
+    "ErrorBudget",
     "Exploration",
     "ExplorationReport",
     "ExploreOptions",
     "FewflipsError",
     "Layer",
+    "Limit",
     "MeasureReport",
     "ModelRuntime",
     "Network",

@@ -40,6 +40,7 @@ from fewflips.records.optimization import (
     Settings,
     TotalsPair,
 )
+from fewflips.records.waterfall import Figures, WaterfallStage
 from fewflips.report.html.picture import StreamPicture
 
 LANES = 16
@@ -389,6 +390,31 @@ def energy_report(
         notes=("Energy of 1 layer is left out: its activations are not integers in the file.",),
     )
     return report.model_copy(update=fields)
+
+
+def with_waterfall(report: OptimizeReport) -> OptimizeReport:
+    """A report with three stages, the last of which makes things worse; the bill is twice the data energy."""
+
+    def figures(flips: int, picojoules: float) -> Figures:
+        return Figures(
+            weight_flips=flips,
+            weight_seam_flips=flips // 100,
+            activation_flips=None,
+            zero_delay_data_pj=picojoules / 2,
+            inertial_data_pj=picojoules,
+            whole_pj=picojoules * 2,
+        )
+
+    def stage(name: str, start: str | None, gain: float) -> WaterfallStage:
+        layers = tuple(
+            figures(int(layer.weights.baseline_flips * layer.weights.repeats / gain), layer.macs / gain)
+            for layer in report.layers
+        )
+        total = figures(sum(one.weight_flips for one in layers), sum(layer.macs for layer in report.layers) / gain)
+        return WaterfallStage(name=name, start=start, main=True, total=total, layers=layers)
+
+    stages = (stage("baseline", None, 1.0), stage("schedule", "baseline", 1.25), stage("signs", "schedule", 1.2))
+    return report.model_copy(update={"waterfall": stages})
 
 
 def with_energy(

@@ -17,7 +17,7 @@ import pytest
 from fewflips.records.optimization import OptimizeReport
 from fewflips.report.html.page import render_html
 from tests.patience import PATIENCE_S
-from tests.report.sample_reports import optimize_report, stream_picture, with_bills, with_energy
+from tests.report.sample_reports import optimize_report, stream_picture, with_bills, with_energy, with_waterfall
 
 pytestmark = pytest.mark.chromium
 
@@ -192,3 +192,12 @@ def test_a_screenshot_is_not_blank(browse, tmp_path):
     browse(render_html(optimize_report(12), stream_picture()), "", "--window-size=1200,1500", f"--screenshot={target}")
     with Image.open(target) as image:
         assert len(image.convert("RGB").getcolors(1 << 24)) > 50
+
+
+def test_the_waterfall_opens_and_nothing_complains(browse):
+    report = with_waterfall(optimize_report(12))
+    open_all = "for (const part of document.querySelectorAll('details')) part.open = true;"
+    show = "document.title = document.querySelectorAll('details[open] tbody tr').length;"
+    dom, complaints = browse(with_script(render_html(report), open_all + show))
+    assert f"<title>{4 * len(report.layers)}</title>" in dom
+    assert complaints == ""

@@ -43,7 +43,7 @@ _QUICK = (
 _SLOW = (
     f"optimize {TFLITE} --output out --accelerator edge4 --mode both --seed 3 --jobs 1 --json",
     f"optimize {TFLITE} --output out --accelerator {_MACHINE} --mode schedule --prove --jobs 1",
-    f"optimize {TFLITE} --output out --step drop-in --step schedule --binary-schedule --jobs 1",
+    f"optimize {TFLITE} --output out --steps drop-in,schedule --binary-schedule --explain --search-limit 9 --jobs 1",
     f"energy {TFLITE} --schedule {_SCHEDULE} --cells {_CELLS} --clock-mhz 200 --time-limit 1 --seed 3 --jobs 1 --json",
     f"energy {TFLITE} --accelerator {_MACHINE} --cells {_CELLS} --share 0.5 --step-ps 10 --time-limit 1 --jobs 1",
     f"energy {TFLITE} --accelerator {_MACHINE} --cells {_CELLS} --activity activity --time-limit 1 --jobs 1",
@@ -52,7 +52,16 @@ _SLOW = (
 )
 _OPTIONS = (
     *("--json", "--help", "--prove", "--resume", "--energy", "--", "-", "--seed", "--jobs", "--inputs", "--mode"),
-    *("--step", "--binary-schedule"),
+    *(
+        "--step",
+        "--steps",
+        "--without",
+        "--binary-schedule",
+        "--explain",
+        "--search-limit",
+        "--error-budget",
+        "--labels",
+    ),
     *("--accelerator=edge8", "--seed=1", "--accelerator", "--cells", "--schedule", "--netlist", "--spef", "--layer"),
 )
 _NUMBERS = tuple(str(value) for value in (*INTEGERS, *FLOATS, "1_0", " 3", "3 ", "٣", "0x10", "1e400", "9" * 400))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ from fewflips.optimization.state import State
 from fewflips.optimization.step import Context, Setting, Step
 from fewflips.optimization.weight_costs import check_widths
 from fewflips.ordering import Effort
+from fewflips.parallel.limit import Limit
 from fewflips.progress import Progress
 from fewflips.records.notes import StandingNote
 from fewflips.schedule.file import build_schedule
@@ -55,6 +57,8 @@ def optimize(
     prove: bool = False,
     cost: TransitionCost | str | Path | None = None,
     energy: EnergyRequest | None = None,
+    explain: bool = False,
+    limit: Limit | None = None,
     seed: int = 0,
     jobs: int = -1,
     progress: Progress | None = None,
@@ -91,6 +95,11 @@ def optimize(
         proven by it. Default: flips.
     energy : EnergyRequest, optional
         Also simulate energy at gate level, before and after.
+    explain : bool
+        Whether the report has figures after each step, of the network and of each layer.
+    limit : Limit, optional
+        When searches are to end with the best that they have. Where one is given, Ctrl-C during a search ends it
+        likewise, once. Default: never, and Ctrl-C is a KeyboardInterrupt.
     seed : int
         Seed of every random choice.
     jobs : int
@@ -130,6 +139,8 @@ def optimize(
         cost_file,
         budget,
         labels if isinstance(labels, str | Path) else None,
+        explain,
+        limit,
     )
     rewriting = [step for step in chosen if step.rewrites]
     if rewriting != list(chosen):
@@ -143,8 +154,9 @@ def optimize(
     samples, notes = read_samples(network, None if refusal else inputs)
     check_samples(network, budget, classes, samples)
     effort = Effort.prove() if prove else Effort.default()
-    context = Context(samples, effort, seed, jobs, progress, transition_cost, budget, classes)
-    run = run_steps(State.stored(network, array), chosen, context, refusal)
+    context = Context(samples, effort, seed, jobs, progress, transition_cost, budget, classes, limit or Limit())
+    with nullcontext() if limit is None else limit.on_interrupt():
+        run = run_steps(State.stored(network, array), chosen, context, refusal)
     if run.refusal is not None:
         notes = _notes_on_refusal(run, inputs, energy)
         samples = energy = None
@@ -155,12 +167,12 @@ def optimize(
     schedule = None
     if run.scheduled is not None:
         schedule = build_schedule(run.scheduled.state.network, array, run.scheduled.state.orders)
-    energies = _energies(run, samples, inputs, energy, progress)
+    energies = _energies_within(limit, run, samples, inputs, energy, progress)
     by_cost = transition_cost is not None
     on_wires = coding_notes(array, ordered=True, by_cost=by_cost, simulated=bus_invert_ports(array))
-    notes = (*network.notes, *notes, *on_wires)
+    notes = (*network.notes, *notes, *_notes_on_limit(run, context.limit, energy), *on_wires)
     report = optimize_report(run, request, schedule, notes, energies)
-    return Optimization(network, array, schedule, report, run, stream_picture(report, run))
+    return Optimization(network, array, schedule, report, run, stream_picture(report, run), context.limit.asked)
 
 
 def _check_memories(network: Network, array: Accelerator) -> None:
@@ -168,6 +180,26 @@ def _check_memories(network: Network, array: Accelerator) -> None:
     layers, natural = measurable_layers(network), natural_orders(network, array)
     if layers:
         check_layers(((layer, natural[layer.name]) for layer in layers), array, network_datapath(layers, array))
+
+
+def _energies_within(
+    limit: Limit | None,
+    run: Run,
+    samples: Samples | None,
+    inputs: str | Path | None,
+    request: EnergyRequest | None,
+    progress: Progress | None,
+) -> VariantEnergies | None:
+    """Energies, unless the user has interrupted, or does so now where a limit takes it as a wish to end."""
+    if limit is not None and limit.asked:
+        return None
+    try:
+        return _energies(run, samples, inputs, request, progress)
+    except KeyboardInterrupt:
+        if limit is None:
+            raise
+        limit.ask()
+        return None
 
 
 def _energies(
@@ -194,6 +226,18 @@ def _energies(
         options=request.options or EnergyOptions(),
         progress=progress,
     )
+
+
+def _notes_on_limit(run: Run, limit: Limit, energy: EnergyRequest | None) -> tuple[str, ...]:
+    """What the report lacks where searches ended early."""
+    if not (limit.cut_short or limit.asked):
+        return ()
+    why = "the user interrupted" if limit.asked else f"their time of {limit.seconds:g} s was up"
+    late = [f"; steps not begun by then, and not applied: {', '.join(run.not_begun)}"] if run.not_begun else []
+    notes = [f"Searches ended with the best that they had, since {why}{''.join(late)}."]
+    if limit.asked and energy is not None:
+        notes.append("Energy was not simulated, since the user interrupted.")
+    return tuple(notes)
 
 
 def _notes_on_refusal(run: Run, inputs: str | Path | None, energy: EnergyRequest | None) -> tuple[str, ...]:

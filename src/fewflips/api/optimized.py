@@ -54,6 +54,8 @@ class Optimization:
         The network as stored, and after each step, as it was checked.
     picture : StreamPicture or None
         What ``report.html`` shows of the segment that gained most.
+    interrupted : bool
+        Whether the user ended searches before they were through.
     """
 
     network: Network
@@ -62,6 +64,7 @@ class Optimization:
     report: OptimizeReport = field(repr=False)
     run: Run = field(repr=False)
     picture: StreamPicture | None = field(repr=False)
+    interrupted: bool = False
 
     @property
     def drop_in(self) -> State | None:

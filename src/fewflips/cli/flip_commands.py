@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from fewflips.cli import options
-from fewflips.cli.console import progress_bars, rendered, show, write, write_json, wrote
+from fewflips.cli.console import note_on_terminal, progress_bars, rendered, say, show, write, write_json, wrote
 from fewflips.errors import InputError
 
 if TYPE_CHECKING:
     from fewflips.api.optimized import Optimization
+
+_ENDING = "fewflips: ending searches with the best that they have; Ctrl-C again stops at once, and nothing is written"
 
 # Everything heavy is imported inside the commands, so that --help answers at once.
 
@@ -82,6 +85,12 @@ def measure(model: Path, accelerator: str, inputs: Path | None, calibration: Pat
     metavar="FILE",
     help="Class of each sample input: .npy, .npz, .csv or .txt.",
 )
+@click.option(
+    "--search-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="End searches after this time with the best that they have; so does Ctrl-C.  [default: none]",
+)
 @click.option("--prove", is_flag=True, help="Keep working until as many orders as possible are proven optimal.")
 @click.option(
     "--cost",
@@ -92,6 +101,11 @@ def measure(model: Path, accelerator: str, inputs: Path | None, calibration: Pat
 )
 @click.option("--binary-schedule", is_flag=True, help="Also write the schedule as schedule.bin, in fewer bytes.")
 @click.option("--energy", "with_energy", is_flag=True, help="Also simulate energy before and after at gate level.")
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Show what each step is worth, in flips and with --energy in energy.",
+)
 @options.cells
 @options.clock_mhz
 @options.time_limit
@@ -109,10 +123,12 @@ def optimize(
     inputs: Path | None,
     error_budget: str | None,
     labels: Path | None,
+    search_limit: float | None,
     prove: bool,
     cost: Path | None,
     binary_schedule: bool,
     with_energy: bool,
+    explain: bool,
     cells: str,
     clock_mhz: float,
     time_limit: float,
@@ -125,6 +141,7 @@ def optimize(
     from fewflips.api.optimize import optimize as run
     from fewflips.api.optimized import check_writable
     from fewflips.optimization.request import EnergyRequest
+    from fewflips.parallel.limit import Limit
 
     steps, without = _names(steps), _names(without)
     if binary_schedule and "drop-in" in (mode, *steps) and len(steps) < 2:
@@ -139,6 +156,7 @@ def optimize(
             cells, EnergyOptions(clock_mhz=clock_mhz, time_limit_s=time_limit, share=share, seed=seed, jobs=jobs)
         )
     check_writable(output, model)
+    noticed = partial(note_on_terminal, _ENDING)
     with progress_bars() as progress:
         result = run(
             model,
@@ -152,12 +170,17 @@ def optimize(
             prove=prove,
             cost=cost,
             energy=energy,
+            explain=explain,
+            limit=Limit(search_limit, noticed=noticed),
             seed=seed,
             jobs=jobs,
             progress=progress,
         )
         files = result.save(output, binary_schedule=binary_schedule)
     _show_optimization(result, files, as_json)
+    if result.interrupted:
+        say("fewflips: interrupted; the results are what was found by then")
+        raise click.exceptions.Exit(130)
 
 
 @click.command()

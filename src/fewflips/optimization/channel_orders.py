@@ -23,6 +23,7 @@ from fewflips.optimization.segment_orders import Certificate, chain_bound
 from fewflips.optimization.segment_words import SegmentWords
 from fewflips.optimization.weight_costs import check_widths, weight_cost
 from fewflips.ordering import Effort, PathResult, order_distances, order_segments
+from fewflips.parallel.limit import Limit
 from fewflips.progress import Progress, counter
 from fewflips.streams.codes import weight_codes
 from fewflips.streams.counting import count_flips
@@ -79,6 +80,7 @@ def plan_channels(
     jobs: int,
     cost: TransitionCost | None = None,
     progress: Progress | None = None,
+    limit: Limit | None = None,
 ) -> ChannelPlan:
     """Choose an order for every group of tied channels that may move.
 
@@ -107,6 +109,8 @@ def plan_channels(
         What orders are chosen by, in place of flips.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
+    limit : Limit, optional
+        When to end with the orders that there are by then.
 
     Returns
     -------
@@ -127,10 +131,12 @@ def plan_channels(
     wide = [group for group in uses if groups.sizes[group] ** 2 > MOST_ENTRIES]
     for group in wide:
         words = [weighted_words(uses[group], whole_codes=cost is not None)]
-        (certificates[group],) = order_segments(words, cost=cost, effort=effort, seed=seed, jobs=1, progress=finished)
+        (certificates[group],) = order_segments(
+            words, cost=cost, effort=effort, seed=seed, jobs=1, progress=finished, enough=limit
+        )
     for batch in _batches([group for group in uses if group not in wide], groups):
         distances = [channel_distances(uses[group], cost) for group in batch]
-        results = order_distances(distances, effort=effort, seed=seed, jobs=jobs, progress=finished)
+        results = order_distances(distances, effort=effort, seed=seed, jobs=jobs, progress=finished, enough=limit)
         certificates.update(zip(batch, results, strict=True))
     candidates = {
         group: dataflow_of(array).order_from_path(result.order, _chains(network, array, groups, group))
@@ -253,6 +259,7 @@ def drop_in_certificates(
     jobs: int,
     cost: TransitionCost | None = None,
     progress: Progress | None = None,
+    limit: Limit | None = None,
 ) -> dict[str, Certificate]:
     """Lower bounds of each layer under one order for all its segments, as a drop-in file has it.
 
@@ -274,6 +281,8 @@ def drop_in_certificates(
         Cost of a transition, and the unit of certificates; flips by default.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
+    limit : Limit, optional
+        When to end with the bounds that there are by then.
 
     Returns
     -------
@@ -288,12 +297,12 @@ def drop_in_certificates(
     ]
     words = SegmentWords(array, segments)
     finished = counter(progress, "bounding the drop-in", len(words))
-    results = order_segments(words, cost=cost, effort=effort, seed=seed, jobs=jobs, progress=finished)
+    results = order_segments(words, cost=cost, effort=effort, seed=seed, jobs=jobs, progress=finished, enough=limit)
     bounds = {layer.name: 0 for layer in network.layers}
     orders = {layer.name: 0 for layer in network.layers}
     for (layer, _), instance, result in zip(segments, words, results, strict=True):
         chains = flow.chains(layer, array) * flow.tiles_of_outputs(layer, array)
-        bounds[layer.name] += chain_bound(result, chains, instance, flips[layer.name], effort, cost)
+        bounds[layer.name] += chain_bound(result, chains, instance, flips[layer.name], effort, cost, limit)
         orders[layer.name] += 1
     return {
         name: Certificate(orders[name], orders[name] if flips[name] - bound < 1 else 0, bound)

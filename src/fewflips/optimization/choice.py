@@ -106,6 +106,8 @@ def _default_without(without: Sequence[str], setting: Setting) -> tuple[Step, ..
     for name in left_out:
         if name not in names:
             raise InputError(f"without: expected some of {', '.join(names)}, which are applied by default, got {name}")
+    if left_out == set(names):
+        raise InputError(f"without: expected one step or more to be left of {', '.join(names)}, got none")
     return tuple(step for step in default if step.name not in left_out)
 
 

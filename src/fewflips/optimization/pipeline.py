@@ -80,11 +80,14 @@ class Run:
         Names of the steps that were not, since they rewrite the model and the original cannot be run.
     refusal : RuntimeFailure or None
         Why it cannot.
+    not_begun : tuple of str
+        Names of the steps that were not applied, since the limit was reached before they began.
     """
 
     stages: tuple[Stage, ...]
     left_out: tuple[str, ...] = ()
     refusal: RuntimeFailure | None = None
+    not_begun: tuple[str, ...] = ()
 
     @property
     def baseline(self) -> Stage:
@@ -118,6 +121,8 @@ class Run:
 def run_steps(state: State, steps: Sequence[Step], context: Context, refusal: RuntimeFailure | None = None) -> Run:
     """Apply steps one after another, and refuse what one of them gives unless it passes its check.
 
+    The first step is always applied, however little it finds within the limit.
+
     Parameters
     ----------
     state : State
@@ -144,6 +149,8 @@ def run_steps(state: State, steps: Sequence[Step], context: Context, refusal: Ru
     stages = [Stage(BASELINE, None, state, Evidence.exact("the network as stored, in natural order"))]
     left_out: list[str] = []
     for number, step in enumerate(steps):
+        if number and context.limit():
+            return Run(tuple(stages), tuple(left_out), refusal, tuple(late.name for late in steps[number:]))
         before = stages[0] if step.start == BASELINE else stages[-1]
         if refusal is None or not step.rewrites:
             try:

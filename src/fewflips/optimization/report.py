@@ -11,6 +11,7 @@ from fewflips.network import Network
 from fewflips.optimization.pipeline import Run, Stage
 from fewflips.optimization.segment_orders import Certificate
 from fewflips.optimization.step import Evidence
+from fewflips.optimization.waterfall import waterfall
 from fewflips.records.coverage import coverage_of
 from fewflips.records.energy import LayerEnergy
 from fewflips.records.model_file import model_file
@@ -94,6 +95,7 @@ def optimize_report(
         energy=_energy_result(run, dropped, energies) if energies else None,
         stages=tuple(records.values()),
         cost=_cost_result(run, request) if request.cost is not None else None,
+        waterfall=waterfall(run, energies) if request.explain else None,
         notes=(*notes, *energies.notes) if energies else notes,
     )
 
@@ -272,6 +274,8 @@ def _command(request: Request) -> str:
     words += ["--cost", request.cost_source] if request.cost_source is not None else []
     words += ["--error-budget", str(request.budget)] if request.budget is not None else []
     words += ["--labels", request.labels_source] if request.labels_source is not None else []
+    words += ["--search-limit", f"{request.limit_s:g}"] if request.limit_s is not None else []
+    words += ["--explain"] if request.explain else []
     words += request.extra
     return shlex.join(words)
 

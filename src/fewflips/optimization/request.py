@@ -13,6 +13,7 @@ from fewflips.optimization.budget import ErrorBudget
 from fewflips.optimization.choice import Mode
 from fewflips.optimization.registration import STEPS
 from fewflips.optimization.step import Step
+from fewflips.parallel.limit import Limit
 from fewflips.streams.transition_cost import TransitionCost
 from fewflips.visible import printable_name
 
@@ -42,6 +43,8 @@ class Request:
     cost_source: str | None = None
     budget: ErrorBudget | None = None
     labels_source: str | None = None
+    explain: bool = False
+    limit_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ def request_of(
     cost_file: str | Path | None = None,
     budget: ErrorBudget | None = None,
     labels_file: str | Path | None = None,
+    explain: bool = False,
+    limit: Limit | None = None,
 ) -> Request:
     """The arguments of an optimization as a record, names of files made printable."""
     machine = accelerator.name if isinstance(accelerator, Accelerator) else str(accelerator)
@@ -91,6 +96,8 @@ def request_of(
         cost_source=None if cost_file is None else printable_name(str(cost_file)),
         budget=budget,
         labels_source=None if labels_file is None else printable_name(str(labels_file)),
+        explain=explain,
+        limit_s=None if limit is None else limit.seconds,
         extra=() if energy is None else _energy_words(energy),
     )
 

@@ -16,6 +16,7 @@ from fewflips.network.layer import Layer
 from fewflips.optimization.segment_words import SegmentWords
 from fewflips.optimization.weight_costs import check_widths
 from fewflips.ordering import Effort, PathResult, order_segments, path_cover_bound
+from fewflips.parallel.limit import Limit
 from fewflips.progress import Progress, counter
 from fewflips.streams.codes import weight_codes
 from fewflips.streams.flips import stream_flips
@@ -59,6 +60,7 @@ def plan_schedule(
     jobs: int,
     cost: TransitionCost | None = None,
     progress: Progress | None = None,
+    limit: Limit | None = None,
 ) -> SchedulePlan:
     """Order every segment of every layer, each for itself.
 
@@ -81,6 +83,8 @@ def plan_schedule(
         What orders are chosen by, and the unit of certificates; flips by default.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
+    limit : Limit, optional
+        When to end with the orders that there are by then.
 
     Returns
     -------
@@ -97,12 +101,15 @@ def plan_schedule(
     natural = natural_orders(network, array)
     words = SegmentWords(array, [(layer, segment) for layer in network.layers for segment in natural[layer.name]])
     finished = counter(progress, "ordering segments", len(words))
-    results = iter(order_segments(words, cost=cost, effort=effort, seed=seed, jobs=jobs, progress=finished))
+    results = iter(
+        order_segments(words, cost=cost, effort=effort, seed=seed, jobs=jobs, progress=finished, enough=limit)
+    )
     orders, certificates = {}, {}
     for layer in network.layers:
         codes = weight_codes(layer, array.weights)
         solved = [
-            _order_segment(layer, codes, segment, next(results), array, effort, cost) for segment in natural[layer.name]
+            _order_segment(layer, codes, segment, next(results), array, effort, cost, limit)
+            for segment in natural[layer.name]
         ]
         orders[layer.name] = tuple(segment for segment, _ in solved)
         certificates[layer.name] = _sum_certificates([certificate for _, certificate in solved])
@@ -117,6 +124,7 @@ def _order_segment(
     array: Accelerator,
     effort: Effort,
     cost: TransitionCost | None,
+    limit: Limit | None,
 ) -> tuple[Segment, Certificate]:
     """Lay a path out along the dataflow's chains, or keep the natural order where that has fewer flips."""
     length = stream_flips if cost is None else cost.along
@@ -128,7 +136,7 @@ def _order_segment(
     }
     best = min(flips, key=lambda segment: flips[segment])
     words = dataflow_of(array).segment_words(codes.words, natural)
-    bound = chain_bound(path, chains, words, flips[best], effort, cost)
+    bound = chain_bound(path, chains, words, flips[best], effort, cost, limit)
     return best, Certificate(1, int(flips[best] - bound < 1), bound)
 
 
@@ -139,6 +147,7 @@ def chain_bound(
     flips: int,
     effort: Effort,
     cost: TransitionCost | None = None,
+    limit: Limit | None = None,
 ) -> int:
     """Lower bound of laying words out along several chains.
 
@@ -156,12 +165,16 @@ def chain_bound(
         Work limit.
     cost : TransitionCost, optional
         Cost of a transition; flips by default.
+    limit : Limit, optional
+        When it is reached, no bound of several chains is looked for.
 
     Returns
     -------
     int
         No such chains have fewer flips, or cost less.
     """
+    if chains > 1 and limit is not None and limit():
+        return 0
     return path.lower_bound if chains == 1 else path_cover_bound(words, chains, flips, cost=cost, effort=effort)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fewflips.errors import InputError
 from fewflips.ordering.effort import Effort
 from fewflips.ordering.metric import source_of_distances
-from fewflips.ordering.path import PathResult, seed_sequence, shortest_word_path, solve
+from fewflips.ordering.path import PathResult, never, seed_sequence, shortest_word_path, solve
 from fewflips.parallel.tasks import Stop, run_all
 from fewflips.streams.transition_cost import TransitionCost
 
@@ -34,6 +34,7 @@ def order_segments(
     seed: int = 0,
     jobs: int = 1,
     progress: Callable[[int], None] | None = None,
+    enough: Callable[[], bool] | None = None,
 ) -> list[PathResult]:
     """Order the rows of each segment independently.
 
@@ -56,6 +57,9 @@ def order_segments(
     progress : callable, optional
         Called in the caller's thread with the index of each finished segment. An exception that it raises, like a
         KeyboardInterrupt, stops all threads within a second or two.
+    enough : callable, optional
+        When it returns True, as a :class:`~fewflips.parallel.limit.Limit` does when time is up, searches end with the
+        best that they have: greedy paths where none has begun. It can be pickled where a joblib backend takes segments.
 
     Returns
     -------
@@ -77,7 +81,7 @@ def order_segments(
     twins, lengths = _twins(segments)
 
     def work(index: int) -> Solve:
-        return partial(shortest_word_path, segments[index], cost=cost, effort=effort)
+        return partial(shortest_word_path, segments[index], cost=cost, effort=effort, enough=enough or never)
 
     results: dict[int, PathResult] = {}
 
@@ -110,6 +114,7 @@ def order_distances(
     seed: int = 0,
     jobs: int = 1,
     progress: Callable[[int], None] | None = None,
+    enough: Callable[[], bool] | None = None,
 ) -> list[PathResult]:
     """Shortest Hamiltonian paths of several distance matrices.
 
@@ -125,6 +130,8 @@ def order_distances(
         Threads, as joblib counts them (-1: one per core). The result does not depend on it.
     progress : callable, optional
         Called in the caller's thread with the index of each finished instance.
+    enough : callable, optional
+        As for :func:`order_segments`.
 
     Returns
     -------
@@ -138,7 +145,7 @@ def order_distances(
     """
 
     def work(index: int) -> Solve:
-        return partial(_shortest_path, instances[index], effort or Effort.default())
+        return partial(_shortest_path, instances[index], effort or Effort.default(), enough or never)
 
     results: dict[int, PathResult] = {}
 
@@ -155,11 +162,12 @@ def order_distances(
 def _shortest_path(
     distances: NDArray[np.integer],
     effort: Effort,
+    enough: Callable[[], bool],
     *,
     seed: np.random.SeedSequence,
     interrupted: Callable[[], bool],
 ) -> PathResult:
-    return solve(source_of_distances(distances), effort, seed, interrupted)
+    return solve(source_of_distances(distances), effort, seed, interrupted, enough)
 
 
 def _solve_all(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +43,15 @@ IDLE_CUT_ROUNDS = 1  # rounds without a new cut that are followed by another one
 
 class Interrupted(Exception):
     """The solver was asked to stop; never leaves this package."""
+
+
+class _Enough(Exception):
+    """The time for a search is up: what it has is its result."""
+
+
+def never() -> bool:
+    """No reason to stop."""
+    return False
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +127,8 @@ def shortest_word_path(
     cost: TransitionCost | None = None,
     effort: Effort | None = None,
     seed: int | np.random.SeedSequence = 0,
-    interrupted: Callable[[], bool] = lambda: False,
+    interrupted: Callable[[], bool] = never,
+    enough: Callable[[], bool] = never,
 ) -> PathResult:
     """A short order of word vectors: the path of fewest bit flips, with a lower bound.
 
@@ -139,6 +150,8 @@ def shortest_word_path(
         Seed of the kicks.
     interrupted : callable
         Called at least every second or two; when it returns True, :class:`Interrupted` is raised.
+    enough : callable
+        Called as often; when it returns True, the best path and bound so far are the result.
 
     Returns
     -------
@@ -153,9 +166,9 @@ def shortest_word_path(
     check_words(words)
     if cost is not None and not cost.is_flips:
         natural_cost = cost.along(words)  # checks the codes
-        result = _solve_rows(words, cost.in_units, effort or Effort.default(), _entropy(seed), interrupted)
+        result = _solve_rows(words, cost.in_units, effort or Effort.default(), _entropy(seed), interrupted, enough)
         return PathResult(result.order, cost.unit * result.flips, cost.unit * result.lower_bound, natural_cost)
-    return _solve_rows(words, None, effort or Effort.default(), _entropy(seed), interrupted)
+    return _solve_rows(words, None, effort or Effort.default(), _entropy(seed), interrupted, enough)
 
 
 def _entropy(seed: int | np.random.SeedSequence) -> np.random.SeedSequence:
@@ -175,12 +188,13 @@ def _solve_rows(
     effort: Effort,
     seed: np.random.SeedSequence,
     interrupted: Callable[[], bool],
+    enough: Callable[[], bool],
 ) -> PathResult:
     """A path of all rows; equal ones lie side by side unless a detour may be cheaper than staying."""
     rows, group = words, np.arange(len(words))
     if cost is None or cost.is_metric:
         rows, group = np.unique(words, axis=0, return_inverse=True)
-    result = _solve_in_reach(rows, cost, effort, seed, interrupted)
+    result = _solve_in_reach(rows, cost, effort, seed, interrupted, enough)
     return PathResult(_with_repeats(result.order, group), result.flips, result.lower_bound, _length(words, cost))
 
 
@@ -190,15 +204,16 @@ def _solve_in_reach(
     effort: Effort,
     seed: np.random.SeedSequence,
     interrupted: Callable[[], bool],
+    enough: Callable[[], bool],
 ) -> PathResult:
     """A path of rows, sorted if they are; in blocks if there are too many to compare all with all."""
     reach = rows_within_reach(rows, cost)
     if reach == len(rows):
-        return solve(source_of_words(rows, cost), effort, seed, interrupted)
+        return solve(source_of_words(rows, cost), effort, seed, interrupted, enough)
     parts = []
     for start in range(0, len(rows), reach):
         entropy = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, start))
-        block = solve(source_of_words(rows[start : start + reach], cost), effort, entropy, interrupted)
+        block = solve(source_of_words(rows[start : start + reach], cost), effort, entropy, interrupted, enough)
         parts.append(start + block.order)
     order = np.concatenate(parts)
     return PathResult(order, _length(rows[order], cost), spread_bound(rows, cost=cost), _length(rows, cost))
@@ -225,7 +240,8 @@ def solve(
     source: NDArray[Any],
     effort: Effort,
     seed: np.random.SeedSequence,
-    interrupted: Callable[[], bool] = lambda: False,
+    interrupted: Callable[[], bool] = never,
+    enough: Callable[[], bool] = never,
 ) -> PathResult:
     """A path of the nodes of a `source` (see :mod:`fewflips.ordering.metric`) and its certificate."""
     nodes = source.shape[0]
@@ -234,16 +250,9 @@ def solve(
         path = exact.dynamic_program(source)
         length = int(path_length(source, path))
         return PathResult(path, length, length, straight)
-    run = _Run(source, effort, seed, interrupted)
-    run.descend()
-    for _ in range(effort.rounds):
-        run.raise_bound()
-        run.descend()
-        run.kick()
-        if run.closed:
-            break
-    if not run.closed and (effort.cut_rounds or effort.branch_nodes):
-        run.branch()
+    run = _Run(source, effort, seed, interrupted, enough)
+    with suppress(_Enough):
+        run.improve()
     return PathResult(run.path, run.length, run.bound, straight)
 
 
@@ -256,10 +265,12 @@ class _Run:
         effort: Effort,
         seed: np.random.SeedSequence,
         interrupted: Callable[[], bool],
+        enough: Callable[[], bool],
     ) -> None:
         self._source = source
         self._effort = effort
         self._interrupted = interrupted
+        self._enough = enough
         self._random = seed.generate_state(1, np.uint64)
         self.path = greedy_path(source)
         self.length = int(path_length(source, self.path))
@@ -271,6 +282,19 @@ class _Run:
     def closed(self) -> bool:
         """Whether path and bound meet."""
         return self.bound >= self.length
+
+    def improve(self) -> None:
+        """Search and bound in turn, then branch, until path and bound meet or the work limit is reached."""
+        self._look_up()
+        self.descend()
+        for _ in range(self._effort.rounds):
+            self.raise_bound()
+            self.descend()
+            self.kick()
+            if self.closed:
+                break
+        if not self.closed and (self._effort.cut_rounds or self._effort.branch_nodes):
+            self.branch()
 
     def _certify(self, potentials: NDArray[np.int64]) -> None:
         """Evaluate the bound on the complete graph; keep the potentials of the best one."""
@@ -318,6 +342,12 @@ class _Run:
         tree = BranchAndBound(self._source, self._potentials, self.path, self.length)
         if tree.too_wide:
             return
+        try:
+            self._branch(tree)
+        finally:
+            self._agree(tree)
+
+    def _branch(self, tree: BranchAndBound) -> None:
         idle = 0
         for _ in range(self._effort.cut_rounds):
             if tree.closed or idle > IDLE_CUT_ROUNDS:
@@ -332,12 +362,14 @@ class _Run:
                 break
             tree.explore()
             self._look_up()
-        self._agree(tree)
 
     def _agree(self, tree: BranchAndBound) -> None:
-        self.path, self.length = tree.path, tree.length
+        if tree.length < self.length:
+            self.path, self.length = tree.path, tree.length
         self.bound = max(self.bound, tree.bound)
 
     def _look_up(self) -> None:
         if self._interrupted():
             raise Interrupted
+        if self._enough():
+            raise _Enough

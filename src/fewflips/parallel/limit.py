@@ -27,6 +27,8 @@ class Limit:
 
     Attributes
     ----------
+    seconds : float or None
+        The time that was given.
     asked : bool
         Whether the user has asked searches to end.
     cut_short : bool
@@ -48,8 +50,9 @@ class Limit:
     """
 
     def __init__(self, seconds: float | None = None, *, noticed: Callable[[], None] | None = None) -> None:
-        if seconds is not None and not seconds > 0:
-            raise InputError(f"time limit: expected a positive number of seconds, got {seconds}")
+        if seconds is not None and not 0 < seconds < math.inf:
+            raise InputError(f"limit of searches: expected a positive number of seconds, got {seconds}")
+        self.seconds = seconds
         self.asked = self.cut_short = False
         self._end = math.inf if seconds is None else time.monotonic() + seconds
         self._noticed = noticed

@@ -18,10 +18,13 @@ from fewflips.records.energy import CellsRecord, DatapathRecord, EnergySettings,
 from fewflips.records.model_file import ModelFile
 from fewflips.records.record import Count, Record, schema_with_optional
 from fewflips.records.transition_cost import CostResult
+from fewflips.records.waterfall import WaterfallStage
 
 BASELINE = "baseline"
 """Name of the first stage: the network as stored, in natural order."""
 
+_ON_REQUEST = ("cost", "waterfall")
+"""Fields of a report that are left out where nobody asked for them."""
 _COVERAGE = "share of the network that the layers cover; null in reports older than this field"
 
 
@@ -312,16 +315,21 @@ class OptimizeReport(Record):
     cost: Annotated[
         CostResult | None, Field(description="left out where orders were chosen by flips, as they are by default")
     ] = None
+    waterfall: Annotated[
+        tuple[WaterfallStage, ...] | None,
+        Field(description="figures after each step; left out where they were not asked for (--explain)"),
+    ] = None
     notes: tuple[str, ...] = ()
 
     @model_serializer(mode="wrap")
-    def _without_cost(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_what_was_not_asked_for(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         content: dict[str, Any] = handler(self)
-        if self.cost is None:
-            content.pop("cost", None)
+        for name in _ON_REQUEST:
+            if getattr(self, name) is None:
+                content.pop(name, None)
         return content
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """The schema of the fields, of which `cost` may be left out."""
-        return schema_with_optional(schema, handler, "cost")
+        """The schema of the fields, of which some may be left out."""
+        return schema_with_optional(schema, handler, *_ON_REQUEST)

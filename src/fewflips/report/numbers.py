@@ -82,6 +82,19 @@ def with_si_prefix(number: int, space: str = THIN_SPACE) -> str:
     return str(number)
 
 
+def si_unit(number: float) -> tuple[float, str]:
+    """The most readable prefix for a count, as in :func:`with_si_prefix`: its size and its symbol.
+
+    Examples
+    --------
+    >>> si_unit(1_234_567), si_unit(9999)
+    ((1000000, 'M'), (1, ''))
+    """
+    if abs(number) < 10_000:
+        return 1, ""
+    return next((unit for unit in _SI_STEPS if abs(number) / unit[0] >= 0.9995), (1, ""))
+
+
 def energy_unit(picojoules: float) -> tuple[float, str]:
     """The most readable unit for an energy, never below pJ: its size in pJ, and its symbol.
 

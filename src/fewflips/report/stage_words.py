@@ -95,6 +95,24 @@ def _evidence(stage: StageRecord) -> str:
     return f"{_bound(stage.evidence)} since {printable(stage.start or '')}"
 
 
+def evidence_words(stage: StageRecord) -> str:
+    """Why a stage may be trusted: what its step claims and how it knows, then how this was checked.
+
+    Parameters
+    ----------
+    stage : StageRecord
+        A stage after the baseline.
+
+    Returns
+    -------
+    str
+        One or two sentences, printable.
+    """
+    words = [f"{_evidence(stage)}: {printable(stage.evidence.method)}"]
+    words += [f"checked: {printable(check.method)}" for check in (stage.model_check, stage.order_check) if check]
+    return "; ".join(sentence.rstrip(".") for sentence in words) + "."
+
+
 def _bound(evidence: StageEvidence) -> str:
     if evidence.bound is None:
         return "exact"

@@ -55,6 +55,7 @@ class DropInStep(Step):
             jobs=context.jobs,
             cost=context.cost,
             progress=context.progress,
+            limit=context.limit,
         )
         permutations = plan.groups.permutations(plan.orders)
         rewritten, files = write_model(network.file_format, lambda path: rewrite(network, permutations, path))
@@ -83,6 +84,7 @@ def _certificates(before: State, after: State, context: Context) -> tuple[Certif
         jobs=context.jobs,
         cost=context.cost,
         progress=context.progress,
+        limit=context.limit,
     )
     return tuple(certificates[layer.name] for layer in before.network.layers)
 

@@ -36,6 +36,7 @@ class ScheduleStep(Step):
             jobs=context.jobs,
             cost=context.cost,
             progress=context.progress,
+            limit=context.limit,
         )
         return Outcome(
             replace(state, orders=plan.orders),

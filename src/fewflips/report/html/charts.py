@@ -160,7 +160,32 @@ class SplitBar:
     mark: float | None = None
 
 
-_Row = TypeVar("_Row", Bar, EnergyBar, SplitBar)
+@dataclass(frozen=True)
+class StepBar:
+    """One row of a waterfall.
+
+    Parameters
+    ----------
+    label : str
+        Beside the bar.
+    hint : str
+        Shown when the pointer rests on the row.
+    before : float or None
+        What the step starts from; None for the first row.
+    after : float
+        What it leaves.
+    remark : str
+        At the end of the row.
+    """
+
+    label: str
+    hint: str
+    before: float | None
+    after: float
+    remark: str = ""
+
+
+_Row = TypeVar("_Row", Bar, EnergyBar, SplitBar, StepBar)
 
 
 def bar_rows(bars: Sequence[Bar], axis_label: str, prefix: str, alt: str, percent: bool = False) -> str:
@@ -224,6 +249,25 @@ def split_rows(bars: Sequence[SplitBar], axis_label: str, prefix: str, alt: str)
     """
     longest = max(sum(bar.energies) for bar in bars)
     return _rows(bars, _draw_splits, longest, axis_label, prefix, alt, width=_SPLIT_WIDTH)
+
+
+def step_rows(bars: Sequence[StepBar], axis_label: str, prefix: str, alt: str) -> str:
+    """A waterfall: what each step leaves; a pale end is what it saved, one in another colour what it added.
+
+    Parameters
+    ----------
+    bars : sequence of StepBar
+        From top to bottom.
+    axis_label, prefix, alt : str
+        As for :func:`bar_rows`.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element.
+    """
+    longest = max(max(bar.before or 0.0, bar.after) for bar in bars)
+    return _rows(bars, _draw_steps, longest, axis_label, prefix, alt, width=_SPLIT_WIDTH)
 
 
 def _rows(
@@ -334,6 +378,19 @@ def _draw_splits(axes: Axes, bars: Sequence[SplitBar], first: int) -> None:
             axes.plot([bar.mark] * 2, [row - 0.46, row + 0.46], color=_COLOURS["bound"], linewidth=1.6, gid=group)
 
 
+def _draw_steps(axes: Axes, bars: Sequence[StepBar], first: int) -> None:
+    for row, bar in enumerate(bars):
+        group = f"row-{first + row}"
+        if bar.before is None:
+            axes.add_patch(Rectangle((0, row - 0.36), bar.after, 0.72, color=_COLOURS["before"], gid=group))
+            continue
+        kept, end = min(bar.before, bar.after), max(bar.before, bar.after)
+        kind = "after-pale" if bar.after <= bar.before else "drop-in"
+        axes.add_patch(Rectangle((0, row - 0.36), kept, 0.72, color=_COLOURS["after"], gid=group))
+        axes.add_patch(Rectangle((kept, row - 0.36), end - kept, 0.72, color=_COLOURS[kind], gid=group))
+        axes.plot([bar.before] * 2, [row - 1, row + 0.36], color=_COLOURS["muted"], linewidth=0.8, gid=group)
+
+
 def _draw_drop_in(axes: Axes, at: float, row: int, group: str) -> None:
     axes.plot(
         [at],
@@ -348,7 +405,7 @@ def _draw_drop_in(axes: Axes, at: float, row: int, group: str) -> None:
     )
 
 
-def _label_rows(axes: Axes, bars: Sequence[Bar | EnergyBar | SplitBar], rows: int) -> None:
+def _label_rows(axes: Axes, bars: Sequence[Bar | EnergyBar | SplitBar | StepBar], rows: int) -> None:
     for row, bar in enumerate(bars):
         axes.annotate(
             bar.remark,

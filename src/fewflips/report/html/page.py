@@ -18,6 +18,7 @@ from fewflips.report.coverage_words import coverage_words
 from fewflips.report.html import charts, layer_table
 from fewflips.report.html.energy_section import energy_section
 from fewflips.report.html.picture import Raster, StreamPicture, band_tops, palette, rasters
+from fewflips.report.html.waterfall_section import waterfall_section
 from fewflips.report.numbers import (
     THIN_SPACE,
     above_bound,
@@ -84,6 +85,7 @@ def render_html(report: OptimizeReport, picture: StreamPicture | None = None) ->
         other_files=other_checks(report),
         charts=_charts(report),
         energy=energy_section(report, _labels(report.layers)),
+        waterfall=waterfall_section(report, _labels(report.layers)),
         picture=_picture(picture, report) if picture is not None else None,
         columns=(table := layer_table.columns(report)),
         groups=layer_table.groups(table),

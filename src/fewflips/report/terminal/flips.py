@@ -29,6 +29,7 @@ from fewflips.report.numbers import (
 from fewflips.report.stage_words import main_result, stage_lines
 from fewflips.report.terminal.console_tables import add_total, figures_table, named_layers, page
 from fewflips.report.terminal.energy import energy_headline, energy_tables
+from fewflips.report.terminal.waterfall import waterfall_tables
 from fewflips.visible import printable
 
 _COUNTING = "Layers: each pass once. Total: one inference."
@@ -120,7 +121,9 @@ def result_table(report: OptimizeReport) -> Group:
     means = {"schedule": "in scheduled order", "drop-in file": "in the drop-in file"}.get(result, f"after {result}")
     title = f"{_subject(report)}: weight flips within passes, {means}"
     lead = coverage_lines(report.coverage)
-    return page(title, *lead, table, *remarks, *energy_tables(report), *other_notes(report.notes))
+    return page(
+        title, *lead, table, *remarks, *energy_tables(report), *waterfall_tables(report), *other_notes(report.notes)
+    )
 
 
 def headline(report: OptimizeReport) -> str:
