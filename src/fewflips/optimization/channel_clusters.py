@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.dataflows import Segment, dataflow_of
+from fewflips.dataflows import Dataflow, Segment, dataflow_of
 from fewflips.dataflows.orders import LayerOrders, natural_orders
 from fewflips.machine import Accelerator
 from fewflips.network import Network
@@ -27,6 +27,9 @@ from fewflips.parallel.tasks import run_all
 from fewflips.progress import Progress, counter
 from fewflips.streams.codes import weight_codes
 from fewflips.streams.transition_cost import TransitionCost
+
+Orders = tuple[NDArray[np.int64], ...]
+"""Order of each segment of a layer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +105,7 @@ def plan_clusters(
     natural = natural_orders(network, array)
     orders = {name: orders[name] if _same_lanes(orders[name], natural[name]) else natural[name] for name in natural}
     groups = tie_channels(network)
-    lanes = _LaneAxes(network, array, groups)
+    lanes = LaneAxes(network, array, groups)
     families = lanes.families()
     finished = counter(progress, "clustering channels", len(families))
 
@@ -115,11 +118,11 @@ def plan_clusters(
 
     found = run_all(searched, families, jobs=jobs, in_this_process=True, finished=done)
     moved = {group: order for part in found for group, order in part.moved.items()}
-    paths = {name: part.paths[name] for part in found for name in part.paths}
+    changed = {name: order for part in found for name, order in part.orders.items()}
     return ClusterPlan(
         groups,
         moved,
-        _renumbered(network, array, groups, moved, orders, paths),
+        _renumbered(network, array, groups, moved, orders, changed),
         natural=sum(part.natural for part in found),
         cost=sum(part.cost for part in found),
     )
@@ -130,13 +133,23 @@ class _Found:
     """What was found for groups that have layers in common."""
 
     moved: dict[int, NDArray[np.int64]]
-    paths: dict[str, tuple[NDArray[np.int64], ...]]
+    orders: dict[str, Orders]
     natural: int
     cost: int
 
 
-class _LaneAxes:
-    """Where the channels of each group that may move lie on lanes."""
+class LaneAxes:
+    """Where the channels of each group that may move lie on lanes.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    array : Accelerator
+        The machine.
+    groups : ChannelGroups
+        Which channels are tied.
+    """
 
     def __init__(self, network: Network, array: Accelerator, groups: ChannelGroups) -> None:
         self.array = array
@@ -172,7 +185,20 @@ class _LaneAxes:
         return [layer for layer, _ in self._layers[group]]
 
     def uses(self, group: int, rows: Mapping[str, NDArray[np.int64]]) -> list[LaneUse]:
-        """The problem's layers, where some lanes hold other rows already."""
+        """The layers of a group's search.
+
+        Parameters
+        ----------
+        group : int
+            The group.
+        rows : mapping of str to ndarray of int64
+            For layers in which other groups have moved, the row of codes that is on each lane index.
+
+        Returns
+        -------
+        list of LaneUse
+            One for each layer.
+        """
         flow, uses = dataflow_of(self.array), []
         for layer, lane_of in self._layers[group]:
             codes, bits = weight_codes(layer, self.array.weights)
@@ -195,7 +221,7 @@ class _LaneAxes:
 
 
 def _search_family(
-    lanes: _LaneAxes,
+    lanes: LaneAxes,
     family: tuple[int, ...],
     orders: LayerOrders,
     effort: ClusterEffort,
@@ -204,24 +230,42 @@ def _search_family(
     stop: Callable[[], bool],
 ) -> _Found:
     """Search one group after the other; those before have moved."""
+    flow = dataflow_of(lanes.array)
     rows: dict[str, NDArray[np.int64]] = {}
-    paths: dict[str, tuple[NDArray[np.int64], ...]] = {}
+    found_orders: dict[str, Orders] = {}
     moved: dict[int, NDArray[np.int64]] = {}
     natural = after = 0
     for group in family:
         layers = lanes.layers(group)
-        known = [paths.get(layer.name) or tuple(segment.order for segment in orders[layer.name]) for layer in layers]
-        entropy = np.random.SeedSequence((seed, group))
+        chains = [flow.chains(layer, lanes.array) for layer in layers]
+        known = [found_orders.get(layer.name) or _orders_of(orders[layer.name]) for layer in layers]
         found: Clusters = cluster_channels(
-            lanes.uses(group, rows), paths=known, cost=cost, effort=effort, seed=entropy, stop=stop
+            lanes.uses(group, rows),
+            paths=[[_path_of(order, count, flow) for order in part] for part, count in zip(known, chains, strict=True)],
+            cost=cost,
+            effort=effort,
+            seed=np.random.SeedSequence((seed, group)),
+            stop=stop,
         )
         natural += found.natural
         after += found.cost
         if found.cost < found.natural:
             moved[group] = found.order
             lanes.after(group, found.order, rows)
-            paths.update(zip((layer.name for layer in layers), found.paths, strict=True))
-    return _Found(moved, paths, natural, after)
+            for layer, count, paths in zip(layers, chains, found.paths, strict=True):
+                found_orders[layer.name] = tuple(flow.order_from_path(path, count) for path in paths)
+    return _Found(moved, found_orders, natural, after)
+
+
+def _orders_of(segments: tuple[Segment, ...]) -> Orders:
+    return tuple(segment.order for segment in segments)
+
+
+def _path_of(order: NDArray[np.int64], chains: int, flow: Dataflow) -> NDArray[np.int64]:
+    """The path that an order lays out along a dataflow's chains."""
+    path = np.empty_like(order)
+    path[flow.order_from_path(np.arange(len(order)), chains)] = order
+    return path
 
 
 def _held_groups(network: Network, array: Accelerator, groups: ChannelGroups) -> set[int]:
@@ -280,7 +324,7 @@ def _renumbered(
     groups: ChannelGroups,
     moved: Mapping[int, NDArray[np.int64]],
     orders: LayerOrders,
-    paths: Mapping[str, tuple[NDArray[np.int64], ...]],
+    changed: Mapping[str, Orders],
 ) -> dict[str, tuple[Segment, ...]]:
     """Orders of all segments, in the numbers that streaming channels have once they have moved."""
     new_index = {
@@ -288,7 +332,7 @@ def _renumbered(
     }
 
     def of_layer(name: str, natural: tuple[Segment, ...]) -> Iterator[Segment]:
-        known = paths.get(name) or tuple(segment.order for segment in orders[name])
+        known = changed.get(name) or _orders_of(orders[name])
         for segment, order in zip(natural, known, strict=True):
             yield Segment(segment.lanes, new_index[name][order] if name in new_index else order)
 

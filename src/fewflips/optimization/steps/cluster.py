@@ -71,8 +71,6 @@ class ClusterStep(Step):
 
 def _ordered(state: State, context: Context) -> tuple[State, tuple[Certificate, ...]]:
     """Solve all segments again; of each, the cheaper order stays."""
-    if context.limit():
-        return state, ()
     solved = plan_schedule(
         state.network,
         state.accelerator,
@@ -81,6 +79,7 @@ def _ordered(state: State, context: Context) -> tuple[State, tuple[Certificate, 
         jobs=context.jobs,
         cost=context.cost,
         progress=context.progress,
+        limit=context.limit,
     )
     cost_of: CostOf = stream_flips if context.cost is None else context.cost.along
     orders = {
