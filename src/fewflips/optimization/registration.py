@@ -14,6 +14,7 @@ STEPS: Registry[Any] = Registry(
     "fewflips.steps",
     {
         "schedule": "fewflips.optimization.steps.order:ScheduleStep",
+        "round": "fewflips.optimization.steps.round:RoundStep",
         "drop-in": "fewflips.optimization.steps.drop_in:DropInStep",
     },
 )
