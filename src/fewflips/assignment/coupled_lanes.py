@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from fewflips.errors import InputError
 from fewflips.kernels.compiled import compiled
 
-WINDOW = 16
+WINDOW = 32
 """Values that a weight may choose from, unless more are asked for."""
 
 

@@ -120,6 +120,22 @@ def rewrite_codes(network: Network, codes: Mapping[str, NewCodes], destination: 
     reader_named(network.file_format).rewrite_codes(network, codes, destination)
 
 
+def output_steps(network: Network) -> dict[str, tuple[float, int]]:
+    """Scale and zero point of each output that is integers in the file.
+
+    Parameters
+    ----------
+    network : Network
+        The network; its file is read again.
+
+    Returns
+    -------
+    dict of str to (float, int)
+        By the output's name; those of which they are not known are left out.
+    """
+    return reader_named(network.file_format).output_steps(network)
+
+
 def read_contents(path: Path, file_format: str) -> Contents:
     """Take a file apart.
 

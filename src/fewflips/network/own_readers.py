@@ -61,6 +61,12 @@ class TFLiteReader(Reader):
 
         recoding.rewrite_codes(network, codes, destination)
 
+    def output_steps(self, network: Network) -> dict[str, tuple[float, int]]:
+        """As the outputs' own quantization parameters say."""
+        from fewflips.network.tflite import recoding
+
+        return recoding.output_steps(network)
+
     def read_contents(self, path: Path) -> Contents:
         """Take a file apart."""
         from fewflips.network.tflite import contents

@@ -142,6 +142,21 @@ class Reader(ABC):
         """
         raise self._only_read(network.path)
 
+    def output_steps(self, network: Network) -> dict[str, tuple[float, int]]:
+        """Scale and zero point of each output that is integers in the file.
+
+        Parameters
+        ----------
+        network : Network
+            The network; its file is read again.
+
+        Returns
+        -------
+        dict of str to (float, int)
+            By the output's name; those of which they are not known are left out.
+        """
+        return {}
+
     def read_contents(self, path: Path) -> Contents:
         """Take a file apart, by code that shares nothing with :meth:`rewrite`.
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from fewflips.dataflows import dataflow_of
 from fewflips.errors import InputError, VerificationError
+from fewflips.optimization.budget import ErrorBudget
+from fewflips.optimization.rounding.outputs import Reference
 from fewflips.optimization.state import State
 from fewflips.optimization.step import Context, Outcome, Step
 from fewflips.records.optimization import Check
@@ -58,6 +62,8 @@ def check_outcome(step: Step, before: State, outcome: Outcome, context: Context)
             f"step {step.name}: gives another network; expected a step that says `rewrites = True` and gives the files "
             "of its model (fewflips.optimization.write_model)"
         )
+    if outcome.evidence.budget is not None:
+        return _check_budget(step.name, before, after, outcome.evidence.budget, context)
     if outcome.evidence.bound is None:
         return _check_exact(before, outcome, context)
     return _check_bounded(step.name, before, after, outcome.evidence.bound, context)
@@ -111,6 +117,30 @@ def _check_bounded(name: str, before: State, after: State, bound: float, context
             f"{comparison.describe()}; it was not written"
         )
     return comparison_check(comparison, structure).model_copy(update={"passed": True})
+
+
+def _check_budget(name: str, before: State, after: State, budget: ErrorBudget, context: Context) -> Check:
+    """Outputs of the original and of the new model on all sample inputs, within the budget."""
+    if context.budget != budget or context.samples is None:
+        raise VerificationError(f"step {name}: expected evidence for the budget that it was given, got {budget}")
+    reference = Reference.of(before.network, context.samples, context.labels)
+    error, outputs = reference.error_of(after.network)
+    if not error.within(budget):
+        raise VerificationError(
+            f"step {name}: expected outputs within the budget {budget}, got {error} on {len(outputs)} sample inputs; "
+            "it was not written"
+        )
+    equal = float((outputs == reference.outputs).mean())
+    return Check(
+        passed=True,
+        method=f"outputs of both models in their own runtime on {len(outputs)} sample inputs: {error}, within {budget}",
+        sample_inputs=len(outputs),
+        random_inputs=0,
+        values=outputs.size,
+        equal_share=equal,
+        largest_difference=float(np.abs(outputs - reference.outputs).max()),
+        bit_exact=equal == 1.0,
+    )
 
 
 def _shapes(state: State) -> list[tuple[int, int, int, int]]:

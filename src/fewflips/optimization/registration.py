@@ -17,6 +17,7 @@ STEPS: Registry[Any] = Registry(
         "cluster": "fewflips.optimization.steps.cluster:ClusterStep",
         "signs": "fewflips.optimization.steps.signs:SignsStep",
         "joint": "fewflips.optimization.steps.joint:JointStep",
+        "round": "fewflips.optimization.steps.round:RoundStep",
         "drop-in": "fewflips.optimization.steps.drop_in:DropInStep",
     },
 )

@@ -37,11 +37,14 @@ class Evidence:
         Unit of the bound, in words; empty without one.
     method : str
         How the step knows, in a sentence.
+    budget : ErrorBudget or None
+        The error budget within which outputs are, in place of a bound of each value.
     """
 
     bound: float | None
     unit: str
     method: str
+    budget: ErrorBudget | None = None
 
     @classmethod
     def exact(cls, method: str) -> Evidence:
@@ -79,6 +82,28 @@ class Evidence:
             The pipeline accepts it only where the outputs on all inputs that it runs stay within the bound.
         """
         return cls(bound, unit, method)
+
+    @classmethod
+    def within(cls, budget: ErrorBudget, method: str) -> Evidence:
+        """Outputs are within an error budget on the sample inputs.
+
+        Parameters
+        ----------
+        budget : ErrorBudget
+            The budget.
+        method : str
+            How the step knows, in a sentence.
+
+        Returns
+        -------
+        Evidence
+            The pipeline accepts it only where the budget holds on all sample inputs, against the network that the step
+            was given.
+        """
+        if budget.sqnr_db is None:
+            return cls(budget.accuracy_points, "points of accuracy on the labelled sample inputs", method, budget)
+        percent = 100 * 10 ** (-budget.sqnr_db / 20)
+        return cls(percent, f"% of their root mean square ({budget.sqnr_db:g} dB)", method, budget)
 
 
 @dataclass(frozen=True, eq=False)

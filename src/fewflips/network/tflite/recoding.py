@@ -77,6 +77,16 @@ def rewrite_codes(network: Network, codes: Mapping[str, NewCodes], destination: 
     atomic_write(Path(destination), bytes(data))
 
 
+def output_steps(network: Network) -> dict[str, tuple[float, int]]:
+    """Scale and zero point of each output that has one of each; see :meth:`Reader.output_steps`."""
+    file = decode(_bytes_of(network), network.path)
+    outputs = [file.tensors[index] for index in file.outputs]
+    plain = [tensor for tensor in outputs if tensor.quantization.scale.size == tensor.quantization.zero_point.size == 1]
+    return {
+        tensor.name: (float(tensor.quantization.scale[0]), int(tensor.quantization.zero_point[0])) for tensor in plain
+    }
+
+
 class _Places:
     """Where a file keeps the integers of its layers, and which of them belong to one layer alone."""
 

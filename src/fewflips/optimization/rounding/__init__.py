@@ -1,0 +1,1 @@
+"""Rounding weights so that neighbours in the stream agree, within an error budget."""
