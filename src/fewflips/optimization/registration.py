@@ -15,9 +15,9 @@ STEPS: Registry[Any] = Registry(
     {
         "schedule": "fewflips.optimization.steps.order:ScheduleStep",
         "cluster": "fewflips.optimization.steps.cluster:ClusterStep",
+        "round": "fewflips.optimization.steps.round:RoundStep",
         "signs": "fewflips.optimization.steps.signs:SignsStep",
         "joint": "fewflips.optimization.steps.joint:JointStep",
-        "round": "fewflips.optimization.steps.round:RoundStep",
         "drop-in": "fewflips.optimization.steps.drop_in:DropInStep",
     },
 )
