@@ -156,7 +156,7 @@ def test_groups_that_share_a_layer_move_together(machine: str, seed: int):
     moved = renumbered(network, plan.groups.permutations(plan.moved))
     searched = {"columns": ("y", "z"), "systolic": ("y", "z"), "both stream": ("a", "b")}[machine]
     after = sum(flips(layer, plan.orders[layer.name], array) for layer in moved.layers if layer.name in searched)
-    assert after == plan.cost < sum(flips(layer, natural[layer.name], array) for layer in network.layers)
+    assert after < sum(flips(layer, natural[layer.name], array) for layer in network.layers if layer.name in searched)
     again = plan_clusters(network, array, natural, effort=ClusterEffort.default(), seed=seed, jobs=2)
     assert {group: order.tolist() for group, order in again.moved.items()} == {
         group: order.tolist() for group, order in plan.moved.items()
