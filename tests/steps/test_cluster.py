@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,13 +38,16 @@ MACHINES = {
 }
 
 
-@pytest.fixture(params=["tflite", "onnx"])
-def model(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    if request.param == "onnx":
-        return build_onnx.save(build_onnx.qdq(), tmp_path / "model.onnx")
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
     path = tmp_path / "model.tflite"
     path.write_bytes(build_tflite.branching())
     return path
+
+
+@pytest.fixture
+def onnx_model(tmp_path: Path) -> Path:
+    return build_onnx.save(build_onnx.qdq(), tmp_path / "model.onnx")
 
 
 def flips(layer: Layer, segments, array: Accelerator, step=COSTS["flips"][1]) -> int:
@@ -64,9 +68,13 @@ def all_flips(network: Network, orders, array: Accelerator, step=COSTS["flips"][
     return sum(flips(layer, orders[layer.name], array, step) for layer in network.layers)
 
 
-@pytest.mark.parametrize("machine", MACHINES)
-def test_the_new_model_computes_the_same_and_its_schedule_has_fewer_flips(model: Path, machine: str, tmp_path: Path):
-    array = MACHINES[machine]
+@pytest.mark.parametrize(
+    ("machine", "which"), [*((machine, "model") for machine in MACHINES), ("columns", "onnx_model")]
+)
+def test_the_new_model_computes_the_same_and_its_schedule_has_fewer_flips(
+    machine: str, which: str, request: pytest.FixtureRequest, tmp_path: Path
+):
+    model, array = request.getfixturevalue(which), MACHINES[machine]
     result = fewflips.optimize(model, array, steps=["schedule", "cluster"], jobs=1)
     scheduled, clustered = result.run.stages[1:]
     before, after = (all_flips(stage.state.network, stage.state.orders, array) for stage in (scheduled, clustered))
@@ -89,11 +97,17 @@ def test_the_new_model_computes_the_same_and_its_schedule_has_fewer_flips(model:
     assert not set(moved) & set(tie_channels(result.network).frozen)
 
 
-def test_by_cost_and_from_the_command_line(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_by_cost_and_from_the_command_line(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     cost = tmp_path / "cost.json"
     cost.write_text(json.dumps({"bit_costs": list(BITS)}))
-    arguments = ["optimize", str(model), "--output", str(tmp_path / "out"), "--accelerator", "edge4"]
-    assert main([*arguments, "--steps", "schedule,cluster", "--cost", str(cost), "--jobs", "1", "--json"]) == 0
+    arguments = ["optimize", str(model), "--output", str(tmp_path / "out"), "--accelerator", "edge4", "--json"]
+    arguments += ["--steps", "schedule,cluster", "--cost", str(cost), "--jobs", "1"]
+    monkeypatch.setattr(sys, "argv", ["fewflips", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 0
     report = json.loads(capsys.readouterr().out)
     assert [stage["name"] for stage in report["stages"]] == ["baseline", "schedule", "cluster"]
     array = fewflips.load_accelerator("edge4")
@@ -102,6 +116,7 @@ def test_by_cost_and_from_the_command_line(model: Path, tmp_path: Path, capsys: 
         all_flips(stage.state.network, stage.state.orders, array, COSTS["bits"][1]) for stage in result.run.stages[1:]
     )
     assert after < before
+    assert result.report.cost is not None
 
 
 def test_it_needs_no_schedule_before_and_comes_after_it(model: Path):
@@ -156,7 +171,7 @@ def test_groups_that_share_a_layer_move_together(machine: str, seed: int):
     moved = renumbered(network, plan.groups.permutations(plan.moved))
     searched = {"columns": ("y", "z"), "systolic": ("y", "z"), "both stream": ("a", "b")}[machine]
     after = sum(flips(layer, plan.orders[layer.name], array) for layer in moved.layers if layer.name in searched)
-    assert after == plan.cost < sum(flips(layer, natural[layer.name], array) for layer in network.layers)
+    assert after < sum(flips(layer, natural[layer.name], array) for layer in network.layers if layer.name in searched)
     again = plan_clusters(network, array, natural, effort=ClusterEffort.default(), seed=seed, jobs=2)
     assert {group: order.tolist() for group, order in again.moved.items()} == {
         group: order.tolist() for group, order in plan.moved.items()

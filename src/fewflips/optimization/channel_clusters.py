@@ -44,15 +44,11 @@ class ClusterPlan:
         New order of each group that moves: entry i is the old channel at the new position i.
     orders : dict of str to tuple of Segment
         Segments of each layer once the channels have moved, in the new numbers of its channels.
-    natural, cost : int
-        What the layers of the groups that were searched cost in one inference, before and after.
     """
 
     groups: ChannelGroups
     moved: dict[int, NDArray[np.int64]] = field(repr=False)
     orders: dict[str, tuple[Segment, ...]] = field(repr=False)
-    natural: int
-    cost: int
 
 
 def plan_clusters(
@@ -119,13 +115,7 @@ def plan_clusters(
     found = run_all(searched, families, jobs=jobs, in_this_process=True, finished=done)
     moved = {group: order for part in found for group, order in part.moved.items()}
     changed = {name: order for part in found for name, order in part.orders.items()}
-    return ClusterPlan(
-        groups,
-        moved,
-        _renumbered(network, array, groups, moved, orders, changed),
-        natural=sum(part.natural for part in found),
-        cost=sum(part.cost for part in found),
-    )
+    return ClusterPlan(groups, moved, _renumbered(network, array, groups, moved, orders, changed))
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,8 +124,6 @@ class _Found:
 
     moved: dict[int, NDArray[np.int64]]
     orders: dict[str, Orders]
-    natural: int
-    cost: int
 
 
 class LaneAxes:
@@ -234,7 +222,6 @@ def _search_family(
     rows: dict[str, NDArray[np.int64]] = {}
     found_orders: dict[str, Orders] = {}
     moved: dict[int, NDArray[np.int64]] = {}
-    natural = after = 0
     for group in family:
         layers = lanes.layers(group)
         chains = [flow.chains(layer, lanes.array) for layer in layers]
@@ -247,14 +234,12 @@ def _search_family(
             seed=np.random.SeedSequence((seed, group)),
             stop=stop,
         )
-        natural += found.natural
-        after += found.cost
         if found.cost < found.natural:
             moved[group] = found.order
             lanes.after(group, found.order, rows)
             for layer, count, paths in zip(layers, chains, found.paths, strict=True):
                 found_orders[layer.name] = tuple(flow.order_from_path(path, count) for path in paths)
-    return _Found(moved, found_orders, natural, after)
+    return _Found(moved, found_orders)
 
 
 def _orders_of(segments: tuple[Segment, ...]) -> Orders:
