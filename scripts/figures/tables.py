@@ -240,61 +240,6 @@ def hold_flags() -> str:
     return markdown_table([*header, "Mflips", "bus-invert", "entropy of a flag"], rows)
 
 
-def activation_scans() -> str:
-    """Scans of output pixels past held weights."""
-    found, rows = read_record("activation_scans").rows, []
-    plain = found["scan, tpu16, raster, forward replay"]
-    for name, row in found.items():
-        if name.endswith("shortest paths"):
-            continue
-        scan, kind = name.removeprefix("scan, tpu16, ").rsplit(", ", 1)
-        factors = [float(plain[one] or 0) / float(row[one] or 1) for one in ("first_mflips", "other_mflips")]
-        energy = f"{row['data_uj']:.1f} µJ (±{row['ci95_percent']:.1f} %)" if "data_uj" in row else ""
-        flips = [f"{row['other_mflips']:.2f} M", f"{factors[1]:.4f}x", f"{factors[0]:.4f}x"]
-        rows.append([scan, kind.removesuffix(" replay"), *flips, energy])
-    header = ["scan", "replay", "activation flips", "fewer", "fewer, first photo", "data, with glitches"]
-    return markdown_table(header, rows)
-
-
-def shortest_scans() -> str:
-    """What no scan of small layers can exceed."""
-    row = read_record("activation_scans").rows["scan, tpu16, shortest paths"]
-    labels = {"raster": "raster", "serpentine": "serpentine", "path": "path through the photo's own pixels"}
-    raster = float(row["raster_mflips"] or 0)
-    rows = [
-        [label, f"{row[f'{name}_mflips']:.2f} M", f"{raster / float(row[f'{name}_mflips'] or 1):.4f}x"]
-        for name, label in (labels | {"bound": "lower bound of any order"}).items()
-    ]
-    return markdown_table(["order of the pixels", "activation flips", "fewer"], rows)
-
-
-def serpentine_replay() -> str:
-    """Serpentine replay on each machine."""
-    rows = []
-    for name, row in read_record("serpentine_replay").rows.items():
-        _, machine, kind = name.split(", ")
-        flips = [f"{row[f'{port}_mflips']:.3f} M" for port in ("weights", "weight_seams", "activations")]
-        rows.append([f"`{machine}`", kind, *flips, f"{row['data_uj']:.1f} µJ (±{row['ci95_percent']:.1f} %)"])
-    header = ["machine", "replay", "weight flips", "of these seams", "activation flips", "data, with glitches"]
-    return markdown_table(header, rows)
-
-
-def joint_orders() -> str:
-    """Orders by both operands."""
-    rows, found = [], read_record("joint_orders").rows
-    for name, row in found.items():
-        _, model, machine, order = name.split(", ", 3)
-        natural = found[f"joint, {model}, {machine}, natural"]
-        flips, joules = (float(natural[one] or 0) / float(row[one] or 1) for one in ("other_mflips", "data_uj"))
-        chosen = f"{row['before_to_after']:.3f}x" if "before_to_after" in row else ""
-        gap = f"{row['above_bound_percent']:.2f} %" if "above_bound_percent" in row else ""
-        energy = f"{row['data_uj']:.2f} µJ (±{row['ci95_percent']:.1f} %)"
-        cells = [f"{row['other_mflips']:.1f} M", f"{flips:.3f}x", chosen, gap, energy, f"{joules:.3f}x"]
-        rows.append([f"`{model}`", f"`{machine}`", order, *cells])
-    header = ["network", "machine", "orders", "flips at multipliers", "fewer", "on its own photos, to by weights"]
-    return markdown_table([*header, "above the bound, at most", "data, with glitches", "less"], rows)
-
-
 def code_books() -> str:
     """Weights in other codes, with decoders in the column."""
     rows = []
@@ -517,10 +462,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "cell libraries": cell_libraries,
     "gating": gating,
     "hold flags": hold_flags,
-    "activation scans": activation_scans,
-    "shortest scans": shortest_scans,
-    "serpentine replay": serpentine_replay,
-    "joint orders": joint_orders,
     "code books": code_books,
     "scheduled column": scheduled_column,
     "units": units,
