@@ -224,6 +224,17 @@ def test_each_search_of_the_package_ends_early(wide: Path, accelerator: str):
         assert report.totals.weights.optimized_flips >= whole.totals.weights.lower_bound
 
 
+def test_channels_are_ordered_within_the_limit(wide: Path):
+    early, whole = (
+        fewflips.optimize(wide, "edge4", mode="drop-in", limit=limit, jobs=1).run.stages[1].channels.certificates
+        for limit in (Limit(1e-6), None)
+    )
+    assert early.keys() == whole.keys() != set()
+    for group, certificate in early.items():
+        assert certificate.lower_bound < whole[group].lower_bound
+        assert certificate.flips >= whole[group].lower_bound
+
+
 def test_without_a_limit_an_interrupt_is_one(model: Path):
     with pytest.raises(KeyboardInterrupt):
         fewflips.optimize(model, "edge4", steps=["interrupting"], jobs=1)
