@@ -73,7 +73,7 @@ def optimize_report(
     """
     network = run.baseline.state.network
     records = {stage.name: _stage_record(stage, run, energies) for stage in run.stages}
-    dropped = run.rewritten if run.rewritten is not None and run.rewritten.channels is not None else None
+    dropped = run.rewritten if _is_drop_in(run.rewritten) else None
     main = run.main
     compared = _energy_comparisons(run, dropped, energies) if energies else {}
     return OptimizeReport(
@@ -284,6 +284,11 @@ def _schedule_summary(stage: Stage | None, schedule: Schedule | None) -> Schedul
     if stage is None or schedule is None or stage.order_check is None:
         return None
     return ScheduleSummary(file=SCHEDULE_FILE, index_table_bits=schedule.index_table_bits, check=stage.order_check)
+
+
+def _is_drop_in(stage: Stage | None) -> bool:
+    """Whether a stage's model has fewer flips on any hardware: channels moved, and no orders of its own go with it."""
+    return stage is not None and stage.channels is not None and not stage.new_orders
 
 
 def _drop_in_summary(stage: Stage, totals: TotalsPair) -> DropInSummary | None:
