@@ -15,6 +15,7 @@ STEPS: Registry[Any] = Registry(
     {
         "schedule": "fewflips.optimization.steps.order:ScheduleStep",
         "drop-in": "fewflips.optimization.steps.drop_in:DropInStep",
+        "joint-drop-in": "fewflips.optimization.steps.joint_drop_in:JointDropInStep",
     },
 )
 """By the name that ``optimize`` and ``--step`` take."""
