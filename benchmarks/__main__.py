@@ -62,7 +62,6 @@ RUNS: dict[str, Run] = {
     "lane_clusters_16": Run("exact", "lane_clusters", ("--lanes", "16")),
     "tiling": Run("exact", "tiling"),
     "tiling_16": Run("exact", "tiling", ("--machine", "edge16")),
-    "energy_orders": Run("exact", "energy_orders"),
     "word_costs": Run("exact", "word_costs"),
     "memories": Run("exact", "memories"),
     "calibration_transfer": Run("exact", "calibration_transfer"),

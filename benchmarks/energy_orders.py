@@ -1,10 +1,10 @@
 """Orders chosen by energy against orders chosen by flips: `python -m benchmarks.energy_orders [--share SHARE]`.
 
 Protocol: the bundled pair and the public MobileNetV2, on `edge4` and `edge16`, weights as stored and as sign and
-magnitude; schedules (`fewflips optimize --mode schedule`) by flips, by the cost of each bit and by that of each step,
-both measured in the machine's unit (`--cost energy`); every fourth layer (`--stride 1` for all). One sample input; a share of the cycles drawn alike for all
-orders (short layers completely), glitches included, built-in Nangate45 figures. Energies are those of data in the
-units; the gap is that of the cost above its lower bound.
+magnitude; every fourth layer (`--stride 1` for all). Schedules (`fewflips optimize --mode schedule`) by flips, by the
+cost of each bit and by that of each step, both measured in the machine's unit (`--cost energy`). One sample input; a
+share of the cycles drawn alike for all orders (short layers completely), glitches included, built-in Nangate45 figures.
+Energies are those of data in the units; the gap is that of the cost above its lower bound.
 """
 
 from __future__ import annotations

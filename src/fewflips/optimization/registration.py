@@ -19,6 +19,7 @@ STEPS: Registry[Any] = Registry(
         "signs": "fewflips.optimization.steps.signs:SignsStep",
         "joint": "fewflips.optimization.steps.joint:JointStep",
         "drop-in": "fewflips.optimization.steps.drop_in:DropInStep",
+        "joint-drop-in": "fewflips.optimization.steps.joint_drop_in:JointDropInStep",
     },
 )
 """By the name that ``optimize`` and ``--steps`` take, in the order in which they are applied by default."""
