@@ -68,6 +68,8 @@ RUNS: dict[str, Run] = {
     "memory_sources": Run("long", "memory_sources"),  # needs Python 3.12 and the extra `memory`
     "scheduled_column": Run("exact", "scheduled_column"),
     "levers": Run("long", "levers"),
+    "activation_scans": Run("exact", "activation_streams", ("--parts", "scans")),
+    "serpentine_replay": Run("exact", "activation_streams", ("--parts", "replay")),
     "ordering_baselines": Run("long", "ordering"),
     "training_methods": Run("long", "training_methods", (*CIFAR10, "--epochs", "2", "--threads", "1"), threads=1),
 }

@@ -157,7 +157,7 @@ def replay(share: float) -> Iterator[tuple[str, Row]]:
     """Both kinds of replay on each machine."""
     network = load(MODELS / PERSON)
     _, other = photos(network, 1)
-    for name, kind in product(("edge4", "edge16"), ("forward", "serpentine")):
+    for name, kind in product(("edge4", "edge16", "tpu16", "os16"), ("forward", "serpentine")):
         array = load_accelerator(name).model_copy(update={"replay": kind})
         orders = natural_orders(network, array)
         counts = count_network(network, array, [orders], other)[0].values()

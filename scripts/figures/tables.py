@@ -240,6 +240,43 @@ def hold_flags() -> str:
     return markdown_table([*header, "Mflips", "bus-invert", "entropy of a flag"], rows)
 
 
+def activation_scans() -> str:
+    """Scans of output pixels past held weights."""
+    found, rows = read_record("activation_scans").rows, []
+    plain = found["scan, tpu16, raster, forward replay"]
+    for name, row in found.items():
+        if name.endswith("shortest paths"):
+            continue
+        scan, kind = name.removeprefix("scan, tpu16, ").rsplit(", ", 1)
+        factors = [float(plain[one] or 0) / float(row[one] or 1) for one in ("first_mflips", "other_mflips")]
+        flips = [f"{row['other_mflips']:.2f} M", f"{factors[1]:.4f}x", f"{factors[0]:.4f}x"]
+        rows.append([scan, kind.removesuffix(" replay"), *flips])
+    return markdown_table(["scan", "replay", "activation flips", "fewer", "fewer, first photo"], rows)
+
+
+def shortest_scans() -> str:
+    """What no scan of small layers can exceed."""
+    row = read_record("activation_scans").rows["scan, tpu16, shortest paths"]
+    labels = {"raster": "raster", "serpentine": "serpentine", "path": "path through the photo's own pixels"}
+    raster = float(row["raster_mflips"] or 0)
+    rows = [
+        [label, f"{row[f'{name}_mflips']:.2f} M", f"{raster / float(row[f'{name}_mflips'] or 1):.4f}x"]
+        for name, label in (labels | {"bound": "lower bound of any order"}).items()
+    ]
+    return markdown_table(["order of the pixels", "activation flips", "fewer"], rows)
+
+
+def serpentine_replay() -> str:
+    """Serpentine replay on each machine."""
+    rows = []
+    for name, row in read_record("serpentine_replay").rows.items():
+        _, machine, kind = name.split(", ")
+        flips = [f"{row[f'{port}_mflips']:.3f} M" for port in ("weights", "weight_seams", "activations")]
+        rows.append([f"`{machine}`", kind, *flips, f"{row['data_uj']:.2f} µJ (±{row['ci95_percent']:.1f} %)"])
+    header = ["machine", "replay", "weight flips", "of these seams", "activation flips", "data, with glitches"]
+    return markdown_table(header, rows)
+
+
 def code_books() -> str:
     """Weights in other codes, with decoders in the column."""
     rows = []
@@ -462,6 +499,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "cell libraries": cell_libraries,
     "gating": gating,
     "hold flags": hold_flags,
+    "activation scans": activation_scans,
+    "shortest scans": shortest_scans,
+    "serpentine replay": serpentine_replay,
     "code books": code_books,
     "scheduled column": scheduled_column,
     "units": units,

@@ -11,7 +11,7 @@ import yaml
 
 from fewflips.errors import InputError
 from fewflips.exploration.candidates import Candidate, Contradiction, Machines
-from fewflips.exploration.space import Limit, Space, load_space
+from fewflips.exploration.space import Constraint, Space, load_space
 from tests.exploration.spaces import TINY, candidates, space
 
 
@@ -132,7 +132,7 @@ def test_a_missing_space_is_an_error(tmp_path):
 
 
 def test_limits():
-    limit = Limit(at_most=10, at_least=5)
+    limit = Constraint(at_most=10, at_least=5)
     assert [limit.allows(value) for value in (4, 5, 10, 11)] == [False, True, True, False]
     assert [limit.excess(value) for value in (4, 7, 15)] == [0.2, 0.0, 0.5]
 

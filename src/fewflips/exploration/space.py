@@ -24,7 +24,7 @@ SETTINGS = ("orders", "cells", "clock_mhz")
 """What may vary beside the machine's own keys."""
 
 
-class Limit(BaseModel):
+class Constraint(BaseModel):
     """What a measure may be at most, and at least."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -85,7 +85,7 @@ class Space(BaseModel):
     machine: str | dict[str, Any] = "edge16"
     vary: Annotated[dict[str, Values | Named], Field(min_length=1)]
     objectives: Annotated[tuple[Measure, ...], Field(min_length=1)] = ("whole_pj", "area_um2")
-    constraints: dict[Measure, Limit] = {}
+    constraints: dict[Measure, Constraint] = {}
     networks: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = {}
     effort: EffortName = "quick"
 
