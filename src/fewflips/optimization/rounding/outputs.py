@@ -20,7 +20,7 @@ from fewflips.optimization.budget import ErrorBudget
 
 
 @dataclass(frozen=True)
-class OutputError:
+class OutputChange:
     """How far outputs are from the original's.
 
     Parameters
@@ -102,7 +102,7 @@ class Reference:
         labels = None if self.labels is None else self.labels[list(chosen)]
         return Reference(samples, self.outputs[list(chosen)], labels)
 
-    def error_of(self, network: Network) -> tuple[OutputError, NDArray[np.float64]]:
+    def error_of(self, network: Network) -> tuple[OutputChange, NDArray[np.float64]]:
         """Run a rewritten network on the same inputs.
 
         Parameters
@@ -112,7 +112,7 @@ class Reference:
 
         Returns
         -------
-        error : OutputError
+        error : OutputChange
             Over all samples.
         outputs : ndarray of float64, shape (samples, values)
             Its outputs, for :meth:`error_in`.
@@ -120,14 +120,14 @@ class Reference:
         outputs = _outputs(network.path, network, self.samples)
         return self.error_in(outputs), outputs
 
-    def error_in(self, outputs: NDArray[np.float64]) -> OutputError:
+    def error_in(self, outputs: NDArray[np.float64]) -> OutputChange:
         """The error of outputs, shape (samples, values)."""
         signal, noise = np.square(self.outputs).sum(), np.square(outputs - self.outputs).sum()
         ratio = math.inf if noise == 0 else 10 * math.log10(max(signal, 1e-300) / noise)
         if self.labels is None:
-            return OutputError(ratio)
+            return OutputChange(ratio)
         right, before = (float((one.argmax(axis=1) == self.labels).mean()) for one in (outputs, self.outputs))
-        return OutputError(ratio, 100 * (before - right))
+        return OutputChange(ratio, 100 * (before - right))
 
 
 def _outputs(path: Path, network: Network, samples: Samples) -> NDArray[np.float64]:

@@ -22,7 +22,7 @@ from fewflips.network.load import rewrite_codes
 from fewflips.optimization.budget import ErrorBudget
 from fewflips.optimization.model_files import ModelFiles, write_model
 from fewflips.optimization.rounding.layer import RoundedLayer
-from fewflips.optimization.rounding.outputs import OutputError, Reference
+from fewflips.optimization.rounding.outputs import OutputChange, Reference
 from fewflips.ordering import Effort, order_segments
 from fewflips.parallel.limit import Limit
 from fewflips.parallel.tasks import run_all
@@ -59,7 +59,7 @@ class Rounded:
         Its files.
     orders : dict of str to tuple of Segment
         Of the layers that were rounded.
-    error : OutputError
+    error : OutputChange
         Of its outputs on all sample inputs.
     outputs : ndarray of float64, shape (samples, values)
         These outputs.
@@ -73,7 +73,7 @@ class Rounded:
     network: Network
     files: ModelFiles
     orders: dict[str, tuple[Segment, ...]]
-    error: OutputError
+    error: OutputChange
     outputs: NDArray[np.float64]
     price: float
     cost: float
