@@ -337,7 +337,10 @@ def test_the_command_line_takes_steps(monkeypatch, capsys, model: Path, tmp_path
     for wrong, words in (
         (("--mode", "both", "--step", "sorted"), "expected either a mode or steps, got mode both and steps as well"),
         (("--step", "sorted", "--step", "sorted"), "expected each step once, got sorted 2 times"),
-        (("--step", "nothing"), "expected one of schedule, drop-in, joint-drop-in, sorted, backwards, even, got 'nothing'"),
+        (
+            ("--step", "nothing"),
+            "expected one of schedule, drop-in, joint-drop-in, sorted, backwards, even, got 'nothing'",
+        ),
     ):
         assert run(monkeypatch, *command, *wrong) == 2
         assert words in capsys.readouterr().err
