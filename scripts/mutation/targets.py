@@ -15,12 +15,16 @@ from cosmic_ray.plugins import get_operator, operator_names
 
 TARGETS = {
     "streams/flips": ("tests/test_flips.py",),
-    "streams/counting": ("tests/test_streams.py", "tests/accelerator/test_dataflows.py"),
+    "streams/counting": (
+        "tests/test_streams.py",
+        "tests/accelerator/test_dataflows.py",
+        "tests/accelerator/test_serpentine_replay.py",
+    ),
     "streams/codes": ("tests/test_streams.py", "tests/accelerator/test_dataflows.py"),
     "optimization/channel_orders": ("tests/test_dropin.py", "tests/test_dropin_by_cost.py"),
-    "schedule/file": ("tests/test_schedule.py",),
-    "schedule/binary": ("tests/test_binary_schedule.py",),
-    "schedule/executor": ("tests/test_schedule.py",),
+    "schedule/file": ("tests/test_schedule.py", "tests/test_signed_schedule.py"),
+    "schedule/binary": ("tests/test_binary_schedule.py", "tests/test_signed_schedule.py"),
+    "schedule/executor": ("tests/test_schedule.py", "tests/test_signed_schedule.py"),
     "verification/equivalence": ("tests/network/test_equivalence.py",),
     "verification/schedule_check": ("tests/test_schedule_check.py",),
     "ordering/bound": ("tests/ordering/test_bound_steps.py",),

@@ -17,6 +17,7 @@ class JointStep(Step):
     """
 
     name = "joint"
+    comes_after = ("schedule", "cluster", "round")
 
     def apply(self, state: State, context: Context) -> Outcome:
         """See :meth:`Step.apply`."""
