@@ -67,7 +67,6 @@ RUNS: dict[str, Run] = {
     "calibration_transfer": Run("exact", "calibration_transfer"),
     "memory_sources": Run("long", "memory_sources"),  # needs Python 3.12 and the extra `memory`
     "scheduled_column": Run("exact", "scheduled_column"),
-    "levers": Run("long", "levers"),
     "activation_scans": Run("exact", "activation_streams", ("--parts", "scans")),
     "serpentine_replay": Run("exact", "activation_streams", ("--parts", "replay")),
     "ordering_baselines": Run("long", "ordering"),

@@ -470,19 +470,6 @@ def scheduled_column() -> str:
     return markdown_table(header, rows)
 
 
-def levers() -> str:
-    """What lossless steps are worth, one after another."""
-    header = ["network, machine", "with", "flips", "data energy", "less", "datapath", "less", "whole bill", "less"]
-    rows = []
-    for name, row in read_record("levers").rows.items():
-        where, _, lever = name.rpartition(": ")
-        cells = [f"{row['flips_ratio']:.2f}x"]
-        for figure in ("data", "datapath", "whole"):
-            cells += [f"{row[f'{figure}_pj'] / PJ_PER_UJ:.1f} µJ", f"{row.get(f'{figure}_ratio', 1.0):.2f}x"]
-        rows.append([where, lever, *cells])
-    return markdown_table(header, rows)
-
-
 def _milliseconds(row: Row, field: str) -> str:
     return f"{row[field]:.0f}" if field in row else ""
 
@@ -520,7 +507,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "mutation scores": score_table,
     **{f"survivors {module.replace('/', ' ')}": partial(survivors_table, module) for module in MODULES},
     "post-layout": post_layout,
-    "levers": levers,
     "codesign": best_machines,
     "codesign machines": all_machines,
     "codesign bills": bills,
