@@ -38,10 +38,14 @@ _NOISE = 4
 _RISE = 2.0
 """By how much the price rises at a time."""
 
-_FIRST_SHARE = 1e-4
+_FIRST_SHARE = 1e-3
 """Square error, as a part of the outputs' own square, that all of the stream's cost is worth at first."""
 
 _MOST_RISES = 40
+
+_IDLE_RISES = 6
+"""After so many without a gain nothing is left to win, whatever the budget."""
+
 _BISECTIONS = 4
 
 _State = list[tuple[NDArray[np.int16], tuple[Segment, ...]]]
@@ -160,8 +164,9 @@ class RoundingSearch:
         best = self._tried(0.0)
         state, price = self._state(), self._first_price()
         low = high = 0.0
+        idle = 0
         for number in range(_MOST_RISES):
-            if self._limit():
+            if self._limit() or idle == _IDLE_RISES:
                 break
             self._assign(price)
             if number % 2:
@@ -172,6 +177,7 @@ class RoundingSearch:
                 high = price
                 break
             low = price
+            idle = idle + 1 if found.cost >= best.cost else 0
             if found.cost < best.cost:
                 best, state = found, self._state()
             price *= _RISE
