@@ -57,9 +57,13 @@ def flips(layer: Layer, segments, array: Accelerator, step=COSTS["flips"][1]) ->
     beside = array.columns if array.dataflow == "weight-stationary" and not layer.is_depthwise else 1
     for segment in segments:
         order = segment.order.tolist()
+        order += [None] * (-len(order) % beside)  # columns that idle in the last tile hold zeros
         for before, after in zip(order, order[beside:], strict=False):
             for lane in segment.lanes.tolist():
-                a, b = (codes[i][lane] if flow.lanes_axis == "k" else codes[lane][i] for i in (before, after))
+                a, b = (
+                    0 if i is None else codes[i][lane] if flow.lanes_axis == "k" else codes[lane][i]
+                    for i in (before, after)
+                )
                 total += step(a, b)
     return flow.weight_repeats(layer, array) * total
 
