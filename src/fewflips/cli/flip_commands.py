@@ -137,7 +137,7 @@ def optimize(
     jobs: int,
     as_json: bool,
 ) -> None:
-    """Reorder MODEL's channels so that fewer bits flip, and check that the outputs do not change."""
+    """Make fewer bits flip in MODEL's operands, and check that its outputs stay the same or within an error budget."""
     from fewflips.api.optimize import optimize as run
     from fewflips.api.optimized import check_writable
     from fewflips.optimization.request import EnergyRequest
