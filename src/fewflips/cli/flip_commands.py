@@ -64,8 +64,8 @@ def measure(model: Path, accelerator: str, inputs: Path | None, calibration: Pat
     "steps",
     multiple=True,
     metavar="NAME,...",
-    help="Steps to apply, one after another (docs/steps.md).  [default: all that lose nothing and that the machine has "
-    "the hardware for]",
+    help="Steps to apply, one after another (docs/steps.md).  [default: schedule, drop-in, and what sign flags or an "
+    "error budget allow]",
 )
 @click.option(
     "--without",
