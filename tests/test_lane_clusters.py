@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from itertools import combinations, pairwise, permutations
 
 import numpy as np
 import pytest
 
+from fewflips.errors import ToolError
 from fewflips.optimization.lane_clusters import ClusterEffort, Clusters, LaneUse, cluster_channels
 from fewflips.optimization.lane_clusters.arrangement import Arrangement
 from fewflips.optimization.lane_clusters.likeness import likeness
@@ -218,3 +220,9 @@ def test_likeness_is_the_sum_of_squared_covariances():
         expected[a, b] = sum(np.cov(one, other, ddof=0)[0, 1] ** 2 for one in bits[a] for other in bits[b])
     found = likeness((use,), 3, np.random.default_rng(0))
     assert found == pytest.approx(expected / expected.max(), rel=1e-4)
+
+
+def test_without_scipy_the_search_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    with pytest.raises(ToolError, match=r"needs SciPy, which is not installed: pip install 'fewflips\[assignment\]'"):
+        cluster_channels([use_of(8, 6, 2)])

@@ -38,7 +38,18 @@ class Segment:
         return np.zeros(len(self.order), dtype=np.bool_) if self.negated is None else self.negated
 
     def is_same(self, other: Segment) -> bool:
-        """Whether lanes, order and flags are those of another segment; flags that are all False are none."""
+        """Whether lanes, order and flags are those of another segment; flags that are all False are none.
+
+        Parameters
+        ----------
+        other : Segment
+            A pass of the same layer, or of another.
+
+        Returns
+        -------
+        bool
+            True if both stream the same words in the same cycles.
+        """
         return (
             np.array_equal(self.lanes, other.lanes)
             and np.array_equal(self.order, other.order)

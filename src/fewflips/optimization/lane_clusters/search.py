@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
+from fewflips.errors import ToolError
 from fewflips.optimization.lane_clusters.arrangement import Arrangement, Random
 from fewflips.optimization.lane_clusters.effort import ClusterEffort
 from fewflips.optimization.lane_clusters.likeness import group_alike, likeness
@@ -228,6 +228,19 @@ class _Search:
         return int(others[change.argmin()])
 
 
+def _best_assignment(price: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Channels, and the position of each, for the least sum of prices, shape (channels, positions)."""
+    try:
+        from scipy.optimize import linear_sum_assignment
+    except ImportError as error:
+        raise ToolError(
+            "step cluster: the assignment of channels needs SciPy, which is not installed: "
+            "pip install 'fewflips[assignment]', or leave the step out"
+        ) from error
+    channels, positions = linear_sum_assignment(price)
+    return channels, positions
+
+
 def assigned(problem: Problem, state: Arrangement, surcharge: float = 0) -> NDArray[np.int64]:
     """The best arrangement along the present paths.
 
@@ -247,7 +260,7 @@ def assigned(problem: Problem, state: Arrangement, surcharge: float = 0) -> NDAr
     """
     price = state.price.astype(np.float64)
     price[state.channel, problem.block] *= 1 + surcharge
-    channels, positions = linear_sum_assignment(price[:, problem.block])
+    channels, positions = _best_assignment(price[:, problem.block])
     there = problem.block[positions]  # of each channel
     here = np.empty(problem.channels, np.int64)
     here[state.channel] = problem.block
