@@ -66,7 +66,8 @@ def store_results(folder: Path, rows: Sequence[Row], machines: Sequence[Accelera
     beside.mkdir(parents=True, exist_ok=True)
     for machine in machines:
         atomic_write(beside / _file_name(machine.name), machine_yaml(machine).encode())
-    atomic_write(folder / "codesign.json", _ROWS.dump_json(together, indent=1) + b"\n")
+    lines = b",\n".join(row.model_dump_json().encode() for row in together)
+    atomic_write(folder / "codesign.json", b"[\n" + lines + b"\n]\n")  # a row a line
     named = {_file_name(row.machine) for row in together}
     for path in beside.glob("*.yaml"):
         if path.name not in named:
