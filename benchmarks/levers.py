@@ -6,9 +6,10 @@ a sample of the cycles that is drawn alike for all orders of one run. Each row a
 * orders by flips, on the machine as it is (`--steps schedule`);
 * orders by measured energy (`--cost energy`);
 * channels that share a segment chosen as well (`--steps schedule,cluster`);
-* passes that run back and forth, and words that stream negated: `replay: serpentine` and `sign_flags: true` on the
-  machine, `--steps schedule,cluster,signs`; flags are on the bill;
-* the best unit of that width that is known: bit planes, a register behind them, offset sums.
+* passes that run back and forth: `replay: serpentine` on the machine;
+* words that stream negated: `sign_flags: true` and weights in two's complement, less their zero points, on the machine,
+  `--steps schedule,cluster,signs`; flags are on the bill;
+* in place of flags, the best unit of that width that is known: bit planes, a register behind them, offset sums.
 
 All are compared with the network in natural order on the machine as it is. Data energy is that of switching in the
 arithmetic units; the whole bill has clock, leakage and memories.
@@ -17,6 +18,7 @@ arithmetic units; the whole bill has clock, leakage and memories.
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -30,6 +32,7 @@ from rich.table import Table
 from benchmarks.record import RESULTS, Row, add_json_option, read_record, write_record
 from fewflips import optimize
 from fewflips.bundled import BundledPair, bundled_pair
+from fewflips.formats.number_formats import NumberFormat
 from fewflips.machine import Accelerator, load_accelerator
 from fewflips.optimization.request import EnergyRequest
 from fewflips.records.energy import LayerEnergy
@@ -53,6 +56,7 @@ class Lever:
 
     steps: tuple[str, ...]
     by_energy: bool = True
+    replay: bool = True
     signs: bool = False
     best_unit: bool = False
 
@@ -62,16 +66,19 @@ class Lever:
         unit: dict[str, bool | str] = {"sign_flags": True} if self.signs else {}
         if self.best_unit:
             unit |= {"adder": "bit-planes", "tree_register": True, "offset_sums": True}
-        changes = {"datapath": array.datapath.model_copy(update=unit)}
-        return array.model_copy(update=changes | ({"replay": "serpentine"} if self.signs else {}))
+        changes: dict[str, object] = {"datapath": array.datapath.model_copy(update=unit)}
+        if self.signs:
+            changes["weights"] = array.weights.model_copy(update={"format": NumberFormat.TWOS_COMPLEMENT})
+        return array.model_copy(update=changes | ({"replay": "serpentine"} if self.replay else {}))
 
 
 LEVERS = {
-    "orders by flips": Lever(("schedule",), by_energy=False),
-    "orders by energy": Lever(("schedule",)),
-    "and clusters": Lever(("schedule", "cluster")),
-    "and signs, replay": Lever(("schedule", "cluster", "signs"), signs=True),
-    "and the best unit": Lever(("schedule", "cluster", "signs"), signs=True, best_unit=True),
+    "orders by flips": Lever(("schedule",), by_energy=False, replay=False),
+    "orders by energy": Lever(("schedule",), replay=False),
+    "and clusters": Lever(("schedule", "cluster"), replay=False),
+    "and replay": Lever(("schedule", "cluster")),
+    "and signs": Lever(("schedule", "cluster", "signs"), signs=True),
+    "best unit, without signs": Lever(("schedule", "cluster"), best_unit=True),
 }
 
 
@@ -106,6 +113,7 @@ def rows_of(model: Path, name: str, inputs: Path | None, share: float) -> dict[s
         for figure in ("data", "datapath", "whole"):
             first, own = rows[NATURAL][f"{figure}_pj"], rows[label][f"{figure}_pj"]
             rows[label][f"{figure}_ratio"] = float(first or 0) / float(own or 1)
+        print(f"{model.name}, {name}, {label}: {' '.join(_cells(rows[label]))}", file=sys.stderr, flush=True)
     return rows
 
 

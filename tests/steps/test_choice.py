@@ -105,6 +105,29 @@ def test_another_name_of_the_schedule():
 
 
 @pytest.mark.parametrize(
+    ("named", "applied"),
+    [
+        ("order,cluster,signs,round", "schedule,cluster,round,signs"),
+        ("schedule,signs,joint,round", "schedule,round,joint,signs"),
+        ("schedule,joint,signs", "schedule,joint,signs"),
+        ("signs,schedule,usual", "schedule,signs,usual"),
+        ("schedule,cluster,signs", "schedule,cluster,signs"),
+    ],
+)
+def test_signs_wait_for_the_steps_that_would_undo_them(named: str, applied: str):
+    machine = load_accelerator("edge4")
+    signed = machine.model_copy(update={"datapath": machine.datapath.model_copy(update={"sign_flags": True})})
+    setting = Setting(signed, ErrorBudget(sqnr_db=25) if "round" in named else None)
+    _, chosen = chosen_steps(None, named.split(","), (), setting)
+    assert names(chosen) == applied.split(",")
+
+
+def test_steps_that_rewrite_do_not_wait():
+    with pytest.raises(InputError, match="steps: expected cluster after schedule, which would undo what cluster did"):
+        chosen_steps(None, ["cluster", "schedule"], (), LOSSLESS)
+
+
+@pytest.mark.parametrize(
     ("steps", "setting", "words"),
     [
         (("schedule", "order"), LOSSLESS, "steps: expected each step once, got schedule 2 times"),

@@ -14,6 +14,7 @@ from fewflips.api.optimized import Optimization
 from fewflips.dataflows import dataflow_of
 from fewflips.errors import InputError
 from fewflips.execution.runtimes import Runtime
+from fewflips.formats.number_formats import NumberFormat
 from fewflips.machine import load_accelerator
 from fewflips.network import Network, load
 from fewflips.network.contents import as_bytes
@@ -182,3 +183,20 @@ def test_onnx_with_labels(tmp_path: Path) -> None:
     scheduled, final = result.report.stages[1:]
     assert final.totals.weights.optimized_flips <= scheduled.totals.weights.optimized_flips
     assert "0.00 points of accuracy lost" in final.evidence.method
+
+
+def test_signs_named_before_it_are_chosen_for_the_codes_that_it_leaves(network: Network, inputs: Path):
+    machine = load_accelerator("edge4")
+    signed = machine.model_copy(
+        update={
+            "datapath": machine.datapath.model_copy(update={"sign_flags": True}),
+            "weights": machine.weights.model_copy(update={"format": NumberFormat.TWOS_COMPLEMENT}),
+        }
+    )
+    steps = ["order", "cluster", "signs", "round"]
+    result = optimize(network, signed, steps=steps, inputs=inputs, error_budget=f"sqnr:{BUDGET_DB}dB", jobs=1)
+    *_, rounded, signs = result.run.stages
+    assert (rounded.name, signs.name) == ("round", "signs")
+    assert signs.state.network is rounded.state.network
+    assert any(segment.sign_flags.any() for segments in signs.state.orders.values() for segment in segments)
+    assert any("Steps were applied as schedule, cluster, round, signs" in note for note in result.report.notes)

@@ -24,6 +24,7 @@ from fewflips.network import Network, load
 from fewflips.optimization.budget import ErrorBudget, budget_and_labels, check_samples
 from fewflips.optimization.choice import Mode, chosen_steps
 from fewflips.optimization.pipeline import Run, count_stages, execute_orders, price_stages, run_steps, stages_by_network
+from fewflips.optimization.registration import step_named
 from fewflips.optimization.report import optimize_report
 from fewflips.optimization.request import EnergyRequest, request_of
 from fewflips.optimization.state import State
@@ -170,7 +171,8 @@ def optimize(
     energies = _energies_within(limit, run, samples, inputs, energy, progress)
     by_cost = transition_cost is not None
     on_wires = coding_notes(array, ordered=True, by_cost=by_cost, simulated=bus_invert_ports(array))
-    notes = (*network.notes, *notes, *_notes_on_limit(run, context.limit, energy), *on_wires)
+    of_steps = (*_notes_on_order(steps, chosen), *_notes_on_limit(run, context.limit, energy))
+    notes = (*network.notes, *notes, *of_steps, *on_wires)
     report = optimize_report(run, request, schedule, notes, energies)
     return Optimization(network, array, schedule, report, run, stream_picture(report, run), context.limit.asked)
 
@@ -226,6 +228,17 @@ def _energies(
         options=request.options or EnergyOptions(),
         progress=progress,
     )
+
+
+def _notes_on_order(steps: Sequence[str | Step] | None, chosen: Sequence[Step]) -> tuple[str, ...]:
+    """Which steps come later than they were named."""
+    if steps is None or isinstance(steps, str | Step):
+        return ()
+    named = [step.name if isinstance(step, Step) else step_named(step).name for step in steps]
+    applied = [step.name for step in chosen]
+    if named == applied:
+        return ()
+    return (f"Steps were applied as {', '.join(applied)}: a step waits for those that would undo what it did.",)
 
 
 def _notes_on_limit(run: Run, limit: Limit, energy: EnergyRequest | None) -> tuple[str, ...]:

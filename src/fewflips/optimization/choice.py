@@ -37,7 +37,8 @@ def chosen_steps(
     mode : {"schedule", "drop-in", "both"} or None
         The mode; "both" where neither was given and it is what is done by default, None where steps were.
     steps : tuple of Step
-        At least one, of different names, in an order that makes sense.
+        At least one, of different names, in an order that makes sense: a step that waits for others comes after them,
+        wherever it was named.
 
     Raises
     ------
@@ -59,6 +60,7 @@ def chosen_steps(
         chosen = _default_without(without, setting)
         mode = "both" if tuple(step.name for step in chosen) == _BOTH else None
     _check_names(chosen)
+    chosen = _after_those_that_undo(chosen)
     _check_places(chosen, setting)
     return mode, chosen
 
@@ -139,6 +141,17 @@ def _check_names(chosen: Sequence[Step]) -> None:
         raise InputError(f"steps: expected each step once, got {twice} {names.count(twice)} times")
     if BASELINE in names:
         raise InputError(f"steps: {BASELINE} is what the network as stored is called; expected another name")
+
+
+def _after_those_that_undo(chosen: Sequence[Step]) -> tuple[Step, ...]:
+    """Steps with those that wait right after the last of the steps that would undo them."""
+    ordered = list(chosen)
+    for step in (step for step in chosen if step.waits):
+        place = ordered.index(step)
+        undoing = [number for number, other in enumerate(ordered) if number > place and other.name in step.comes_after]
+        if undoing:
+            ordered.insert(undoing[-1], ordered.pop(place))
+    return tuple(ordered)
 
 
 def _check_places(chosen: Sequence[Step], setting: Setting) -> None:

@@ -202,6 +202,8 @@ class Step(ABC):
     """Whether the step changes what is computed, and is given only where the user sets an error budget."""
     comes_after: ClassVar[tuple[str, ...]] = ()
     """Names of steps that, where they are applied as well, have to come before: they would undo what this one did."""
+    waits: ClassVar[bool] = False
+    """Whether the step, where it is named before one of those, is applied right after it; otherwise it is refused."""
 
     def by_default(self, setting: Setting) -> bool:
         """Whether the step is among those that are applied where the user names none.

@@ -18,6 +18,7 @@ class JointStep(Step):
 
     name = "joint"
     comes_after = ("schedule", "cluster", "round")
+    waits = True
 
     def apply(self, state: State, context: Context) -> Outcome:
         """See :meth:`Step.apply`."""

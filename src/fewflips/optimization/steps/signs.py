@@ -24,6 +24,7 @@ class SignsStep(Step):
     name = "signs"
     start: Start = "stage before"
     comes_after = ("schedule", "cluster", "round", "joint")
+    waits = True
 
     def by_default(self, setting: Setting) -> bool:
         """Where the machine has sign flags."""
