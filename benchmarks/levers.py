@@ -9,7 +9,8 @@ a sample of the cycles that is drawn alike for all orders of one run. Each row a
 * passes that run back and forth: `replay: serpentine` on the machine;
 * words that stream negated: `sign_flags: true` and weights in two's complement, less their zero points, on the machine,
   `--steps schedule,cluster,signs`; flags are on the bill;
-* in place of flags, the best unit of that width that is known: bit planes, a register behind them, offset sums.
+* the same in sign and magnitude, activations converted in the unit;
+* in place of flags and formats, the best unit of that width that is known: bit planes, a register behind them, offset sums.
 
 All are compared with the network in natural order on the machine as it is. Data energy is that of switching in the
 arithmetic units; the whole bill has clock, leakage and memories.
@@ -58,17 +59,21 @@ class Lever:
     by_energy: bool = True
     replay: bool = True
     signs: bool = False
+    magnitudes: bool = False
     best_unit: bool = False
 
     def machine(self, name: str) -> Accelerator:
         """The machine with what the steps need."""
         array = load_accelerator(name)
-        unit: dict[str, bool | str] = {"sign_flags": True} if self.signs else {}
+        unit: dict[str, bool | str] = {"sign_flags": self.signs, "activation_converter": self.magnitudes}
         if self.best_unit:
             unit |= {"adder": "bit-planes", "tree_register": True, "offset_sums": True}
         changes: dict[str, object] = {"datapath": array.datapath.model_copy(update=unit)}
+        words = NumberFormat.SIGN_MAGNITUDE if self.magnitudes else NumberFormat.TWOS_COMPLEMENT
         if self.signs:
-            changes["weights"] = array.weights.model_copy(update={"format": NumberFormat.TWOS_COMPLEMENT})
+            changes["weights"] = array.weights.model_copy(update={"format": words})
+        if self.magnitudes:
+            changes["activations"] = array.activations.model_copy(update={"format": words})
         return array.model_copy(update=changes | ({"replay": "serpentine"} if self.replay else {}))
 
 
@@ -78,6 +83,7 @@ LEVERS = {
     "and clusters": Lever(("schedule", "cluster"), replay=False),
     "and replay": Lever(("schedule", "cluster")),
     "and signs": Lever(("schedule", "cluster", "signs"), signs=True),
+    "signs in sign and magnitude": Lever(("schedule", "cluster", "signs"), signs=True, magnitudes=True),
     "best unit, without signs": Lever(("schedule", "cluster"), best_unit=True),
 }
 
@@ -101,10 +107,12 @@ def stages(
     return first.energy, last.energy, flips.baseline_flips / flips.optimized_flips
 
 
-def rows_of(model: Path, name: str, inputs: Path | None, share: float) -> dict[str, Row]:
-    """Every lever for a network on a machine, the first row in natural order."""
+def rows_of(
+    model: Path, name: str, inputs: Path | None, share: float, labels: Sequence[str] = tuple(LEVERS)
+) -> dict[str, Row]:
+    """Levers for a network on a machine, the first row in natural order."""
     rows: dict[str, Row] = {}
-    for label, lever in LEVERS.items():
+    for label, lever in ((label, LEVERS[label]) for label in labels):
         started = time.perf_counter()
         before, after, fewer = stages(model, lever.machine(name), inputs, lever, share)
         if not rows:

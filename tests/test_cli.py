@@ -60,6 +60,13 @@ def test_a_binary_schedule_is_written_where_it_is_asked_for_and_verified(monkeyp
     assert capsys.readouterr().err == f"fewflips: {changed}: expected a fewflips schedule: {reason}\n"
 
 
+def test_a_binary_schedule_that_no_step_gives_is_missed_in_words(monkeypatch, capsys, branching, tmp_path):
+    words = ("optimize", branching, "--output", tmp_path / "out", "--without", "schedule", "--binary-schedule")
+    assert run(monkeypatch, *words, "--jobs", 1) == 0
+    assert "there is no schedule.bin, since no step that was applied gives a schedule" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "schedule.bin").exists()
+
+
 def test_optimize_writes_its_files_and_prints_json(monkeypatch, capsys, branching, tmp_path):
     assert run(monkeypatch, "optimize", branching, "--output", tmp_path / "out", "--json", "--jobs", 1) == 0
     report = json.loads(capsys.readouterr().out)

@@ -178,6 +178,8 @@ def optimize(
         )
         files = result.save(output, binary_schedule=binary_schedule)
     _show_optimization(result, files, as_json)
+    if binary_schedule and result.schedule is None:
+        say("fewflips: --binary-schedule: there is no schedule.bin, since no step that was applied gives a schedule")
     if result.interrupted:
         say("fewflips: interrupted; the results are what was found by then")
         raise click.exceptions.Exit(130)
