@@ -10,7 +10,8 @@ a sample of the cycles that is drawn alike for all orders of one run. Each row a
 * words that stream negated: `sign_flags: true` and weights in two's complement, less their zero points, on the machine,
   `--steps schedule,cluster,signs`; flags are on the bill;
 * the same in sign and magnitude, activations converted in the unit;
-* in place of flags and formats, the best unit of that width that is known: bit planes, a register behind them, offset sums.
+* in place of flags and formats, the best unit of that width that is known: bit planes, a register behind them, offset
+  sums.
 
 All are compared with the network in natural order on the machine as it is. Data energy is that of switching in the
 arithmetic units; the whole bill has clock, leakage and memories.
@@ -22,7 +23,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,14 +31,16 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.record import RESULTS, Row, add_json_option, read_record, write_record
-from fewflips import optimize
+from benchmarks.record import Row, add_json_option, kept_rows, write_record
+from fewflips import load, optimize
 from fewflips.bundled import BundledPair, bundled_pair
 from fewflips.formats.number_formats import NumberFormat
 from fewflips.machine import Accelerator, load_accelerator
+from fewflips.network import Layer
 from fewflips.optimization.request import EnergyRequest
 from fewflips.records.energy import LayerEnergy
 from fewflips.simulation.run import EnergyOptions
+from fewflips.streams.codes import weight_codes
 
 PUBLIC = {
     "MobileNetV2 1.0 224": "mobilenet_v2_1.0_224_quant.tflite",
@@ -62,8 +65,8 @@ class Lever:
     magnitudes: bool = False
     best_unit: bool = False
 
-    def machine(self, name: str) -> Accelerator:
-        """The machine with what the steps need."""
+    def machine(self, name: str, layers: Sequence[Layer]) -> Accelerator:
+        """The machine with what the steps need, its words as wide as the widest of the layers."""
         array = load_accelerator(name)
         unit: dict[str, bool | str] = {"sign_flags": self.signs, "activation_converter": self.magnitudes}
         if self.best_unit:
@@ -71,7 +74,9 @@ class Lever:
         changes: dict[str, object] = {"datapath": array.datapath.model_copy(update=unit)}
         words = NumberFormat.SIGN_MAGNITUDE if self.magnitudes else NumberFormat.TWOS_COMPLEMENT
         if self.signs:
-            changes["weights"] = array.weights.model_copy(update={"format": words})
+            weights = array.weights.model_copy(update={"format": words})
+            bits = max(weight_codes(layer, weights).bits for layer in layers)
+            changes["weights"] = weights.model_copy(update={"bits": bits})
         if self.magnitudes:
             changes["activations"] = array.activations.model_copy(update={"format": words})
         return array.model_copy(update=changes | ({"replay": "serpentine"} if self.replay else {}))
@@ -107,22 +112,25 @@ def stages(
     return first.energy, last.energy, flips.baseline_flips / flips.optimized_flips
 
 
-def rows_of(
-    model: Path, name: str, inputs: Path | None, share: float, labels: Sequence[str] = tuple(LEVERS)
-) -> dict[str, Row]:
-    """Levers for a network on a machine, the first row in natural order."""
-    rows: dict[str, Row] = {}
-    for label, lever in ((label, LEVERS[label]) for label in labels):
+def add_rows(
+    rows: dict[str, Row], where: str, model: Path, name: str, inputs: Path | None, share: float
+) -> Iterator[str]:
+    """Make the rows of a network on a machine that are not there yet, and name each when it is."""
+    natural = f"{where}: {NATURAL}"
+    for label, lever in LEVERS.items():
+        row = f"{where}: {label}"
+        if row in rows:
+            continue
         started = time.perf_counter()
-        before, after, fewer = stages(model, lever.machine(name), inputs, lever, share)
-        if not rows:
-            rows[NATURAL] = _figures(before, before, 1.0, 0.0)
-        rows[label] = _figures(before, after, fewer, time.perf_counter() - started)
+        array = lever.machine(name, load(model).layers)
+        before, after, fewer = stages(model, array, inputs, lever, share)
+        if natural not in rows:
+            rows[natural] = _figures(before, before, 1.0, 0.0)
+        rows[row] = _figures(before, after, fewer, time.perf_counter() - started)
         for figure in ("data", "datapath", "whole"):
-            first, own = rows[NATURAL][f"{figure}_pj"], rows[label][f"{figure}_pj"]
-            rows[label][f"{figure}_ratio"] = float(first or 0) / float(own or 1)
-        print(f"{model.name}, {name}, {label}: {' '.join(_cells(rows[label]))}", file=sys.stderr, flush=True)
-    return rows
+            first, own = rows[natural][f"{figure}_pj"], rows[row][f"{figure}_pj"]
+            rows[row][f"{figure}_ratio"] = float(first or 0) / float(own or 1)
+        yield row
 
 
 def _figures(before: LayerEnergy, after: LayerEnergy, fewer: float, seconds: float) -> Row:
@@ -171,12 +179,10 @@ def main() -> None:
     parser.add_argument("--machine", action="append", default=[], help="edge16 or edge4; both without it")
     parser.add_argument("--share", type=float, default=0.003, help="share of the cycles that is simulated")
     parser.add_argument("--shared", type=Path, default=Path("../shared"), help="folder of public models and images")
-    parser.add_argument("--merge", action="store_true", help="keep rows of the committed record that are not made anew")
+    parser.add_argument("--resume", action="store_true", help="make only the rows that the file of --json lacks")
     add_json_option(parser)
     arguments = parser.parse_args()
-    merged = arguments.merge and (RESULTS / "levers.json").is_file()
-    rows: dict[str, Row] = read_record("levers").rows if merged else {}
-    table = Table("network, machine", "", "flips", "data", "less", "datapath", "less", "whole bill", "less", "seconds")
+    rows: dict[str, Row] = kept_rows(arguments.json) if arguments.resume else {}
     with bundled_pair() as pair, tempfile.TemporaryDirectory() as folder:
         networks = _networks(arguments.shared, pair)
         for number, network in enumerate(_chosen(arguments.network, list(networks))):
@@ -185,11 +191,13 @@ def main() -> None:
             own.mkdir()
             inputs = _one_input(own, samples)
             for machine in _chosen(arguments.machine, MACHINES):
-                found = rows_of(model, machine, inputs, arguments.share)
-                rows |= {f"{network}, {machine}: {label}": row for label, row in found.items()}
-                for label, row in found.items():
-                    table.add_row(f"{network}, {machine}", label, *_cells(row))
-                write_record(arguments.json, "levers", rows, seed=0)
+                for row in add_rows(rows, f"{network}, {machine}", model, machine, inputs, arguments.share):
+                    print(f"{row}: {' '.join(_cells(rows[row]))}", file=sys.stderr, flush=True)
+                    write_record(arguments.json, "levers", rows, seed=0)
+    table = Table("network, machine", "", "flips", "data", "less", "datapath", "less", "whole bill", "less", "seconds")
+    for name, row in rows.items():
+        where, _, label = name.rpartition(": ")
+        table.add_row(where, label, *_cells(row))
     Console(width=160).print(table)
 
 

@@ -105,6 +105,11 @@ def read_record(name: str, folder: Path = RESULTS) -> BenchmarkRecord:
         raise InputError(f"{path}: {describe_validation_error(error)}: run `python -m benchmarks` again") from error
 
 
+def kept_rows(path: Path | None) -> dict[str, Row]:
+    """Rows of a record that a run is to go on with; none where there is no such file."""
+    return read_record(path.stem, path.parent).rows if path is not None and path.is_file() else {}
+
+
 def markdown_table(header: list[str], rows: list[list[str]]) -> str:
     """A table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]

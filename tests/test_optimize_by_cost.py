@@ -201,7 +201,7 @@ def test_files_of_costs(tmp_path: Path):
         ("a.yaml", "costs: [1]", "costs: Extra inputs are not permitted"),
         ("a.yaml", "table: [[0, 1], [2, 0]]", "table of costs: expected a symmetric one"),
         ("a.yaml", "table: [[0, 1], [1]]", "table of costs: expected rows of the same length, all of integers"),
-        ("a.yaml", "table: []", "table of costs: expected 2 to 256 rows and columns"),
+        ("a.yaml", "table: []", "table of costs: expected 2 to 512 rows and columns"),
         ("a.yaml", "bit_costs: [36893488147419103232]", "expected integers from 0 to 32768"),
         ("a.json", "{", "EOF while parsing"),
         ("a.json", '{"format": "fewflips-calibration"}', "expected a fewflips calibration"),

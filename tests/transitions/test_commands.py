@@ -122,9 +122,9 @@ def test_what_cannot_be_measured_is_refused_in_a_line(
 
 
 def test_codes_too_wide_for_a_table_are_refused(model: Path) -> None:
-    wide = Operand.model_validate({"format": "twos-complement", "bits": 9})
+    wide = Operand.model_validate({"format": "twos-complement", "bits": 10})
     machine = load_accelerator("edge4").model_copy(update={"weights": wide})
-    with pytest.raises(InputError, match="expected weights of at most 8 bits, got 9"):
+    with pytest.raises(InputError, match="expected weights of at most 9 bits, got 10"):
         fewflips.optimize(model, machine, mode="schedule", cost="energy")
 
 

@@ -18,7 +18,7 @@ from fewflips.errors import InputError
 from fewflips.formats.number_formats import MAX_BITS
 from fewflips.streams.flips import pairwise_distances, stream_flips
 
-_MOST_TABLE_BITS = 8
+_MOST_TABLE_BITS = 9
 _LARGEST_COST = 1 << 15
 """Limit for one lane: sums over some thousand lanes fit in 32 bits."""
 

@@ -21,7 +21,7 @@ from fewflips.simulation.setup import network_unit, simulated_layers
 
 ENERGY = "energy"
 """Stands for a cost that is measured, where a file of costs can be given; ``energy:CELLS`` names cells, too."""
-_MOST_BITS = 8
+_MOST_BITS = 9
 """Widest codes whose steps are tabulated."""
 _POOL_SEED = 3
 
@@ -61,7 +61,7 @@ def step_energies(
     Raises
     ------
     FewflipsError
-        If weights stand still in the machine's units or have more than 8 bits, or the machine or the cells cannot be
+        If weights stand still in the machine's units or have more than 9 bits, or the machine or the cells cannot be
         used.
     """
     options = options or EnergyOptions()
