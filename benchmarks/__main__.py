@@ -69,6 +69,7 @@ RUNS: dict[str, Run] = {
     "scheduled_column": Run("exact", "scheduled_column"),
     "activation_scans": Run("exact", "activation_streams", ("--parts", "scans")),
     "serpentine_replay": Run("exact", "activation_streams", ("--parts", "replay")),
+    "levers": Run("long", "levers"),
     "ordering_baselines": Run("long", "ordering"),
     "training_methods": Run("long", "training_methods", (*CIFAR10, "--epochs", "2", "--threads", "1"), threads=1),
 }

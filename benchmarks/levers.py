@@ -9,8 +9,7 @@ a sample of the cycles that is drawn alike for all orders of one run. Each row a
 * passes that run back and forth: `replay: serpentine` on the machine;
 * words that stream negated: `sign_flags: true` and weights in two's complement, less their zero points, on the machine,
   `--steps schedule,cluster,signs`; flags are on the bill;
-* the same in sign and magnitude, activations converted in the unit;
-* in place of flags and formats, the best unit of that width that is known: bit planes, a register behind them, offset
+* in place of flags, the best unit of that width that is known: bit planes, a register behind them, offset
   sums.
 
 All are compared with the network in natural order on the machine as it is. Data energy is that of switching in the
@@ -62,23 +61,19 @@ class Lever:
     by_energy: bool = True
     replay: bool = True
     signs: bool = False
-    magnitudes: bool = False
     best_unit: bool = False
 
     def machine(self, name: str, layers: Sequence[Layer]) -> Accelerator:
         """The machine with what the steps need, its words as wide as the widest of the layers."""
         array = load_accelerator(name)
-        unit: dict[str, bool | str] = {"sign_flags": self.signs, "activation_converter": self.magnitudes}
+        unit: dict[str, bool | str] = {"sign_flags": True} if self.signs else {}
         if self.best_unit:
             unit |= {"adder": "bit-planes", "tree_register": True, "offset_sums": True}
         changes: dict[str, object] = {"datapath": array.datapath.model_copy(update=unit)}
-        words = NumberFormat.SIGN_MAGNITUDE if self.magnitudes else NumberFormat.TWOS_COMPLEMENT
         if self.signs:
-            weights = array.weights.model_copy(update={"format": words})
+            weights = array.weights.model_copy(update={"format": NumberFormat.TWOS_COMPLEMENT})
             bits = max(weight_codes(layer, weights).bits for layer in layers)
             changes["weights"] = weights.model_copy(update={"bits": bits})
-        if self.magnitudes:
-            changes["activations"] = array.activations.model_copy(update={"format": words})
         return array.model_copy(update=changes | ({"replay": "serpentine"} if self.replay else {}))
 
 
@@ -88,7 +83,6 @@ LEVERS = {
     "and clusters": Lever(("schedule", "cluster"), replay=False),
     "and replay": Lever(("schedule", "cluster")),
     "and signs": Lever(("schedule", "cluster", "signs"), signs=True),
-    "signs in sign and magnitude": Lever(("schedule", "cluster", "signs"), signs=True, magnitudes=True),
     "best unit, without signs": Lever(("schedule", "cluster"), best_unit=True),
 }
 

@@ -72,9 +72,9 @@ def best_machines() -> str:
                     ", ".join(kind),
                     "" if row.accuracy_percent is None else f"{row.accuracy_percent:.2f} %",
                     _machine_words(row.machine),
-                    _uj(row.datapath_pj),
+                    uj_text(row.datapath_pj),
                     f"{chosen[0].datapath_pj / row.datapath_pj:.2f}x",
-                    _uj(row.whole_pj),
+                    uj_text(row.whole_pj),
                     f"{chosen[0].whole_pj / row.whole_pj:.2f}x",
                     f"{same[0].whole_pj / beside.whole_pj:.2f}x",
                 ]
@@ -89,7 +89,7 @@ def all_machines() -> str:
     found = []
     for words, machine in {_machine_words(row.machine): row.machine for row in rows() if row.network == PAIR}.items():
         energies = [row_on(machine, PAIR, *kind) for kind in kinds]
-        found.append([words, *(f"{_uj(row.datapath_pj)} / {_uj(row.whole_pj)}" for row in energies)])
+        found.append([words, *(f"{uj_text(row.datapath_pj)} / {uj_text(row.whole_pj)}" for row in energies)])
     return markdown_table(header, found)
 
 
@@ -103,8 +103,8 @@ def bills() -> str:
         [part, *(f"{getattr(getattr(row.bill, group), field) / PJ_PER_UJ:.2f} µJ" for row in chosen)]
         for part, (group, field) in _PARTS.items()
     ]
-    found.append(["datapath", *(_uj(row.datapath_pj) for row in chosen)])
-    found.append(["whole", *(_uj(row.whole_pj) for row in chosen)])
+    found.append(["datapath", *(uj_text(row.datapath_pj) for row in chosen)])
+    found.append(["whole", *(uj_text(row.whole_pj) for row in chosen)])
     return markdown_table(header, found)
 
 
@@ -120,9 +120,9 @@ def narrow_columns() -> str:
                     cells,
                     ", ".join(kind),
                     _machine_words(row.machine),
-                    _uj(row.data_pj),
+                    uj_text(row.data_pj),
                     f"{base.data_pj / row.data_pj:.2f}x",
-                    _uj(row.datapath_pj),
+                    uj_text(row.datapath_pj),
                     f"{base.datapath_pj / row.datapath_pj:.2f}x",
                     f"{sum(ratios) / len(ratios):.2f}x",
                     f"{max(ratios):.2f}x",
@@ -241,6 +241,7 @@ def _machine_words(name: str) -> str:
     return f"{machine.lanes} lanes: " + ", ".join([*unit, *tiles] or ["plain"])
 
 
-def _uj(energy_pj: float) -> str:
+def uj_text(energy_pj: float) -> str:
+    """An energy in tenths of microjoules, or hundredths where it is small."""
     digits = 1 if energy_pj >= 10 * PJ_PER_UJ else 2
     return f"{energy_pj / PJ_PER_UJ:.{digits}f} µJ"

@@ -10,7 +10,7 @@ from scripts.post_layout.record import read_record as read_post_layout
 from scripts.post_layout.table import figures_text
 
 from .calibration import built_in_table, commands_text, shown_text
-from .codesign import all_machines, best_machines, bills, narrow_columns
+from .codesign import all_machines, best_machines, bills, narrow_columns, uj_text
 from .facts import reproduction_rows
 from .mutation import MODULES, score_table, survivors_table
 from .origin import DELAYS, PJ_PER_UJ
@@ -470,6 +470,19 @@ def scheduled_column() -> str:
     return markdown_table(header, rows)
 
 
+def levers() -> str:
+    """What lossless steps are worth, one after another, for each network and machine."""
+    header = ["network, machine", "with", "flips", "data energy", "less", "datapath", "less", "whole bill", "less"]
+    rows = []
+    for name, row in read_record("levers").rows.items():
+        where, _, lever = name.rpartition(": ")
+        cells = [f"{row['flips_ratio']:.2f}x"]
+        for figure in ("data", "datapath", "whole"):
+            cells += [uj_text(row[f"{figure}_pj"]), f"{row.get(f'{figure}_ratio', 1.0):.2f}x"]
+        rows.append([where if lever == "natural order" else "", lever, *cells])
+    return markdown_table(header, rows)
+
+
 def _milliseconds(row: Row, field: str) -> str:
     return f"{row[field]:.0f}" if field in row else ""
 
@@ -507,6 +520,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "mutation scores": score_table,
     **{f"survivors {module.replace('/', ' ')}": partial(survivors_table, module) for module in MODULES},
     "post-layout": post_layout,
+    "levers": levers,
     "codesign": best_machines,
     "codesign machines": all_machines,
     "codesign bills": bills,
