@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +285,92 @@ def expanded_network() -> onnx.ModelProto:
     )
     build.output(build.activation(product), TensorProto.FLOAT)
     return build.model()
+
+
+def packed_rows(codes: NDArray[np.integer], bits: int) -> NDArray[np.uint8]:
+    """Codes of each row, several to a byte, the first in the lowest bits; rows are filled up to whole bytes."""
+    per_byte = 8 // bits
+    rows = []
+    for row in codes.tolist():
+        row += [0] * (-len(row) % per_byte)
+        rows.append([sum(row[i + j] << (bits * j) for j in range(per_byte)) for i in range(0, len(row), per_byte)])
+    return np.array(rows, np.uint8)
+
+
+@dataclass
+class NBits:
+    """One MatMulNBits, with the numbers that it is made of.
+
+    Parameters
+    ----------
+    bits, block : int
+        As of the operator.
+    zero_points : {"none", "packed", "whole", "fractions"}
+        How they are stored; the last two as floats.
+    shuffled : bool
+        Whether `g_idx` gives each index of K a block of its own.
+    bias : bool
+        Whether there is one.
+    scale_type : int
+        Element type of the scales, and of the zero points that are floats.
+    """
+
+    bits: int = 4
+    block: int = 16
+    zero_points: str = "none"
+    shuffled: bool = False
+    bias: bool = False
+    scale_type: int = TensorProto.FLOAT
+    n: int = 6
+    k: int = 40
+    blocks: int = 3
+
+    def __post_init__(self) -> None:
+        rng = np.random.default_rng(self.bits)
+        self.codes = rng.integers(0, 1 << self.bits, (self.n, self.blocks * self.block))
+        self.scales = rng.integers(1, 64, (self.n, self.blocks)) / 256  # exact in every type of floats
+        self.zeros: NDArray[Any] = np.full((self.n, self.blocks), 1 << (self.bits - 1))
+        if self.zero_points != "none":
+            self.zeros = rng.integers(0, 1 << self.bits, (self.n, self.blocks))
+        if self.zero_points == "fractions":
+            self.zeros = self.zeros + 0.25
+        self.groups = np.arange(self.k) // self.block
+        if self.shuffled:
+            self.groups = rng.permutation(self.groups)
+
+    def values(self) -> NDArray[np.float64]:
+        """Weights of shape (N, K), by the operator's definition."""
+        result = np.zeros((self.n, self.k))
+        for row in range(self.n):
+            for column in range(self.k):
+                group = self.groups[column]
+                step = self.codes[row, column] - self.zeros[row, group]
+                result[row, column] = step * self.scales[row, group]
+        return result
+
+    def model(self) -> onnx.ModelProto:
+        build = Builder()
+        element = self.scale_type if self.scale_type == TensorProto.FLOAT16 else TensorProto.FLOAT
+        source = build.input("x", element, [2, 3, self.k])
+        codes = packed_rows(self.codes, self.bits).reshape(self.n, self.blocks, -1)
+        inputs = [source, build.constant(codes, "codes"), self._floats(build, self.scales, "scales"), "", "", ""]
+        if self.zero_points == "packed":
+            inputs[3] = build.constant(packed_rows(self.zeros, self.bits), "zeros")
+        elif self.zero_points != "none":
+            inputs[3] = self._floats(build, self.zeros, "zeros")
+        if self.shuffled:
+            inputs[4] = build.constant(self.groups.astype(np.int32), "groups")
+        if self.bias:
+            inputs[5] = self._floats(build, np.arange(self.n) / 4, "bias")
+        while not inputs[-1]:
+            inputs.pop()
+        attributes = {"K": self.k, "N": self.n, "bits": self.bits, "block_size": self.block, "accuracy_level": 1}
+        build.output(build.node("MatMulNBits", inputs, CONTRIB, "product", **attributes), element)
+        return build.model()
+
+    def _floats(self, build: Builder, values: NDArray[Any], name: str) -> str:
+        build.initializers.append(helper.make_tensor(name, self.scale_type, values.shape, values.reshape(-1).tolist()))
+        return name
 
 
 def function(name: str, nodes: Sequence[onnx.NodeProto], inputs: Sequence[str], opset: int = 21) -> onnx.FunctionProto:

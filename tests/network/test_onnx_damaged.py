@@ -38,6 +38,7 @@ MODELS = {
     "dynamic": models.dynamic_matmul,
     "qdq": models.qdq,
     "int4": models.int4,
+    "blocks": lambda: models.NBits(zero_points="packed", shuffled=True).model(),
     "functions": models.block_network,
     "computed-shape": models.expanded_network,
     "control-flow": lambda: models.with_a_layer(models.control_flow("If")),

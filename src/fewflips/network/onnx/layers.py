@@ -21,10 +21,13 @@ from fewflips.network.notes import Remarks, left_out_notes
 from fewflips.network.onnx.bodies import is_function, products_in_bodies, products_in_function
 from fewflips.network.onnx.constants import Constants, IntegerWeights, is_dequantize
 from fewflips.network.onnx.elements import FLOAT_TYPES, MAX_ELEMENTS, STORAGE_TYPES
+from fewflips.network.onnx.errors import Contradiction, PassedOver
 from fewflips.network.onnx.file import OnnxFile
 from fewflips.network.onnx.macs import is_foreign, macs, multiplies, weights_of
 from fewflips.network.onnx.nodes import Node
-from fewflips.network.onnx.shapes import CONTRIB, Value
+from fewflips.network.onnx.packed_blocks import block_weights
+from fewflips.network.onnx.shapes import Value
+from fewflips.network.onnx.standard_forms import CONTRIB
 from fewflips.network.operand import ActivationOperand, ConstantOperand
 from fewflips.network.quantization_values import QuantizationValues
 
@@ -58,6 +61,9 @@ WEIGHTED: Mapping[tuple[str, str], _Form] = {
 }
 """(Domain, operator) -> where its operands are. The activations are always input 0."""
 
+_PACKED: Mapping[tuple[str, str], _Form] = {(CONTRIB, "MatMulNBits"): _Form(False, 1, bias=5)}
+"""Products of floats with weights that are unpacked and dequantized inside: (domain, operator) -> as above."""
+
 _FLOAT_WEIGHTS = "its weights are floats, not integers of at most 8 bits"
 
 
@@ -88,10 +94,6 @@ class _Activations:
     tensor: str | None
     storage: StorageType | None
     zero_point: int | None
-
-
-class _PassedOver(Exception):
-    """A weighted operator that is not read as a layer, and why."""
 
 
 class OnnxLayerReader:
@@ -145,34 +147,38 @@ class OnnxLayerReader:
             try:
                 if form is not None:
                     result[node.index] = self._product(node, form)
+                elif (node.domain, node.operator) in _PACKED:
+                    result[node.index] = self._packed_product(node)
                 elif is_function(node, self._file.model):
                     self.left_out += products_in_function(node, self._file.model)
                 elif multiplies(node):
                     self._pass_over(node)
-            except _PassedOver as reason:
+            except PassedOver as reason:
                 product = LeftOut(self._names[node.index], node.operator, str(reason), macs(node, self._values))
                 self.left_out.append(product)
+            except Contradiction as error:
+                raise self._contradiction(node, str(error)) from error
             self.left_out += products_in_bodies(node)
         return result
 
     def _pass_over(self, node: Node) -> NoReturn:
         """Say why a product is not read that no layer can be made of."""
         if is_foreign(node):
-            raise _PassedOver("what it computes is not known")
+            raise PassedOver("what it computes is not known")
         name = weights_of(node)
         if not self._constants.holds(name):
-            raise _PassedOver(f"{node.operator} is not supported")
+            raise PassedOver(f"{node.operator} is not supported")
         if self._values[name].element_type in FLOAT_TYPES and self._constants.integer_weights(name) is None:
             self.float_operators += 1
-            raise _PassedOver(_FLOAT_WEIGHTS)
-        raise _PassedOver(f"{node.operator} is not supported, so that its weights are not counted")
+            raise PassedOver(_FLOAT_WEIGHTS)
+        raise PassedOver(f"{node.operator} is not supported, so that its weights are not counted")
 
     def _product(self, node: Node, form: _Form) -> OnnxProduct:
         if not node.input(0) or not node.input(form.weights) or not node.outputs or not node.outputs[0]:
             raise self._contradiction(node, f"expected an input, weights and an output, got {list(node.inputs)}")
         if not self._constants.holds(node.input(form.weights)):
             first = self._constants.holds(node.input(0))
-            raise _PassedOver("its weights are the first operand" if first else "it multiplies two activations")
+            raise PassedOver("its weights are the first operand" if first else "it multiplies two activations")
         weights = self._weights(node, form)
         shape = weights.shape
         out_axis, in_axis = self._weight_axes(node, form, len(shape))
@@ -208,14 +214,29 @@ class OnnxLayerReader:
             kind, axes = OperationKind.OPAQUE, ()
         return OnnxProduct(layer, kind, axes, -3 if form.is_convolution else -1)
 
+    def _packed_product(self, node: Node) -> OnnxProduct:
+        form = _PACKED[node.domain, node.operator]
+        if not node.input(0) or not node.input(form.weights) or not node.outputs or not node.outputs[0]:
+            raise Contradiction(f"expected an input, weights and an output, got {list(node.inputs)}")
+        weights = block_weights(node, self._constants)
+        n, k = weights.operand.shape
+        groups, m, lowering = self._matrix_product(node, k, n)
+        name, activations = self._names[node.index], self._activations(node, form)
+        left = ActivationOperand((m, k), lowering, activations.tensor, activations.storage, activations.zero_point)
+        layer = Layer(name, node.operator, left, weights.operand, groups, self._bias(node, form, n))
+        if weights.rounded:
+            remark = "the zero points of its weights are fractions; values are taken less the nearest integers"
+            self._remarks.add(name, node.operator, remark)
+        return OnnxProduct(layer, OperationKind.OPAQUE, (), -1)
+
     def _weights(self, node: Node, form: _Form) -> IntegerWeights:
         name = node.input(form.weights)
         weights = self._constants.integer_weights(name)
         if weights is None:
             if self._values[name].element_type in FLOAT_TYPES:
                 self.float_operators += 1
-                raise _PassedOver(_FLOAT_WEIGHTS)
-            raise _PassedOver("its weights are not integers of at most 8 bits that can be read")
+                raise PassedOver(_FLOAT_WEIGHTS)
+            raise PassedOver("its weights are not integers of at most 8 bits that can be read")
         if (self._values[name].element_type in FLOAT_TYPES) != form.is_dequantized:
             raise self._contradiction(node, "expected integer weights, got dequantized ones, or the other way round")
         if 0 in weights.shape:
@@ -226,12 +247,12 @@ class OnnxLayerReader:
         """Axes of the outputs and of the inputs."""
         if form.is_convolution:
             if rank != 4:
-                raise _PassedOver(f"it is a convolution in {rank - 2} dimensions; those in 2 are read")
+                raise PassedOver(f"it is a convolution in {rank - 2} dimensions; those in 2 are read")
             return 0, 1
         if rank != 2:
-            raise _PassedOver(f"its weights have {rank} dimensions; those with 2 are read")
+            raise PassedOver(f"its weights have {rank} dimensions; those with 2 are read")
         if node.integer("transA", 0):
-            raise _PassedOver("its input is transposed")
+            raise PassedOver("its input is transposed")
         return (0, 1) if node.integer("transB", 0) else (1, 0)
 
     def _weight_zero_points(self, node: Node, form: _Form, weights: IntegerWeights, out_axis: int) -> NDArray[np.int32]:
@@ -239,14 +260,14 @@ class OnnxLayerReader:
         if form.weight_zero_point is None:
             along = weights.zero_points.along(out_axis, weights.shape)
             if along is None:
-                raise _PassedOver("the zero points of its weights differ within an output channel")
+                raise PassedOver("the zero points of its weights differ within an output channel")
             return along
         name = node.input(form.weight_zero_point)
         if not name:
             return np.zeros(n, dtype=np.int32)
         values = self._constants.array(name)
         if values is None:
-            raise _PassedOver("the zero points of its weights are not constants")
+            raise PassedOver("the zero points of its weights are not constants")
         if values.size not in (1, n):
             raise self._contradiction(node, f"expected 1 or {n} zero points of its weights, got {values.size}")
         return np.ascontiguousarray(np.broadcast_to(values.reshape(-1).astype(np.int32), (n,)))
@@ -312,7 +333,7 @@ class OnnxLayerReader:
     def _shape(self, name: str) -> tuple[int, ...]:
         shape = self._values[name].shape
         if shape is None:
-            raise _PassedOver(
+            raise PassedOver(
                 "the shape of its input is not known; run python -m onnxruntime.quantization.preprocess first"
             )
         return shape
@@ -320,7 +341,7 @@ class OnnxLayerReader:
     def _matrix_product(self, node: Node, k: int, n: int) -> tuple[int, int, Lowering]:
         shape = self._shape(node.input(0))
         if len(shape) < 2:
-            raise _PassedOver(f"its input has {len(shape)} dimensions; those with 2 or more are read")
+            raise PassedOver(f"its input has {len(shape)} dimensions; those with 2 or more are read")
         if shape[-1] != k:
             raise self._contradiction(node, f"expected an input with {k} columns, got shape {list(shape)}")
         m = prod(shape[:-1])

@@ -13,7 +13,8 @@ import numpy as np
 from fewflips.errors import ModelError
 from fewflips.network.onnx.elements import MAX_ELEMENTS
 from fewflips.network.onnx.nodes import Node
-from fewflips.network.onnx.shapes import CONTRIB, Value
+from fewflips.network.onnx.shapes import Value
+from fewflips.network.onnx.standard_forms import CONTRIB
 
 _Shape = tuple[int, ...]
 

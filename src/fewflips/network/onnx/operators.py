@@ -12,7 +12,8 @@ from fewflips.network.onnx.elements import FLOAT_TYPES
 from fewflips.network.onnx.file import OnnxFile
 from fewflips.network.onnx.layers import OnnxProduct
 from fewflips.network.onnx.nodes import Node
-from fewflips.network.onnx.shapes import CONTRIB, Value
+from fewflips.network.onnx.shapes import Value
+from fewflips.network.onnx.standard_forms import CONTRIB
 
 _ELEMENTWISE = frozenset(
     [
