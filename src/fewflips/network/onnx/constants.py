@@ -120,6 +120,17 @@ class IntegerWeights:
         others = (axis for position, axis in enumerate(self.order) if position != out_axis)
         return OnnxMatrix(self.source, (self.order[out_axis], *others))
 
+    def as_rows(self, values: QuantizationValues, out_axis: int) -> QuantizationValues:
+        """Scales or zero points of the operand as those of the matrix that :meth:`matrix` gives."""
+        order = (out_axis, *(axis for axis in range(len(self.shape)) if axis != out_axis))
+        if len(order) == 2:
+            return values.transposed(order)
+        along = values.along(out_axis, self.shape)
+        if along is not None:
+            return QuantizationValues.per_channel(along)
+        rows = values.elements(self.shape).transpose(order)
+        return QuantizationValues(rows.reshape(len(rows), -1))
+
 
 class Constants:
     """The constant part of a graph.

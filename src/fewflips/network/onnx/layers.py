@@ -9,7 +9,6 @@ from math import prod
 from typing import NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fewflips.errors import ModelError
 from fewflips.formats.number_formats import StorageType
@@ -197,7 +196,7 @@ class OnnxLayerReader:
                 name=weights.tensor,
                 shape=(n, k),
                 storage=weights.storage,
-                zero_points=QuantizationValues.per_channel(zero_points),
+                zero_points=zero_points,
                 source=weights.matrix(out_axis),
                 scales=self._weight_scales(node, form, weights, out_axis),
             ),
@@ -255,38 +254,34 @@ class OnnxLayerReader:
             raise PassedOver("its input is transposed")
         return (0, 1) if node.integer("transB", 0) else (1, 0)
 
-    def _weight_zero_points(self, node: Node, form: _Form, weights: IntegerWeights, out_axis: int) -> NDArray[np.int32]:
+    def _weight_zero_points(
+        self, node: Node, form: _Form, weights: IntegerWeights, out_axis: int
+    ) -> QuantizationValues:
+        """Zero points of the weights as rows."""
         n = weights.shape[out_axis]
         if form.weight_zero_point is None:
-            along = weights.zero_points.along(out_axis, weights.shape)
-            if along is None:
-                raise PassedOver("the zero points of its weights differ within an output channel")
-            return along
+            return weights.as_rows(weights.zero_points, out_axis)
         name = node.input(form.weight_zero_point)
         if not name:
-            return np.zeros(n, dtype=np.int32)
+            return QuantizationValues.per_channel(np.zeros(n, dtype=np.int32))
         values = self._constants.array(name)
         if values is None:
             raise PassedOver("the zero points of its weights are not constants")
         if values.size not in (1, n):
             raise self._contradiction(node, f"expected 1 or {n} zero points of its weights, got {values.size}")
-        return np.ascontiguousarray(np.broadcast_to(values.reshape(-1).astype(np.int32), (n,)))
+        spread = np.broadcast_to(values.reshape(-1).astype(np.int32), (n,))
+        return QuantizationValues.per_channel(np.ascontiguousarray(spread))
 
     def _weight_scales(
         self, node: Node, form: _Form, weights: IntegerWeights, out_axis: int
     ) -> QuantizationValues | None:
-        """Scales of the weights as rows; None where they are not known, or differ among the places of a kernel."""
+        """Scales of the weights as rows; None where they are not known."""
         if form.weight_scale is not None:
             values = self._constants.scales(node.input(form.weight_scale))
             if values is None or values.size not in (1, weights.shape[out_axis]):
                 return None
             return QuantizationValues.per_channel(values.reshape(-1))
-        if weights.scales is None:
-            return None
-        if len(weights.shape) == 2:
-            return weights.scales.transposed((out_axis, 1 - out_axis))
-        along = weights.scales.along(out_axis, weights.shape)
-        return None if along is None else QuantizationValues.per_channel(along)
+        return None if weights.scales is None else weights.as_rows(weights.scales, out_axis)
 
     def _bias(self, node: Node, form: _Form, n: int) -> Bias | None:
         """What the operator adds to its products: integers where it adds them as they are, the same to all rows."""
