@@ -91,8 +91,20 @@ def attached(product: Body) -> onnx.ModelProto:
         (
             lambda b: b.node("MultiHeadAttention", [source(b, 1, 4, 8)] * 3, CONTRIB, num_heads=2),
             "MultiHeadAttention",
+            1 * 4 * 4 * (8 + 8),
+            "MultiHeadAttention is not supported",
+        ),
+        (
+            lambda b: b.node("MultiHeadAttention", [source(b, 1, 4, 24)], CONTRIB, num_heads=2),
+            "MultiHeadAttention",
             None,
             "MultiHeadAttention is not supported",
+        ),
+        (
+            lambda b: b.node("Attention", [source(b, 2, 5, 8), floats(b, 8, 24), floats(b, 24)], CONTRIB, num_heads=2),
+            "Attention",
+            2 * 5 * 8 * 24 + 2 * (2 * 5 * 5 * 8),
+            FLOATS,
         ),
         (
             lambda b: b.node("Strange", [source(b, 1, 4)], "example.org"),

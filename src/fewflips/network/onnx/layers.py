@@ -22,7 +22,7 @@ from fewflips.network.onnx.constants import Constants, IntegerWeights, is_dequan
 from fewflips.network.onnx.elements import FLOAT_TYPES, MAX_ELEMENTS, STORAGE_TYPES
 from fewflips.network.onnx.errors import Contradiction, PassedOver
 from fewflips.network.onnx.file import OnnxFile
-from fewflips.network.onnx.macs import is_foreign, macs, multiplies, weights_of
+from fewflips.network.onnx.macs import is_foreign, looks_up, macs, macs_of_scores, multiplies, weights_of
 from fewflips.network.onnx.nodes import Node
 from fewflips.network.onnx.packed_blocks import block_weights
 from fewflips.network.onnx.shapes import Value
@@ -54,6 +54,9 @@ WEIGHTED: Mapping[tuple[str, str], _Form] = {
     ("", "QLinearMatMul"): _Form(False, 3, input_zero_point=2, weight_scale=4, weight_zero_point=5),
     ("", "MatMulInteger"): _Form(False, 1, input_zero_point=2, weight_zero_point=3),
     (CONTRIB, "QGemm"): _Form(False, 3, input_zero_point=2, weight_scale=4, weight_zero_point=5, bias=6),
+    (CONTRIB, "MatMulIntegerToFloat"): _Form(False, 1, input_zero_point=4, weight_scale=3, weight_zero_point=5, bias=6),
+    (CONTRIB, "DynamicQuantizeMatMul"): _Form(False, 1, weight_scale=2, weight_zero_point=3, bias=4),
+    (CONTRIB, "QAttention"): _Form(False, 1, input_zero_point=6, weight_scale=4, weight_zero_point=7, bias=2),
     ("", "Conv"): _Form(True, 1, bias=2),
     ("", "Gemm"): _Form(False, 1, bias=2),
     ("", "MatMul"): _Form(False, 1),
@@ -146,12 +149,16 @@ class OnnxLayerReader:
             try:
                 if form is not None:
                     result[node.index] = self._product(node, form)
+                    self._note_what_else(node)
                 elif (node.domain, node.operator) in _PACKED:
                     result[node.index] = self._packed_product(node)
                 elif is_function(node, self._file.model):
                     self.left_out += products_in_function(node, self._file.model)
                 elif multiplies(node):
                     self._pass_over(node)
+                elif looks_up(node):
+                    remark = "a table of integers from which rows are looked up; it multiplies nothing"
+                    self._remarks.add(self._names[node.index], node.operator, remark)
             except PassedOver as reason:
                 product = LeftOut(self._names[node.index], node.operator, str(reason), macs(node, self._values))
                 self.left_out.append(product)
@@ -159,6 +166,13 @@ class OnnxLayerReader:
                 raise self._contradiction(node, str(error)) from error
             self.left_out += products_in_bodies(node)
         return result
+
+    def _note_what_else(self, node: Node) -> None:
+        """Name what an operator multiplies beside its weights."""
+        if node.operator == "QAttention":
+            count = macs_of_scores(node, self._values)
+            reason = "beside its weights it multiplies activations with each other"
+            self.left_out.append(LeftOut(self._names[node.index], node.operator, reason, count))
 
     def _pass_over(self, node: Node) -> NoReturn:
         """Say why a product is not read that no layer can be made of."""
@@ -308,7 +322,9 @@ class OnnxLayerReader:
             source, zero_point = producer.inputs[0], producer.input(2)
         storage = STORAGE_TYPES.get(self._values[source].element_type)
         if storage is None or storage.bits != 8:
-            return self._float_activations(node, "its input is not int8 or uint8")
+            own = node.operator == "DynamicQuantizeMatMul"
+            reason = "it quantizes its input itself" if own else "its input is not int8 or uint8"
+            return self._float_activations(node, reason)
         if not zero_point:
             return _Activations(source, storage, 0)
         if self._size(zero_point) != 1:
@@ -410,6 +426,8 @@ class OnnxLayerReader:
         return begins[0], begins[1], ends[0], ends[1]
 
     def _kind(self, layer: Layer, node: Node) -> OperationKind:
+        if node.operator == "QAttention":
+            return OperationKind.OPAQUE
         if self._constants.holds(node.input(0)):
             return OperationKind.OPAQUE
         if layer.groups == 1:

@@ -23,6 +23,9 @@ class _NotKnown(Exception):
     """A number that does not follow from the shapes."""
 
 
+_Count = Callable[[Node, "_Shapes"], int]
+
+
 def multiplies(node: Node) -> bool:
     """Whether an operator computes matrix products, convolutions or the like, or may do so.
 
@@ -34,6 +37,11 @@ def multiplies(node: Node) -> bool:
 def is_foreign(node: Node) -> bool:
     """Whether what an operator computes is not known."""
     return node.domain not in ("", CONTRIB)
+
+
+def looks_up(node: Node) -> bool:
+    """Whether an operator reads rows of a table of integers."""
+    return (node.domain, node.operator) == (CONTRIB, "GatherBlockQuantized")
 
 
 def weights_of(node: Node) -> str:
@@ -57,7 +65,28 @@ def macs(node: Node, values: Mapping[str, Value]) -> int | None:
     int or None
         None where the shapes that it takes are not known or do not fit, or the operator is not known.
     """
-    count = _MACS.get((node.domain, node.operator))
+    return _counted(_MACS.get((node.domain, node.operator)), node, values)
+
+
+def macs_of_scores(node: Node, values: Mapping[str, Value]) -> int | None:
+    """Those of a QAttention without its weights: scores, and values weighted by them.
+
+    Parameters
+    ----------
+    node : Node
+        The operator.
+    values : mapping of str to Value
+        Shapes of all tensors.
+
+    Returns
+    -------
+    int or None
+        None where they are not known, as with keys and values of earlier calls.
+    """
+    return _counted(_own_scores, node, values)
+
+
+def _counted(count: _Count | None, node: Node, values: Mapping[str, Value]) -> int | None:
     if count is None:
         return None
     try:
@@ -76,9 +105,6 @@ class _Shapes:
         if not name or value is None or value.shape is None:
             raise _NotKnown
         return value.shape
-
-
-_Count = Callable[[Node, _Shapes], int]
 
 
 def _convolution(weights: int) -> _Count:
@@ -135,6 +161,35 @@ def _einsum(node: Node, shapes: _Shapes) -> int:
     return prod(lengths.values())
 
 
+def _own_scores(node: Node, shapes: _Shapes) -> int:
+    """Queries, keys and values that come from one product: all pairs of positions, once for scores and once after."""
+    batch, length, _ = shapes.of(node.input(0))
+    if node.input(8 if node.operator == "QAttention" else 4):
+        raise _NotKnown
+    return 2 * batch * length**2 * (shapes.of(node.input(1))[1] // 3)
+
+
+def _attention_with_weights(node: Node, shapes: _Shapes) -> int:
+    if "qkv_hidden_sizes" in node.attributes:
+        raise _NotKnown
+    return prod(shapes.of(node.input(0))[:2]) * prod(shapes.of(node.input(1))) + _own_scores(node, shapes)
+
+
+def _attention_of_three(past: int) -> _Count:
+    """Queries, keys and values as three operands of 3 axes; `past` is the position of the first earlier ones."""
+
+    def count(node: Node, shapes: _Shapes) -> int:
+        if node.input(past):
+            raise _NotKnown
+        (batch, length, width), keys, values = (shapes.of(node.input(position)) for position in range(3))
+        heads = node.integer("q_num_heads", 1) // node.integer("kv_num_heads", 1)
+        if not heads or len(keys) != 3 or len(values) != 3:
+            raise _NotKnown
+        return batch * length * keys[1] * (width + heads * values[2])
+
+    return count
+
+
 def _unknown(node: Node, shapes: _Shapes) -> int:
     raise _NotKnown
 
@@ -153,7 +208,10 @@ _MACS: Mapping[tuple[str, str], _Count] = {
     ("", "LSTM"): _recurrent,
     ("", "GRU"): _recurrent,
     ("", "RNN"): _recurrent,
-    ("", "Attention"): _unknown,
+    ("", "Attention"): _attention_of_three(4),
+    (CONTRIB, "Attention"): _attention_with_weights,
+    (CONTRIB, "QAttention"): _attention_with_weights,
+    (CONTRIB, "MultiHeadAttention"): _attention_of_three(6),
     (CONTRIB, "QGemm"): _matrix_product(3),
     (CONTRIB, "FusedConv"): _convolution(1),
     (CONTRIB, "NhwcFusedConv"): _unknown,
@@ -173,7 +231,6 @@ _MACS: Mapping[tuple[str, str], _Count] = {
     **{
         (CONTRIB, operator): _unknown
         for operator in (
-            "Attention",
             "AttnLSTM",
             "DecoderAttention",
             "DecoderMaskedMultiHeadAttention",
@@ -184,11 +241,9 @@ _MACS: Mapping[tuple[str, str], _Count] = {
             "LongformerAttention",
             "MatMulFpQ4",
             "MoE",
-            "MultiHeadAttention",
             "PackedAttention",
             "PackedMultiHeadAttention",
             "PagedAttention",
-            "QAttention",
             "QMoE",
             "QOrderedAttention",
             "QOrderedLongformerAttention",
