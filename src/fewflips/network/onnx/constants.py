@@ -120,6 +120,10 @@ class IntegerWeights:
         others = (axis for position, axis in enumerate(self.order) if position != out_axis)
         return OnnxMatrix(self.source, (self.order[out_axis], *others))
 
+    def matrix_of_places(self) -> OnnxMatrix:
+        """The weights of a transposed convolution: a row for each output channel, axis 1, and place of the kernel."""
+        return OnnxMatrix(self.source, (*self.order[1:], self.order[0]), len(self.order) - 1)
+
     def as_rows(self, values: QuantizationValues, out_axis: int) -> QuantizationValues:
         """Scales or zero points of the operand as those of the matrix that :meth:`matrix` gives."""
         order = (out_axis, *(axis for axis in range(len(self.shape)) if axis != out_axis))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from typing import NoReturn
 
@@ -15,10 +15,11 @@ from fewflips.formats.number_formats import StorageType
 from fewflips.network.bias import Bias
 from fewflips.network.graph import ConstantAxis, LeftOut, OperationKind
 from fewflips.network.layer import Layer
-from fewflips.network.lowering import Convolution2D, Lowering, MatrixProduct
+from fewflips.network.lowering import Lowering, MatrixProduct
 from fewflips.network.notes import Remarks, left_out_notes
 from fewflips.network.onnx.bodies import is_function, products_in_bodies, products_in_function
 from fewflips.network.onnx.constants import Constants, IntegerWeights, is_dequantize
+from fewflips.network.onnx.convolutions import check_dimensions, convolution_product, transposed_product
 from fewflips.network.onnx.elements import FLOAT_TYPES, MAX_ELEMENTS, STORAGE_TYPES
 from fewflips.network.onnx.errors import Contradiction, PassedOver
 from fewflips.network.onnx.file import OnnxFile
@@ -62,6 +63,12 @@ WEIGHTED: Mapping[tuple[str, str], _Form] = {
     ("", "MatMul"): _Form(False, 1),
 }
 """(Domain, operator) -> where its operands are. The activations are always input 0."""
+
+_TRANSPOSED: Mapping[tuple[str, str], _Form] = {
+    ("", "ConvTranspose"): _Form(True, 1, bias=2),
+    (CONTRIB, "QLinearConvTranspose"): _Form(True, 3, input_zero_point=2, weight_scale=4, weight_zero_point=5, bias=8),
+}
+"""Transposed convolutions: (domain, operator) -> as above."""
 
 _PACKED: Mapping[tuple[str, str], _Form] = {(CONTRIB, "MatMulNBits"): _Form(False, 1, bias=5)}
 """Products of floats with weights that are unpacked and dequantized inside: (domain, operator) -> as above."""
@@ -143,29 +150,40 @@ class OnnxLayerReader:
         """
         result = {}
         for node in self._file.nodes:
-            form = WEIGHTED.get((node.domain, node.operator))
             if self._constants.computes(node):
                 continue
             try:
-                if form is not None:
-                    result[node.index] = self._product(node, form)
-                    self._note_what_else(node)
-                elif (node.domain, node.operator) in _PACKED:
-                    result[node.index] = self._packed_product(node)
-                elif is_function(node, self._file.model):
-                    self.left_out += products_in_function(node, self._file.model)
-                elif multiplies(node):
-                    self._pass_over(node)
-                elif looks_up(node):
-                    remark = "a table of integers from which rows are looked up; it multiplies nothing"
-                    self._remarks.add(self._names[node.index], node.operator, remark)
+                product = self._read(node)
             except PassedOver as reason:
-                product = LeftOut(self._names[node.index], node.operator, str(reason), macs(node, self._values))
-                self.left_out.append(product)
+                name, count = self._names[node.index], macs(node, self._values)
+                self.left_out.append(LeftOut(name, node.operator, str(reason), count))
             except Contradiction as error:
                 raise self._contradiction(node, str(error)) from error
+            else:
+                if product is not None:
+                    result[node.index] = product
             self.left_out += products_in_bodies(node)
         return result
+
+    def _read(self, node: Node) -> OnnxProduct | None:
+        """The product that an operator is; None where it is none."""
+        key = node.domain, node.operator
+        if key in WEIGHTED:
+            product = self._product(node, WEIGHTED[key])
+            self._note_what_else(node)
+            return product
+        if key in _TRANSPOSED:
+            return self._transposed_convolution(node, _TRANSPOSED[key])
+        if key in _PACKED:
+            return self._packed_product(node, _PACKED[key])
+        if is_function(node, self._file.model):
+            self.left_out += products_in_function(node, self._file.model)
+        elif multiplies(node):
+            self._pass_over(node)
+        elif looks_up(node):
+            remark = "a table of integers from which rows are looked up; it multiplies nothing"
+            self._remarks.add(self._names[node.index], node.operator, remark)
+        return None
 
     def _note_what_else(self, node: Node) -> None:
         """Name what an operator multiplies beside its weights."""
@@ -187,25 +205,23 @@ class OnnxLayerReader:
         raise PassedOver(f"{node.operator} is not supported, so that its weights are not counted")
 
     def _product(self, node: Node, form: _Form) -> OnnxProduct:
-        if not node.input(0) or not node.input(form.weights) or not node.outputs or not node.outputs[0]:
-            raise self._contradiction(node, f"expected an input, weights and an output, got {list(node.inputs)}")
-        if not self._constants.holds(node.input(form.weights)):
-            first = self._constants.holds(node.input(0))
-            raise PassedOver("its weights are the first operand" if first else "it multiplies two activations")
-        weights = self._weights(node, form)
+        self._check_operands(node, form)
+        weights = self._constant_weights(node, form)
         shape = weights.shape
-        out_axis, in_axis = self._weight_axes(node, form, len(shape))
+        out_axis, in_axis = self._weight_axes(node, form, shape)
         n, k = shape[out_axis], prod(shape) // shape[out_axis]
         zero_points = self._weight_zero_points(node, form, weights, out_axis)
         if form.is_convolution:
-            groups, m, lowering = self._convolution(node, shape)
+            found = convolution_product(node, shape, self._shape(node.input(0)), self._values[node.outputs[0]].shape)
+            groups, m = found.groups, found.m
+            lowering: Lowering = found.lowering
+            self._check_extent(node, m, n)
         else:
             groups, m, lowering = self._matrix_product(node, shape[in_axis], n)
-        activations = self._activations(node, form)
         layer = Layer(
             self._names[node.index],
             node.operator,
-            ActivationOperand((m, k), lowering, activations.tensor, activations.storage, activations.zero_point),
+            self._activations(node, form, m, k, lowering),
             ConstantOperand(
                 name=weights.tensor,
                 shape=(n, k),
@@ -225,22 +241,51 @@ class OnnxLayerReader:
         axes = None if kind is OperationKind.OPAQUE else self._constant_axes(node, form, n, (out_axis, in_axis), kind)
         if axes is None:
             kind, axes = OperationKind.OPAQUE, ()
-        return OnnxProduct(layer, kind, axes, -3 if form.is_convolution else -1)
+        return OnnxProduct(layer, kind, axes, 1 - len(shape) if form.is_convolution else -1)
 
-    def _packed_product(self, node: Node) -> OnnxProduct:
-        form = _PACKED[node.domain, node.operator]
+    def _check_operands(self, node: Node, form: _Form) -> None:
         if not node.input(0) or not node.input(form.weights) or not node.outputs or not node.outputs[0]:
             raise Contradiction(f"expected an input, weights and an output, got {list(node.inputs)}")
+
+    def _packed_product(self, node: Node, form: _Form) -> OnnxProduct:
+        self._check_operands(node, form)
         weights = block_weights(node, self._constants)
         n, k = weights.operand.shape
         groups, m, lowering = self._matrix_product(node, k, n)
-        name, activations = self._names[node.index], self._activations(node, form)
-        left = ActivationOperand((m, k), lowering, activations.tensor, activations.storage, activations.zero_point)
+        name, left = self._names[node.index], self._activations(node, form, m, k, lowering)
         layer = Layer(name, node.operator, left, weights.operand, groups, self._bias(node, form, n))
         if weights.rounded:
             remark = "the zero points of its weights are fractions; values are taken less the nearest integers"
             self._remarks.add(name, node.operator, remark)
         return OnnxProduct(layer, OperationKind.OPAQUE, (), -1)
+
+    def _transposed_convolution(self, node: Node, form: _Form) -> OnnxProduct:
+        self._check_operands(node, form)
+        weights = self._constant_weights(node, form)
+        shape = weights.shape
+        check_dimensions(shape)
+        found, places = transposed_product(node, shape, self._shape(node.input(0))), prod(shape[2:])
+        self._check_extent(node, found.m, found.n)
+        zero_points = self._weight_zero_points(node, form, weights, 1)
+        scales = self._weight_scales(node, form, weights, 1)
+        constant = ConstantOperand(
+            name=weights.tensor,
+            shape=(found.n, shape[0]),
+            storage=weights.storage,
+            zero_points=_at_each_place(zero_points, places),
+            source=weights.matrix_of_places(),
+            scales=None if scales is None else _at_each_place(scales, places),
+        )
+        left = self._activations(node, form, found.m, shape[0], found.lowering)
+        bias = Bias(node.input(form.bias)) if form.bias is not None and node.input(form.bias) else None
+        layer = Layer(self._names[node.index], node.operator, left, constant, 1, bias)
+        return OnnxProduct(layer, OperationKind.OPAQUE, (), 1 - len(shape))
+
+    def _constant_weights(self, node: Node, form: _Form) -> IntegerWeights:
+        if not self._constants.holds(node.input(form.weights)):
+            first = self._constants.holds(node.input(0))
+            raise PassedOver("its weights are the first operand" if first else "it multiplies two activations")
+        return self._weights(node, form)
 
     def _weights(self, node: Node, form: _Form) -> IntegerWeights:
         name = node.input(form.weights)
@@ -256,14 +301,13 @@ class OnnxLayerReader:
             raise self._contradiction(node, f"expected weights, got shape {list(weights.shape)}")
         return weights
 
-    def _weight_axes(self, node: Node, form: _Form, rank: int) -> tuple[int, int]:
+    def _weight_axes(self, node: Node, form: _Form, shape: tuple[int, ...]) -> tuple[int, int]:
         """Axes of the outputs and of the inputs."""
         if form.is_convolution:
-            if rank != 4:
-                raise PassedOver(f"it is a convolution in {rank - 2} dimensions; those in 2 are read")
+            check_dimensions(shape)
             return 0, 1
-        if rank != 2:
-            raise PassedOver(f"its weights have {rank} dimensions; those with 2 are read")
+        if len(shape) != 2:
+            raise PassedOver(f"its weights have {len(shape)} dimensions; those with 2 are read")
         if node.integer("transA", 0):
             raise PassedOver("its input is transposed")
         return (0, 1) if node.integer("transB", 0) else (1, 0)
@@ -308,7 +352,11 @@ class OnnxLayerReader:
             return Bias(name)
         return Bias(name, source)
 
-    def _activations(self, node: Node, form: _Form) -> _Activations:
+    def _activations(self, node: Node, form: _Form, m: int, k: int, lowering: Lowering) -> ActivationOperand:
+        found = self._integer_input(node, form)
+        return ActivationOperand((m, k), lowering, found.tensor, found.storage, found.zero_point)
+
+    def _integer_input(self, node: Node, form: _Form) -> _Activations:
         """Find the integer tensor that the layer reads, if there is one."""
         if not form.is_dequantized:
             position = form.input_zero_point
@@ -359,71 +407,9 @@ class OnnxLayerReader:
         self._check_extent(node, m, n)
         return 1, m, MatrixProduct()
 
-    def _convolution(self, node: Node, weights: tuple[int, ...]) -> tuple[int, int, Lowering]:
-        n, depth, *kernel = weights
-        groups = node.integer("group", 1)
-        shape = self._shape(node.input(0))
-        if len(shape) != 4 or groups < 1 or n % groups or shape[1] != depth * groups:
-            raise self._contradiction(
-                node, f"weights {list(weights)} in {groups} groups do not fit an input of shape {list(shape)}"
-            )
-        stated = node.integers("kernel_shape")
-        if stated is not None and list(stated) != kernel:
-            raise self._contradiction(node, f"expected kernel_shape {kernel} as its weights have, got {list(stated)}")
-        strides, dilations = self._pair(node, "strides"), self._pair(node, "dilations")
-        size = (kernel[0], kernel[1])
-        pads = self._pads(node, shape[2:], size, strides, dilations)
-        lowering = Convolution2D("NCHW", size, strides, dilations, pads)
-        padded = (shape[2] + pads[0] + pads[2], shape[3] + pads[1] + pads[3])
-        if shape[0] * shape[1] * padded[0] * padded[1] > MAX_ELEMENTS:
-            raise self._contradiction(node, f"its pads {list(pads)} are too large")
-        rows, columns = lowering.output_size(shape[2], shape[3])
-        if rows < 1 or columns < 1:
-            raise self._contradiction(node, f"its kernel does not fit an image of {shape[2]} x {shape[3]} pixels")
-        self._check_output(node, (shape[0], n, rows, columns))
-        m = shape[0] * rows * columns
-        self._check_extent(node, m, n)
-        return groups, m, replace(lowering, grid=(rows, columns))
-
-    def _check_output(self, node: Node, expected: tuple[int, ...]) -> None:
-        shape = self._values[node.outputs[0]].shape
-        if shape is not None and shape != expected:
-            raise self._contradiction(node, f"expected an output of shape {list(expected)}, got {list(shape)}")
-
     def _check_extent(self, node: Node, m: int, n: int) -> None:
         if not 1 <= m <= MAX_ELEMENTS or m * n > MAX_ELEMENTS:
             raise self._contradiction(node, f"expected 1 to {MAX_ELEMENTS} outputs, got {m} x {n}")
-
-    def _pair(self, node: Node, name: str) -> tuple[int, int]:
-        values = node.integers(name) or (1, 1)
-        if len(values) != 2 or any(not 1 <= value <= MAX_ELEMENTS for value in values):
-            raise self._contradiction(node, f"expected {name} to be 2 positive integers, got {list(values)[:8]}")
-        return values[0], values[1]
-
-    def _pads(
-        self,
-        node: Node,
-        image: tuple[int, ...],
-        kernel: tuple[int, int],
-        strides: tuple[int, int],
-        dilations: tuple[int, int],
-    ) -> tuple[int, int, int, int]:
-        mode = node.text("auto_pad", "NOTSET")
-        if mode == "NOTSET":
-            pads = node.integers("pads") or (0, 0, 0, 0)
-            if len(pads) != 4 or any(not 0 <= pad <= MAX_ELEMENTS for pad in pads):
-                raise self._contradiction(node, f"expected pads to be 4 integers from 0, got {list(pads)[:8]}")
-            return pads[0], pads[1], pads[2], pads[3]
-        if mode == "VALID":
-            return 0, 0, 0, 0
-        if mode not in ("SAME_UPPER", "SAME_LOWER"):
-            raise self._contradiction(node, f"auto_pad '{mode[:40]}' is not known")
-        begins, ends = [], []
-        for length, extent, stride, dilation in zip(image, kernel, strides, dilations, strict=True):
-            needed = max((-(-length // stride) - 1) * stride + (extent - 1) * dilation + 1 - length, 0)
-            begins.append(needed // 2 if mode == "SAME_UPPER" else needed - needed // 2)
-            ends.append(needed - begins[-1])
-        return begins[0], begins[1], ends[0], ends[1]
 
     def _kind(self, layer: Layer, node: Node) -> OperationKind:
         if node.operator == "QAttention":
@@ -478,6 +464,15 @@ class OnnxLayerReader:
         return ModelError(
             f"{self._file.path}: damaged ONNX file: layer '{self._names[node.index]}' ({node.operator}): {detail}"
         )
+
+
+def _at_each_place(values: QuantizationValues, places: int) -> QuantizationValues:
+    """Values of rows (output channel; input channel, place of the kernel), for rows (output channel, place)."""
+    rows = values.values
+    if rows.shape[1] == 1:
+        return QuantizationValues(np.repeat(rows, places if len(rows) > 1 else 1, axis=0))
+    each = rows.reshape(len(rows), -1, places).swapaxes(1, 2)
+    return QuantizationValues(each.reshape(len(rows) * places, -1))
 
 
 def _unique_names(file: OnnxFile) -> dict[int, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -85,10 +86,13 @@ class OnnxMatrix:
         The weights as the file has them.
     axes : tuple of int
         Its axes: that of the output channels, then the others in the order of the operator that reads them.
+    row_axes : int
+        How many of these, from the first, say which row it is.
     """
 
     source: ArraySource
     axes: tuple[int, ...]
+    row_axes: int = 1
 
     def __call__(self) -> Matrix:
         """Read the weights.
@@ -99,6 +103,6 @@ class OnnxMatrix:
             Not to be written to.
         """
         tensor = self.source().transpose(self.axes)
-        matrix = np.ascontiguousarray(tensor.reshape(len(tensor), -1))
+        matrix = np.ascontiguousarray(tensor.reshape(prod(tensor.shape[: self.row_axes]), -1))
         matrix.setflags(write=False)
         return matrix

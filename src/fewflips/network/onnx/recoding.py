@@ -138,8 +138,8 @@ class _Places:
     def _bias(self, layer: Layer) -> tuple[Constant, NDArray[np.float64]] | None:
         """A layer's bias of int32, and the steps of it that a unit of the integer product is worth."""
         node = self._nodes[layer.name]
-        form = WEIGHTED[(node.domain, node.operator)]
-        if form.bias is None or not node.input(form.bias):
+        form = WEIGHTED.get((node.domain, node.operator))
+        if form is None or form.bias is None or not node.input(form.bias):
             return None
         name, steps = node.input(form.bias), np.ones(layer.n)
         if form.is_dequantized:
