@@ -44,8 +44,8 @@ class Builder:
         self.initializers.append(numpy_helper.from_array(np.asarray(values), name))
         return name
 
-    def packed(self, values: NDArray[np.integer], element_type: int, name: str = "") -> str:
-        """Add a constant of a type of 4 bits."""
+    def packed(self, values: NDArray[Any], element_type: int, name: str = "") -> str:
+        """Add a constant of a type that numpy may not know."""
         name = name or self._name("const")
         self.initializers.append(helper.make_tensor(name, element_type, values.shape, values.reshape(-1).tolist()))
         return name
@@ -352,25 +352,29 @@ class NBits:
         build = Builder()
         element = self.scale_type if self.scale_type == TensorProto.FLOAT16 else TensorProto.FLOAT
         source = build.input("x", element, [2, 3, self.k])
+        build.output(self.node(build, source, "product"), element)
+        return build.model()
+
+    def node(self, build: Builder, source: str, name: str = "") -> str:
+        """Add the operator to a network; where it has a name, so have its constants."""
         codes = packed_rows(self.codes, self.bits).reshape(self.n, self.blocks, -1)
-        inputs = [source, build.constant(codes, "codes"), self._floats(build, self.scales, "scales"), "", "", ""]
+        scales = self._floats(build, self.scales, name and "scales")
+        inputs = [source, build.constant(codes, name and "codes"), scales, "", "", ""]
         if self.zero_points == "packed":
-            inputs[3] = build.constant(packed_rows(self.zeros, self.bits), "zeros")
+            inputs[3] = build.constant(packed_rows(self.zeros, self.bits), name and "zeros")
         elif self.zero_points != "none":
-            inputs[3] = self._floats(build, self.zeros, "zeros")
+            inputs[3] = self._floats(build, self.zeros, name and "zeros")
         if self.shuffled:
-            inputs[4] = build.constant(self.groups.astype(np.int32), "groups")
+            inputs[4] = build.constant(self.groups.astype(np.int32), name and "groups")
         if self.bias:
-            inputs[5] = self._floats(build, np.arange(self.n) / 4, "bias")
+            inputs[5] = self._floats(build, np.arange(self.n) / 4, name and "bias")
         while not inputs[-1]:
             inputs.pop()
         attributes = {"K": self.k, "N": self.n, "bits": self.bits, "block_size": self.block, "accuracy_level": 1}
-        build.output(build.node("MatMulNBits", inputs, CONTRIB, "product", **attributes), element)
-        return build.model()
+        return build.node("MatMulNBits", inputs, CONTRIB, name, **attributes)
 
     def _floats(self, build: Builder, values: NDArray[Any], name: str) -> str:
-        build.initializers.append(helper.make_tensor(name, self.scale_type, values.shape, values.reshape(-1).tolist()))
-        return name
+        return build.packed(values, self.scale_type, name)
 
 
 def function(name: str, nodes: Sequence[onnx.NodeProto], inputs: Sequence[str], opset: int = 21) -> onnx.FunctionProto:

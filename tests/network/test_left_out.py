@@ -107,6 +107,12 @@ def attached(product: Body) -> onnx.ModelProto:
             FLOATS,
         ),
         (
+            lambda b: b.node("GroupQueryAttention", [source(b, 1, 5, 64)], CONTRIB, num_heads=4, kv_num_heads=2),
+            "GroupQueryAttention",
+            2 * 4 * 5 * 5 * 8,
+            "GroupQueryAttention is not supported",
+        ),
+        (
             lambda b: b.node("Strange", [source(b, 1, 4)], "example.org"),
             "Strange",
             None,

@@ -15,7 +15,7 @@ from fewflips.execution.onnx_runtime import OnnxRuntimeSession
 from fewflips.network.graph import LeftOut, OperationKind
 from fewflips.network.layer import Layer
 from fewflips.network.onnx import reader as adapter
-from tests.network.build_onnx import CONTRIB, Builder, save
+from tests.network.build_onnx import CONTRIB, Builder, NBits, save
 
 FLOAT = TensorProto.FLOAT
 
@@ -132,6 +132,44 @@ def test_a_table_that_is_looked_up_is_named(tmp_path: Path) -> None:
     assert (network.layers[0].m, network.left_out) == (5, ())
     remark = "a table of integers from which rows are looked up; it multiplies nothing"
     assert f"layer 'table' (GatherBlockQuantized): {remark}" in network.notes
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_block_of_a_language_model_is_read_whole(packed: bool, tmp_path: Path) -> None:
+    """Two heads share keys and values; heads of 8 channels; products of 4 bits before and behind the attention."""
+    build, first, second = Builder(), NBits(n=64, k=32, blocks=2), NBits(n=16, k=32, blocks=2)
+    x = build.input("x", FLOAT, [1, 5, 32])
+    earlier = [build.input(name, FLOAT, [1, 2, 3, 8]) for name in ("past_key", "past_value")]
+    gamma = build.constant(build.scales(32))
+    normal = build.node("SimplifiedLayerNormalization", [x, gamma], axis=-1)
+    if packed:
+        parts = [first.node(build, normal), "", ""]
+    else:
+        parts = [NBits(n=n, k=32, blocks=2).node(build, normal) for n in (32, 16, 16)]
+    lengths = [build.constant(np.array([7], np.int32)), build.constant(np.array([8], np.int32))]
+    heads = {"num_heads": 4, "kv_num_heads": 2}
+    build.nodes.append(
+        helper.make_node(
+            "GroupQueryAttention", [*parts, *earlier, *lengths], ["a", "k", "v"], "attend", domain=CONTRIB, **heads
+        )
+    )
+    skip = build.node(
+        "SkipSimplifiedLayerNormalization",
+        [second.node(build, "a"), second.node(build, x), build.constant(build.scales(16))],
+        CONTRIB,
+    )
+    build.output(skip, FLOAT)
+    path = save(build.model(), tmp_path / "m.onnx")
+    network = adapter.read(path)
+    assert [(layer.m, layer.n) for layer in network.layers] == [(5, 64)] * packed + [
+        (5, n) for n in (32, 16, 16) if not packed
+    ] + [(5, 16)] * 2
+    assert [(product.operator, product.macs) for product in network.left_out] == [("GroupQueryAttention", None)]
+    feeds = {"x": np.ones((1, 5, 32), np.float32)} | {name: np.ones((1, 2, 3, 8), np.float32) for name in earlier}
+    got = OnnxRuntimeSession(str(path), ["a", skip]).run(feeds, ["a", skip])
+    assert {name: value.shape for name, value in got.items()} == {
+        name: network.tensors[name].shape for name in ("a", skip)
+    }
 
 
 @pytest.mark.parametrize(

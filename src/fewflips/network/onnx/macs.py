@@ -190,6 +190,16 @@ def _attention_of_three(past: int) -> _Count:
     return count
 
 
+def _grouped_queries(node: Node, shapes: _Shapes) -> int:
+    """Queries, and keys and values that several heads share, without earlier ones: all pairs of positions, twice."""
+    batch, length, width = shapes.of(node.input(0))
+    if node.input(3):
+        raise _NotKnown
+    heads, shared = node.integer("num_heads", 0), node.integer("kv_num_heads", 0)
+    queries = width if node.input(1) else width * heads // (heads + 2 * shared)
+    return 2 * batch * length**2 * queries
+
+
 def _unknown(node: Node, shapes: _Shapes) -> int:
     raise _NotKnown
 
@@ -211,6 +221,7 @@ _MACS: Mapping[tuple[str, str], _Count] = {
     ("", "Attention"): _attention_of_three(4),
     (CONTRIB, "Attention"): _attention_with_weights,
     (CONTRIB, "QAttention"): _attention_with_weights,
+    (CONTRIB, "GroupQueryAttention"): _grouped_queries,
     (CONTRIB, "MultiHeadAttention"): _attention_of_three(6),
     (CONTRIB, "QGemm"): _matrix_product(3),
     (CONTRIB, "FusedConv"): _convolution(1),
@@ -237,7 +248,6 @@ _MACS: Mapping[tuple[str, str], _Count] = {
             "DecoderMaskedSelfAttention",
             "GatedRelativePositionBias",
             "GemmFloat8",
-            "GroupQueryAttention",
             "LongformerAttention",
             "MatMulFpQ4",
             "MoE",

@@ -179,8 +179,14 @@ def _concatenated(node: Node, described: Described) -> StandardForm | None:
 
 
 def _grouped_queries(node: Node, described: Described) -> StandardForm | None:
-    """The output is as wide as the queries, where these are not packed with keys and values."""
-    return _same_as_first(node, (0,)) if node.input(1) else None
+    """The output is as wide as the queries; these may come with keys and values, of heads as wide as earlier keys."""
+    if node.input(1):
+        return _same_as_first(node, (0,))
+    earlier, _ = described.get(node.input(3), (None, 0))
+    heads, shared = node.integer("num_heads", 0), node.integer("kv_num_heads", 0)
+    if earlier is None or len(earlier) != 4 or heads < 1 or shared < 1:
+        return None
+    return _with_operand(node, ((heads + 2 * shared) * earlier[3], heads * earlier[3]), [node.inputs[0]], "MatMul")
 
 
 _MADE: Mapping[str, Callable[[Node, Described], StandardForm | None]] = {
