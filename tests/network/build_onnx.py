@@ -377,6 +377,63 @@ class NBits:
         return build.packed(values, self.scale_type, name)
 
 
+def products_to_floats() -> onnx.ModelProto:
+    """A MatMulIntegerToFloat with a zero point each channel, and a DynamicQuantizeMatMul behind it."""
+    build = Builder(4)
+    source = build.input("x", TensorProto.FLOAT, [3, 12])
+    names = ["codes", "scale", "zero"]
+    build.nodes.append(helper.make_node("DynamicQuantizeLinear", [source], names))
+    first = [build.constant(build.int8(12, 16)), "scale", build.constant(build.scales(16)), "zero"]
+    first += [build.constant(build.int8(16)), build.constant(build.scales(16))]
+    hidden = build.node("Relu", [build.node("MatMulIntegerToFloat", ["codes", *first], CONTRIB, "first")])
+    build.nodes.append(helper.make_node("DynamicQuantizeLinear", [hidden], ["again", "again scale", "again zero"]))
+    second = [build.constant(build.uint8(16, 7)), build.constant(np.float32(0.01)), build.constant(np.uint8(121))]
+    build.output(build.node("DynamicQuantizeMatMul", [hidden, *second], CONTRIB, "second"), TensorProto.FLOAT)
+    return build.model()
+
+
+def quantized_attention(past: bool = False) -> onnx.ModelProto:
+    """A QAttention of two heads of four channels on five positions."""
+    build = Builder(6)
+    source = build.input("x", TensorProto.UINT8, [2, 5, 8])
+    inputs = [source, build.constant(build.int8(8, 24), "w"), build.constant(build.scales(24), "b")]
+    inputs += [build.constant(np.float32(0.05)), build.constant(np.float32(0.01)), ""]
+    inputs += [build.constant(np.uint8(117)), build.constant(np.int8(-3))]
+    if past:
+        inputs.append(build.input("past", TensorProto.FLOAT, [2, 2, 2, 3, 4]))
+    names = ["y", "present"] if past else ["y"]
+    build.nodes.append(helper.make_node("QAttention", inputs, names, name="all", domain=CONTRIB, num_heads=2))
+    build.output("y", TensorProto.FLOAT)
+    return build.model()
+
+
+LSTM_SIZES = 7, 2, 10, 6
+"""Steps, batch, elements of the input, and of the state."""
+
+
+def dynamic_lstm(directions: int, per_channel: bool = False, *, last_only: bool = False) -> onnx.ModelProto:
+    """An LSTM, and a product of its output, or of its last state."""
+    build = Builder(8)
+    steps, batch, width, hidden = LSTM_SIZES
+    shape: tuple[int, ...] = (directions, 4 * hidden) if per_channel else (directions,)
+    source = build.input("x", TensorProto.FLOAT, [steps, batch, width])
+    weights = [
+        build.constant(build.int8(directions, rows, 4 * hidden), name) for rows, name in ((width, "w"), (hidden, "r"))
+    ]
+    parameters = []
+    for name in ("w", "r"):
+        parameters.append(build.constant(build.scales(*shape) / 2, f"{name}_scale"))
+        parameters.append(build.constant(np.zeros(shape, np.int8), f"{name}_zero"))
+    inputs = [source, *weights, *[""] * 5, *parameters]
+    attributes = {"hidden_size": hidden, "direction": "bidirectional" if directions == 2 else "forward"}
+    outputs = ["", "state"] if last_only else ["all"]
+    build.nodes.append(helper.make_node("DynamicQuantizeLSTM", inputs, outputs, "lstm", domain=CONTRIB, **attributes))
+    operands = [outputs[-1], build.constant(build.int8(hidden, 3)), build.constant(np.float32(0.01))]
+    build.output(outputs[-1], TensorProto.FLOAT)
+    build.output(build.node("DynamicQuantizeMatMul", operands, CONTRIB, "behind"), TensorProto.FLOAT)
+    return build.model()
+
+
 def function(name: str, nodes: Sequence[onnx.NodeProto], inputs: Sequence[str], opset: int = 21) -> onnx.FunctionProto:
     opsets = [helper.make_opsetid("", opset), helper.make_opsetid("local", 1)]
     return helper.make_function("local", name, inputs, ["y"], nodes, opsets)

@@ -15,7 +15,7 @@ from fewflips.execution.onnx_runtime import OnnxRuntimeSession
 from fewflips.network.graph import LeftOut, OperationKind
 from fewflips.network.layer import Layer
 from fewflips.network.onnx import reader as adapter
-from tests.network.build_onnx import CONTRIB, Builder, NBits, save
+from tests.network.build_onnx import CONTRIB, Builder, NBits, products_to_floats, quantized_attention, save
 
 FLOAT = TensorProto.FLOAT
 
@@ -25,23 +25,8 @@ def integer_product(layer: Layer, codes: NDArray[np.integer], zero_point: int) -
     return rows @ (layer.weights.astype(np.int64) - layer.right.element_zero_points()).T
 
 
-def chain() -> onnx.ModelProto:
-    """A MatMulIntegerToFloat with a zero point each channel, and a DynamicQuantizeMatMul behind it."""
-    build = Builder(4)
-    source = build.input("x", FLOAT, [3, 12])
-    names = ["codes", "scale", "zero"]
-    build.nodes.append(helper.make_node("DynamicQuantizeLinear", [source], names))
-    first = [build.constant(build.int8(12, 16)), "scale", build.constant(build.scales(16)), "zero"]
-    first += [build.constant(build.int8(16)), build.constant(build.scales(16))]
-    hidden = build.node("Relu", [build.node("MatMulIntegerToFloat", ["codes", *first], CONTRIB, "first")])
-    build.nodes.append(helper.make_node("DynamicQuantizeLinear", [hidden], ["again", "again scale", "again zero"]))
-    second = [build.constant(build.uint8(16, 7)), build.constant(np.float32(0.01)), build.constant(np.uint8(121))]
-    build.output(build.node("DynamicQuantizeMatMul", [hidden, *second], CONTRIB, "second"), FLOAT)
-    return build.model()
-
-
 def test_products_that_give_floats(tmp_path: Path) -> None:
-    path = save(chain(), tmp_path / "m.onnx")
+    path = save(products_to_floats(), tmp_path / "m.onnx")
     network = adapter.read(path)
     first, second = network.layers
     assert [(layer.m, layer.n, layer.k) for layer in network.layers] == [(3, 16, 12), (3, 7, 16)]
@@ -67,30 +52,15 @@ def test_products_that_give_floats(tmp_path: Path) -> None:
 
 
 def test_their_channels_move(tmp_path: Path) -> None:
-    result = fewflips.optimize(fewflips.load(save(chain(), tmp_path / "m.onnx")), "edge16", mode="drop-in")
+    result = fewflips.optimize(fewflips.load(save(products_to_floats(), tmp_path / "m.onnx")), "edge16", mode="drop-in")
     report = result.report
     assert report.totals.weights.optimized_flips < report.totals.weights.baseline_flips
     assert report.drop_in is not None
     assert report.drop_in.check.passed
 
 
-def attention(past: bool = False) -> onnx.ModelProto:
-    """A QAttention of two heads of four channels on five positions."""
-    build = Builder(6)
-    source = build.input("x", TensorProto.UINT8, [2, 5, 8])
-    inputs = [source, build.constant(build.int8(8, 24), "w"), build.constant(build.scales(24), "b")]
-    inputs += [build.constant(np.float32(0.05)), build.constant(np.float32(0.01)), ""]
-    inputs += [build.constant(np.uint8(117)), build.constant(np.int8(-3))]
-    if past:
-        inputs.append(build.input("past", FLOAT, [2, 2, 2, 3, 4]))
-    names = ["y", "present"] if past else ["y"]
-    build.nodes.append(helper.make_node("QAttention", inputs, names, name="all", domain=CONTRIB, num_heads=2))
-    build.output("y", FLOAT)
-    return build.model()
-
-
 def test_attention_is_its_weights_and_the_rest_is_named(tmp_path: Path) -> None:
-    path = save(attention(), tmp_path / "m.onnx")
+    path = save(quantized_attention(), tmp_path / "m.onnx")
     network = adapter.read(path)
     (layer,) = network.layers
     assert (layer.m, layer.n, layer.k, layer.input_tensor, layer.activation_zero_point) == (10, 24, 8, "x", 117)
@@ -112,7 +82,7 @@ def test_attention_is_its_weights_and_the_rest_is_named(tmp_path: Path) -> None:
 
 
 def test_attention_to_earlier_calls_has_no_known_number_of_products(tmp_path: Path) -> None:
-    network = adapter.read(save(attention(past=True), tmp_path / "m.onnx"))
+    network = adapter.read(save(quantized_attention(past=True), tmp_path / "m.onnx"))
     assert [product.macs for product in network.left_out] == [None]
     assert network.layers[0].macs == 10 * 24 * 8
 
@@ -183,7 +153,7 @@ def test_a_block_of_a_language_model_is_read_whole(packed: bool, tmp_path: Path)
 def test_what_does_not_fit_is_refused(
     operator: str, position: int, values: NDArray[np.generic], message: str, tmp_path: Path
 ) -> None:
-    model = chain()
+    model = products_to_floats()
     node = next(node for node in model.graph.node if node.op_type == operator)
     tensor = next(entry for entry in model.graph.initializer if entry.name == node.input[position])
     tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))

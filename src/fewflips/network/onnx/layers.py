@@ -26,6 +26,7 @@ from fewflips.network.onnx.file import OnnxFile
 from fewflips.network.onnx.macs import is_foreign, looks_up, macs, macs_of_scores, multiplies, weights_of
 from fewflips.network.onnx.nodes import Node
 from fewflips.network.onnx.packed_blocks import block_weights
+from fewflips.network.onnx.recurrent import recurrent_weights
 from fewflips.network.onnx.shapes import Value
 from fewflips.network.onnx.standard_forms import CONTRIB
 from fewflips.network.operand import ActivationOperand, ConstantOperand
@@ -90,12 +91,20 @@ class OnnxProduct:
         Constants that move with its channels.
     channel_axis : int
         Axis of its input and output that holds channels, counted from the end.
+    further : tuple of Layer
+        Its integer products beside the first one.
     """
 
     layer: Layer | None
     kind: OperationKind
     constant_axes: tuple[ConstantAxis, ...]
     channel_axis: int
+    further: tuple[Layer, ...] = ()
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """All of its integer products."""
+        return (*(() if self.layer is None else (self.layer,)), *self.further)
 
 
 @dataclass(frozen=True)
@@ -131,6 +140,7 @@ class OnnxLayerReader:
         self._constants = constants
         self._producers = {name: node for node in file.nodes for name in node.outputs if name}
         self._names = _unique_names(file)
+        self._taken = set(self._names.values())
         self._remarks = Remarks()
         self.left_out: list[LeftOut] = []
         self.float_operators = 0
@@ -176,6 +186,8 @@ class OnnxLayerReader:
             return self._transposed_convolution(node, _TRANSPOSED[key])
         if key in _PACKED:
             return self._packed_product(node, _PACKED[key])
+        if key == (CONTRIB, "DynamicQuantizeLSTM"):
+            return self._recurrent(node)
         if is_function(node, self._file.model):
             self.left_out += products_in_function(node, self._file.model)
         elif multiplies(node):
@@ -258,6 +270,29 @@ class OnnxLayerReader:
             remark = "the zero points of its weights are fractions; values are taken less the nearest integers"
             self._remarks.add(name, node.operator, remark)
         return OnnxProduct(layer, OperationKind.OPAQUE, (), -1)
+
+    def _recurrent(self, node: Node) -> OnnxProduct:
+        """The products of a recurrent operator, each with as many rows as there are steps of all sequences."""
+        shape = self._shape(node.input(0)) if node.input(0) and node.input(2) and any(node.outputs) else ()
+        if len(shape) != 3:
+            raise Contradiction(f"expected an input of 3 axes, two weights and an output, got {list(node.inputs)}")
+        m, layers = shape[0] * shape[1], []
+        for part in recurrent_weights(node, self._constants, shape[2]):
+            n, k = part.operand.shape
+            self._check_extent(node, m, n)
+            name = self._further_name(f"{self._names[node.index]} ({part.what})")
+            left = ActivationOperand((m, k), MatrixProduct())
+            layers.append(Layer(name, node.operator, left, part.operand, 1))
+        self._float_activations(node, "it quantizes its input and its state itself")
+        return OnnxProduct(layers[0], OperationKind.OPAQUE, (), -1, tuple(layers[1:]))
+
+    def _further_name(self, wanted: str) -> str:
+        """A name that no other layer has."""
+        name, number = wanted, 2
+        while name in self._taken:
+            name, number = f"{wanted}#{number}", number + 1
+        self._taken.add(name)
+        return name
 
     def _transposed_convolution(self, node: Node, form: _Form) -> OnnxProduct:
         self._check_operands(node, form)

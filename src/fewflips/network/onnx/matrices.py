@@ -73,7 +73,33 @@ class QuantizedArray:
         return codes.astype(np.int8 if self.storage.signed else np.uint8)
 
 
-ArraySource = StoredArray | QuantizedArray
+@dataclass(frozen=True)
+class PartOfArray:
+    """One index of a constant's first axis.
+
+    Parameters
+    ----------
+    whole : StoredArray or QuantizedArray
+        The constant.
+    index : int
+        Which part.
+    """
+
+    whole: StoredArray | QuantizedArray | PartOfArray
+    index: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the part."""
+        return self.whole.shape[1:]
+
+    def __call__(self) -> NDArray[Any]:
+        """Read the values: an ndarray of the shape."""
+        part: NDArray[Any] = self.whole()[self.index]
+        return part
+
+
+ArraySource = StoredArray | QuantizedArray | PartOfArray
 
 
 @dataclass(frozen=True)

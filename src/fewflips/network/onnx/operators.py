@@ -153,7 +153,7 @@ def describe(
         for name in sorted(named | set(file.inputs) | set(file.outputs))
     }
     held = {axis.tensor for operation in operations for axis in operation.constant_axes}
-    held |= {product.layer.weights_tensor for product in products.values() if product.layer}
+    held |= {layer.weights_tensor for product in products.values() for layer in product.layers}
     tensors |= {name: Tensor(name, file.constants[name].shape, None, is_constant=True) for name in sorted(held)}
     return operations, tensors, held_in_place_notes(operations)
 

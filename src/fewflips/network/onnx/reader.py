@@ -57,7 +57,7 @@ def _read(path: Path) -> Network:
     constants = Constants(file, values)
     reader = OnnxLayerReader(file, values, constants)
     products = reader.products()
-    layers = tuple(product.layer for product in products.values() if product.layer is not None)
+    layers = tuple(layer for product in products.values() for layer in product.layers)
     if not layers:
         raise _no_layers(file, reader)
     operations, tensors, notes = describe(file, values, constants, products)

@@ -50,6 +50,17 @@ _OWN_IN_STANDARD_DOMAIN = frozenset(("SimplifiedLayerNormalization", "RMSNormali
 """Of the standard's domain, their first output of the shape of their first input."""
 
 
+_RECURRENT: Mapping[tuple[str, str], str] = {
+    ("", "LSTM"): "LSTM",
+    ("", "GRU"): "GRU",
+    ("", "RNN"): "RNN",
+    (CONTRIB, "DynamicQuantizeLSTM"): "LSTM",
+}
+"""(Domain, operator) -> standard operator with the same outputs."""
+
+_DIRECTIONS = ("forward", "reverse", "bidirectional")
+
+
 @dataclass(frozen=True)
 class StandardForm:
     """Nodes that take the place of one.
@@ -81,7 +92,11 @@ def standard_form(node: Node, described: Described) -> StandardForm | None:
     StandardForm or None
         None where there is none.
     """
-    if node.has_subgraph or not node.outputs or not node.outputs[0] or not node.input(0):
+    if node.has_subgraph or not any(node.outputs) or not node.input(0):
+        return None
+    if (node.domain, node.operator) in _RECURRENT:
+        return _recurrent(node)
+    if not node.outputs[0]:
         return None
     if node.domain == "":
         return _same_as_first(node, (0,)) if node.operator in _OWN_IN_STANDARD_DOMAIN else None
@@ -187,6 +202,19 @@ def _grouped_queries(node: Node, described: Described) -> StandardForm | None:
     if earlier is None or len(earlier) != 4 or heads < 1 or shared < 1:
         return None
     return _with_operand(node, ((heads + 2 * shared) * earlier[3], heads * earlier[3]), [node.inputs[0]], "MatMul")
+
+
+def _recurrent(node: Node) -> StandardForm | None:
+    """Shapes of the outputs follow from the input, the width of the state, and the direction."""
+    operator = _RECURRENT[node.domain, node.operator]
+    outputs = [*node.outputs, "", ""][: 3 if operator == "LSTM" else 2]
+    hidden, layout = node.integer("hidden_size", 0), node.integer("layout", 0)
+    direction = node.text("direction", "forward")
+    if not 1 <= hidden <= MAX_ELEMENTS or layout or direction not in _DIRECTIONS:
+        return None
+    names = [node.inputs[0]] * 3
+    result = helper.make_node(operator, names, outputs, node.label, hidden_size=hidden, direction=direction)
+    return _completed(node, [result], outputs)
 
 
 _MADE: Mapping[str, Callable[[Node, Described], StandardForm | None]] = {
