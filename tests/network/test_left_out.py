@@ -113,6 +113,12 @@ def attached(product: Body) -> onnx.ModelProto:
             "GroupQueryAttention is not supported",
         ),
         (
+            lambda b: b.node("GroupQueryAttention", [source(b, 1, 5, 64)], CONTRIB, num_heads=-4, kv_num_heads=3),
+            "GroupQueryAttention",
+            None,
+            "GroupQueryAttention is not supported",
+        ),
+        (
             lambda b: b.node("Strange", [source(b, 1, 4)], "example.org"),
             "Strange",
             None,

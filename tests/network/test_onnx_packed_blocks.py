@@ -18,7 +18,7 @@ from fewflips.formats.number_formats import StorageType
 from fewflips.network.graph import OperationKind
 from fewflips.network.layer import Layer
 from fewflips.network.onnx import reader as adapter
-from tests.network.build_onnx import CONTRIB, Builder, NBits, save
+from tests.network.build_onnx import CONTRIB, QDQ, Builder, NBits, save
 
 FLOAT16, BFLOAT16 = TensorProto.FLOAT16, TensorProto.BFLOAT16
 
@@ -147,6 +147,21 @@ def test_shapes_behind_operators_of_the_runtime_s_own(tmp_path: Path) -> None:
     got = OnnxRuntimeSession(str(path), fetch).run({"ids": np.arange(5).reshape(1, 5)}, fetch)
     for name in fetch:
         assert got[name].shape == network.tensors[name].shape
+
+
+def test_other_channels_move_in_a_drop_in_file(tmp_path: Path) -> None:
+    build, case = QDQ(2), NBits(k=32, blocks=2)
+    hidden = build.activation(build.input("x", TensorProto.FLOAT, [3, 8]))
+    for k, n in ((8, 24), (24, 32)):
+        product = build.node("MatMul", [hidden, build.weights(build.int8(k, n), 1)])
+        hidden = build.activation(build.node("Relu", [product]), zero=-128)
+    build.output(case.node(build, hidden, "last"), TensorProto.FLOAT)
+    report = fewflips.optimize(fewflips.load(save(build.model(), tmp_path / "m.onnx")), "edge16", mode="drop-in").report
+    assert report.drop_in is not None
+    assert report.drop_in.check.passed
+    first, second, last = (layer.weights for layer in report.layers)
+    assert first.optimized_flips + second.optimized_flips < first.baseline_flips + second.baseline_flips
+    assert last.optimized_flips == last.baseline_flips
 
 
 def attribute(name: str, value: int) -> Callable[[onnx.ModelProto], None]:

@@ -10,7 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
+from onnxruntime.tools.onnx_model_utils import make_dim_param_fixed
 
+from fewflips.errors import ModelError
 from fewflips.execution.onnx_runtime import OnnxRuntimeSession
 from fewflips.network.onnx import reader as adapter
 from fewflips.network.onnx.file import OnnxFile
@@ -64,6 +66,21 @@ def test_a_symbol_of_the_batch_is_one_on_every_axis(tmp_path: Path) -> None:
     build.output(product, TensorProto.FLOAT)
     (layer,) = adapter.read(save(build.model(), tmp_path / "m.onnx")).layers
     assert (layer.m, layer.n, layer.k) == (1, 3, 8)
+
+
+def test_a_length_that_several_inputs_share_is_fixed_by_its_symbol(tmp_path: Path) -> None:
+    build = QDQ()
+    source = build.input("tokens", TensorProto.FLOAT, ["batch", "length", 8])
+    mask = build.input("mask", TensorProto.FLOAT, ["batch", "length", 1])
+    total = build.activation(build.node("Mul", [source, mask]))
+    build.output(build.node("MatMul", [total, build.weights(build.int8(8, 3), axis=1)]), TensorProto.FLOAT)
+    path = save(build.model(), tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match=r"got 'length'; fix it with: .* --dim_param length --dim_value N IN\.onnx"):
+        adapter.read(path)
+    model = onnx.load(path)
+    make_dim_param_fixed(model.graph, "length", 5)  # what the command does
+    (layer,) = adapter.read(save(model, path)).layers
+    assert layer.m == 5
 
 
 def vector(*numbers: int) -> NDArray[np.int64]:

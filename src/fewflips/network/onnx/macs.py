@@ -93,7 +93,7 @@ def _counted(count: _Count | None, node: Node, values: Mapping[str, Value]) -> i
         found = count(node, _Shapes(values))
     except (_NotKnown, IndexError, ValueError, ZeroDivisionError, ModelError):
         return None
-    return found if found <= MAX_ELEMENTS**2 else None
+    return found if 0 <= found <= MAX_ELEMENTS**2 else None
 
 
 class _Shapes:

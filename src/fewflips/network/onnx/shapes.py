@@ -254,15 +254,23 @@ def _input_value(file: OnnxFile, proto: ValueInfoProto, symbols: set[str]) -> Va
             length = 1
         elif length <= 0:
             symbol = dim.dim_param if dim.HasField("dim_param") else str(length) if dim.HasField("dim_value") else "?"
-            dims = proto.type.tensor_type.shape.dim
-            wanted = ",".join(str(d.dim_value) if d.dim_value > 0 else "N" if i else "1" for i, d in enumerate(dims))
             raise ModelError(
                 f"{file.path}: input '{name}': expected a fixed length in dimension {axis}, got '{symbol}'; fix it "
-                f"with: python -m onnxruntime.tools.make_dynamic_shape_fixed --input_name {name} --input_shape "
-                f"{wanted} IN.onnx OUT.onnx"
+                f"with: python -m onnxruntime.tools.make_dynamic_shape_fixed {_fixing(file, proto, dim.dim_param)} "
+                "IN.onnx OUT.onnx"
             )
         shape.append(length)
     return Value(tuple(shape), proto.type.tensor_type.elem_type)
+
+
+def _fixing(file: OnnxFile, proto: ValueInfoProto, symbol: str) -> str:
+    """Options that fix the lengths of one input, or a symbol where several inputs have it."""
+    others = (other.type.tensor_type.shape.dim for other in file.model.graph.input if other.name != proto.name)
+    if symbol and any(dim.dim_param == symbol for dims in others for dim in dims):
+        return f"--dim_param {symbol} --dim_value N"
+    dims = proto.type.tensor_type.shape.dim
+    wanted = ",".join(str(d.dim_value) if d.dim_value > 0 else "N" if i else "1" for i, d in enumerate(dims))
+    return f"--input_name {proto.name} --input_shape {wanted}"
 
 
 def _stated_value(proto: ValueInfoProto, symbols: set[str]) -> Value:
