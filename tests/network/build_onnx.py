@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,8 @@ class Builder:
         self.initializers.append(numpy_helper.from_array(np.asarray(values), name))
         return name
 
-    def packed(self, values: NDArray[np.integer], element_type: int, name: str = "") -> str:
-        """Add a constant of a type of 4 bits."""
+    def packed(self, values: NDArray[Any], element_type: int, name: str = "") -> str:
+        """Add a constant of a type that numpy may not know."""
         name = name or self._name("const")
         self.initializers.append(helper.make_tensor(name, element_type, values.shape, values.reshape(-1).tolist()))
         return name
@@ -283,6 +284,153 @@ def expanded_network() -> onnx.ModelProto:
         "MatMul", [build.activation(flat), build.weights(build.int8(8, 6), axis=1)], name="behind the reshape"
     )
     build.output(build.activation(product), TensorProto.FLOAT)
+    return build.model()
+
+
+def packed_rows(codes: NDArray[np.integer], bits: int) -> NDArray[np.uint8]:
+    """Codes of each row, several to a byte, the first in the lowest bits; rows are filled up to whole bytes."""
+    per_byte = 8 // bits
+    rows = []
+    for row in codes.tolist():
+        row += [0] * (-len(row) % per_byte)
+        rows.append([sum(row[i + j] << (bits * j) for j in range(per_byte)) for i in range(0, len(row), per_byte)])
+    return np.array(rows, np.uint8)
+
+
+@dataclass
+class NBits:
+    """One MatMulNBits, with the numbers that it is made of.
+
+    Parameters
+    ----------
+    bits, block : int
+        As of the operator.
+    zero_points : {"none", "packed", "whole", "fractions"}
+        How they are stored; the last two as floats.
+    shuffled : bool
+        Whether `g_idx` gives each index of K a block of its own.
+    bias : bool
+        Whether there is one.
+    scale_type : int
+        Element type of the scales, and of the zero points that are floats.
+    """
+
+    bits: int = 4
+    block: int = 16
+    zero_points: str = "none"
+    shuffled: bool = False
+    bias: bool = False
+    scale_type: int = TensorProto.FLOAT
+    n: int = 6
+    k: int = 40
+    blocks: int = 3
+
+    def __post_init__(self) -> None:
+        rng = np.random.default_rng(self.bits)
+        self.codes = rng.integers(0, 1 << self.bits, (self.n, self.blocks * self.block))
+        self.scales = rng.integers(1, 64, (self.n, self.blocks)) / 256  # exact in every type of floats
+        self.zeros: NDArray[Any] = np.full((self.n, self.blocks), 1 << (self.bits - 1))
+        if self.zero_points != "none":
+            self.zeros = rng.integers(0, 1 << self.bits, (self.n, self.blocks))
+        if self.zero_points == "fractions":
+            self.zeros = self.zeros + 0.25
+        self.groups = np.arange(self.k) // self.block
+        if self.shuffled:
+            self.groups = rng.permutation(self.groups)
+
+    def values(self) -> NDArray[np.float64]:
+        """Weights of shape (N, K), by the operator's definition."""
+        result = np.zeros((self.n, self.k))
+        for row in range(self.n):
+            for column in range(self.k):
+                group = self.groups[column]
+                step = self.codes[row, column] - self.zeros[row, group]
+                result[row, column] = step * self.scales[row, group]
+        return result
+
+    def model(self) -> onnx.ModelProto:
+        build = Builder()
+        element = self.scale_type if self.scale_type == TensorProto.FLOAT16 else TensorProto.FLOAT
+        source = build.input("x", element, [2, 3, self.k])
+        build.output(self.node(build, source, "product"), element)
+        return build.model()
+
+    def node(self, build: Builder, source: str, name: str = "") -> str:
+        """Add the operator to a network; where it has a name, so have its constants."""
+        codes = packed_rows(self.codes, self.bits).reshape(self.n, self.blocks, -1)
+        scales = self._floats(build, self.scales, name and "scales")
+        inputs = [source, build.constant(codes, name and "codes"), scales, "", "", ""]
+        if self.zero_points == "packed":
+            inputs[3] = build.constant(packed_rows(self.zeros, self.bits), name and "zeros")
+        elif self.zero_points != "none":
+            inputs[3] = self._floats(build, self.zeros, name and "zeros")
+        if self.shuffled:
+            inputs[4] = build.constant(self.groups.astype(np.int32), name and "groups")
+        if self.bias:
+            inputs[5] = self._floats(build, np.arange(self.n) / 4, name and "bias")
+        while not inputs[-1]:
+            inputs.pop()
+        attributes = {"K": self.k, "N": self.n, "bits": self.bits, "block_size": self.block, "accuracy_level": 1}
+        return build.node("MatMulNBits", inputs, CONTRIB, name, **attributes)
+
+    def _floats(self, build: Builder, values: NDArray[Any], name: str) -> str:
+        return build.packed(values, self.scale_type, name)
+
+
+def products_to_floats() -> onnx.ModelProto:
+    """A MatMulIntegerToFloat with a zero point each channel, and a DynamicQuantizeMatMul behind it."""
+    build = Builder(4)
+    source = build.input("x", TensorProto.FLOAT, [3, 12])
+    names = ["codes", "scale", "zero"]
+    build.nodes.append(helper.make_node("DynamicQuantizeLinear", [source], names))
+    first = [build.constant(build.int8(12, 16)), "scale", build.constant(build.scales(16)), "zero"]
+    first += [build.constant(build.int8(16)), build.constant(build.scales(16))]
+    hidden = build.node("Relu", [build.node("MatMulIntegerToFloat", ["codes", *first], CONTRIB, "first")])
+    build.nodes.append(helper.make_node("DynamicQuantizeLinear", [hidden], ["again", "again scale", "again zero"]))
+    second = [build.constant(build.uint8(16, 7)), build.constant(np.float32(0.01)), build.constant(np.uint8(121))]
+    build.output(build.node("DynamicQuantizeMatMul", [hidden, *second], CONTRIB, "second"), TensorProto.FLOAT)
+    return build.model()
+
+
+def quantized_attention(past: bool = False) -> onnx.ModelProto:
+    """A QAttention of two heads of four channels on five positions."""
+    build = Builder(6)
+    source = build.input("x", TensorProto.UINT8, [2, 5, 8])
+    inputs = [source, build.constant(build.int8(8, 24), "w"), build.constant(build.scales(24), "b")]
+    inputs += [build.constant(np.float32(0.05)), build.constant(np.float32(0.01)), ""]
+    inputs += [build.constant(np.uint8(117)), build.constant(np.int8(-3))]
+    if past:
+        inputs.append(build.input("past", TensorProto.FLOAT, [2, 2, 2, 3, 4]))
+    names = ["y", "present"] if past else ["y"]
+    build.nodes.append(helper.make_node("QAttention", inputs, names, name="all", domain=CONTRIB, num_heads=2))
+    build.output("y", TensorProto.FLOAT)
+    return build.model()
+
+
+LSTM_SIZES = 7, 2, 10, 6
+"""Steps, batch, elements of the input, and of the state."""
+
+
+def dynamic_lstm(directions: int, per_channel: bool = False, *, last_only: bool = False) -> onnx.ModelProto:
+    """An LSTM, and a product of its output, or of its last state."""
+    build = Builder(8)
+    steps, batch, width, hidden = LSTM_SIZES
+    shape: tuple[int, ...] = (directions, 4 * hidden) if per_channel else (directions,)
+    source = build.input("x", TensorProto.FLOAT, [steps, batch, width])
+    weights = [
+        build.constant(build.int8(directions, rows, 4 * hidden), name) for rows, name in ((width, "w"), (hidden, "r"))
+    ]
+    parameters = []
+    for name in ("w", "r"):
+        parameters.append(build.constant(build.scales(*shape) / 2, f"{name}_scale"))
+        parameters.append(build.constant(np.zeros(shape, np.int8), f"{name}_zero"))
+    inputs = [source, *weights, *[""] * 5, *parameters]
+    attributes = {"hidden_size": hidden, "direction": "bidirectional" if directions == 2 else "forward"}
+    outputs = ["", "state"] if last_only else ["all"]
+    build.nodes.append(helper.make_node("DynamicQuantizeLSTM", inputs, outputs, "lstm", domain=CONTRIB, **attributes))
+    operands = [outputs[-1], build.constant(build.int8(hidden, 3)), build.constant(np.float32(0.01))]
+    build.output(outputs[-1], TensorProto.FLOAT)
+    build.output(build.node("DynamicQuantizeMatMul", operands, CONTRIB, "behind"), TensorProto.FLOAT)
     return build.model()
 
 

@@ -342,18 +342,19 @@ def test_subgraphs_hold_the_channels_that_they_read(tmp_path: Path) -> None:
 
 def test_what_convolutions_in_other_dimensions_become(tmp_path: Path) -> None:
     build = QOperators(13)
-    line = build.input("line", TensorProto.UINT8, [1, 3, 9])
+    volume = build.input("volume", TensorProto.UINT8, [1, 3, 9, 9, 9])
     inputs = [
-        line,
+        volume,
         build.scale,
         build.zero,
-        build.constant(build.int8(4, 3, 3)),
+        build.constant(build.int8(4, 3, 3, 3, 3)),
         build.scale,
         build.constant(np.int8(0)),
     ]
-    build.output(build.node("QLinearConv", [*inputs, build.scale, build.zero], name="line"), TensorProto.UINT8)
+    build.output(build.node("QLinearConv", [*inputs, build.scale, build.zero], name="volume"), TensorProto.UINT8)
     with pytest.raises(
-        ModelError, match=r"layer 'line' \(QLinearConv\): passed over: it is a convolution in 1 dimensions"
+        ModelError,
+        match=r"layer 'volume' \(QLinearConv\): passed over: it is a convolution in 3 dimensions; those in 1",
     ):
         adapter.read(save(build.model(), tmp_path / "m.onnx"))
 

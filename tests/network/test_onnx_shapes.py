@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
+from onnxruntime.tools.onnx_model_utils import make_dim_param_fixed
 
+from fewflips.errors import ModelError
 from fewflips.execution.onnx_runtime import OnnxRuntimeSession
 from fewflips.network.onnx import reader as adapter
 from fewflips.network.onnx.file import OnnxFile
@@ -43,6 +46,17 @@ def test_every_weight_product_of_a_transformer_is_counted(shared: Path) -> None:
     assert not any("shape" in note for note in network.notes)
 
 
+def test_shapes_of_a_transformer_do_not_depend_on_what_the_file_says(shared: Path, tmp_path: Path) -> None:
+    path = shared / "models" / "minilm_l6_int8_qdq.onnx"
+    if not path.is_file():
+        pytest.skip(f"no {path}: put the transformer there")
+    model = onnx.load(path)
+    del model.graph.value_info[:]
+    network = adapter.read(save(model, tmp_path / "m.onnx"))
+    assert len(network.layers) == 36
+    assert [product.macs for product in network.left_out] == [12 * 64 * 64 * 32] * 12
+
+
 def test_a_symbol_of_the_batch_is_one_on_every_axis(tmp_path: Path) -> None:
     build = QDQ()
     build.input("turned", TensorProto.FLOAT, [8, "batch"])
@@ -52,6 +66,21 @@ def test_a_symbol_of_the_batch_is_one_on_every_axis(tmp_path: Path) -> None:
     build.output(product, TensorProto.FLOAT)
     (layer,) = adapter.read(save(build.model(), tmp_path / "m.onnx")).layers
     assert (layer.m, layer.n, layer.k) == (1, 3, 8)
+
+
+def test_a_length_that_several_inputs_share_is_fixed_by_its_symbol(tmp_path: Path) -> None:
+    build = QDQ()
+    source = build.input("tokens", TensorProto.FLOAT, ["batch", "length", 8])
+    mask = build.input("mask", TensorProto.FLOAT, ["batch", "length", 1])
+    total = build.activation(build.node("Mul", [source, mask]))
+    build.output(build.node("MatMul", [total, build.weights(build.int8(8, 3), axis=1)]), TensorProto.FLOAT)
+    path = save(build.model(), tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match=r"got 'length'; fix it with: .* --dim_param length --dim_value N IN\.onnx"):
+        adapter.read(path)
+    model = onnx.load(path)
+    make_dim_param_fixed(model.graph, "length", 5)  # what the command does
+    (layer,) = adapter.read(save(model, path)).layers
+    assert layer.m == 5
 
 
 def vector(*numbers: int) -> NDArray[np.int64]:

@@ -63,6 +63,9 @@ def onnx_seeds() -> tuple[onnx.ModelProto, ...]:
         build_onnx.qdq(),
         build_onnx.qlinear_chain(),
         branches(),
+        build_onnx.NBits(zero_points="packed", shuffled=True, bias=True).model(),
+        build_onnx.dynamic_lstm(2),
+        build_onnx.quantized_attention(),
     )
 
 
@@ -88,7 +91,7 @@ def branches() -> onnx.ModelProto:
     return model
 
 
-_OFTEN = (0, 0, 0, 1, 1, 1, 2, 2, 3, 4, 5, 6, 6)
+_OFTEN = (0, 0, 0, 1, 1, 1, 2, 2, 3, 4, 5, 6, 6, 7, 7, 8, 9)
 """Small models more often than large ones, which take longer."""
 
 

@@ -145,8 +145,8 @@ class Convolution2D:
 
         Parameters
         ----------
-        tensor : ndarray of int8, uint8 or int16, shape (batch, H, W, C) or (batch, C, H, W)
-            The input tensor.
+        tensor : ndarray of int8, uint8 or int16, shape (batch, H, W, C), (batch, C, H, W) or (batch, C, W)
+            The input tensor; one without H has height 1.
         groups : int
             Groups of input channels; C must be a multiple.
         pad_value : int
@@ -163,6 +163,8 @@ class Convolution2D:
             If the tensor does not fit the convolution.
         """
         image = tensor if self.layout == "NCHW" else np.moveaxis(tensor, -1, 1)
+        if image.ndim == 3 and self.layout == "NCHW":
+            image = image[:, :, np.newaxis]
         if image.ndim != 4 or image.shape[1] % groups:
             raise InputError(
                 f"expected a {self.layout} tensor with a multiple of {groups} channels, got shape {tensor.shape}"

@@ -16,7 +16,8 @@ from fewflips.network.onnx.elements import STORAGE_TYPES
 from fewflips.network.onnx.file import OnnxFile
 from fewflips.network.onnx.matrices import ArraySource, OnnxMatrix, QuantizedArray, StoredArray
 from fewflips.network.onnx.nodes import Node
-from fewflips.network.onnx.shapes import CONTRIB, Value
+from fewflips.network.onnx.shapes import Value
+from fewflips.network.onnx.standard_forms import CONTRIB
 from fewflips.network.quantization_values import QuantizationValues
 
 _RANDOM = frozenset(
@@ -118,6 +119,21 @@ class IntegerWeights:
         """The weights with output channels as rows; `out_axis` is their axis of the operand."""
         others = (axis for position, axis in enumerate(self.order) if position != out_axis)
         return OnnxMatrix(self.source, (self.order[out_axis], *others))
+
+    def matrix_of_places(self) -> OnnxMatrix:
+        """The weights of a transposed convolution: a row for each output channel, axis 1, and place of the kernel."""
+        return OnnxMatrix(self.source, (*self.order[1:], self.order[0]), len(self.order) - 1)
+
+    def as_rows(self, values: QuantizationValues, out_axis: int) -> QuantizationValues:
+        """Scales or zero points of the operand as those of the matrix that :meth:`matrix` gives."""
+        order = (out_axis, *(axis for axis in range(len(self.shape)) if axis != out_axis))
+        if len(order) == 2:
+            return values.transposed(order)
+        along = values.along(out_axis, self.shape)
+        if along is not None:
+            return QuantizationValues.per_channel(along)
+        rows = values.elements(self.shape).transpose(order)
+        return QuantizationValues(rows.reshape(len(rows), -1))
 
 
 class Constants:
@@ -375,9 +391,21 @@ class Constants:
         source = QuantizedArray(self._file.stored(constant), scale, zero_points.values, storage)
         return IntegerWeights.plain(constant.name, source, storage, computed=True)
 
+    def stored(self, name: str) -> StoredArray | None:
+        """A constant of numbers, to be read when it is needed; None where the file does not hold one of that name."""
+        constant = self._file.constants.get(name)
+        if constant is None or constant.tensor is None or constant.element_type == TensorProto.STRING:
+            return None
+        return self._file.stored(constant)
+
     def scales(self, name: str) -> NDArray[np.generic] | None:
         """Scales that the file holds; None where it computes them, or they cannot be read, for flips need none."""
+        constant = self._file.constants.get(name)
+        if constant is None:
+            return None
         try:
+            if constant.element_type == TensorProto.BFLOAT16 and constant.tensor is not None:
+                return (self._file.values(constant).astype(np.uint32) << 16).view(np.float32)
             values = self.array(name)
         except ModelError:
             return None

@@ -23,3 +23,11 @@ REFUSED: tuple[type[Exception], ...] = (
 def damaged(path: Path, detail: str) -> ModelError:
     """The error of a file that contradicts itself."""
     return ModelError(f"{path}: damaged ONNX file: {detail}")
+
+
+class PassedOver(Exception):
+    """A weighted operator that is not read as a layer; its text says why, without a subject."""
+
+
+class Contradiction(Exception):
+    """An operator whose parts do not fit each other; its text says what was expected and what is there."""

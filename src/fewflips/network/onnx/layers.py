@@ -4,27 +4,31 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import prod
 from typing import NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fewflips.errors import ModelError
 from fewflips.formats.number_formats import StorageType
 from fewflips.network.bias import Bias
 from fewflips.network.graph import ConstantAxis, LeftOut, OperationKind
 from fewflips.network.layer import Layer
-from fewflips.network.lowering import Convolution2D, Lowering, MatrixProduct
+from fewflips.network.lowering import Lowering, MatrixProduct
 from fewflips.network.notes import Remarks, left_out_notes
 from fewflips.network.onnx.bodies import is_function, products_in_bodies, products_in_function
 from fewflips.network.onnx.constants import Constants, IntegerWeights, is_dequantize
+from fewflips.network.onnx.convolutions import check_dimensions, convolution_product, transposed_product
 from fewflips.network.onnx.elements import FLOAT_TYPES, MAX_ELEMENTS, STORAGE_TYPES
+from fewflips.network.onnx.errors import Contradiction, PassedOver
 from fewflips.network.onnx.file import OnnxFile
-from fewflips.network.onnx.macs import is_foreign, macs, multiplies, weights_of
+from fewflips.network.onnx.macs import is_foreign, looks_up, macs, macs_of_scores, multiplies, weights_of
 from fewflips.network.onnx.nodes import Node
-from fewflips.network.onnx.shapes import CONTRIB, Value
+from fewflips.network.onnx.packed_blocks import block_weights
+from fewflips.network.onnx.recurrent import recurrent_weights
+from fewflips.network.onnx.shapes import Value
+from fewflips.network.onnx.standard_forms import CONTRIB
 from fewflips.network.operand import ActivationOperand, ConstantOperand
 from fewflips.network.quantization_values import QuantizationValues
 
@@ -52,11 +56,23 @@ WEIGHTED: Mapping[tuple[str, str], _Form] = {
     ("", "QLinearMatMul"): _Form(False, 3, input_zero_point=2, weight_scale=4, weight_zero_point=5),
     ("", "MatMulInteger"): _Form(False, 1, input_zero_point=2, weight_zero_point=3),
     (CONTRIB, "QGemm"): _Form(False, 3, input_zero_point=2, weight_scale=4, weight_zero_point=5, bias=6),
+    (CONTRIB, "MatMulIntegerToFloat"): _Form(False, 1, input_zero_point=4, weight_scale=3, weight_zero_point=5, bias=6),
+    (CONTRIB, "DynamicQuantizeMatMul"): _Form(False, 1, weight_scale=2, weight_zero_point=3, bias=4),
+    (CONTRIB, "QAttention"): _Form(False, 1, input_zero_point=6, weight_scale=4, weight_zero_point=7, bias=2),
     ("", "Conv"): _Form(True, 1, bias=2),
     ("", "Gemm"): _Form(False, 1, bias=2),
     ("", "MatMul"): _Form(False, 1),
 }
 """(Domain, operator) -> where its operands are. The activations are always input 0."""
+
+_TRANSPOSED: Mapping[tuple[str, str], _Form] = {
+    ("", "ConvTranspose"): _Form(True, 1, bias=2),
+    (CONTRIB, "QLinearConvTranspose"): _Form(True, 3, input_zero_point=2, weight_scale=4, weight_zero_point=5, bias=8),
+}
+"""Transposed convolutions: (domain, operator) -> as above."""
+
+_PACKED: Mapping[tuple[str, str], _Form] = {(CONTRIB, "MatMulNBits"): _Form(False, 1, bias=5)}
+"""Products of floats with weights that are unpacked and dequantized inside: (domain, operator) -> as above."""
 
 _FLOAT_WEIGHTS = "its weights are floats, not integers of at most 8 bits"
 
@@ -75,12 +91,20 @@ class OnnxProduct:
         Constants that move with its channels.
     channel_axis : int
         Axis of its input and output that holds channels, counted from the end.
+    further : tuple of Layer
+        Its integer products beside the first one.
     """
 
     layer: Layer | None
     kind: OperationKind
     constant_axes: tuple[ConstantAxis, ...]
     channel_axis: int
+    further: tuple[Layer, ...] = ()
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """All of its integer products."""
+        return (*(() if self.layer is None else (self.layer,)), *self.further)
 
 
 @dataclass(frozen=True)
@@ -88,10 +112,6 @@ class _Activations:
     tensor: str | None
     storage: StorageType | None
     zero_point: int | None
-
-
-class _PassedOver(Exception):
-    """A weighted operator that is not read as a layer, and why."""
 
 
 class OnnxLayerReader:
@@ -120,6 +140,7 @@ class OnnxLayerReader:
         self._constants = constants
         self._producers = {name: node for node in file.nodes for name in node.outputs if name}
         self._names = _unique_names(file)
+        self._taken = set(self._names.values())
         self._remarks = Remarks()
         self.left_out: list[LeftOut] = []
         self.float_operators = 0
@@ -139,59 +160,85 @@ class OnnxLayerReader:
         """
         result = {}
         for node in self._file.nodes:
-            form = WEIGHTED.get((node.domain, node.operator))
             if self._constants.computes(node):
                 continue
             try:
-                if form is not None:
-                    result[node.index] = self._product(node, form)
-                elif is_function(node, self._file.model):
-                    self.left_out += products_in_function(node, self._file.model)
-                elif multiplies(node):
-                    self._pass_over(node)
-            except _PassedOver as reason:
-                product = LeftOut(self._names[node.index], node.operator, str(reason), macs(node, self._values))
-                self.left_out.append(product)
+                product = self._read(node)
+            except PassedOver as reason:
+                name, count = self._names[node.index], macs(node, self._values)
+                self.left_out.append(LeftOut(name, node.operator, str(reason), count))
+            except Contradiction as error:
+                raise self._contradiction(node, str(error)) from error
+            else:
+                if product is not None:
+                    result[node.index] = product
             self.left_out += products_in_bodies(node)
         return result
+
+    def _read(self, node: Node) -> OnnxProduct | None:
+        """The product that an operator is; None where it is none."""
+        key = node.domain, node.operator
+        if key in WEIGHTED:
+            product = self._product(node, WEIGHTED[key])
+            self._note_what_else(node)
+            return product
+        if key in _TRANSPOSED:
+            return self._transposed_convolution(node, _TRANSPOSED[key])
+        if key in _PACKED:
+            return self._packed_product(node, _PACKED[key])
+        if key == (CONTRIB, "DynamicQuantizeLSTM"):
+            return self._recurrent(node)
+        if is_function(node, self._file.model):
+            self.left_out += products_in_function(node, self._file.model)
+        elif multiplies(node):
+            self._pass_over(node)
+        elif looks_up(node):
+            remark = "a table of integers from which rows are looked up; it multiplies nothing"
+            self._remarks.add(self._names[node.index], node.operator, remark)
+        return None
+
+    def _note_what_else(self, node: Node) -> None:
+        """Name what an operator multiplies beside its weights."""
+        if node.operator == "QAttention":
+            count = macs_of_scores(node, self._values)
+            reason = "beside its weights it multiplies activations with each other"
+            self.left_out.append(LeftOut(self._names[node.index], node.operator, reason, count))
 
     def _pass_over(self, node: Node) -> NoReturn:
         """Say why a product is not read that no layer can be made of."""
         if is_foreign(node):
-            raise _PassedOver("what it computes is not known")
+            raise PassedOver("what it computes is not known")
         name = weights_of(node)
         if not self._constants.holds(name):
-            raise _PassedOver(f"{node.operator} is not supported")
+            raise PassedOver(f"{node.operator} is not supported")
         if self._values[name].element_type in FLOAT_TYPES and self._constants.integer_weights(name) is None:
             self.float_operators += 1
-            raise _PassedOver(_FLOAT_WEIGHTS)
-        raise _PassedOver(f"{node.operator} is not supported, so that its weights are not counted")
+            raise PassedOver(_FLOAT_WEIGHTS)
+        raise PassedOver(f"{node.operator} is not supported, so that its weights are not counted")
 
     def _product(self, node: Node, form: _Form) -> OnnxProduct:
-        if not node.input(0) or not node.input(form.weights) or not node.outputs or not node.outputs[0]:
-            raise self._contradiction(node, f"expected an input, weights and an output, got {list(node.inputs)}")
-        if not self._constants.holds(node.input(form.weights)):
-            first = self._constants.holds(node.input(0))
-            raise _PassedOver("its weights are the first operand" if first else "it multiplies two activations")
-        weights = self._weights(node, form)
+        self._check_operands(node, form)
+        weights = self._constant_weights(node, form)
         shape = weights.shape
-        out_axis, in_axis = self._weight_axes(node, form, len(shape))
+        out_axis, in_axis = self._weight_axes(node, form, shape)
         n, k = shape[out_axis], prod(shape) // shape[out_axis]
         zero_points = self._weight_zero_points(node, form, weights, out_axis)
         if form.is_convolution:
-            groups, m, lowering = self._convolution(node, shape)
+            found = convolution_product(node, shape, self._shape(node.input(0)), self._values[node.outputs[0]].shape)
+            groups, m = found.groups, found.m
+            lowering: Lowering = found.lowering
+            self._check_extent(node, m, n)
         else:
             groups, m, lowering = self._matrix_product(node, shape[in_axis], n)
-        activations = self._activations(node, form)
         layer = Layer(
             self._names[node.index],
             node.operator,
-            ActivationOperand((m, k), lowering, activations.tensor, activations.storage, activations.zero_point),
+            self._activations(node, form, m, k, lowering),
             ConstantOperand(
                 name=weights.tensor,
                 shape=(n, k),
                 storage=weights.storage,
-                zero_points=QuantizationValues.per_channel(zero_points),
+                zero_points=zero_points,
                 source=weights.matrix(out_axis),
                 scales=self._weight_scales(node, form, weights, out_axis),
             ),
@@ -206,7 +253,74 @@ class OnnxLayerReader:
         axes = None if kind is OperationKind.OPAQUE else self._constant_axes(node, form, n, (out_axis, in_axis), kind)
         if axes is None:
             kind, axes = OperationKind.OPAQUE, ()
-        return OnnxProduct(layer, kind, axes, -3 if form.is_convolution else -1)
+        return OnnxProduct(layer, kind, axes, 1 - len(shape) if form.is_convolution else -1)
+
+    def _check_operands(self, node: Node, form: _Form) -> None:
+        if not node.input(0) or not node.input(form.weights) or not node.outputs or not node.outputs[0]:
+            raise Contradiction(f"expected an input, weights and an output, got {list(node.inputs)}")
+
+    def _packed_product(self, node: Node, form: _Form) -> OnnxProduct:
+        self._check_operands(node, form)
+        weights = block_weights(node, self._constants)
+        n, k = weights.operand.shape
+        groups, m, lowering = self._matrix_product(node, k, n)
+        name, left = self._names[node.index], self._activations(node, form, m, k, lowering)
+        layer = Layer(name, node.operator, left, weights.operand, groups, self._bias(node, form, n))
+        if weights.rounded:
+            remark = "the zero points of its weights are fractions; values are taken less the nearest integers"
+            self._remarks.add(name, node.operator, remark)
+        return OnnxProduct(layer, OperationKind.OPAQUE, (), -1)
+
+    def _recurrent(self, node: Node) -> OnnxProduct:
+        """The products of a recurrent operator, each with as many rows as there are steps of all sequences."""
+        shape = self._shape(node.input(0)) if node.input(0) and node.input(2) and any(node.outputs) else ()
+        if len(shape) != 3:
+            raise Contradiction(f"expected an input of 3 axes, two weights and an output, got {list(node.inputs)}")
+        m, layers = shape[0] * shape[1], []
+        for part in recurrent_weights(node, self._constants, shape[2]):
+            n, k = part.operand.shape
+            self._check_extent(node, m, n)
+            name = self._further_name(f"{self._names[node.index]} ({part.what})")
+            left = ActivationOperand((m, k), MatrixProduct())
+            layers.append(Layer(name, node.operator, left, part.operand, 1))
+        self._float_activations(node, "it quantizes its input and its state itself")
+        return OnnxProduct(layers[0], OperationKind.OPAQUE, (), -1, tuple(layers[1:]))
+
+    def _further_name(self, wanted: str) -> str:
+        """A name that no other layer has."""
+        name, number = wanted, 2
+        while name in self._taken:
+            name, number = f"{wanted}#{number}", number + 1
+        self._taken.add(name)
+        return name
+
+    def _transposed_convolution(self, node: Node, form: _Form) -> OnnxProduct:
+        self._check_operands(node, form)
+        weights = self._constant_weights(node, form)
+        shape = weights.shape
+        check_dimensions(shape)
+        found, places = transposed_product(node, shape, self._shape(node.input(0))), prod(shape[2:])
+        self._check_extent(node, found.m, found.n)
+        zero_points = self._weight_zero_points(node, form, weights, 1)
+        scales = self._weight_scales(node, form, weights, 1)
+        constant = ConstantOperand(
+            name=weights.tensor,
+            shape=(found.n, shape[0]),
+            storage=weights.storage,
+            zero_points=_at_each_place(zero_points, places),
+            source=weights.matrix_of_places(),
+            scales=None if scales is None else _at_each_place(scales, places),
+        )
+        left = self._activations(node, form, found.m, shape[0], found.lowering)
+        bias = Bias(node.input(form.bias)) if form.bias is not None and node.input(form.bias) else None
+        layer = Layer(self._names[node.index], node.operator, left, constant, 1, bias)
+        return OnnxProduct(layer, OperationKind.OPAQUE, (), 1 - len(shape))
+
+    def _constant_weights(self, node: Node, form: _Form) -> IntegerWeights:
+        if not self._constants.holds(node.input(form.weights)):
+            first = self._constants.holds(node.input(0))
+            raise PassedOver("its weights are the first operand" if first else "it multiplies two activations")
+        return self._weights(node, form)
 
     def _weights(self, node: Node, form: _Form) -> IntegerWeights:
         name = node.input(form.weights)
@@ -214,58 +328,53 @@ class OnnxLayerReader:
         if weights is None:
             if self._values[name].element_type in FLOAT_TYPES:
                 self.float_operators += 1
-                raise _PassedOver(_FLOAT_WEIGHTS)
-            raise _PassedOver("its weights are not integers of at most 8 bits that can be read")
+                raise PassedOver(_FLOAT_WEIGHTS)
+            raise PassedOver("its weights are not integers of at most 8 bits that can be read")
         if (self._values[name].element_type in FLOAT_TYPES) != form.is_dequantized:
             raise self._contradiction(node, "expected integer weights, got dequantized ones, or the other way round")
         if 0 in weights.shape:
             raise self._contradiction(node, f"expected weights, got shape {list(weights.shape)}")
         return weights
 
-    def _weight_axes(self, node: Node, form: _Form, rank: int) -> tuple[int, int]:
+    def _weight_axes(self, node: Node, form: _Form, shape: tuple[int, ...]) -> tuple[int, int]:
         """Axes of the outputs and of the inputs."""
         if form.is_convolution:
-            if rank != 4:
-                raise _PassedOver(f"it is a convolution in {rank - 2} dimensions; those in 2 are read")
+            check_dimensions(shape)
             return 0, 1
-        if rank != 2:
-            raise _PassedOver(f"its weights have {rank} dimensions; those with 2 are read")
+        if len(shape) != 2:
+            raise PassedOver(f"its weights have {len(shape)} dimensions; those with 2 are read")
         if node.integer("transA", 0):
-            raise _PassedOver("its input is transposed")
+            raise PassedOver("its input is transposed")
         return (0, 1) if node.integer("transB", 0) else (1, 0)
 
-    def _weight_zero_points(self, node: Node, form: _Form, weights: IntegerWeights, out_axis: int) -> NDArray[np.int32]:
+    def _weight_zero_points(
+        self, node: Node, form: _Form, weights: IntegerWeights, out_axis: int
+    ) -> QuantizationValues:
+        """Zero points of the weights as rows."""
         n = weights.shape[out_axis]
         if form.weight_zero_point is None:
-            along = weights.zero_points.along(out_axis, weights.shape)
-            if along is None:
-                raise _PassedOver("the zero points of its weights differ within an output channel")
-            return along
+            return weights.as_rows(weights.zero_points, out_axis)
         name = node.input(form.weight_zero_point)
         if not name:
-            return np.zeros(n, dtype=np.int32)
+            return QuantizationValues.per_channel(np.zeros(n, dtype=np.int32))
         values = self._constants.array(name)
         if values is None:
-            raise _PassedOver("the zero points of its weights are not constants")
+            raise PassedOver("the zero points of its weights are not constants")
         if values.size not in (1, n):
             raise self._contradiction(node, f"expected 1 or {n} zero points of its weights, got {values.size}")
-        return np.ascontiguousarray(np.broadcast_to(values.reshape(-1).astype(np.int32), (n,)))
+        spread = np.broadcast_to(values.reshape(-1).astype(np.int32), (n,))
+        return QuantizationValues.per_channel(np.ascontiguousarray(spread))
 
     def _weight_scales(
         self, node: Node, form: _Form, weights: IntegerWeights, out_axis: int
     ) -> QuantizationValues | None:
-        """Scales of the weights as rows; None where they are not known, or differ among the places of a kernel."""
+        """Scales of the weights as rows; None where they are not known."""
         if form.weight_scale is not None:
             values = self._constants.scales(node.input(form.weight_scale))
             if values is None or values.size not in (1, weights.shape[out_axis]):
                 return None
             return QuantizationValues.per_channel(values.reshape(-1))
-        if weights.scales is None:
-            return None
-        if len(weights.shape) == 2:
-            return weights.scales.transposed((out_axis, 1 - out_axis))
-        along = weights.scales.along(out_axis, weights.shape)
-        return None if along is None else QuantizationValues.per_channel(along)
+        return None if weights.scales is None else weights.as_rows(weights.scales, out_axis)
 
     def _bias(self, node: Node, form: _Form, n: int) -> Bias | None:
         """What the operator adds to its products: integers where it adds them as they are, the same to all rows."""
@@ -278,7 +387,11 @@ class OnnxLayerReader:
             return Bias(name)
         return Bias(name, source)
 
-    def _activations(self, node: Node, form: _Form) -> _Activations:
+    def _activations(self, node: Node, form: _Form, m: int, k: int, lowering: Lowering) -> ActivationOperand:
+        found = self._integer_input(node, form)
+        return ActivationOperand((m, k), lowering, found.tensor, found.storage, found.zero_point)
+
+    def _integer_input(self, node: Node, form: _Form) -> _Activations:
         """Find the integer tensor that the layer reads, if there is one."""
         if not form.is_dequantized:
             position = form.input_zero_point
@@ -292,7 +405,9 @@ class OnnxLayerReader:
             source, zero_point = producer.inputs[0], producer.input(2)
         storage = STORAGE_TYPES.get(self._values[source].element_type)
         if storage is None or storage.bits != 8:
-            return self._float_activations(node, "its input is not int8 or uint8")
+            own = node.operator == "DynamicQuantizeMatMul"
+            reason = "it quantizes its input itself" if own else "its input is not int8 or uint8"
+            return self._float_activations(node, reason)
         if not zero_point:
             return _Activations(source, storage, 0)
         if self._size(zero_point) != 1:
@@ -312,7 +427,7 @@ class OnnxLayerReader:
     def _shape(self, name: str) -> tuple[int, ...]:
         shape = self._values[name].shape
         if shape is None:
-            raise _PassedOver(
+            raise PassedOver(
                 "the shape of its input is not known; run python -m onnxruntime.quantization.preprocess first"
             )
         return shape
@@ -320,80 +435,20 @@ class OnnxLayerReader:
     def _matrix_product(self, node: Node, k: int, n: int) -> tuple[int, int, Lowering]:
         shape = self._shape(node.input(0))
         if len(shape) < 2:
-            raise _PassedOver(f"its input has {len(shape)} dimensions; those with 2 or more are read")
+            raise PassedOver(f"its input has {len(shape)} dimensions; those with 2 or more are read")
         if shape[-1] != k:
             raise self._contradiction(node, f"expected an input with {k} columns, got shape {list(shape)}")
         m = prod(shape[:-1])
         self._check_extent(node, m, n)
         return 1, m, MatrixProduct()
 
-    def _convolution(self, node: Node, weights: tuple[int, ...]) -> tuple[int, int, Lowering]:
-        n, depth, *kernel = weights
-        groups = node.integer("group", 1)
-        shape = self._shape(node.input(0))
-        if len(shape) != 4 or groups < 1 or n % groups or shape[1] != depth * groups:
-            raise self._contradiction(
-                node, f"weights {list(weights)} in {groups} groups do not fit an input of shape {list(shape)}"
-            )
-        stated = node.integers("kernel_shape")
-        if stated is not None and list(stated) != kernel:
-            raise self._contradiction(node, f"expected kernel_shape {kernel} as its weights have, got {list(stated)}")
-        strides, dilations = self._pair(node, "strides"), self._pair(node, "dilations")
-        size = (kernel[0], kernel[1])
-        pads = self._pads(node, shape[2:], size, strides, dilations)
-        lowering = Convolution2D("NCHW", size, strides, dilations, pads)
-        padded = (shape[2] + pads[0] + pads[2], shape[3] + pads[1] + pads[3])
-        if shape[0] * shape[1] * padded[0] * padded[1] > MAX_ELEMENTS:
-            raise self._contradiction(node, f"its pads {list(pads)} are too large")
-        rows, columns = lowering.output_size(shape[2], shape[3])
-        if rows < 1 or columns < 1:
-            raise self._contradiction(node, f"its kernel does not fit an image of {shape[2]} x {shape[3]} pixels")
-        self._check_output(node, (shape[0], n, rows, columns))
-        m = shape[0] * rows * columns
-        self._check_extent(node, m, n)
-        return groups, m, replace(lowering, grid=(rows, columns))
-
-    def _check_output(self, node: Node, expected: tuple[int, ...]) -> None:
-        shape = self._values[node.outputs[0]].shape
-        if shape is not None and shape != expected:
-            raise self._contradiction(node, f"expected an output of shape {list(expected)}, got {list(shape)}")
-
     def _check_extent(self, node: Node, m: int, n: int) -> None:
         if not 1 <= m <= MAX_ELEMENTS or m * n > MAX_ELEMENTS:
             raise self._contradiction(node, f"expected 1 to {MAX_ELEMENTS} outputs, got {m} x {n}")
 
-    def _pair(self, node: Node, name: str) -> tuple[int, int]:
-        values = node.integers(name) or (1, 1)
-        if len(values) != 2 or any(not 1 <= value <= MAX_ELEMENTS for value in values):
-            raise self._contradiction(node, f"expected {name} to be 2 positive integers, got {list(values)[:8]}")
-        return values[0], values[1]
-
-    def _pads(
-        self,
-        node: Node,
-        image: tuple[int, ...],
-        kernel: tuple[int, int],
-        strides: tuple[int, int],
-        dilations: tuple[int, int],
-    ) -> tuple[int, int, int, int]:
-        mode = node.text("auto_pad", "NOTSET")
-        if mode == "NOTSET":
-            pads = node.integers("pads") or (0, 0, 0, 0)
-            if len(pads) != 4 or any(not 0 <= pad <= MAX_ELEMENTS for pad in pads):
-                raise self._contradiction(node, f"expected pads to be 4 integers from 0, got {list(pads)[:8]}")
-            return pads[0], pads[1], pads[2], pads[3]
-        if mode == "VALID":
-            return 0, 0, 0, 0
-        if mode not in ("SAME_UPPER", "SAME_LOWER"):
-            raise self._contradiction(node, f"auto_pad '{mode[:40]}' is not known")
-        begins, ends = [], []
-        for length, extent, stride, dilation in zip(image, kernel, strides, dilations, strict=True):
-            needed = max((-(-length // stride) - 1) * stride + (extent - 1) * dilation + 1 - length, 0)
-            begins.append(needed // 2 if mode == "SAME_UPPER" else needed - needed // 2)
-            ends.append(needed - begins[-1])
-        return begins[0], begins[1], ends[0], ends[1]
-
     def _kind(self, layer: Layer, node: Node) -> OperationKind:
+        if node.operator == "QAttention":
+            return OperationKind.OPAQUE
         if self._constants.holds(node.input(0)):
             return OperationKind.OPAQUE
         if layer.groups == 1:
@@ -444,6 +499,15 @@ class OnnxLayerReader:
         return ModelError(
             f"{self._file.path}: damaged ONNX file: layer '{self._names[node.index]}' ({node.operator}): {detail}"
         )
+
+
+def _at_each_place(values: QuantizationValues, places: int) -> QuantizationValues:
+    """Values of rows (output channel; input channel, place of the kernel), for rows (output channel, place)."""
+    rows = values.values
+    if rows.shape[1] == 1:
+        return QuantizationValues(np.repeat(rows, places if len(rows) > 1 else 1, axis=0))
+    each = rows.reshape(len(rows), -1, places).swapaxes(1, 2)
+    return QuantizationValues(each.reshape(len(rows) * places, -1))
 
 
 def _unique_names(file: OnnxFile) -> dict[int, str]:

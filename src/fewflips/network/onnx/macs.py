@@ -13,13 +13,17 @@ import numpy as np
 from fewflips.errors import ModelError
 from fewflips.network.onnx.elements import MAX_ELEMENTS
 from fewflips.network.onnx.nodes import Node
-from fewflips.network.onnx.shapes import CONTRIB, Value
+from fewflips.network.onnx.shapes import Value
+from fewflips.network.onnx.standard_forms import CONTRIB
 
 _Shape = tuple[int, ...]
 
 
 class _NotKnown(Exception):
     """A number that does not follow from the shapes."""
+
+
+_Count = Callable[[Node, "_Shapes"], int]
 
 
 def multiplies(node: Node) -> bool:
@@ -33,6 +37,11 @@ def multiplies(node: Node) -> bool:
 def is_foreign(node: Node) -> bool:
     """Whether what an operator computes is not known."""
     return node.domain not in ("", CONTRIB)
+
+
+def looks_up(node: Node) -> bool:
+    """Whether an operator reads rows of a table of integers."""
+    return (node.domain, node.operator) == (CONTRIB, "GatherBlockQuantized")
 
 
 def weights_of(node: Node) -> str:
@@ -56,14 +65,35 @@ def macs(node: Node, values: Mapping[str, Value]) -> int | None:
     int or None
         None where the shapes that it takes are not known or do not fit, or the operator is not known.
     """
-    count = _MACS.get((node.domain, node.operator))
+    return _counted(_MACS.get((node.domain, node.operator)), node, values)
+
+
+def macs_of_scores(node: Node, values: Mapping[str, Value]) -> int | None:
+    """Those of a QAttention without its weights: scores, and values weighted by them.
+
+    Parameters
+    ----------
+    node : Node
+        The operator.
+    values : mapping of str to Value
+        Shapes of all tensors.
+
+    Returns
+    -------
+    int or None
+        None where they are not known, as with keys and values of earlier calls.
+    """
+    return _counted(_own_scores, node, values)
+
+
+def _counted(count: _Count | None, node: Node, values: Mapping[str, Value]) -> int | None:
     if count is None:
         return None
     try:
         found = count(node, _Shapes(values))
     except (_NotKnown, IndexError, ValueError, ZeroDivisionError, ModelError):
         return None
-    return found if found <= MAX_ELEMENTS**2 else None
+    return found if 0 <= found <= MAX_ELEMENTS**2 else None
 
 
 class _Shapes:
@@ -75,9 +105,6 @@ class _Shapes:
         if not name or value is None or value.shape is None:
             raise _NotKnown
         return value.shape
-
-
-_Count = Callable[[Node, _Shapes], int]
 
 
 def _convolution(weights: int) -> _Count:
@@ -134,6 +161,45 @@ def _einsum(node: Node, shapes: _Shapes) -> int:
     return prod(lengths.values())
 
 
+def _own_scores(node: Node, shapes: _Shapes) -> int:
+    """Queries, keys and values that come from one product: all pairs of positions, once for scores and once after."""
+    batch, length, _ = shapes.of(node.input(0))
+    if node.input(8 if node.operator == "QAttention" else 4):
+        raise _NotKnown
+    return 2 * batch * length**2 * (shapes.of(node.input(1))[1] // 3)
+
+
+def _attention_with_weights(node: Node, shapes: _Shapes) -> int:
+    if "qkv_hidden_sizes" in node.attributes:
+        raise _NotKnown
+    return prod(shapes.of(node.input(0))[:2]) * prod(shapes.of(node.input(1))) + _own_scores(node, shapes)
+
+
+def _attention_of_three(past: int) -> _Count:
+    """Queries, keys and values as three operands of 3 axes; `past` is the position of the first earlier ones."""
+
+    def count(node: Node, shapes: _Shapes) -> int:
+        if node.input(past):
+            raise _NotKnown
+        (batch, length, width), keys, values = (shapes.of(node.input(position)) for position in range(3))
+        heads = node.integer("q_num_heads", 1) // node.integer("kv_num_heads", 1)
+        if not heads or len(keys) != 3 or len(values) != 3:
+            raise _NotKnown
+        return batch * length * keys[1] * (width + heads * values[2])
+
+    return count
+
+
+def _grouped_queries(node: Node, shapes: _Shapes) -> int:
+    """Queries, and keys and values that several heads share, without earlier ones: all pairs of positions, twice."""
+    batch, length, width = shapes.of(node.input(0))
+    if node.input(3):
+        raise _NotKnown
+    heads, shared = node.integer("num_heads", 0), node.integer("kv_num_heads", 0)
+    queries = width if node.input(1) else width * heads // (heads + 2 * shared)
+    return 2 * batch * length**2 * queries
+
+
 def _unknown(node: Node, shapes: _Shapes) -> int:
     raise _NotKnown
 
@@ -152,7 +218,11 @@ _MACS: Mapping[tuple[str, str], _Count] = {
     ("", "LSTM"): _recurrent,
     ("", "GRU"): _recurrent,
     ("", "RNN"): _recurrent,
-    ("", "Attention"): _unknown,
+    ("", "Attention"): _attention_of_three(4),
+    (CONTRIB, "Attention"): _attention_with_weights,
+    (CONTRIB, "QAttention"): _attention_with_weights,
+    (CONTRIB, "GroupQueryAttention"): _grouped_queries,
+    (CONTRIB, "MultiHeadAttention"): _attention_of_three(6),
     (CONTRIB, "QGemm"): _matrix_product(3),
     (CONTRIB, "FusedConv"): _convolution(1),
     (CONTRIB, "NhwcFusedConv"): _unknown,
@@ -172,22 +242,18 @@ _MACS: Mapping[tuple[str, str], _Count] = {
     **{
         (CONTRIB, operator): _unknown
         for operator in (
-            "Attention",
             "AttnLSTM",
             "DecoderAttention",
             "DecoderMaskedMultiHeadAttention",
             "DecoderMaskedSelfAttention",
             "GatedRelativePositionBias",
             "GemmFloat8",
-            "GroupQueryAttention",
             "LongformerAttention",
             "MatMulFpQ4",
             "MoE",
-            "MultiHeadAttention",
             "PackedAttention",
             "PackedMultiHeadAttention",
             "PagedAttention",
-            "QAttention",
             "QMoE",
             "QOrderedAttention",
             "QOrderedLongformerAttention",

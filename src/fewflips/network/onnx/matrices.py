@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,33 @@ class QuantizedArray:
         return codes.astype(np.int8 if self.storage.signed else np.uint8)
 
 
-ArraySource = StoredArray | QuantizedArray
+@dataclass(frozen=True)
+class PartOfArray:
+    """One index of a constant's first axis.
+
+    Parameters
+    ----------
+    whole : StoredArray or QuantizedArray
+        The constant.
+    index : int
+        Which part.
+    """
+
+    whole: StoredArray | QuantizedArray | PartOfArray
+    index: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the part."""
+        return self.whole.shape[1:]
+
+    def __call__(self) -> NDArray[Any]:
+        """Read the values: an ndarray of the shape."""
+        part: NDArray[Any] = self.whole()[self.index]
+        return part
+
+
+ArraySource = StoredArray | QuantizedArray | PartOfArray
 
 
 @dataclass(frozen=True)
@@ -85,10 +112,13 @@ class OnnxMatrix:
         The weights as the file has them.
     axes : tuple of int
         Its axes: that of the output channels, then the others in the order of the operator that reads them.
+    row_axes : int
+        How many of these, from the first, say which row it is.
     """
 
     source: ArraySource
     axes: tuple[int, ...]
+    row_axes: int = 1
 
     def __call__(self) -> Matrix:
         """Read the weights.
@@ -99,6 +129,6 @@ class OnnxMatrix:
             Not to be written to.
         """
         tensor = self.source().transpose(self.axes)
-        matrix = np.ascontiguousarray(tensor.reshape(len(tensor), -1))
+        matrix = np.ascontiguousarray(tensor.reshape(prod(tensor.shape[: self.row_axes]), -1))
         matrix.setflags(write=False)
         return matrix

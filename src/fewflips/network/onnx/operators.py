@@ -12,7 +12,8 @@ from fewflips.network.onnx.elements import FLOAT_TYPES
 from fewflips.network.onnx.file import OnnxFile
 from fewflips.network.onnx.layers import OnnxProduct
 from fewflips.network.onnx.nodes import Node
-from fewflips.network.onnx.shapes import CONTRIB, Value
+from fewflips.network.onnx.shapes import Value
+from fewflips.network.onnx.standard_forms import CONTRIB
 
 _ELEMENTWISE = frozenset(
     [
@@ -152,7 +153,7 @@ def describe(
         for name in sorted(named | set(file.inputs) | set(file.outputs))
     }
     held = {axis.tensor for operation in operations for axis in operation.constant_axes}
-    held |= {product.layer.weights_tensor for product in products.values() if product.layer}
+    held |= {layer.weights_tensor for product in products.values() for layer in product.layers}
     tensors |= {name: Tensor(name, file.constants[name].shape, None, is_constant=True) for name in sorted(held)}
     return operations, tensors, held_in_place_notes(operations)
 

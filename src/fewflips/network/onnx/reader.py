@@ -21,9 +21,10 @@ __all__ = ["read", "rewrite"]
 def read(path: Path) -> Network:
     """Read an ONNX file.
 
-    QLinearConv, ConvInteger, QLinearMatMul, MatMulInteger, QGemm, and Conv, Gemm and MatMul whose weights come from
-    integers by DequantizeLinear, become layers; other operators are kept as what they do to channels. Only the main
-    graph is read, functions of the model inlined: what the bodies of If, Loop and Scan multiply is named in a note.
+    QLinearConv, ConvInteger, QLinearMatMul, MatMulInteger, QGemm, MatMulNBits, and Conv, Gemm and MatMul whose weights
+    come from integers by DequantizeLinear, become layers; other operators are kept as what they do to channels. Only
+    the main graph is read, functions of the model inlined: what the bodies of If, Loop and Scan multiply is named in a
+    note.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ def _read(path: Path) -> Network:
     constants = Constants(file, values)
     reader = OnnxLayerReader(file, values, constants)
     products = reader.products()
-    layers = tuple(product.layer for product in products.values() if product.layer is not None)
+    layers = tuple(layer for product in products.values() for layer in product.layers)
     if not layers:
         raise _no_layers(file, reader)
     operations, tensors, notes = describe(file, values, constants, products)
@@ -101,6 +102,6 @@ def _no_layers(file: OnnxFile, reader: OnnxLayerReader) -> ModelError:
         )
     detail = f" ({reader.notes[0]})" if reader.notes else ""
     return ModelError(
-        f"{file.path}: expected at least one QLinearConv, ConvInteger, QLinearMatMul, MatMulInteger, QGemm, or Conv, "
-        f"Gemm or MatMul with dequantized weights, got none{detail}; give a quantized network"
+        f"{file.path}: expected at least one QLinearConv, ConvInteger, QLinearMatMul, MatMulInteger, QGemm, "
+        f"MatMulNBits, or Conv, Gemm or MatMul with dequantized weights, got none{detail}; give a quantized network"
     )

@@ -99,9 +99,11 @@ class _Places:
         self._producers = {name: node for node in self.file.nodes for name in node.outputs if name}
 
     def has(self, layer: Layer) -> bool:
-        """Whether the file holds a layer's weights as integers that nothing else reads."""
-        matrix = layer.right.source
+        """Whether the file holds a layer's weights as integers of one zero point a channel that nothing else reads."""
+        matrix, zero_points = layer.right.source, layer.right.zero_points
         stored = isinstance(matrix, OnnxMatrix) and isinstance(matrix.source, StoredArray)
+        if zero_points.along(0, layer.right.shape) is None:
+            return False
         return stored and layer.name in self._nodes and self._own(layer.weights_tensor) is not None
 
     def recodable(self, layer: Layer) -> Recodable:
@@ -136,8 +138,8 @@ class _Places:
     def _bias(self, layer: Layer) -> tuple[Constant, NDArray[np.float64]] | None:
         """A layer's bias of int32, and the steps of it that a unit of the integer product is worth."""
         node = self._nodes[layer.name]
-        form = WEIGHTED[(node.domain, node.operator)]
-        if form.bias is None or not node.input(form.bias):
+        form = WEIGHTED.get((node.domain, node.operator))
+        if form is None or form.bias is None or not node.input(form.bias):
             return None
         name, steps = node.input(form.bias), np.ones(layer.n)
         if form.is_dequantized:

@@ -7,7 +7,7 @@ left out (the inference of some never ends on hostile attributes).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,13 +21,9 @@ from fewflips.network.onnx.elements import element_count
 from fewflips.network.onnx.errors import REFUSED
 from fewflips.network.onnx.file import Constant, OnnxFile
 from fewflips.network.onnx.length_bounds import unbounded_lengths
-from fewflips.network.onnx.nodes import Node
 from fewflips.network.onnx.shape_values import computed_values
+from fewflips.network.onnx.standard_forms import UNKNOWN_DOMAIN, StandardForm, stand_in, standard_form
 
-CONTRIB = "com.microsoft"
-"""Domain of ONNX Runtime's own operators."""
-
-_UNKNOWN_DOMAIN = "fewflips.unknown"
 _SMALL = 1024
 """Constants up to this many elements are kept: shapes, axes, pads."""
 
@@ -141,28 +137,6 @@ _INFERRED = frozenset(
     ]
 )
 """Operators of the default domain whose inference is asked for."""
-
-_SAME_AS_FIRST = frozenset(
-    (
-        "QLinearLeakyRelu",
-        "QLinearSigmoid",
-        "QLinearSoftmax",
-        "Gelu",
-        "FastGelu",
-        "QuickGelu",
-        "BiasGelu",
-        "QuantizeLinear",
-        "DequantizeLinear",
-    )
-)
-_STANDARD_FORM: Mapping[str, tuple[str, tuple[int, ...]]] = {
-    "QLinearAdd": ("Add", (0, 3)),
-    "QLinearMul": ("Mul", (0, 3)),
-    "QLinearAveragePool": ("AveragePool", (0,)),
-    "QLinearGlobalAveragePool": ("GlobalAveragePool", (0,)),
-    "QGemm": ("Gemm", (0, 3)),
-}
-"""Contrib operator -> standard operator of the same shape, and which inputs it reads."""
 
 _DIVISORS = ("strides", "blocksize", "num_outputs")
 """Attributes that the inference divides by: before onnx 1.22 a zero there ends the process."""
@@ -280,15 +254,23 @@ def _input_value(file: OnnxFile, proto: ValueInfoProto, symbols: set[str]) -> Va
             length = 1
         elif length <= 0:
             symbol = dim.dim_param if dim.HasField("dim_param") else str(length) if dim.HasField("dim_value") else "?"
-            dims = proto.type.tensor_type.shape.dim
-            wanted = ",".join(str(d.dim_value) if d.dim_value > 0 else "N" if i else "1" for i, d in enumerate(dims))
             raise ModelError(
                 f"{file.path}: input '{name}': expected a fixed length in dimension {axis}, got '{symbol}'; fix it "
-                f"with: python -m onnxruntime.tools.make_dynamic_shape_fixed --input_name {name} --input_shape "
-                f"{wanted} IN.onnx OUT.onnx"
+                f"with: python -m onnxruntime.tools.make_dynamic_shape_fixed {_fixing(file, proto, dim.dim_param)} "
+                "IN.onnx OUT.onnx"
             )
         shape.append(length)
     return Value(tuple(shape), proto.type.tensor_type.elem_type)
+
+
+def _fixing(file: OnnxFile, proto: ValueInfoProto, symbol: str) -> str:
+    """Options that fix the lengths of one input, or a symbol where several inputs have it."""
+    others = (other.type.tensor_type.shape.dim for other in file.model.graph.input if other.name != proto.name)
+    if symbol and any(dim.dim_param == symbol for dims in others for dim in dims):
+        return f"--dim_param {symbol} --dim_value N"
+    dims = proto.type.tensor_type.shape.dim
+    wanted = ",".join(str(d.dim_value) if d.dim_value > 0 else "N" if i else "1" for i, d in enumerate(dims))
+    return f"--input_name {proto.name} --input_shape {wanted}"
 
 
 def _stated_value(proto: ValueInfoProto, symbols: set[str]) -> Value:
@@ -337,20 +319,23 @@ def _skeleton(
             initializers.append(_small_tensor(file, constant))
         else:
             inputs.append(_typed(name, value))
-    nodes, trusted, unbounded = [], [], unbounded_lengths(file, computed)
+    nodes: list[NodeProto] = []
+    trusted, unbounded = [], unbounded_lengths(file, computed)
+    described = {name: (value.shape, value.element_type) for name, value in fixed.items()}
     for node in file.nodes:
         if node.outputs and computed.keys() >= set(node.outputs):
             continue
-        replaced = None if node.index in unbounded else _standard_node(node)
-        if replaced is None:
-            known = [name for name in node.outputs if name]
-            present = [name for name in node.inputs if name]
-            replaced = helper.make_node("Unknown", present, known, name=f"n{node.index}", domain=_UNKNOWN_DOMAIN)
-            shaped = [name for name in known if name in stated and stated[name].shape is not None]
-            trusted += [_typed(name, stated[name]) for name in shaped]
-        nodes.append(replaced)
+        if node.domain == "" and node.operator in _INFERRED and not node.has_subgraph and node.index not in unbounded:
+            nodes.append(node.proto)
+            continue
+        form = standard_form(node, described) or StandardForm((stand_in(node, filter(None, node.outputs)),))
+        nodes += form.nodes
+        inputs += form.inputs
+        unknown = [name for part in form.nodes if part.domain == UNKNOWN_DOMAIN for name in part.output]
+        shaped = [name for name in unknown if name in stated and stated[name].shape is not None]
+        trusted += [_typed(name, stated[name]) for name in shaped]
     graph = helper.make_graph(nodes, "skeleton", inputs, [], initializers, value_info=trusted)
-    opsets = [helper.make_opsetid("", file.opset), helper.make_opsetid(_UNKNOWN_DOMAIN, 1)]
+    opsets = [helper.make_opsetid("", file.opset), helper.make_opsetid(UNKNOWN_DOMAIN, 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=onnx.IR_VERSION)
 
 
@@ -369,31 +354,3 @@ def _small_tensor(file: OnnxFile, constant: Constant) -> TensorProto:
 
 def _typed(name: str, value: Value) -> ValueInfoProto:
     return helper.make_tensor_value_info(name, value.element_type or TensorProto.FLOAT, value.shape)
-
-
-def _standard_node(node: Node) -> NodeProto | None:
-    """Find a node of the default domain whose outputs have the same shapes; None where there is none."""
-    if node.has_subgraph:
-        return None
-    if node.domain == "":
-        return node.proto if node.operator in _INFERRED else None
-    outputs = [name for name in node.outputs[:1] if name]
-    if node.domain != CONTRIB or not outputs or len(outputs) != len(node.outputs):
-        return None
-    if node.operator in _SAME_AS_FIRST and node.input(0):
-        return helper.make_node("Identity", [node.inputs[0]], outputs)
-    if node.operator == "QLinearConcat":
-        return _like(node, "Concat", node.inputs[2::3], outputs)
-    if node.operator in _STANDARD_FORM and not node.integer("channels_last", 0):
-        standard, positions = _STANDARD_FORM[node.operator]
-        return _like(node, standard, [node.input(position) for position in positions], outputs)
-    return None
-
-
-def _like(node: Node, operator: str, inputs: Iterable[str], outputs: Iterable[str]) -> NodeProto | None:
-    names = list(inputs)
-    if not all(names):
-        return None
-    result = helper.make_node(operator, names, list(outputs), name=node.label)
-    result.attribute.extend(value for key, value in node.attributes.items() if key != "channels_last")
-    return result
