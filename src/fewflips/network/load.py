@@ -18,13 +18,13 @@ from fewflips.network.recoding import NewCodes, Recodable
 
 
 def load(path: str | Path) -> Network:
-    """Read a quantized model: TFLite, ONNX, or a format that another package reads.
+    """Read a quantized model: TFLite, ONNX, GGUF, or a format that another package reads.
 
     Parameters
     ----------
     path : str or Path
-        The file. TFLite is recognised by its identifier, whatever the file is called; what no registered reader
-        recognizes is read as ONNX.
+        The file. TFLite and GGUF are recognised by their identifiers, whatever the file is called; what no registered
+        reader recognizes is read as ONNX.
 
     Returns
     -------

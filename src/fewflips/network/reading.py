@@ -189,6 +189,7 @@ READERS: Registry[Any] = Registry(
     {
         "tflite": "fewflips.network.own_readers:TFLiteReader",
         "onnx": "fewflips.network.own_readers:OnnxReader",
+        "gguf": "fewflips.network.own_readers:GGUFReader",
     },
 )
 """By the format's name, in the order in which they are asked."""
