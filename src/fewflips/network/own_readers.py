@@ -139,3 +139,25 @@ class GGUFReader(Reader):
         from fewflips.network.gguf import reader
 
         return reader.read(path)
+
+
+class SafetensorsReader(Reader):
+    """Folders of Hugging Face models, and their files; needs the extra ``safetensors``."""
+
+    name = "safetensors"
+
+    def recognizes(self, path: Path, head: bytes) -> bool:
+        """By the name of a file."""
+        return path.name.endswith((".safetensors", ".safetensors.index.json"))
+
+    def recognizes_folder(self, path: Path) -> bool:
+        """By the names of its files."""
+        from fewflips.network.safetensors import folder
+
+        return folder.is_model_folder(path)
+
+    def read(self, path: Path) -> Network:
+        """Read a folder, or a file of it."""
+        from fewflips.network.safetensors import reader
+
+        return reader.read(path)

@@ -6,20 +6,16 @@ so that one that is cut short ends the process; it believes lengths; and it make
 
 from __future__ import annotations
 
-import hashlib
 import os
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import prod
 from pathlib import Path
-from typing import BinaryIO
 
 from fewflips.errors import ModelError
 from fewflips.files.input_files import open_plain
 from fewflips.network.gguf.header import Header, Value, damaged
-from fewflips.network.stored_bytes import FileBytes
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -31,7 +27,6 @@ _MOST_TENSORS = 1 << 16
 _MOST_AXES = 4
 _ALIGNMENT = 32
 _LARGEST_ALIGNMENT = 1 << 20
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -115,57 +110,6 @@ def decode(path: Path) -> GGUFFile:
             return _decode(path, Header(path, file, size), size, sizes)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def stored_parts(path: Path, parts: Sequence[tuple[int, int]]) -> tuple[str, list[FileBytes]]:
-    """Read a file once, and note the checksums of its parts.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    parts : sequence of (int, int)
-        Offset and length of each; none overlaps another.
-
-    Returns
-    -------
-    str
-        Hexadecimal SHA-256 of the file.
-    list of FileBytes
-        The parts, in the given order.
-
-    Raises
-    ------
-    ModelError
-        If the file cannot be read, or has been cut short.
-    """
-    digest = hashlib.sha256()
-    place = Path(os.path.abspath(path))
-    found: dict[tuple[int, int], FileBytes] = {}
-    try:
-        with open_plain(path) as file:
-            for offset, length in sorted(parts):
-                _pass(path, file, offset - file.tell(), digest)
-                checksum = _pass(path, file, length, digest)
-                found[offset, length] = FileBytes(path, place, offset, length, checksum)
-            while content := file.read(_CHUNK):
-                digest.update(content)
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
-    return digest.hexdigest(), [found[part] for part in parts]
-
-
-def _pass(path: Path, file: BinaryIO, length: int, digest: hashlib._Hash) -> int:
-    """Read some bytes; their CRC-32."""
-    checksum, left = 0, length
-    while left:
-        content = file.read(min(left, _CHUNK))
-        if not content:
-            raise damaged(path, f"it ends {left} bytes too early: it was cut short while it was read")
-        digest.update(content)
-        checksum = zlib.crc32(content, checksum)
-        left -= len(content)
-    return checksum
 
 
 def _block_sizes() -> dict[int, tuple[str, int, int]]:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from fewflips.errors import FloatModelError, ModelError
 from fewflips.network.gguf.elements import BLOCK_TYPES
-from fewflips.network.gguf.file import decode, stored_parts
+from fewflips.network.gguf.file import decode
 from fewflips.network.gguf.layers import TOKENS, GGUFLayerReader
 from fewflips.network.graph import Network
+from fewflips.network.stored_bytes import read_parts
 
 _NOTES = (
     f"a GGUF file has no graph: each matrix is counted as a product with {TOKENS} token, as in decoding",
@@ -45,7 +46,7 @@ def read(path: Path) -> Network:
     weights = reader.weights()
     if not weights:
         raise _no_layers(path, reader)
-    sha256, stored = stored_parts(path, [(matrix.offset, matrix.length) for matrix in weights])
+    sha256, stored = read_parts(path, [(matrix.offset, matrix.length) for matrix in weights])
     return Network(
         path=path,
         file_format="gguf",
