@@ -14,7 +14,7 @@ from fewflips.formats.number_formats import INT8, UINT8
 from fewflips.network import ActivationOperand, ConstantOperand, Layer, Product
 from fewflips.network.lowering import MatrixProduct
 from fewflips.network.operand import HeldMatrix
-from fewflips.network.quantization_values import QuantizationValues
+from fewflips.network.quantization_values import QuantizationValues, StoredQuantizationValues
 from fewflips.network.stored_bytes import FileBytes
 from tests.layers import altered, dense_layer
 from tests.property_settings import examples
@@ -64,6 +64,30 @@ def test_one_zero_point_a_block(drawn: tuple[tuple[int, ...], int, int, np.ndarr
         place = [0 if values.shape[other] == 1 else at for other, at in enumerate(index)]
         place[axis] = index[axis] // block
         assert spread[index] == values[tuple(place)]
+
+
+@examples(60)
+@given(blocked())
+def test_values_that_are_read_when_asked_for_are_the_same(drawn: tuple[tuple[int, ...], int, int, np.ndarray]) -> None:
+    shape, axis, block, values = drawn
+    held = QuantizationValues(values, axis, block)
+    stored = StoredQuantizationValues(lambda: values, values.shape, axis, block)
+    np.testing.assert_array_equal(stored.elements(shape), held.elements(shape))
+    np.testing.assert_array_equal(stored.groups_along(axis, shape), held.groups_along(axis, shape))
+    assert (stored.along(axis, shape) is None) == (held.along(axis, shape) is None)
+
+
+def test_values_that_are_read_when_asked_for_have_the_shape_that_was_said() -> None:
+    def unread() -> np.ndarray:
+        raise AssertionError("read before it was asked for")
+
+    StoredQuantizationValues(unread, (3, 2), 1, 4).check((3, 8))
+    with pytest.raises(InputError, match=r"expected 1 or as many as \[3, 2\] along each axis, got shape \[3, 1\]"):
+        StoredQuantizationValues(unread, (3, 1), 1, 4).check((3, 8))
+    with pytest.raises(InputError, match="at least 1 element, got 0"):
+        StoredQuantizationValues(unread, (3, 2), 1, 0)
+    with pytest.raises(InputError, match=r"expected values of shape \(3, 2\), got \(2, 3\)"):
+        StoredQuantizationValues(lambda: np.zeros((2, 3)), (3, 2)).elements((3, 2))
 
 
 @examples(60)

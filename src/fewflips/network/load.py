@@ -13,18 +13,18 @@ from fewflips.files.input_files import open_plain
 from fewflips.files.result_folder import check_belongs
 from fewflips.network.contents import Contents
 from fewflips.network.graph import Network
-from fewflips.network.reading import FIRST_BYTES, reader_named, reader_of
+from fewflips.network.reading import FIRST_BYTES, reader_named, reader_of, reader_of_folder
 from fewflips.network.recoding import NewCodes, Recodable
 
 
 def load(path: str | Path) -> Network:
-    """Read a quantized model: TFLite, ONNX, or a format that another package reads.
+    """Read a quantized model: TFLite, ONNX, GGUF, a folder of safetensors, or a format that another package reads.
 
     Parameters
     ----------
     path : str or Path
-        The file. TFLite is recognised by its identifier, whatever the file is called; what no registered reader
-        recognizes is read as ONNX.
+        The file. TFLite and GGUF are recognised by their identifiers, whatever the file is called; what no registered
+        reader recognizes is read as ONNX. A Hugging Face model is a folder, or its index or one of its files.
 
     Returns
     -------
@@ -46,7 +46,10 @@ def load(path: str | Path) -> Network:
         with open_plain(path) as file:
             head = file.read(FIRST_BYTES)
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+        reader = reader_of_folder(path)
+        if reader is None:
+            raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+        return reader.read(path)
     return reader_of(path, head).read(path)
 
 

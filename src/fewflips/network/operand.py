@@ -52,6 +52,10 @@ class ConstantOperand:
         model's file, and can be pickled.
     scales : QuantizationValues or None
         Real values of one step, floats; None where they are not known, or lie otherwise than along rows and columns.
+    offsets : QuantizationValues or None
+        Real values, floats, that are added to ``scale * (stored - zero point)``: formats whose minima are no multiples
+        of their steps have them. None where there are none. They multiply sums of activations, outside of the
+        integer product.
     """
 
     name: str
@@ -60,11 +64,12 @@ class ConstantOperand:
     zero_points: QuantizationValues
     source: Callable[[], Matrix] = field(repr=False)
     scales: QuantizationValues | None = None
+    offsets: QuantizationValues | None = None
 
     def __post_init__(self) -> None:
-        self.zero_points.check(self.shape)
-        if self.scales is not None:
-            self.scales.check(self.shape)
+        for values in (self.zero_points, self.scales, self.offsets):
+            if values is not None:
+                values.check(self.shape)
 
     def load(self) -> Matrix:
         """Read the values.

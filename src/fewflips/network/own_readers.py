@@ -15,6 +15,7 @@ from fewflips.network.reading import Reader
 from fewflips.network.recoding import NewCodes, Recodable
 
 _TFLITE_IDENTIFIER = b"TFL3"
+_GGUF_MAGIC = b"GGUF"
 
 
 class TFLiteReader(Reader):
@@ -114,3 +115,49 @@ class OnnxReader(Reader):
         from fewflips.network.onnx import contents
 
         return contents.read_contents(path)
+
+
+class GGUFReader(Reader):
+    """GGUF, of llama.cpp and other runtimes of ggml: known by its magic number; needs the extra ``gguf``."""
+
+    name = "gguf"
+
+    def recognizes(self, path: Path, head: bytes) -> bool:
+        """By the magic number.
+
+        Raises
+        ------
+        ModelError
+            If the file is called ``.gguf`` and has none.
+        """
+        if not head.startswith(_GGUF_MAGIC) and path.suffix == ".gguf":
+            raise ModelError(f"{path}: expected a GGUF file, which begins with GGUF, got {head[:4]!r}")
+        return head.startswith(_GGUF_MAGIC)
+
+    def read(self, path: Path) -> Network:
+        """Read a file."""
+        from fewflips.network.gguf import reader
+
+        return reader.read(path)
+
+
+class SafetensorsReader(Reader):
+    """Folders of Hugging Face models, and their files; needs the extra ``safetensors``."""
+
+    name = "safetensors"
+
+    def recognizes(self, path: Path, head: bytes) -> bool:
+        """By the name of a file."""
+        return path.name.endswith((".safetensors", ".safetensors.index.json"))
+
+    def recognizes_folder(self, path: Path) -> bool:
+        """By the names of its files."""
+        from fewflips.network.safetensors import folder
+
+        return folder.is_model_folder(path)
+
+    def read(self, path: Path) -> Network:
+        """Read a folder, or a file of it."""
+        from fewflips.network.safetensors import reader
+
+        return reader.read(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -72,6 +72,11 @@ class QuantizationValues:
             Of length C along the axis, 1 along the others.
         """
         return cls(values.reshape([-1 if position == axis else 1 for position in range(rank)]))
+
+    @property
+    def stored_shape(self) -> tuple[int, ...]:
+        """Shape of the values as they are stored."""
+        return self.values.shape
 
     def elements(self, shape: Sequence[int]) -> NDArray[Any]:
         """Give each element of the operand its value.
@@ -189,12 +194,69 @@ class QuantizationValues:
             If there are too few or too many along an axis.
         """
         blocks = [-(-length // self.block) if axis == self.block_axis else length for axis, length in enumerate(shape)]
-        fits = len(blocks) == self.values.ndim and all(
+        stored = self.stored_shape
+        fits = len(blocks) == len(stored) and all(
             got == expected or (got == 1 and axis != self.block_axis)
-            for axis, (got, expected) in enumerate(zip(self.values.shape, blocks, strict=True))
+            for axis, (got, expected) in enumerate(zip(stored, blocks, strict=True))
         )
         if not fits:
             raise InputError(
                 f"quantization parameters of an operand of shape {list(shape)}: expected 1 or as many as "
-                f"{blocks} along each axis, got shape {list(self.values.shape)}"
+                f"{blocks} along each axis, got shape {list(stored)}"
             )
+
+
+class StoredQuantizationValues(QuantizationValues):
+    """Values that are read when they are asked for, and whose shape is known before.
+
+    Parameters
+    ----------
+    source : callable
+        Gives the values, an ndarray of any number type, of the shape; one of the package can be pickled.
+    stored_shape : sequence of int
+        Their shape.
+    block_axis, block : int or None, int
+        As of QuantizationValues.
+    """
+
+    _source: Callable[[], NDArray[Any]]
+    _stored_shape: tuple[int, ...]
+
+    def __init__(
+        self,
+        source: Callable[[], NDArray[Any]],
+        stored_shape: Sequence[int],
+        block_axis: int | None = None,
+        block: int = 1,
+    ) -> None:
+        for name, value in (("block_axis", block_axis), ("block", block)):
+            object.__setattr__(self, name, value)  # fields of a frozen class
+        self._source = source
+        self._stored_shape = tuple(stored_shape)
+        self.__post_init__()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(shape {self._stored_shape}, {self.block_axis=}, {self.block=})"
+
+    @property
+    def stored_shape(self) -> tuple[int, ...]:
+        """Shape of the values as they are stored, which is known before they are read."""
+        return self._stored_shape
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """The values, read anew each time.
+
+        Raises
+        ------
+        ModelError
+            If the model's file can no longer be read.
+        InputError
+            If it has changed since, or the values do not have the shape.
+        """
+        values = self._source()
+        if values.shape != self._stored_shape:
+            raise InputError(
+                f"quantization parameters: expected values of shape {self._stored_shape}, got {values.shape}"
+            )
+        return values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,6 +55,21 @@ class Reader(ABC):
         bool
             A reader that is asked later gets no file that one before it recognizes; the package's own come first.
         """
+
+    def recognizes_folder(self, path: Path) -> bool:
+        """Whether a folder is a model of this format: not, unless a subclass knows better.
+
+        Parameters
+        ----------
+        path : Path
+            The folder.
+
+        Returns
+        -------
+        bool
+            As of :meth:`recognizes`; :meth:`read` then gets the folder.
+        """
+        return False
 
     @abstractmethod
     def read(self, path: Path) -> Network:
@@ -189,6 +205,8 @@ READERS: Registry[Any] = Registry(
     {
         "tflite": "fewflips.network.own_readers:TFLiteReader",
         "onnx": "fewflips.network.own_readers:OnnxReader",
+        "gguf": "fewflips.network.own_readers:GGUFReader",
+        "safetensors": "fewflips.network.own_readers:SafetensorsReader",
     },
 )
 """By the format's name, in the order in which they are asked."""
@@ -225,6 +243,14 @@ def reader_of(path: Path, head: bytes) -> Reader:
         if reader.recognizes(path, head):
             return reader
     return reader_named(_OTHERWISE)
+
+
+def reader_of_folder(path: Path) -> Reader | None:
+    """The first reader that recognizes a folder, or what is no folder: None where none does."""
+    if not os.path.isdir(path):
+        return None
+    readers = (reader_named(name) for name in READERS.names)
+    return next((reader for reader in readers if reader.recognizes_folder(path)), None)
 
 
 def register_reader(reader: ReaderClass) -> ReaderClass:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from fewflips.errors import InputError, ModelError
 from fewflips.files.input_files import open_plain
+
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -100,3 +105,52 @@ class FileBytes:
 
 
 StoredBytes = HeldBytes | FileBytes
+
+
+def read_parts(path: Path, parts: Sequence[tuple[int, int]]) -> tuple[str, list[FileBytes]]:
+    """Read a file once, and note the checksums of its parts.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    parts : sequence of (int, int)
+        Offset and length of each, in bytes; none overlaps another.
+
+    Returns
+    -------
+    str
+        Hexadecimal SHA-256 of the file.
+    list of FileBytes
+        The parts, in the given order.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read, or has been cut short.
+    """
+    digest, place = hashlib.sha256(), Path(os.path.abspath(path))
+    found: dict[tuple[int, int], FileBytes] = {}
+    try:
+        with open_plain(path) as file:
+            for offset, length in sorted(parts):
+                _pass(path, file, offset - file.tell(), digest)
+                found[offset, length] = FileBytes(path, place, offset, length, _pass(path, file, length, digest))
+            while content := file.read(_CHUNK):
+                digest.update(content)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+    return digest.hexdigest(), [found[part] for part in parts]
+
+
+def _pass(path: Path, file: BinaryIO, length: int, digest: hashlib._Hash) -> int:
+    """Read some bytes; their CRC-32."""
+    checksum, left = 0, length
+    while left:
+        content = file.read(min(left, _CHUNK))
+        if not content:
+            raise ModelError(f"{path}: ends {left} bytes too early: it was cut short while it was read")
+        digest.update(content)
+        checksum = zlib.crc32(content, checksum)
+        left -= len(content)
+    return checksum

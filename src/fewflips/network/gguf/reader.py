@@ -1,0 +1,77 @@
+"""GGUF files: reading the quantized matrices of a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fewflips.errors import FloatModelError, ModelError
+from fewflips.network.gguf.elements import BLOCK_TYPES
+from fewflips.network.gguf.file import decode
+from fewflips.network.gguf.layers import TOKENS, GGUFLayerReader
+from fewflips.network.graph import Network
+from fewflips.network.stored_bytes import read_parts
+
+_NOTES = (
+    f"a GGUF file has no graph: each matrix is counted as a product with {TOKENS} token, as in decoding",
+    "activations are floats: flips are those of the weights, exactly as stored, and the activation port is left out",
+)
+
+
+def read(path: Path) -> Network:
+    """Read a GGUF file.
+
+    Each matrix whose codes are integers becomes a layer: codes as stored, scales and offsets of each block, read when
+    they are asked for.
+
+    Parameters
+    ----------
+    path : Path
+        The file; of a model in several files, one of them.
+
+    Returns
+    -------
+    Network
+        Layers without a graph; `notes` says what was passed over.
+
+    Raises
+    ------
+    FloatModelError
+        If the weights are floats; the message says how to quantize them.
+    ModelError
+        If the file cannot be read, is damaged, or has no layer.
+    """
+    path = Path(path)
+    file = decode(path)
+    reader = GGUFLayerReader(file)
+    weights = reader.weights()
+    if not weights:
+        raise _no_layers(path, reader)
+    sha256, stored = read_parts(path, [(matrix.offset, matrix.length) for matrix in weights])
+    return Network(
+        path=path,
+        file_format="gguf",
+        sha256=sha256,
+        layers=tuple(reader.layer(matrix, place) for matrix, place in zip(weights, stored, strict=True)),
+        tensors={},
+        operations=(),
+        inputs=(),
+        outputs=(),
+        notes=(*_NOTES, *_notes_on_parts(file.metadata.get("split.count")), *reader.notes),
+        left_out=tuple(reader.left_out),
+    )
+
+
+def _notes_on_parts(count: object) -> tuple[str, ...]:
+    if not isinstance(count, int) or count < 2:
+        return ()
+    return (f"the model is in {count} files, of which this one is read: merge them with llama-gguf-split",)
+
+
+def _no_layers(path: Path, reader: GGUFLayerReader) -> ModelError:
+    if reader.only_floats:
+        return FloatModelError(
+            f"{path}: expected integer weights, got a float model: quantize it first, with llama-quantize of llama.cpp"
+        )
+    detail = f" ({reader.notes[0]})" if reader.notes else ""
+    kinds = ", ".join(BLOCK_TYPES)
+    return ModelError(f"{path}: expected at least one matrix with integer codes ({kinds}), got none{detail}")

@@ -1,0 +1,1 @@
+"""Folders of Hugging Face models whose weights are quantized and stored as safetensors."""
