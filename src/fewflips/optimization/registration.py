@@ -16,6 +16,7 @@ STEPS: Registry[Any] = Registry(
         "schedule": "fewflips.optimization.steps.order:ScheduleStep",
         "cluster": "fewflips.optimization.steps.cluster:ClusterStep",
         "round": "fewflips.optimization.steps.round:RoundStep",
+        "distill": "fewflips.training.distillation.step:DistillStep",
         "joint": "fewflips.optimization.steps.joint:JointStep",
         "signs": "fewflips.optimization.steps.signs:SignsStep",
         "drop-in": "fewflips.optimization.steps.drop_in:DropInStep",

@@ -44,27 +44,38 @@ numpy.frombuffer), numbers out of range for an offset (TypeError, OverflowError)
 
 _OPERATOR_NAMES = {code: name for name, code in vars(tflite.BuiltinOperator).items() if not name.startswith("_")}
 
+_POOLING = ("Padding", "StrideH", "StrideW", "FilterHeight", "FilterWidth", "FusedActivationFunction")
+
 _OPTIONS: Mapping[str, tuple[int, Any, tuple[str, ...]]] = {
     "CONV_2D": (
         tflite.BuiltinOptions.Conv2DOptions,
         tflite.Conv2DOptions,
-        ("Padding", "StrideH", "StrideW", "DilationHFactor", "DilationWFactor"),
+        ("Padding", "StrideH", "StrideW", "DilationHFactor", "DilationWFactor", "FusedActivationFunction"),
     ),
     "DEPTHWISE_CONV_2D": (
         tflite.BuiltinOptions.DepthwiseConv2DOptions,
         tflite.DepthwiseConv2DOptions,
-        ("Padding", "StrideH", "StrideW", "DilationHFactor", "DilationWFactor"),
+        ("Padding", "StrideH", "StrideW", "DilationHFactor", "DilationWFactor", "FusedActivationFunction"),
     ),
     "FULLY_CONNECTED": (
         tflite.BuiltinOptions.FullyConnectedOptions,
         tflite.FullyConnectedOptions,
-        ("WeightsFormat",),
+        ("WeightsFormat", "FusedActivationFunction"),
     ),
-    "CONCATENATION": (tflite.BuiltinOptions.ConcatenationOptions, tflite.ConcatenationOptions, ("Axis",)),
+    "CONCATENATION": (
+        tflite.BuiltinOptions.ConcatenationOptions,
+        tflite.ConcatenationOptions,
+        ("Axis", "FusedActivationFunction"),
+    ),
+    "ADD": (tflite.BuiltinOptions.AddOptions, tflite.AddOptions, ("FusedActivationFunction",)),
+    "SUB": (tflite.BuiltinOptions.SubOptions, tflite.SubOptions, ("FusedActivationFunction",)),
+    "MUL": (tflite.BuiltinOptions.MulOptions, tflite.MulOptions, ("FusedActivationFunction",)),
+    "AVERAGE_POOL_2D": (tflite.BuiltinOptions.Pool2DOptions, tflite.Pool2DOptions, _POOLING),
+    "MAX_POOL_2D": (tflite.BuiltinOptions.Pool2DOptions, tflite.Pool2DOptions, _POOLING),
 }
 """Operator -> (tag of its options, their class, the fields to read)."""
 
-_OPTIONAL = frozenset(["FULLY_CONNECTED", "CONCATENATION"])
+_OPTIONAL = frozenset(["FULLY_CONNECTED", "CONCATENATION", "ADD", "SUB", "MUL", "AVERAGE_POOL_2D", "MAX_POOL_2D"])
 """Operators that may come without options: older files leave out those of a plain fully connected layer."""
 
 

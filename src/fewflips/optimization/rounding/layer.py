@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +84,10 @@ class RoundedLayer:
 
     Attributes
     ----------
+    layer : Layer
+        The original.
+    place : Recodable
+        What of it can be replaced.
     sensitivity : float
         What a unit of :attr:`error` does to the square of the network's outputs' error.
     """
@@ -99,7 +103,8 @@ class RoundedLayer:
     ) -> None:
         self.layer, self.segments, self.sensitivity = layer, segments, 1.0
         self._words = Words.of(layer, array)
-        self._place, self._mean = place, activations.mean
+        self.place, self._mean = place, activations.mean
+        self._bias: NDArray[np.floating | np.integer] | None = place.bias
         self._original = layer.weights.astype(np.int32) - self._words.offsets
         self._repeats = dataflow_of(array).weight_repeats(layer, array)
         scales = None if layer.right.scales is None else layer.right.scales.along(0, layer.right.shape)
@@ -139,6 +144,26 @@ class RoundedLayer:
         for segment in self.segments:
             descend(self._problem, self.codes, self._gradient, segment.lanes, segment.order, own)
 
+    @property
+    def norm(self) -> float:
+        """Root mean square of the length of a row of activations, in steps of their scale."""
+        spread = np.trace(self._problem.covariance, axis1=1, axis2=2) + np.square(self._mean).sum(axis=1)
+        return float(np.sqrt(spread.mean()))
+
+    def aim(self, weights: NDArray[np.floating], bias: NDArray[np.floating | np.integer] | None) -> None:
+        """Measure errors from other weights than the original's; codes stay.
+
+        Parameters
+        ----------
+        weights : ndarray of float, shape (N, K)
+            In place of the integers that the file stores.
+        bias : ndarray of float or int, shape (N,), or None
+            In place of the file's, where that can be replaced.
+        """
+        self._bias = bias
+        self._problem = replace(self._problem, weights=(weights - self._words.offsets).astype(np.float32))
+        self._gradient = self._problem.gradient(self.codes)
+
     def disturb(self, steps: int, seed: int) -> None:
         """Give all codes random errors of up to some steps, to see what they do to the network's outputs."""
         noise = np.random.default_rng(seed).integers(-steps, steps + 1, self.codes.shape)
@@ -163,9 +188,9 @@ class RoundedLayer:
     def new_codes(self) -> NewCodes:
         """What is to be written: the codes, and the bias less the mean error that they make."""
         weights = self.codes + self._words.offsets
-        if self._place.bias is None:
+        if self._bias is None:
             return NewCodes(weights)
-        change = (self.codes - self._original).reshape(len(self._mean), -1, self.layer.k)
-        shift = np.einsum("gnk,gk->gn", change, self._mean).reshape(-1) * self._place.bias_steps
+        change = (self.codes - self._problem.weights).reshape(len(self._mean), -1, self.layer.k)
+        shift = np.einsum("gnk,gk->gn", change, self._mean).reshape(-1) * self.place.bias_steps
         limits = np.iinfo(np.int32)
-        return NewCodes(weights, np.rint(self._place.bias - shift).clip(limits.min, limits.max).astype(np.int64))
+        return NewCodes(weights, np.rint(self._bias - shift).clip(limits.min, limits.max).astype(np.int64))

@@ -17,7 +17,7 @@ class JointStep(Step):
     """
 
     name = "joint"
-    comes_after = ("schedule", "cluster", "round")
+    comes_after = ("schedule", "cluster", "round", "distill")
     waits = True
 
     def apply(self, state: State, context: Context) -> Outcome:

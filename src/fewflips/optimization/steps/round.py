@@ -64,15 +64,15 @@ class RoundStep(Step):
         if context.budget is None or context.samples is None:
             raise InputError("step round: expected an error budget and sample inputs, got none; give both")
         samples = context.samples
-        calibration, held_out = _parts(len(samples.feeds))
-        reference = Reference.of(state.network, samples, context.labels)
+        calibration, held_out = parts_of(len(samples.feeds))
+        reference = Reference.of(context.original or state.network, samples, context.labels)
         search = RoundingSearch(
             state.network,
-            _rounded_layers(state, context, reference.only(calibration).samples),
+            rounded_layers(state, context, reference.only(calibration).samples),
             reference,
             context.budget,
             cost=context.cost,
-            reorders=not _is_drop_in(state),
+            reorders=not is_drop_in(state),
             seed=context.seed,
             jobs=context.jobs,
             limit=context.limit,
@@ -85,18 +85,18 @@ class RoundStep(Step):
                 f"step round: expected a budget that the model meets as its runtime computes it, got {context.budget}, "
                 f"and {found.error} with all weights as they are"
             )
-        after = replace(state, network=found.network, files=found.files, orders=_orders(state, found))
-        method = _method(found, reference, calibration, held_out)
+        after = replace(state, network=found.network, files=found.files, orders=orders_of(state, found))
+        method = method_of(found, reference, calibration, held_out)
         return Outcome(after, Evidence.within(context.budget, method))
 
 
-def _parts(count: int) -> tuple[list[int], list[int]]:
+def parts_of(count: int) -> tuple[list[int], list[int]]:
     """Samples that the search calibrates on, and those that are kept out."""
     held_out = list(range(_HELD_OUT - 1, count, _HELD_OUT))
     return [number for number in range(count) if number not in held_out], held_out
 
 
-def _is_drop_in(state: State) -> bool:
+def is_drop_in(state: State) -> bool:
     """Whether the machine streams the model in natural order, as an earlier step has rewritten it."""
     if state.files is None:
         return False
@@ -108,7 +108,7 @@ def _is_drop_in(state: State) -> bool:
     )
 
 
-def _rounded_layers(state: State, context: Context, calibration: Samples) -> list[RoundedLayer]:
+def rounded_layers(state: State, context: Context, calibration: Samples) -> list[RoundedLayer]:
     """Layers whose weights can be replaced and whose activations are known."""
     places = recodable(state.network)
     layers = [
@@ -118,8 +118,8 @@ def _rounded_layers(state: State, context: Context, calibration: Samples) -> lis
     ]
     if not layers:
         raise InputError(
-            "step round: expected a layer with integer activations whose weights belong to it alone, got none; leave "
-            "the step out"
+            "rounding: expected a layer with integer activations whose weights belong to it alone, got none; leave the "
+            "step out"
         )
     seen = observed_activations(state.network, layers, calibration, context.seed, context.progress)
     return [
@@ -130,12 +130,13 @@ def _rounded_layers(state: State, context: Context, calibration: Samples) -> lis
     ]
 
 
-def _orders(state: State, found: Rounded) -> LayerOrders:
+def orders_of(state: State, found: Rounded) -> LayerOrders:
     """Orders of all layers of the new network."""
     return {name: found.orders.get(name, segments) for name, segments in state.orders.items()}
 
 
-def _method(found: Rounded, reference: Reference, calibration: Sequence[int], held_out: Sequence[int]) -> str:
+def method_of(found: Rounded, reference: Reference, calibration: Sequence[int], held_out: Sequence[int]) -> str:
+    """How the error was measured, in words."""
     words = f"measured in the model's own runtime: {found.error} on {len(reference.outputs)} sample inputs"
     if not held_out:
         return f"{words}, all of which the search was calibrated on"

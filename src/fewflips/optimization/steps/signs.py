@@ -23,7 +23,7 @@ class SignsStep(Step):
 
     name = "signs"
     start: Start = "stage before"
-    comes_after = ("schedule", "cluster", "round", "joint")
+    comes_after = ("schedule", "cluster", "round", "distill", "joint")
     waits = True
 
     def by_default(self, setting: Setting) -> bool:
