@@ -5,12 +5,11 @@ a sample of the cycles that is drawn alike for all orders of one run. Each row a
 
 * orders by flips, on the machine as it is (`--steps schedule`);
 * orders by measured energy (`--cost energy`);
-* channels that share a segment chosen as well (`--steps schedule,cluster`);
-* passes that run back and forth: `replay: serpentine` on the machine;
-* words that stream negated: `sign_flags: true` and weights in two's complement, less their zero points, on the machine,
-  `--steps schedule,cluster,signs`; flags are on the bill;
-* in place of flags, the best unit of that width that is known: bit planes, a register behind them, offset
-  sums.
+* channels that share a segment chosen as well (`--steps schedule,cluster`), and passes that run back and forth:
+  `replay: serpentine` on the machine;
+* words that stream negated, where stored weights have a sign: `sign_flags: true` on the machine, `--steps
+  schedule,cluster,signs`; flags are on the bill;
+* in place of flags, the best unit of that width that is known: bit planes, a register behind them, offset sums.
 
 All are compared with the network in natural order on the machine as it is. Data energy is that of switching in the
 arithmetic units; the whole bill has clock, leakage and memories.
@@ -33,13 +32,10 @@ from rich.table import Table
 from benchmarks.record import Row, add_json_option, kept_rows, write_record
 from fewflips import load, optimize
 from fewflips.bundled import BundledPair, bundled_pair
-from fewflips.formats.number_formats import NumberFormat
 from fewflips.machine import Accelerator, load_accelerator
-from fewflips.network import Layer
 from fewflips.optimization.request import EnergyRequest
 from fewflips.records.energy import LayerEnergy
 from fewflips.simulation.run import EnergyOptions
-from fewflips.streams.codes import weight_codes
 
 PUBLIC = {
     "MobileNetV2 1.0 224": "mobilenet_v2_1.0_224_quant.tflite",
@@ -63,25 +59,20 @@ class Lever:
     signs: bool = False
     best_unit: bool = False
 
-    def machine(self, name: str, layers: Sequence[Layer]) -> Accelerator:
-        """The machine with what the steps need, its words as wide as the widest of the layers."""
+    def machine(self, name: str) -> Accelerator:
+        """The machine with what the steps need."""
         array = load_accelerator(name)
         unit: dict[str, bool | str] = {"sign_flags": True} if self.signs else {}
         if self.best_unit:
             unit |= {"adder": "bit-planes", "tree_register": True, "offset_sums": True}
         changes: dict[str, object] = {"datapath": array.datapath.model_copy(update=unit)}
-        if self.signs:
-            weights = array.weights.model_copy(update={"format": NumberFormat.TWOS_COMPLEMENT})
-            bits = max(weight_codes(layer, weights).bits for layer in layers)
-            changes["weights"] = weights.model_copy(update={"bits": bits})
         return array.model_copy(update=changes | ({"replay": "serpentine"} if self.replay else {}))
 
 
 LEVERS = {
     "orders by flips": Lever(("schedule",), by_energy=False, replay=False),
     "orders by energy": Lever(("schedule",), replay=False),
-    "and clusters": Lever(("schedule", "cluster"), replay=False),
-    "and replay": Lever(("schedule", "cluster")),
+    "and clusters, replay": Lever(("schedule", "cluster")),
     "and signs": Lever(("schedule", "cluster", "signs"), signs=True),
     "best unit, without signs": Lever(("schedule", "cluster"), best_unit=True),
 }
@@ -111,13 +102,13 @@ def add_rows(
 ) -> Iterator[str]:
     """Make the rows of a network on a machine that are not there yet, and name each when it is."""
     natural = f"{where}: {NATURAL}"
+    signed = all(layer.weight_type.signed for layer in load(model).layers)
     for label, lever in LEVERS.items():
         row = f"{where}: {label}"
-        if row in rows:
+        if row in rows or (lever.signs and not signed):
             continue
         started = time.perf_counter()
-        array = lever.machine(name, load(model).layers)
-        before, after, fewer = stages(model, array, inputs, lever, share)
+        before, after, fewer = stages(model, lever.machine(name), inputs, lever, share)
         if natural not in rows:
             rows[natural] = _figures(before, before, 1.0, 0.0)
         rows[row] = _figures(before, after, fewer, time.perf_counter() - started)
