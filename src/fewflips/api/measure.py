@@ -13,6 +13,7 @@ from fewflips.dataflows.unit_datapath import bus_invert_ports
 from fewflips.errors import AcceleratorError, RuntimeFailure
 from fewflips.execution.activations import read_samples
 from fewflips.machine import Accelerator, load_accelerator
+from fewflips.measurement.between_activations import notes_without, products_between, with_products_between
 from fewflips.measurement.counting import LayerCount, count_network
 from fewflips.network import Network, load
 from fewflips.progress import Progress
@@ -66,7 +67,12 @@ def measure(
         raise RuntimeFailure(f"{failure}; {advice}", failure.model) from failure
     counts = count_network(network, array, [orders], samples, progress)[0]
     estimate, missing = _estimate(network, array, orders, counts, calibration)
-    notes = (*network.notes, *notes, *coding_notes(array, simulated=bus_invert_ports(array)), *missing)
+    remarks = network.notes
+    if samples is not None and products_between(network):
+        joined, further, counted = with_products_between(network, array, samples, progress)
+        remarks = notes_without(network, joined)
+        network, orders, counts = joined, {**orders, **further}, {**counts, **counted}
+    notes = (*remarks, *notes, *coding_notes(array, simulated=bus_invert_ports(array)), *missing)
     return measurement_report(network, array, orders, counts, samples, notes, estimate)
 
 

@@ -40,7 +40,14 @@ def run_samples(
     network: Network, samples: Samples, progress: Progress | None = None
 ) -> Iterator[Mapping[str, NDArray[Any]]]:
     """Run the network on each sample and yield the integer input tensors of its layers, by name."""
-    fetch = list(dict.fromkeys(layer.input_tensor for layer in measurable_layers(network) if layer.input_tensor))
+    fetch = dict.fromkeys(layer.input_tensor for layer in measurable_layers(network) if layer.input_tensor)
+    yield from run_for(network, samples, list(fetch), progress)
+
+
+def run_for(
+    network: Network, samples: Samples, fetch: list[str], progress: Progress | None = None
+) -> Iterator[Mapping[str, NDArray[Any]]]:
+    """Run the network on each sample and yield some of its tensors, by name."""
     with Runtime(network, fetch=fetch) as runtime:
         for done, feeds in enumerate(samples.feeds):
             yield runtime.run(feeds, fetch)

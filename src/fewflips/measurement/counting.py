@@ -114,6 +114,32 @@ def count_network(
     ]
 
 
+def count_layer(
+    layer: Layer, array: Accelerator, tensors: Mapping[str, NDArray[Any]], segments: tuple[Segment, ...]
+) -> LayerCount:
+    """Flips on the wires of both ports of a layer for one sample.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer.
+    array : Accelerator
+        The machine.
+    tensors : mapping of str to ndarray
+        What the runtime computed, the layer's input among it.
+    segments : tuple of Segment
+        Its orders.
+
+    Returns
+    -------
+    LayerCount
+        Without further observations.
+    """
+    weights = count_weight_port(layer, array, segments)
+    activations = _count_activations(layer, array, _activations_of(layer, tensors, array), segments)
+    return LayerCount(weights.wires, activations.wires)
+
+
 def count_weights(layer: Layer, array: Accelerator, segments: tuple[Segment, ...]) -> FlipCount:
     """Flips on the wires of a layer's weight port."""
     return count_weight_port(layer, array, segments).wires

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from fewflips.network.layer import Layer
+from fewflips.network.product import Product
 
 
 @dataclass(frozen=True)
@@ -116,12 +117,15 @@ class LeftOut:
         Why it is left out, without a subject: "it multiplies two activations".
     macs : int or None
         Multiply-accumulate operations of one inference; None where they are not known.
+    product : Product or None
+        The product of two activations that are integers in the file: it can be counted with sample inputs.
     """
 
     name: str
     operator: str
     reason: str
     macs: int | None
+    product: Product | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import Literal
 
 import numpy as np
@@ -105,6 +106,59 @@ class OwnRows:
 
 
 @dataclass(frozen=True)
+class MatrixBatch:
+    """The last two axes of the input tensor are a matrix, one for each group; products of two activations have these.
+
+    Parameters
+    ----------
+    batch : tuple of int
+        Leading axes of the product, with which those of the tensor are broadcast.
+    transposed : bool
+        Whether rows run along the last axis.
+    """
+
+    batch: tuple[int, ...]
+    transposed: bool = False
+
+    @property
+    def kernel_positions(self) -> int:
+        """Always 1."""
+        return 1
+
+    def rows(self, tensor: NDArray[np.integer], groups: int, pad_value: int) -> NDArray[np.integer]:
+        """Rows of each matrix.
+
+        Parameters
+        ----------
+        tensor : ndarray of int8, uint8 or int16, shape (..., R, C)
+            The input tensor.
+        groups : int
+            Matrices: the product of `batch`.
+        pad_value : int
+            Unused: nothing is padded.
+
+        Returns
+        -------
+        ndarray, same dtype, shape (groups, R, C), or (groups, C, R) where it is transposed
+            The rows of each group.
+
+        Raises
+        ------
+        InputError
+            If the tensor does not fit the product.
+        """
+        if groups != prod(self.batch) or tensor.ndim < 2:
+            raise InputError(f"expected {prod(self.batch)} matrices, got {groups} groups and shape {tensor.shape}")
+        matrices = tensor.swapaxes(-1, -2) if self.transposed else tensor
+        shape = (*self.batch, *matrices.shape[-2:])
+        try:
+            whole = np.broadcast_to(matrices, shape)
+        except ValueError as error:
+            raise InputError(f"expected a tensor that fits {shape}, got shape {matrices.shape}") from error
+        return np.ascontiguousarray(whole).reshape(groups, *shape[-2:])
+
+
+@dataclass(frozen=True)
 class Convolution2D:
     """A two-dimensional convolution.
 
@@ -182,4 +236,4 @@ class Convolution2D:
         return np.ascontiguousarray(grouped.transpose(1, 0, 3, 4, *inner)).reshape(groups, batch * out_h * out_w, -1)
 
 
-Lowering = MatrixProduct | OwnRows | Convolution2D
+Lowering = MatrixProduct | OwnRows | MatrixBatch | Convolution2D

@@ -11,12 +11,12 @@ from typing import NoReturn
 import numpy as np
 
 from fewflips.errors import ModelError
-from fewflips.formats.number_formats import StorageType
 from fewflips.network.bias import Bias
 from fewflips.network.graph import ConstantAxis, LeftOut, OperationKind
 from fewflips.network.layer import Layer
 from fewflips.network.lowering import Lowering, MatrixProduct
 from fewflips.network.notes import Remarks, left_out_notes
+from fewflips.network.onnx.between import BATCHED, IntegerTensor, batched_product
 from fewflips.network.onnx.bodies import is_function, products_in_bodies, products_in_function
 from fewflips.network.onnx.constants import Constants, IntegerWeights, is_dequantize
 from fewflips.network.onnx.convolutions import check_dimensions, convolution_product, transposed_product
@@ -30,6 +30,7 @@ from fewflips.network.onnx.recurrent import recurrent_weights
 from fewflips.network.onnx.shapes import Value
 from fewflips.network.onnx.standard_forms import CONTRIB
 from fewflips.network.operand import ActivationOperand, ConstantOperand
+from fewflips.network.product import Product
 from fewflips.network.quantization_values import QuantizationValues
 
 
@@ -107,13 +108,6 @@ class OnnxProduct:
         return (*(() if self.layer is None else (self.layer,)), *self.further)
 
 
-@dataclass(frozen=True)
-class _Activations:
-    tensor: str | None
-    storage: StorageType | None
-    zero_point: int | None
-
-
 class OnnxLayerReader:
     """Reads the layers of one file.
 
@@ -166,7 +160,7 @@ class OnnxLayerReader:
                 product = self._read(node)
             except PassedOver as reason:
                 name, count = self._names[node.index], macs(node, self._values)
-                self.left_out.append(LeftOut(name, node.operator, str(reason), count))
+                self.left_out.append(LeftOut(name, node.operator, str(reason), count, self._between(node)))
             except Contradiction as error:
                 raise self._contradiction(node, str(error)) from error
             else:
@@ -391,34 +385,62 @@ class OnnxLayerReader:
         found = self._integer_input(node, form)
         return ActivationOperand((m, k), lowering, found.tensor, found.storage, found.zero_point)
 
-    def _integer_input(self, node: Node, form: _Form) -> _Activations:
+    def _integer_input(self, node: Node, form: _Form) -> IntegerTensor:
         """Find the integer tensor that the layer reads, if there is one."""
-        if not form.is_dequantized:
-            position = form.input_zero_point
-            source, zero_point = node.input(0), "" if position is None else node.input(position)
-        else:
-            producer = self._producers.get(node.input(0))
-            if producer is None or not is_dequantize(producer) or self._constants.holds(node.input(0)):
-                return self._float_activations(node, "its input is not the output of DequantizeLinear")
+        position = form.input_zero_point
+        zero_point = "" if position is None else node.input(position)
+        found = self._integers_behind(node.input(0), zero_point, dequantized=form.is_dequantized)
+        if isinstance(found, IntegerTensor):
+            return found
+        if node.operator == "DynamicQuantizeMatMul":
+            found = "it quantizes its input itself"
+        return self._float_activations(node, found)
+
+    def _integers_behind(self, name: str, zero_point: str, *, dequantized: bool) -> IntegerTensor | str:
+        """The integer tensor that is an operand, or from which it is dequantized; or why there is none."""
+        source = name
+        if dequantized:
+            producer = self._producers.get(name)
+            if producer is None or not is_dequantize(producer) or self._constants.holds(name):
+                return "its input is not the output of DequantizeLinear"
             if self._size(producer.inputs[1]) != 1:
-                return self._float_activations(node, "its input has more than one scale")
+                return "its input has more than one scale"
             source, zero_point = producer.inputs[0], producer.input(2)
         storage = STORAGE_TYPES.get(self._values[source].element_type)
         if storage is None or storage.bits != 8:
-            own = node.operator == "DynamicQuantizeMatMul"
-            reason = "it quantizes its input itself" if own else "its input is not int8 or uint8"
-            return self._float_activations(node, reason)
+            return "its input is not int8 or uint8"
         if not zero_point:
-            return _Activations(source, storage, 0)
+            return IntegerTensor(source, storage, 0)
         if self._size(zero_point) != 1:
-            return self._float_activations(node, "its input has more than one zero point")
+            return "its input has more than one zero point"
         number = self._constants.number(zero_point)
-        return _Activations(source, storage, None if number is None else int(number))
+        return IntegerTensor(source, storage, None if number is None else int(number))
 
-    def _float_activations(self, node: Node, reason: str) -> _Activations:
+    def _between(self, node: Node) -> Product | None:
+        """The product of two activations, where both are integers in the file and their shapes are known."""
+        form = WEIGHTED.get((node.domain, node.operator))
+        if form is None or form.is_convolution or node.operator not in BATCHED:
+            return None
+        names = node.input(0), node.input(form.weights)
+        if any(self._constants.holds(name) for name in names):
+            return None
+        zero_points = [
+            "" if position is None else node.input(position)
+            for position in (form.input_zero_point, form.weight_zero_point)
+        ]
+        left, right = (
+            self._integers_behind(name, zero_point, dequantized=form.is_dequantized)
+            for name, zero_point in zip(names, zero_points, strict=True)
+        )
+        shapes = [self._values[name].shape for name in names]
+        if isinstance(left, str) or isinstance(right, str) or left.zero_point is None or right.zero_point is None:
+            return None
+        return batched_product(self._names[node.index], node.operator, (left, right), shapes)
+
+    def _float_activations(self, node: Node, reason: str) -> IntegerTensor:
         remark = f"{reason}, so that its activations are not known as integers"
         self._remarks.add(self._names[node.index], node.operator, remark)
-        return _Activations(None, None, None)
+        return IntegerTensor(None, None, None)
 
     def _size(self, name: str) -> int | None:
         shape = self._values[name].shape
