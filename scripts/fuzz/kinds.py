@@ -93,6 +93,8 @@ KINDS: dict[str, Kind] = {
         _kind("tflite", "TFLite model: `measure MODEL`", 13, "models:tflite"),
         _kind("onnx", "ONNX model: `measure MODEL`", 10, "models:onnx_"),
         _kind("onnx-external", "ONNX model and its external data: `measure MODEL`", 3, "models:onnx_external"),
+        _kind("gguf", "GGUF model: `measure MODEL`", 7, "language_models:gguf"),
+        _kind("safetensors", "folder of safetensors: `measure DIR`", 6, "language_models:safetensors"),
         _kind("optimize", "model: `optimize MODEL`, runtimes included", 0.03, "models:optimized", programs=True),
         _kind("accelerator", "accelerator (YAML): `measure --accelerator FILE`", 7, "records:accelerator"),
         _kind("calibration", "calibration (JSON): `measure --calibration FILE`", 2, "records:calibration"),

@@ -177,10 +177,50 @@ def test_a_table_is_counted_where_it_is_the_output_head_as_well(
     assert any("rows are looked up" in note for note in network.notes) is not counted
 
 
-def test_a_part_of_a_model_and_a_float_model_are_told(tmp_path: Path):
-    metadata = [*files.METADATA, files.entry("split.count", 2, struct.pack("<H", 3))]
-    network = fewflips.load(files.save(tmp_path / "a.gguf", files.build(files.small(), metadata)))
-    assert "the model is in 3 files, of which this one is read: merge them with llama-gguf-split" in network.notes
+def split(folder: Path, count: int = 3) -> list[Path]:
+    """The small model in several files, its tensors dealt out one by one; only the first has all metadata."""
+    paths = []
+    for number in range(count):
+        entries = [files.entry("split.no", 2, struct.pack("<H", number))]
+        entries.append(files.entry("split.count", 2, struct.pack("<H", count)))
+        content = files.build(files.small()[number::count], [*(files.METADATA if number == 0 else ()), *entries])
+        paths.append(files.save(folder / f"m-{number + 1:05}-of-{count:05}.gguf", content))
+    return paths
+
+
+def test_a_model_in_several_files_is_read_as_one(tmp_path: Path):
+    whole = fewflips.load(files.save(tmp_path / "a.gguf", files.build(files.small())))
+    paths = split(tmp_path)
+    networks = [fewflips.load(path) for path in paths]
+    assert len({network.sha256 for network in networks}) == 1
+    for network in networks:
+        found = {layer.name: layer.weights.tolist() for layer in network.layers}
+        assert found == {layer.name: layer.weights.tolist() for layer in whole.layers}
+
+
+def test_files_of_a_model_that_are_missing_or_another_s(tmp_path: Path):
+    paths = split(tmp_path)
+    content = paths[1].read_bytes()
+    paths[1].unlink()
+    with pytest.raises(ModelError, match=r"the file m-00002-of-00003\.gguf of the model is missing: put it beside"):
+        fewflips.load(paths[0])
+    paths[1].write_bytes(paths[2].read_bytes())
+    with pytest.raises(ModelError, match=r"expected split\.no and split\.count to be 1 and 3, got 2 and 3"):
+        fewflips.load(paths[0])
+    entries = [files.entry("split.no", 2, b"\1\0"), files.entry("split.count", 2, b"\3\0")]
+    paths[1].write_bytes(files.build(files.small()[:1], entries))
+    with pytest.raises(ModelError, match=r"two tensors have the name 'token_embd\.weight'"):
+        fewflips.load(paths[0])
+    paths[1].write_bytes(content)
+    before = fewflips.load(paths[0]).sha256
+    paths[1].write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert fewflips.load(paths[0]).sha256 != before
+    paths[0].rename(tmp_path / "b.gguf")
+    with pytest.raises(ModelError, match=r"is one of 3 files: expected a name that ends in -00001-of-00003\.gguf"):
+        fewflips.load(tmp_path / "b.gguf")
+
+
+def test_a_float_model_is_told(tmp_path: Path):
     floats = [files.tensor("blk.0.attn_q.weight", files.F16, (32, 4))]
     with pytest.raises(FloatModelError, match="quantize it first, with llama-quantize"):
         fewflips.load(files.save(tmp_path / "b.gguf", files.build(floats)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import prod
 from pathlib import Path
@@ -45,6 +45,8 @@ class FileTensor:
         Lengths in ggml's order: the fastest axis, along which blocks lie, comes first.
     offset : int
         Where it begins in the file, in bytes.
+    file : Path
+        The file.
     """
 
     name: str
@@ -53,6 +55,7 @@ class FileTensor:
     block_bytes: int
     axes: tuple[int, ...]
     offset: int
+    file: Path
 
     @property
     def elements(self) -> int:
@@ -67,16 +70,16 @@ class FileTensor:
 
 @dataclass(frozen=True)
 class GGUFFile:
-    """A GGUF file, without its weights.
+    """A GGUF file, or a model in several, without its weights.
 
     Parameters
     ----------
     path : Path
-        The file.
+        The file, or that which was asked for.
     metadata : mapping of str to value
-        Entries of the header by key; None for arrays and very long texts.
+        Entries of the header by key, of the first file; None for arrays and very long texts.
     tensors : tuple of FileTensor
-        In the header's order.
+        In the header's order, those of one file after those of the one before.
     """
 
     path: Path
@@ -174,7 +177,7 @@ def _tensor(path: Path, header: Header, sizes: Mapping[int, tuple[str, int, int]
             f"{path}: tensor '{name}' has the type {kind}, which the installed package gguf does not know; upgrade it, "
             "or give another file"
         )
-    tensor = FileTensor(name, *sizes[kind], axes, offset)
+    tensor = FileTensor(name, *sizes[kind], axes, offset, path)
     if not all(axes) or axes[0] % tensor.block:
         raise damaged(
             path,
@@ -200,14 +203,19 @@ def _placed(path: Path, tensor: FileTensor, begin: int, alignment: int, size: in
             f"{path}: tensor '{tensor.name}' of shape {list(tensor.axes)}: expected at most {MOST_WEIGHTS} elements, "
             f"got {tensor.elements}"
         )
-    return FileTensor(tensor.name, tensor.type_name, tensor.block, tensor.block_bytes, tensor.axes, offset)
+    return replace(tensor, offset=offset)
 
 
-def _check_apart(path: Path, tensors: Sequence[FileTensor]) -> None:
+def check_names(path: Path, tensors: Sequence[FileTensor]) -> None:
+    """Raise :class:`ModelError` where two tensors have one name."""
     names = sorted(tensor.name for tensor in tensors)
     twice = [name for name, after in pairwise(names) if name == after]
     if twice:
         raise damaged(path, f"two tensors have the name '{twice[0]}'")
+
+
+def _check_apart(path: Path, tensors: Sequence[FileTensor]) -> None:
+    check_names(path, tensors)
     for one, other in pairwise(sorted(tensors, key=lambda tensor: tensor.offset)):
         if one.offset + one.length > other.offset:
             raise damaged(path, f"the tensors '{one.name}' and '{other.name}' overlap")

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from fewflips.errors import FloatModelError, ModelError
 from fewflips.network.gguf.elements import BLOCK_TYPES
-from fewflips.network.gguf.file import decode
 from fewflips.network.gguf.layers import TOKENS, GGUFLayerReader
+from fewflips.network.gguf.parts import open_model, stored_parts
 from fewflips.network.graph import Network
-from fewflips.network.stored_bytes import read_parts
 
 _NOTES = (
     f"a GGUF file has no graph: each matrix is counted as a product with {TOKENS} token, as in decoding",
@@ -26,7 +25,7 @@ def read(path: Path) -> Network:
     Parameters
     ----------
     path : Path
-        The file; of a model in several files, one of them.
+        The file; of a model in several files, any of them.
 
     Returns
     -------
@@ -41,12 +40,12 @@ def read(path: Path) -> Network:
         If the file cannot be read, is damaged, or has no layer.
     """
     path = Path(path)
-    file = decode(path)
+    file = open_model(path)
     reader = GGUFLayerReader(file)
     weights = reader.weights()
     if not weights:
         raise _no_layers(path, reader)
-    sha256, stored = read_parts(path, [(matrix.offset, matrix.length) for matrix in weights])
+    sha256, stored = stored_parts(file, [(matrix.tensor.file, matrix.offset, matrix.length) for matrix in weights])
     return Network(
         path=path,
         file_format="gguf",
@@ -56,15 +55,9 @@ def read(path: Path) -> Network:
         operations=(),
         inputs=(),
         outputs=(),
-        notes=(*_NOTES, *_notes_on_parts(file.metadata.get("split.count")), *reader.notes),
+        notes=(*_NOTES, *reader.notes),
         left_out=tuple(reader.left_out),
     )
-
-
-def _notes_on_parts(count: object) -> tuple[str, ...]:
-    if not isinstance(count, int) or count < 2:
-        return ()
-    return (f"the model is in {count} files, of which this one is read: merge them with llama-gguf-split",)
 
 
 def _no_layers(path: Path, reader: GGUFLayerReader) -> ModelError:
