@@ -15,6 +15,7 @@ STEPS: Registry[Any] = Registry(
     {
         "schedule": "fewflips.optimization.steps.order:ScheduleStep",
         "cluster": "fewflips.optimization.steps.cluster:ClusterStep",
+        "rescale": "fewflips.optimization.steps.rescale:RescaleStep",
         "round": "fewflips.optimization.steps.round:RoundStep",
         "joint": "fewflips.optimization.steps.joint:JointStep",
         "signs": "fewflips.optimization.steps.signs:SignsStep",
