@@ -13,6 +13,7 @@ from fewflips.files.input_files import open_plain
 from fewflips.files.result_folder import check_belongs
 from fewflips.network.contents import Contents
 from fewflips.network.graph import Network
+from fewflips.network.ranges import ActivationRange, NewRange
 from fewflips.network.reading import FIRST_BYTES, reader_named, reader_of, reader_of_folder
 from fewflips.network.recoding import NewCodes, Recodable
 
@@ -121,6 +122,52 @@ def rewrite_codes(network: Network, codes: Mapping[str, NewCodes], destination: 
         If a layer cannot be replaced, or integers do not fit.
     """
     reader_named(network.file_format).rewrite_codes(network, codes, destination)
+
+
+def rescalable(network: Network) -> dict[str, ActivationRange]:
+    """Which ranges of activations can be replaced by :func:`rewrite_ranges`.
+
+    Parameters
+    ----------
+    network : Network
+        The network; its file is read again.
+
+    Returns
+    -------
+    dict of str to ActivationRange
+        By their tensor's name: those of 8-bit tensors between layers and sums that belong to one tensor alone.
+
+    Raises
+    ------
+    InputError
+        If the file has changed since it was read.
+    """
+    return reader_named(network.file_format).rescalable(network)
+
+
+def rewrite_ranges(network: Network, ranges: Mapping[str, NewRange], destination: Path) -> None:
+    """Write a network with other ranges of its activations, in the format in which it was read.
+
+    Parameters
+    ----------
+    network : Network
+        The original; its file is read again.
+    ranges : mapping of str to NewRange
+        By the tensor's name; other ranges stay, and so does everything else but the biases of layers that read
+        these tensors, which count their steps.
+    destination : Path
+        The file to write, atomically.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    ModelError
+        If this format is only read.
+    InputError
+        If a range cannot be replaced, or does not fit.
+    """
+    reader_named(network.file_format).rewrite_ranges(network, ranges, destination)
 
 
 def output_steps(network: Network) -> dict[str, tuple[float, int]]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fewflips.errors import ModelError
 from fewflips.network.contents import Contents
 from fewflips.network.graph import Network
+from fewflips.network.ranges import ActivationRange, NewRange
 from fewflips.network.reading import Reader
 from fewflips.network.recoding import NewCodes, Recodable
 
@@ -62,6 +63,18 @@ class TFLiteReader(Reader):
 
         recoding.rewrite_codes(network, codes, destination)
 
+    def rescalable(self, network: Network) -> dict[str, ActivationRange]:
+        """Ranges that belong to one tensor alone."""
+        from fewflips.network.tflite import ranges
+
+        return ranges.rescalable(network)
+
+    def rewrite_ranges(self, network: Network, ranges: Mapping[str, NewRange], destination: Path) -> None:
+        """Write a network with other ranges of its activations."""
+        from fewflips.network.tflite import ranges as writer
+
+        writer.rewrite_ranges(network, ranges, destination)
+
     def output_steps(self, network: Network) -> dict[str, tuple[float, int]]:
         """As the outputs' own quantization parameters say."""
         from fewflips.network.tflite import recoding
@@ -109,6 +122,18 @@ class OnnxReader(Reader):
         from fewflips.network.onnx import recoding
 
         recoding.rewrite_codes(network, codes, destination)
+
+    def rescalable(self, network: Network) -> dict[str, ActivationRange]:
+        """Ranges that belong to one tensor alone."""
+        from fewflips.network.onnx import ranges
+
+        return ranges.rescalable(network)
+
+    def rewrite_ranges(self, network: Network, ranges: Mapping[str, NewRange], destination: Path) -> None:
+        """Write a network with other ranges of its activations."""
+        from fewflips.network.onnx import ranges as writer
+
+        writer.rewrite_ranges(network, ranges, destination)
 
     def read_contents(self, path: Path) -> Contents:
         """Take a file apart."""

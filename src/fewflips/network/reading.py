@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fewflips.errors import FewflipsError, ModelError
 from fewflips.network.contents import Contents
 from fewflips.network.graph import Network
+from fewflips.network.ranges import ActivationRange, NewRange
 from fewflips.network.recoding import NewCodes, Recodable
 from fewflips.registry import Registry
 
@@ -153,6 +154,44 @@ class Reader(ABC):
             If this format is only read.
         InputError
             If a layer cannot be replaced, or integers do not fit.
+        OutputError
+            If the file cannot be written.
+        """
+        raise self._only_read(network.path)
+
+    def rescalable(self, network: Network) -> dict[str, ActivationRange]:
+        """Which ranges of activations can be replaced by :meth:`rewrite_ranges`.
+
+        Parameters
+        ----------
+        network : Network
+            The network; its file is read again.
+
+        Returns
+        -------
+        dict of str to ActivationRange
+            By their tensor's name; none unless a subclass knows better.
+        """
+        return {}
+
+    def rewrite_ranges(self, network: Network, ranges: Mapping[str, NewRange], destination: Path) -> None:
+        """Write a network with other ranges of its activations, and everything else as it is.
+
+        Parameters
+        ----------
+        network : Network
+            The original; its file is read again.
+        ranges : mapping of str to NewRange
+            By the tensor's name.
+        destination : Path
+            The file to write, atomically.
+
+        Raises
+        ------
+        ModelError
+            If this format is only read.
+        InputError
+            If a range cannot be replaced, or does not fit.
         OutputError
             If the file cannot be written.
         """

@@ -15,6 +15,7 @@ STEPS: Registry[Any] = Registry(
     {
         "schedule": "fewflips.optimization.steps.order:ScheduleStep",
         "cluster": "fewflips.optimization.steps.cluster:ClusterStep",
+        "rescale": "fewflips.optimization.steps.rescale:RescaleStep",
         "round": "fewflips.optimization.steps.round:RoundStep",
         "distill": "fewflips.training.distillation.step:DistillStep",
         "joint": "fewflips.optimization.steps.joint:JointStep",

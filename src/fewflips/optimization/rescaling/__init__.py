@@ -1,0 +1,1 @@
+"""Other scales and zero points for activations, within an error budget."""
