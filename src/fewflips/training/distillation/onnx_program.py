@@ -18,7 +18,8 @@ from fewflips.network.onnx.constants import Constants, is_dequantize, is_quantiz
 from fewflips.network.onnx.file import OnnxFile
 from fewflips.network.onnx.layers import WEIGHTED, OnnxLayerReader
 from fewflips.network.onnx.nodes import Node
-from fewflips.network.onnx.shapes import CONTRIB, infer
+from fewflips.network.onnx.shapes import infer
+from fewflips.network.onnx.standard_forms import CONTRIB
 from fewflips.training.distillation.errors import not_replayed
 from fewflips.training.distillation.functions import (
     POINTWISE,
