@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 import fewflips
-from fewflips.errors import ModelError
+from fewflips.errors import InputError, ModelError
 from fewflips.execution.onnx_runtime import OnnxRuntimeSession
 from fewflips.formats.number_formats import StorageType
 from fewflips.network.graph import OperationKind
@@ -77,6 +77,18 @@ def test_the_runtime_computes_the_product_with_these_weights(case: NBits, tmp_pa
     expected = x.astype(np.float64) @ real_weights(network.layers[0]).T + (np.arange(case.n) / 4 if case.bias else 0)
     tolerance = 2e-2 if case.scale_type == FLOAT16 else 1e-4
     assert np.abs(got - expected).max() < tolerance
+
+
+def test_weights_in_a_file_of_their_own(tmp_path: Path) -> None:
+    """Language models keep theirs beside the graph."""
+    case = NBits(zero_points="packed", shuffled=True)
+    path = save(case.model(), tmp_path / "m.onnx", external=True)
+    (layer,) = adapter.read(path).layers
+    assert np.array_equal(real_weights(layer), case.values())
+    data = tmp_path / "m.onnx.weights"
+    data.write_bytes(bytes(data.stat().st_size))
+    with pytest.raises(InputError, match="the file has changed since it was read"):
+        layer.right.load()
 
 
 def test_zero_points_that_are_fractions_are_rounded_and_this_is_said(tmp_path: Path) -> None:
