@@ -10,6 +10,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import QuantFormat
 
 import fewflips
 from fewflips.errors import InputError, ModelError
@@ -258,6 +259,35 @@ def test_what_is_not_read_is_named(damage: Callable[[onnx.ModelProto], None], re
     path.write_bytes(model.SerializeToString())
     with pytest.raises(ModelError, match=reason):
         adapter.read(path)
+
+
+@pytest.mark.parametrize(("bits", "form"), [(2, "QOperator"), (4, "QOperator"), (8, "QOperator"), (4, "QDQ")], ids=str)
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_what_the_runtime_s_own_quantizer_writes(bits: int, form: str, symmetric: bool, tmp_path: Path) -> None:
+    """Each weight is the float's nearest step, and the runtime computes with these weights."""
+    pytest.importorskip("onnx_ir", reason="ONNX Runtime's quantizer of weights needs onnx_ir: pip install onnx_ir")
+    quantizer = pytest.importorskip("onnxruntime.quantization.matmul_nbits_quantizer")
+    build = Builder(1)
+    floats = build.rng.standard_normal((40, 24)).astype(np.float32)
+    source = build.input("x", TensorProto.FLOAT, [2, 40])
+    build.output(build.node("MatMul", [source, build.constant(floats)], name="product"), TensorProto.FLOAT)
+    settings = quantizer.DefaultWeightOnlyQuantConfig(
+        block_size=16, is_symmetric=symmetric, bits=bits, quant_format=QuantFormat[form]
+    )
+    run = quantizer.MatMulNBitsQuantizer(build.model(), algo_config=settings)
+    run.process()
+    run.model.save_model_to_file(str(tmp_path / "m.onnx"))
+    network = adapter.read(tmp_path / "m.onnx")
+    (layer,) = network.layers
+    assert (layer.operator, layer.weight_type.bits) == ("MatMulNBits" if form == "QOperator" else "MatMul", bits)
+    assert layer.right.scales is not None
+    step = np.abs(layer.right.scales.elements((layer.n, layer.k)))
+    assert (np.abs(real_weights(layer) - floats.T) <= 1.01 * step).all()
+    x = np.random.default_rng(2).standard_normal((2, 40)).astype(np.float32)
+    got = OnnxRuntimeSession(str(network.path), network.outputs).run({"x": x}, network.outputs)[network.outputs[0]]
+    rounded = np.abs(x).max() / 127 if form == "QDQ" else 0  # there the runtime quantizes activations of blocks itself
+    tolerance = 1e-4 + rounded * np.abs(real_weights(layer)).sum(axis=1) / 2
+    assert (np.abs(got - x @ real_weights(layer).T) < tolerance).all()
 
 
 def test_a_transformer_of_4_bits_is_read_whole(shared: Path) -> None:
