@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,6 +79,20 @@ def test_the_runtime_computes_the_product_with_these_weights(case: NBits, tmp_pa
     expected = x.astype(np.float64) @ real_weights(network.layers[0]).T + (np.arange(case.n) / 4 if case.bias else 0)
     tolerance = 2e-2 if case.scale_type == FLOAT16 else 1e-4
     assert np.abs(got - expected).max() < tolerance
+
+
+def test_shuffled_blocks_are_spread_when_they_are_asked_for(tmp_path: Path) -> None:
+    case = NBits(zero_points="packed", shuffled=True, n=32, k=2048, blocks=128)
+    (layer,) = adapter.read(save(case.model(), tmp_path / "m.onnx")).layers
+    scales, zero_points = layer.right.scales, layer.right.zero_points
+    assert scales is not None
+    for values, blocks in ((scales, case.scales), (zero_points, case.zeros)):
+        kept = pickle.dumps(values)
+        assert len(kept) < case.n * case.k
+        spread = pickle.loads(kept).elements((case.n, case.k))
+        assert np.array_equal(spread, blocks[:, case.groups])
+    rows = scales.groups_along(0, (case.n, case.k))
+    assert len(set(rows.tolist())) == len({row.tobytes() for row in case.scales})
 
 
 def test_weights_in_a_file_of_their_own(tmp_path: Path) -> None:
