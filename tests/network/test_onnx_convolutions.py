@@ -12,7 +12,7 @@ from onnx import TensorProto
 
 import fewflips
 from fewflips.errors import ModelError
-from fewflips.execution.onnx_runtime import OnnxRuntimeSession
+from fewflips.execution.onnx_runtime import OnnxRuntimeSession, executes_in_integers
 from fewflips.network.graph import OperationKind
 from fewflips.network.layer import Layer
 from fewflips.network.onnx import reader as adapter
@@ -130,6 +130,13 @@ def test_a_transposed_convolution_is_a_product_of_each_pixel(
             expected[(place[0], slice(None), *where)] += parts[(*place, slice(None), *inside)]
     bias = got[output] - expected
     assert np.allclose(bias, bias.mean(axis=(0, *range(2, bias.ndim)), keepdims=True), atol=1e-4)
+
+
+def test_the_runtime_computes_transposed_convolutions_in_floats(tmp_path: Path) -> None:
+    path = save(transposed((5, 4)), tmp_path / "m.onnx")
+    assert not executes_in_integers(str(path))
+    check = fewflips.optimize(fewflips.load(path), "edge16", mode="drop-in").report.drop_in.check
+    assert "partly in float" in check.method
 
 
 def test_a_quantized_transposed_convolution(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import QuantFormat
 
 import fewflips
-from fewflips.errors import ModelError
+from fewflips.errors import InputError, ModelError
 from fewflips.execution.onnx_runtime import OnnxRuntimeSession
 from fewflips.formats.number_formats import StorageType
 from fewflips.network.graph import OperationKind
@@ -77,6 +79,32 @@ def test_the_runtime_computes_the_product_with_these_weights(case: NBits, tmp_pa
     expected = x.astype(np.float64) @ real_weights(network.layers[0]).T + (np.arange(case.n) / 4 if case.bias else 0)
     tolerance = 2e-2 if case.scale_type == FLOAT16 else 1e-4
     assert np.abs(got - expected).max() < tolerance
+
+
+def test_shuffled_blocks_are_spread_when_they_are_asked_for(tmp_path: Path) -> None:
+    case = NBits(zero_points="packed", shuffled=True, n=32, k=2048, blocks=128)
+    (layer,) = adapter.read(save(case.model(), tmp_path / "m.onnx")).layers
+    scales, zero_points = layer.right.scales, layer.right.zero_points
+    assert scales is not None
+    for values, blocks in ((scales, case.scales), (zero_points, case.zeros)):
+        kept = pickle.dumps(values)
+        assert len(kept) < case.n * case.k
+        spread = pickle.loads(kept).elements((case.n, case.k))
+        assert np.array_equal(spread, blocks[:, case.groups])
+    rows = scales.groups_along(0, (case.n, case.k))
+    assert len(set(rows.tolist())) == len({row.tobytes() for row in case.scales})
+
+
+def test_weights_in_a_file_of_their_own(tmp_path: Path) -> None:
+    """Language models keep theirs beside the graph."""
+    case = NBits(zero_points="packed", shuffled=True)
+    path = save(case.model(), tmp_path / "m.onnx", external=True)
+    (layer,) = adapter.read(path).layers
+    assert np.array_equal(real_weights(layer), case.values())
+    data = tmp_path / "m.onnx.weights"
+    data.write_bytes(bytes(data.stat().st_size))
+    with pytest.raises(InputError, match="the file has changed since it was read"):
+        layer.right.load()
 
 
 def test_zero_points_that_are_fractions_are_rounded_and_this_is_said(tmp_path: Path) -> None:
@@ -246,6 +274,35 @@ def test_what_is_not_read_is_named(damage: Callable[[onnx.ModelProto], None], re
     path.write_bytes(model.SerializeToString())
     with pytest.raises(ModelError, match=reason):
         adapter.read(path)
+
+
+@pytest.mark.parametrize(("bits", "form"), [(2, "QOperator"), (4, "QOperator"), (8, "QOperator"), (4, "QDQ")], ids=str)
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_what_the_runtime_s_own_quantizer_writes(bits: int, form: str, symmetric: bool, tmp_path: Path) -> None:
+    """Each weight is the float's nearest step, and the runtime computes with these weights."""
+    pytest.importorskip("onnx_ir", reason="ONNX Runtime's quantizer of weights needs onnx_ir: pip install onnx_ir")
+    quantizer = pytest.importorskip("onnxruntime.quantization.matmul_nbits_quantizer")
+    build = Builder(1)
+    floats = build.rng.standard_normal((40, 24)).astype(np.float32)
+    source = build.input("x", TensorProto.FLOAT, [2, 40])
+    build.output(build.node("MatMul", [source, build.constant(floats)], name="product"), TensorProto.FLOAT)
+    settings = quantizer.DefaultWeightOnlyQuantConfig(
+        block_size=16, is_symmetric=symmetric, bits=bits, quant_format=QuantFormat[form]
+    )
+    run = quantizer.MatMulNBitsQuantizer(build.model(), algo_config=settings)
+    run.process()
+    run.model.save_model_to_file(str(tmp_path / "m.onnx"))
+    network = adapter.read(tmp_path / "m.onnx")
+    (layer,) = network.layers
+    assert (layer.operator, layer.weight_type.bits) == ("MatMulNBits" if form == "QOperator" else "MatMul", bits)
+    assert layer.right.scales is not None
+    step = np.abs(layer.right.scales.elements((layer.n, layer.k)))
+    assert (np.abs(real_weights(layer) - floats.T) <= 1.01 * step).all()
+    x = np.random.default_rng(2).standard_normal((2, 40)).astype(np.float32)
+    got = OnnxRuntimeSession(str(network.path), network.outputs).run({"x": x}, network.outputs)[network.outputs[0]]
+    rounded = np.abs(x).max() / 127 if form == "QDQ" else 0  # there the runtime quantizes activations of blocks itself
+    tolerance = 1e-4 + rounded * np.abs(real_weights(layer)).sum(axis=1) / 2
+    assert (np.abs(got - x @ real_weights(layer).T) < tolerance).all()
 
 
 def test_a_transformer_of_4_bits_is_read_whole(shared: Path) -> None:

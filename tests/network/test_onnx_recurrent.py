@@ -10,6 +10,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
+from onnxruntime.quantization import QuantType, quantize_dynamic
 
 import fewflips
 from fewflips.errors import ModelError
@@ -65,6 +66,28 @@ def test_a_float_lstm_with_these_weights_computes_about_the_same(
     assert got.shape == network.tensors["all"].shape
     assert np.abs(got).max() > 0.3
     assert np.abs(got - expected).max() < 0.02
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_what_quantize_dynamic_writes(per_channel: bool, tmp_path: Path) -> None:
+    """Each weight is the float's nearest step."""
+    build = Builder(9)
+    source = build.input("x", FLOAT, [STEPS, BATCH, WIDTH])
+    w, r = (build.rng.standard_normal((2, 4 * HIDDEN, k)).astype(np.float32) for k in (WIDTH, HIDDEN))
+    operands = [source, build.constant(w), build.constant(r)]
+    build.output(build.node("LSTM", operands, name="lstm", hidden_size=HIDDEN, direction="bidirectional"), FLOAT)
+    quantize_dynamic(
+        save(build.model(17, 8), tmp_path / "float.onnx"),
+        tmp_path / "m.onnx",
+        per_channel=per_channel,
+        weight_type=QuantType.QInt8,
+    )
+    layers = adapter.read(tmp_path / "m.onnx").layers
+    assert [layer.operator for layer in layers] == ["DynamicQuantizeLSTM"] * 4
+    for layer, floats in zip(layers, (*w, *r), strict=True):
+        assert layer.right.scales is not None
+        step = layer.right.scales.elements((layer.n, layer.k))
+        assert (np.abs(real_weights(layer) - floats) <= 0.51 * step).all()
 
 
 def test_the_last_state_alone(tmp_path: Path) -> None:

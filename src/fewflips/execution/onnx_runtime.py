@@ -44,6 +44,7 @@ _DTYPES: Mapping[str, type[np.generic]] = {
 _FLOAT_PRODUCTS = frozenset(
     (
         "Conv",
+        "ConvTranspose",
         "Gemm",
         "MatMul",
         "FusedConv",

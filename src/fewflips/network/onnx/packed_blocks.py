@@ -7,6 +7,7 @@ the block that ``g_idx`` gives for k.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -64,6 +65,46 @@ class PackedBlocks:
         matrix = np.ascontiguousarray(rows[:, :k])
         matrix.setflags(write=False)
         return matrix
+
+
+class ShuffledBlocks(QuantizationValues):
+    """Values of blocks along K that each index of K takes from a block of its own; spread when they are asked for.
+
+    Parameters
+    ----------
+    blocks : ndarray of any number type, shape (N, blocks)
+        The values.
+    groups : ndarray of int64, shape (K,)
+        Block of each index.
+    """
+
+    _blocks: NDArray[Any]
+    _groups: NDArray[np.int64]
+
+    def __init__(self, blocks: NDArray[Any], groups: NDArray[np.int64]) -> None:
+        for name, value in (("block_axis", None), ("block", 1), ("_blocks", blocks), ("_groups", groups)):
+            object.__setattr__(self, name, value)  # of a frozen class
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(shape {self.stored_shape})"
+
+    @property
+    def stored_shape(self) -> tuple[int, ...]:
+        """Shape of the values: N and K."""
+        return len(self._blocks), len(self._groups)
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """One value for each weight, an ndarray of shape (N, K), made anew each time."""
+        spread: NDArray[Any] = self._blocks[:, self._groups]
+        return spread
+
+    def groups_along(self, axis: int, shape: Sequence[int]) -> NDArray[np.int64]:
+        """See QuantizationValues: which indices have the same values."""
+        if axis != 1:
+            return super().groups_along(axis, shape)
+        _, group = np.unique(self._blocks, axis=1, return_inverse=True)
+        return group.reshape(-1).astype(np.int64)[self._groups]
 
 
 @dataclass(frozen=True)
@@ -222,4 +263,4 @@ def _spread(values: NDArray[Any], layout: _Layout, groups: NDArray[np.int64] | N
         return QuantizationValues(values[:1, :1])
     if groups is None:
         return QuantizationValues(values, 1, layout.block)
-    return QuantizationValues(values[:, groups])
+    return ShuffledBlocks(values, groups)
