@@ -7,7 +7,7 @@ from math import prod
 
 from fewflips.network.lowering import Convolution2D
 from fewflips.network.onnx.elements import MAX_ELEMENTS
-from fewflips.network.onnx.errors import Contradiction, PassedOver
+from fewflips.network.onnx.errors import PassedOver, UnfitOperator
 from fewflips.network.onnx.nodes import Node
 
 _POINT = Convolution2D("NCHW", (1, 1), (1, 1), (1, 1), (0, 0, 0, 0))
@@ -58,7 +58,7 @@ def convolution_product(
     ------
     PassedOver
         If it has more than two dimensions.
-    Contradiction
+    UnfitOperator
         If shapes and attributes do not fit each other.
     """
     check_dimensions(weights)
@@ -66,10 +66,10 @@ def convolution_product(
     dimensions = len(kernel)
     groups = node.integer("group", 1)
     if len(image) != len(weights) or groups < 1 or n % groups or image[1] != depth * groups:
-        raise Contradiction(f"weights {list(weights)} in {groups} groups do not fit an input of shape {list(image)}")
+        raise UnfitOperator(f"weights {list(weights)} in {groups} groups do not fit an input of shape {list(image)}")
     stated = node.integers("kernel_shape")
     if stated is not None and list(stated) != kernel:
-        raise Contradiction(f"expected kernel_shape {kernel} as its weights have, got {list(stated)}")
+        raise UnfitOperator(f"expected kernel_shape {kernel} as its weights have, got {list(stated)}")
     strides, dilations = (_pair(node, name, dimensions) for name in ("strides", "dilations"))
     height, width = _plane(image[2:])
     size = _plane(kernel)
@@ -77,13 +77,13 @@ def convolution_product(
     lowering = Convolution2D("NCHW", size, strides, dilations, pads)
     padded = (height + pads[0] + pads[2], width + pads[1] + pads[3])
     if image[0] * image[1] * padded[0] * padded[1] > MAX_ELEMENTS:
-        raise Contradiction(f"its pads {list(pads)} are too large")
+        raise UnfitOperator(f"its pads {list(pads)} are too large")
     rows, columns = lowering.output_size(height, width)
     if rows < 1 or columns < 1:
-        raise Contradiction(f"its kernel does not fit an image of {height} x {width} pixels")
+        raise UnfitOperator(f"its kernel does not fit an image of {height} x {width} pixels")
     expected = (image[0], n, *(rows, columns)[-dimensions:])
     if output is not None and output != expected:
-        raise Contradiction(f"expected an output of shape {list(expected)}, got {list(output)}")
+        raise UnfitOperator(f"expected an output of shape {list(expected)}, got {list(output)}")
     return ConvolutionProduct(groups, image[0] * rows * columns, n, replace(lowering, grid=(rows, columns)))
 
 
@@ -109,18 +109,18 @@ def transposed_product(node: Node, weights: tuple[int, ...], image: tuple[int, .
     ------
     PassedOver
         If it has more than two dimensions, or groups.
-    Contradiction
+    UnfitOperator
         If shapes do not fit each other.
     """
     check_dimensions(weights)
     groups = node.integer("group", 1)
     if len(image) != len(weights) or groups < 1 or image[1] != weights[0] or weights[0] % groups:
-        raise Contradiction(f"weights {list(weights)} in {groups} groups do not fit an input of shape {list(image)}")
+        raise UnfitOperator(f"weights {list(weights)} in {groups} groups do not fit an input of shape {list(image)}")
     if groups != 1:
         raise PassedOver("it is a transposed convolution in groups; those without are read")
     stated = node.integers("kernel_shape")
     if stated is not None and list(stated) != list(weights[2:]):
-        raise Contradiction(f"expected kernel_shape {list(weights[2:])} as its weights have, got {list(stated)}")
+        raise UnfitOperator(f"expected kernel_shape {list(weights[2:])} as its weights have, got {list(stated)}")
     lowering = replace(_POINT, grid=_plane(image[2:]))
     return ConvolutionProduct(1, image[0] * prod(image[2:]), prod(weights[1:]), lowering)
 
@@ -140,7 +140,7 @@ def _pair(node: Node, name: str, dimensions: int) -> tuple[int, int]:
     values = node.integers(name) or (1,) * dimensions
     if len(values) != dimensions or any(not 1 <= value <= MAX_ELEMENTS for value in values):
         what = "2 positive integers" if dimensions == 2 else "1 positive integer"
-        raise Contradiction(f"expected {name} to be {what}, got {list(values)[:8]}")
+        raise UnfitOperator(f"expected {name} to be {what}, got {list(values)[:8]}")
     return _plane(values)
 
 
@@ -156,12 +156,12 @@ def _pads(
     if mode == "NOTSET":
         pads = node.integers("pads") or (0,) * (2 * dimensions)
         if len(pads) != 2 * dimensions or any(not 0 <= pad <= MAX_ELEMENTS for pad in pads):
-            raise Contradiction(f"expected pads to be {2 * dimensions} integers from 0, got {list(pads)[:8]}")
+            raise UnfitOperator(f"expected pads to be {2 * dimensions} integers from 0, got {list(pads)[:8]}")
         return (pads[0], pads[1], pads[2], pads[3]) if dimensions == 2 else (0, pads[0], 0, pads[1])
     if mode == "VALID":
         return 0, 0, 0, 0
     if mode not in ("SAME_UPPER", "SAME_LOWER"):
-        raise Contradiction(f"auto_pad '{mode[:40]}' is not known")
+        raise UnfitOperator(f"auto_pad '{mode[:40]}' is not known")
     begins, ends = [], []
     for length, extent, stride, dilation in zip(image, kernel, strides, dilations, strict=True):
         needed = max((-(-length // stride) - 1) * stride + (extent - 1) * dilation + 1 - length, 0)

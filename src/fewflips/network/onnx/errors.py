@@ -29,5 +29,5 @@ class PassedOver(Exception):
     """A weighted operator that is not read as a layer; its text says why, without a subject."""
 
 
-class Contradiction(Exception):
+class UnfitOperator(Exception):
     """An operator whose parts do not fit each other; its text says what was expected and what is there."""

@@ -21,7 +21,7 @@ from fewflips.network.onnx.bodies import is_function, products_in_bodies, produc
 from fewflips.network.onnx.constants import Constants, IntegerWeights, is_dequantize
 from fewflips.network.onnx.convolutions import check_dimensions, convolution_product, transposed_product
 from fewflips.network.onnx.elements import FLOAT_TYPES, MAX_ELEMENTS, STORAGE_TYPES
-from fewflips.network.onnx.errors import Contradiction, PassedOver
+from fewflips.network.onnx.errors import PassedOver, UnfitOperator
 from fewflips.network.onnx.file import OnnxFile
 from fewflips.network.onnx.macs import is_foreign, looks_up, macs, macs_of_scores, multiplies, weights_of
 from fewflips.network.onnx.nodes import Node
@@ -161,7 +161,7 @@ class OnnxLayerReader:
             except PassedOver as reason:
                 name, count = self._names[node.index], macs(node, self._values)
                 self.left_out.append(LeftOut(name, node.operator, str(reason), count, self._between(node)))
-            except Contradiction as error:
+            except UnfitOperator as error:
                 raise self._contradiction(node, str(error)) from error
             else:
                 if product is not None:
@@ -251,7 +251,7 @@ class OnnxLayerReader:
 
     def _check_operands(self, node: Node, form: _Form) -> None:
         if not node.input(0) or not node.input(form.weights) or not node.outputs or not node.outputs[0]:
-            raise Contradiction(f"expected an input, weights and an output, got {list(node.inputs)}")
+            raise UnfitOperator(f"expected an input, weights and an output, got {list(node.inputs)}")
 
     def _packed_product(self, node: Node, form: _Form) -> OnnxProduct:
         self._check_operands(node, form)
@@ -269,7 +269,7 @@ class OnnxLayerReader:
         """The products of a recurrent operator, each with as many rows as there are steps of all sequences."""
         shape = self._shape(node.input(0)) if node.input(0) and node.input(2) and any(node.outputs) else ()
         if len(shape) != 3:
-            raise Contradiction(f"expected an input of 3 axes, two weights and an output, got {list(node.inputs)}")
+            raise UnfitOperator(f"expected an input of 3 axes, two weights and an output, got {list(node.inputs)}")
         m, layers = shape[0] * shape[1], []
         for part in recurrent_weights(node, self._constants, shape[2]):
             n, k = part.operand.shape

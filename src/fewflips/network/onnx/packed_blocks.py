@@ -19,7 +19,7 @@ from onnx import TensorProto
 from fewflips.formats.number_formats import StorageType
 from fewflips.network.onnx.constants import Constants
 from fewflips.network.onnx.elements import MAX_ELEMENTS, unpack
-from fewflips.network.onnx.errors import Contradiction, PassedOver
+from fewflips.network.onnx.errors import PassedOver, UnfitOperator
 from fewflips.network.onnx.matrices import StoredArray
 from fewflips.network.onnx.nodes import Node
 from fewflips.network.operand import ConstantOperand, Matrix
@@ -155,7 +155,7 @@ def block_weights(node: Node, constants: Constants) -> BlockWeights:
     ------
     PassedOver
         If they cannot be read.
-    Contradiction
+    UnfitOperator
         If attributes and constants do not fit each other.
     """
     layout = _layout(node)
@@ -163,10 +163,10 @@ def block_weights(node: Node, constants: Constants) -> BlockWeights:
     if packed is None:
         raise PassedOver("its weights are not a constant of the file")
     if packed.element_type != TensorProto.UINT8:
-        raise Contradiction(f"expected weights packed as uint8, got element type {packed.element_type}")
+        raise UnfitOperator(f"expected weights packed as uint8, got element type {packed.element_type}")
     expected = layout.n * layout.blocks * (layout.block * layout.bits // 8)
     if prod(packed.shape) != expected:
-        raise Contradiction(
+        raise UnfitOperator(
             f"expected {expected} bytes of weights for N={layout.n}, K={layout.k}, {layout.bits} bits and blocks of "
             f"{layout.block}, got shape {list(packed.shape)}"
         )
@@ -190,11 +190,11 @@ def block_weights(node: Node, constants: Constants) -> BlockWeights:
 def _layout(node: Node) -> _Layout:
     n, k, bits, block = (node.integer(*given) for given in (("N", 0), ("K", 0), ("bits", 4), ("block_size", 0)))
     if not (1 <= n <= MAX_ELEMENTS and 1 <= k <= MAX_ELEMENTS and n * k <= MAX_ELEMENTS):
-        raise Contradiction(f"expected N and K from 1, and at most {MAX_ELEMENTS} weights, got N={n}, K={k}")
+        raise UnfitOperator(f"expected N and K from 1, and at most {MAX_ELEMENTS} weights, got N={n}, K={k}")
     if not 2 <= bits <= 8:
-        raise Contradiction(f"expected bits from 2 to 8, got {bits}")
+        raise UnfitOperator(f"expected bits from 2 to 8, got {bits}")
     if not _SMALLEST_BLOCK <= block <= MAX_ELEMENTS or block & (block - 1):
-        raise Contradiction(f"expected block_size to be a power of 2 from {_SMALLEST_BLOCK}, got {block}")
+        raise UnfitOperator(f"expected block_size to be a power of 2 from {_SMALLEST_BLOCK}, got {block}")
     if bits not in _READ_BITS:
         raise PassedOver(f"its weights have {bits} bits; those of 2, 4 and 8 are read")
     if node.integer("weight_prepacked", 0):
@@ -204,7 +204,7 @@ def _layout(node: Node) -> _Layout:
 
 def _by_block(values: NDArray[Any], layout: _Layout, what: str) -> NDArray[Any]:
     if values.size != layout.n * layout.blocks:
-        raise Contradiction(
+        raise UnfitOperator(
             f"expected {layout.n} x {layout.blocks} {what}, one a block of its weights, got shape {list(values.shape)}"
         )
     return values.reshape(layout.n, layout.blocks)
@@ -222,10 +222,10 @@ def _zero_points(node: Node, constants: Constants, layout: _Layout) -> tuple[NDA
         return _packed_zero_points(packed, layout), False
     floats = constants.scales(name)
     if floats is None:
-        raise Contradiction(f"expected zero points that are packed as uint8 or floats, got {packed.element_type}")
+        raise UnfitOperator(f"expected zero points that are packed as uint8 or floats, got {packed.element_type}")
     floats = _by_block(floats, layout, "zero points").astype(np.float64)
     if not (np.abs(floats) < _LARGEST_ZERO_POINT).all():
-        raise Contradiction(f"expected zero points below {_LARGEST_ZERO_POINT}, got larger ones, or no numbers")
+        raise UnfitOperator(f"expected zero points below {_LARGEST_ZERO_POINT}, got larger ones, or no numbers")
     nearest = np.rint(floats)
     return nearest.astype(np.int32), bool((nearest != floats).any())
 
@@ -234,7 +234,7 @@ def _packed_zero_points(packed: StoredArray, layout: _Layout) -> NDArray[np.int3
     """Rows of codes, each row filled up to whole bytes."""
     row = -(-layout.blocks * layout.bits // 8)
     if prod(packed.shape) != layout.n * row:
-        raise Contradiction(
+        raise UnfitOperator(
             f"expected {layout.n} x {row} bytes of zero points, {layout.blocks} of {layout.bits} bits a row, got "
             f"shape {list(packed.shape)}"
         )
@@ -251,10 +251,10 @@ def _groups(node: Node, constants: Constants, layout: _Layout) -> NDArray[np.int
     if held is None or held.dtype.kind != "i":
         raise PassedOver("its g_idx is not a constant of integers")
     if held.size not in (layout.k, layout.blocks * layout.block):
-        raise Contradiction(f"expected {layout.k} entries of g_idx, got shape {list(held.shape)}")
+        raise UnfitOperator(f"expected {layout.k} entries of g_idx, got shape {list(held.shape)}")
     groups = held.reshape(-1)[: layout.k].astype(np.int64)
     if groups.min() < 0 or groups.max() >= layout.blocks:
-        raise Contradiction(f"expected g_idx from 0 to {layout.blocks - 1}, got {groups.min()} to {groups.max()}")
+        raise UnfitOperator(f"expected g_idx from 0 to {layout.blocks - 1}, got {groups.min()} to {groups.max()}")
     return None if np.array_equal(groups, np.arange(layout.k) // layout.block) else groups
 
 

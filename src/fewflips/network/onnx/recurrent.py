@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.network.onnx.constants import Constants, IntegerWeights
-from fewflips.network.onnx.errors import Contradiction, PassedOver
+from fewflips.network.onnx.errors import PassedOver, UnfitOperator
 from fewflips.network.onnx.matrices import OnnxMatrix, PartOfArray
 from fewflips.network.onnx.nodes import Node
 from fewflips.network.operand import ConstantOperand
@@ -61,7 +61,7 @@ def recurrent_weights(node: Node, constants: Constants, width: int) -> Iterator[
     ------
     PassedOver
         If they cannot be read.
-    Contradiction
+    UnfitOperator
         If attributes and constants do not fit each other.
     """
     hidden = node.integer("hidden_size", 0)
@@ -70,7 +70,7 @@ def recurrent_weights(node: Node, constants: Constants, width: int) -> Iterator[
         weights = _weights(node, constants, position)
         expected = (directions, width if what == "input" else hidden, _GATES * hidden)
         if weights.shape != expected or 0 in expected:
-            raise Contradiction(
+            raise UnfitOperator(
                 f"expected weights of its {what} of shape {list(expected)}, got shape {list(weights.shape)}"
             )
         zeros = constants.array(node.input(zero_point))
@@ -103,7 +103,7 @@ def _of_direction(values: NDArray[np.generic], shape: tuple[int, ...], direction
     """One value for all weights of a direction, or one for each gate of each element of the state."""
     directions, _, rows = shape
     if values.size not in (directions, directions * rows):
-        raise Contradiction(
+        raise UnfitOperator(
             f"expected {directions} or {directions} x {rows} {what} of its weights, got shape {list(values.shape)}"
         )
     return QuantizationValues.per_channel(values.reshape(directions, -1)[direction])
