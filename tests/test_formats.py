@@ -55,6 +55,15 @@ def test_codes_by_hand(number_format, value, code):
     assert encode(np.array([value]), number_format, 8).tolist() == [code]
 
 
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int16, np.uint16, np.int64])
+@pytest.mark.parametrize("bits", [1, 4, 8, 9, 16])
+def test_codes_as_stored_are_the_lowest_bits(dtype, bits):
+    values = np.array([0, 1, 77, np.iinfo(dtype).max, np.iinfo(dtype).min, np.iinfo(dtype).max - 5], dtype)
+    codes = encode(values, NumberFormat.AS_STORED, bits)
+    assert codes.dtype == (np.uint8 if bits <= 8 else np.uint16)
+    assert codes.tolist() == [int(value) % 2**bits for value in values]
+
+
 def test_a_value_that_does_not_fit_says_how_many_bits_it_needs():
     with pytest.raises(InputError, match=r"holds -128 to 127, got values from -151 to 3: give it 9 bits"):
         encode(np.array([-151, 3]), NumberFormat.TWOS_COMPLEMENT, 8)

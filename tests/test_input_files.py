@@ -72,6 +72,9 @@ def cifar10(path: Path) -> object:
 READERS: dict[str, Callable[[Path], object]] = {
     "model.tflite": measure,
     "model.onnx": measure,
+    "model.gguf": measure,
+    "model.safetensors": measure,
+    "config.json": lambda path: measure(path.parent),
     "second.onnx": lambda path: verify(model(path.parent), path),
     "schedule.json": lambda path: verify(model(path.parent), path),
     "other.json": read_schedule,

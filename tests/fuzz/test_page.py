@@ -16,16 +16,22 @@ from scripts.fuzz.worker import Piece
 from fewflips.errors import InputError
 
 
-def test_the_page_shows_the_record() -> None:
-    record = Record.read(page.RECORD)
+@pytest.mark.parametrize("place", [page.RECORD, page.LATER])
+def test_the_page_shows_the_record(place: Path) -> None:
+    record = Record.read(place)
     assert record.is_complete
-    assert page.block(record) in page.PAGE.read_text(encoding="utf-8")
+    assert page.block(record, place) in page.PAGE.read_text(encoding="utf-8")
 
 
-def test_the_record_adds_up() -> None:
-    """Every kind that there is; every input is accepted, refused or a finding."""
-    record = Record.read(page.RECORD)
-    assert set(record.planned) == set(KINDS)
+def test_every_kind_that_there_is_has_been_run() -> None:
+    planned = [set(Record.read(place).planned) for place in (page.RECORD, page.LATER)]
+    assert set().union(*planned) == set(KINDS)
+
+
+@pytest.mark.parametrize("place", [page.RECORD, page.LATER])
+def test_the_record_adds_up(place: Path) -> None:
+    """Every input is accepted, refused or a finding."""
+    record = Record.read(place)
     for kind, tally in record.tallies().items():
         assert tally.inputs == record.planned[kind]
         assert tally.inputs == tally.accepted + tally.refused + tally.findings + tally.not_reproduced

@@ -153,12 +153,15 @@ def encode(
     """
     if not 1 <= bits <= MAX_BITS:
         raise InputError(f"code width: expected 1 to {MAX_BITS} bits, got {bits}")
+    mask = (1 << bits) - 1
+    if number_format is NumberFormat.AS_STORED:  # without a wider copy: there may be 10^8 of them
+        stored = np.asarray(values)
+        return stored.astype(np.uint8) & np.uint8(mask) if bits <= 8 else stored.astype(np.uint16) & np.uint16(mask)
     wide = np.asarray(values, dtype=np.int32)
-    if number_format is not NumberFormat.AS_STORED:
-        _check_range(wide, number_format, bits)
+    _check_range(wide, number_format, bits)
     if number_format is NumberFormat.SIGN_MAGNITUDE:
         wide = np.where(wide < 0, (1 << (bits - 1)) - wide, wide)
-    codes = wide & ((1 << bits) - 1)
+    codes = wide & mask
     return codes.astype(np.uint8) if bits <= 8 else codes.astype(np.uint16)
 
 

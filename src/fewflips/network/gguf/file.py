@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fewflips.errors import ModelError
 from fewflips.files.input_files import open_plain
-from fewflips.network.gguf.header import Header, Value, damaged
+from fewflips.network.gguf.header import GGUFHeader, Value, damaged
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -30,7 +30,7 @@ _LARGEST_ALIGNMENT = 1 << 20
 
 
 @dataclass(frozen=True)
-class FileTensor:
+class GGUFTensor:
     """A tensor of a file.
 
     Parameters
@@ -78,13 +78,13 @@ class GGUFFile:
         The file, or that which was asked for.
     metadata : mapping of str to value
         Entries of the header by key, of the first file; None for arrays and very long texts.
-    tensors : tuple of FileTensor
+    tensors : tuple of GGUFTensor
         In the header's order, those of one file after those of the one before.
     """
 
     path: Path
     metadata: Mapping[str, Value] = field(repr=False)
-    tensors: tuple[FileTensor, ...] = field(repr=False)
+    tensors: tuple[GGUFTensor, ...] = field(repr=False)
 
 
 def decode(path: Path) -> GGUFFile:
@@ -110,7 +110,7 @@ def decode(path: Path) -> GGUFFile:
     try:
         with open_plain(path) as file:
             size = os.fstat(file.fileno()).st_size
-            return _decode(path, Header(path, file, size), size, sizes)
+            return _decode(path, GGUFHeader(path, file, size), size, sizes)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
 
@@ -126,7 +126,7 @@ def _block_sizes() -> dict[int, tuple[str, int, int]]:
     return {int(kind): (kind.name, *sizes) for kind, sizes in GGML_QUANT_SIZES.items()}
 
 
-def _decode(path: Path, header: Header, size: int, sizes: Mapping[int, tuple[str, int, int]]) -> GGUFFile:
+def _decode(path: Path, header: GGUFHeader, size: int, sizes: Mapping[int, tuple[str, int, int]]) -> GGUFFile:
     _check_version(path, header)
     tensors = header.count("tensors", 24, _MOST_TENSORS)
     metadata: dict[str, Value] = {}
@@ -143,7 +143,7 @@ def _decode(path: Path, header: Header, size: int, sizes: Mapping[int, tuple[str
     return GGUFFile(path, metadata, placed)
 
 
-def _check_version(path: Path, header: Header) -> None:
+def _check_version(path: Path, header: GGUFHeader) -> None:
     magic = header.number("<I", "the magic number").to_bytes(4, "little")
     if magic != MAGIC:
         raise ModelError(f"{path}: expected a GGUF file, which begins with GGUF, got {magic!r}")
@@ -163,7 +163,7 @@ def _alignment(path: Path, metadata: Mapping[str, Value]) -> int:
     return value
 
 
-def _tensor(path: Path, header: Header, sizes: Mapping[int, tuple[str, int, int]]) -> FileTensor:
+def _tensor(path: Path, header: GGUFHeader, sizes: Mapping[int, tuple[str, int, int]]) -> GGUFTensor:
     """A tensor as the header has it; its offset is still that within the data."""
     name = header.text("the name of a tensor")
     rank = header.number("<I", f"the number of axes of '{name}'")
@@ -177,7 +177,7 @@ def _tensor(path: Path, header: Header, sizes: Mapping[int, tuple[str, int, int]
             f"{path}: tensor '{name}' has the type {kind}, which the installed package gguf does not know; upgrade it, "
             "or give another file"
         )
-    tensor = FileTensor(name, *sizes[kind], axes, offset, path)
+    tensor = GGUFTensor(name, *sizes[kind], axes, offset, path)
     if not all(axes) or axes[0] % tensor.block:
         raise damaged(
             path,
@@ -187,7 +187,7 @@ def _tensor(path: Path, header: Header, sizes: Mapping[int, tuple[str, int, int]
     return tensor
 
 
-def _placed(path: Path, tensor: FileTensor, begin: int, alignment: int, size: int) -> FileTensor:
+def _placed(path: Path, tensor: GGUFTensor, begin: int, alignment: int, size: int) -> GGUFTensor:
     """The tensor with its place in the file."""
     offset = begin + tensor.offset
     if tensor.offset % alignment:
@@ -206,7 +206,7 @@ def _placed(path: Path, tensor: FileTensor, begin: int, alignment: int, size: in
     return replace(tensor, offset=offset)
 
 
-def check_names(path: Path, tensors: Sequence[FileTensor]) -> None:
+def check_names(path: Path, tensors: Sequence[GGUFTensor]) -> None:
     """Raise :class:`ModelError` where two tensors have one name."""
     names = sorted(tensor.name for tensor in tensors)
     twice = [name for name, after in pairwise(names) if name == after]
@@ -214,7 +214,7 @@ def check_names(path: Path, tensors: Sequence[FileTensor]) -> None:
         raise damaged(path, f"two tensors have the name '{twice[0]}'")
 
 
-def _check_apart(path: Path, tensors: Sequence[FileTensor]) -> None:
+def _check_apart(path: Path, tensors: Sequence[GGUFTensor]) -> None:
     check_names(path, tensors)
     for one, other in pairwise(sorted(tensors, key=lambda tensor: tensor.offset)):
         if one.offset + one.length > other.offset:

@@ -27,7 +27,7 @@ def damaged(path: Path, detail: str) -> ModelError:
     return ModelError(f"{path}: damaged GGUF file: {detail}")
 
 
-class Header:
+class GGUFHeader:
     """Reads the fields of a header one after the other.
 
     Parameters

@@ -9,7 +9,7 @@ import numpy as np
 
 from fewflips.network.bias import Bias
 from fewflips.network.gguf.elements import BLOCK_TYPES
-from fewflips.network.gguf.file import FileTensor, GGUFFile
+from fewflips.network.gguf.file import GGUFFile, GGUFTensor
 from fewflips.network.gguf.matrices import BlockMatrix
 from fewflips.network.graph import LeftOut
 from fewflips.network.layer import Layer
@@ -38,14 +38,14 @@ class Weights:
     ----------
     name : str
         The layer's: the tensor's, with the number of the expert where it holds those of several.
-    tensor : FileTensor
+    tensor : GGUFTensor
         The tensor.
     offset, length : int
         Its bytes in the file.
     """
 
     name: str
-    tensor: FileTensor
+    tensor: GGUFTensor
     offset: int
     length: int
 
@@ -121,11 +121,11 @@ class GGUFLayerReader:
         activations = ActivationOperand((TOKENS, k), MatrixProduct(k))
         return Layer(weights.name, tensor.type_name, activations, constant, 1, self._bias(tensor))
 
-    def _bias(self, tensor: FileTensor) -> Bias | None:
+    def _bias(self, tensor: GGUFTensor) -> Bias | None:
         name = f"{tensor.name.removesuffix('.weight')}.bias"
         return Bias(name) if name in self._names else None
 
-    def _of_tensor(self, tensor: FileTensor) -> Iterator[Weights]:
+    def _of_tensor(self, tensor: GGUFTensor) -> Iterator[Weights]:
         if tensor.name.split(".")[0] in _LOOKUPS and not self._is_head(tensor):
             self._remarks.add(tensor.name, tensor.type_name, "a table of embeddings, whose rows are looked up")
         elif len(tensor.axes) < 2 or tensor.type_name in _INTEGERS:
@@ -140,13 +140,13 @@ class GGUFLayerReader:
                 name = tensor.name if len(tensor.axes) == 2 else f"{tensor.name}[{expert}]"
                 yield Weights(name, tensor, tensor.offset + expert * length, length)
 
-    def _is_head(self, tensor: FileTensor) -> bool:
+    def _is_head(self, tensor: GGUFTensor) -> bool:
         """Whether the table of tokens is the output head as well: a decoder without a head of its own."""
         causal = self._file.metadata.get(f"{self._file.metadata.get('general.architecture')}.attention.causal", True)
         has_head = _HEAD in self._names
         return tensor.name == _TABLE and not has_head and _LAST_NORM in self._names and causal is not False
 
-    def _remark(self, tensor: FileTensor) -> None:
+    def _remark(self, tensor: GGUFTensor) -> None:
         kind = BLOCK_TYPES[tensor.type_name]
         if tensor.name == _TABLE:
             self._remarks.add(
@@ -179,7 +179,7 @@ class GGUFLayerReader:
             reason = "it multiplies two activations, as many as there are tokens before"
             yield LeftOut(f"{part}.attention", _ATTENTION, reason, None)
 
-    def _left_out(self, tensor: FileTensor) -> LeftOut:
+    def _left_out(self, tensor: GGUFTensor) -> LeftOut:
         if tensor.type_name in _FLOATS:
             reason = "its weights are floats"
         elif len(tensor.axes) > 3:

@@ -34,7 +34,7 @@ _METADATA = "__metadata__"
 
 
 @dataclass(frozen=True)
-class FileTensor:
+class SafetensorsTensor:
     """A tensor of a file.
 
     Parameters
@@ -64,7 +64,7 @@ def damaged(path: Path, detail: str) -> ModelError:
     return ModelError(f"{path}: damaged safetensors file: {detail}")
 
 
-def tensors_of(path: Path) -> tuple[FileTensor, ...]:
+def tensors_of(path: Path) -> tuple[SafetensorsTensor, ...]:
     """Read the header of a file.
 
     Parameters
@@ -74,7 +74,7 @@ def tensors_of(path: Path) -> tuple[FileTensor, ...]:
 
     Returns
     -------
-    tuple of FileTensor
+    tuple of SafetensorsTensor
         In the header's order. Each lies in the file, no two overlap, and the ``safetensors`` package accepts the file.
 
     Raises
@@ -108,7 +108,7 @@ def tensors_of(path: Path) -> tuple[FileTensor, ...]:
     return found
 
 
-def _tensor(path: Path, name: str, entry: Any, begin: int, size: int) -> FileTensor:
+def _tensor(path: Path, name: str, entry: Any, begin: int, size: int) -> SafetensorsTensor:
     shown = printable(name)
     if not isinstance(entry, dict):
         raise damaged(path, f"tensor '{shown}': expected its type, shape and place, got {type(entry).__name__}")
@@ -127,7 +127,7 @@ def _tensor(path: Path, name: str, entry: Any, begin: int, size: int) -> FileTen
         )
     if prod(shape) > MOST_WEIGHTS:
         raise ModelError(f"{path}: tensor '{shown}': expected at most {MOST_WEIGHTS} elements, got {prod(shape)}")
-    return FileTensor(name, dtype, shape, path, begin + place[0], place[1] - place[0])
+    return SafetensorsTensor(name, dtype, shape, path, begin + place[0], place[1] - place[0])
 
 
 def _counts(value: Any) -> tuple[int, ...] | None:

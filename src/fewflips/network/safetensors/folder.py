@@ -12,7 +12,7 @@ from typing import Any
 from fewflips.errors import ModelError
 from fewflips.files.input_files import open_plain, size_of
 from fewflips.files.json_text import parse_json
-from fewflips.network.safetensors.file import FileTensor, damaged, tensors_of
+from fewflips.network.safetensors.file import SafetensorsTensor, damaged, tensors_of
 from fewflips.network.stored_bytes import FileBytes, read_parts
 from fewflips.visible import printable
 
@@ -35,14 +35,14 @@ class ModelFolder:
         What ``config.json`` says.
     quantization : mapping
         How its weights are quantized; empty where nothing says so.
-    tensors : mapping of str to FileTensor
+    tensors : mapping of str to SafetensorsTensor
         By name.
     """
 
     path: Path
     config: Mapping[str, Any] = field(repr=False)
     quantization: Mapping[str, Any] = field(repr=False)
-    tensors: Mapping[str, FileTensor] = field(repr=False)
+    tensors: Mapping[str, SafetensorsTensor] = field(repr=False)
 
     def stored(self) -> tuple[str, dict[str, FileBytes]]:
         """Read all files once.
@@ -104,7 +104,7 @@ def open_folder(path: Path) -> ModelFolder:
     return ModelFolder(folder, config, quantization, tensors)
 
 
-def _tensors(folder: Path, index: Path) -> dict[str, FileTensor]:
+def _tensors(folder: Path, index: Path) -> dict[str, SafetensorsTensor]:
     """Tensors of the one file, or of all files of the index."""
     if not os.path.lexists(index):
         if not os.path.lexists(folder / WEIGHTS):
@@ -116,7 +116,7 @@ def _tensors(folder: Path, index: Path) -> dict[str, FileTensor]:
     shards = sorted(set(places.values()))
     if len(shards) > _MOST_FILES:
         raise ModelError(f"{index}: expected at most {_MOST_FILES} files, got {len(shards)}")
-    found: dict[str, FileTensor] = {}
+    found: dict[str, SafetensorsTensor] = {}
     for name in shards:
         inside = tensors_of(_shard(folder, index, name))
         for tensor in inside:

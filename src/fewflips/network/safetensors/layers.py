@@ -15,7 +15,7 @@ from fewflips.network.lowering import MatrixProduct
 from fewflips.network.notes import Remarks, left_out_notes
 from fewflips.network.operand import ActivationOperand, ConstantOperand
 from fewflips.network.safetensors.elements import StoredTensor
-from fewflips.network.safetensors.file import FileTensor
+from fewflips.network.safetensors.file import SafetensorsTensor
 from fewflips.network.safetensors.folder import ModelFolder
 from fewflips.network.safetensors.schemes import Parts, awq, compressed, gptq
 from fewflips.network.stored_bytes import FileBytes, HeldBytes
@@ -82,7 +82,7 @@ class ModuleReader:
         ModelError
             If the tensors of a module contradict each other.
         """
-        modules: defaultdict[str, dict[str, FileTensor]] = defaultdict(dict)
+        modules: defaultdict[str, dict[str, SafetensorsTensor]] = defaultdict(dict)
         for name in sorted(self._folder.tensors, key=_natural):
             module, _, part = name.rpartition(".")
             modules[module][part] = self._folder.tensors[name]
@@ -93,7 +93,7 @@ class ModuleReader:
             self.left_out.append(LeftOut(name, "attention", reason, None))
         return found
 
-    def _of_module(self, module: str, parts: Mapping[str, FileTensor]) -> Iterator[Layer]:
+    def _of_module(self, module: str, parts: Mapping[str, SafetensorsTensor]) -> Iterator[Layer]:
         method = method_of(self._folder.quantization)
         if method is not None and any(mark in parts for mark in _MARKS[method]):
             if not _is_float(parts):
@@ -116,7 +116,7 @@ class ModuleReader:
         tied = self._folder.config.get("tie_word_embeddings") is True
         return tied and re.search(r"(?:embed_tokens|wte|word_embeddings|embed_in)$", module) is not None
 
-    def _layer(self, module: str, method: str, parts: Mapping[str, FileTensor]) -> Layer:
+    def _layer(self, module: str, method: str, parts: Mapping[str, SafetensorsTensor]) -> Layer:
         stored = {
             name: StoredTensor(self._stored.get(tensor.name, HeldBytes(b"")), tensor.dtype, tensor.shape)
             for name, tensor in parts.items()
@@ -127,7 +127,7 @@ class ModuleReader:
         return Layer(module, method, activations, constant, 1, bias)
 
 
-def _is_float(parts: Mapping[str, FileTensor]) -> bool:
+def _is_float(parts: Mapping[str, SafetensorsTensor]) -> bool:
     """Whether a module of compressed-tensors has floats of 8 bits, or of 4 in bytes."""
     weight = parts.get("weight", parts.get("weight_packed"))
     return weight is not None and weight.dtype in (*_FLOATS, "U8")
