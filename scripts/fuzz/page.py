@@ -19,7 +19,7 @@ PAGE, RECORD, LATER = (
 )
 _BEGIN = {
     RECORD: "<!-- begin of the table: python -m scripts.fuzz --page FILE -->",
-    LATER: "<!-- begin of the table of later kinds: python -m scripts.fuzz --page FILE -->",
+    LATER: "<!-- begin of the table: python -m scripts.fuzz --page FILE, of later kinds -->",
 }
 _END = "<!-- end of the table -->"
 

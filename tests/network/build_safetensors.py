@@ -112,17 +112,25 @@ def awq(module: str, content: Matrix) -> Tensors:
 
 
 def packed(
-    module: str, content: Matrix, bits: int, *, zeros: str = "packed", g_idx: bool = False, dtype: str = "F16"
+    module: str,
+    content: Matrix,
+    bits: int,
+    *,
+    zeros: str = "packed",
+    g_idx: bool = False,
+    dtype: str = "F16",
+    in_stream: bool = False,
 ) -> Tensors:
     """compressed-tensors, pack-quantized: codes and zero points are signed integers plus half of their range."""
     n, k = content.codes.shape
+    packing = stream_of if in_stream else words_of
     found = {
-        f"{module}.weight_packed": as_words([words_of(row, bits) for row in content.codes.tolist()]),
+        f"{module}.weight_packed": as_words([packing(row, bits) for row in content.codes.tolist()]),
         f"{module}.weight_shape": integers([n, k], "I64"),
         f"{module}.weight_scale": floats(content.scales, dtype),
     }
     if zeros == "packed":
-        columns = [words_of(column, bits) for column in content.zeros.T.tolist()]
+        columns = [packing(column, bits) for column in content.zeros.T.tolist()]
         found[f"{module}.weight_zero_point"] = as_words(transposed(columns))
     elif zeros == "plain":
         found[f"{module}.weight_zero_point"] = integers(content.zeros - (1 << (bits - 1)), "I8")

@@ -82,11 +82,13 @@ def test_awq(settings: dict[str, Any], tmp_path: Path):
     check(only_layer(models.save(tmp_path, models.awq(MODULE, content), settings)), content)
 
 
+@pytest.mark.parametrize("in_stream", [False, True])
 @pytest.mark.parametrize("zeros", ["packed", "plain"])
-@pytest.mark.parametrize("bits", [3, 4, 8])
-def test_compressed_tensors_packed(bits: int, zeros: str, tmp_path: Path):
+@pytest.mark.parametrize("bits", [2, 3, 4, 5, 6, 7, 8])
+def test_compressed_tensors_packed(bits: int, zeros: str, in_stream: bool, tmp_path: Path):
+    """Codes that go on in the next word, and words of which bits are left."""
     content = models.matrix(N + 1, K, GROUP, bits, 3)
-    tensors = models.packed(MODULE, content, bits, zeros=zeros)
+    tensors = models.packed(MODULE, content, bits, zeros=zeros, in_stream=in_stream)
     check(only_layer(models.save(tmp_path, tensors, models.compressed_config(bits, GROUP))), content)
 
 

@@ -38,7 +38,7 @@ class PackedCodes:
     words_first : bool
         Whether the words of a row lie along the first axis, as in GPTQ.
     in_stream : bool
-        Whether codes follow each other without a gap, as GPTQ's of 3 bits.
+        Whether codes follow each other without a gap, from one word to the next.
     """
 
     tensor: StoredTensor
@@ -118,6 +118,8 @@ class GroupValues:
         Whether several are packed in a word: of consecutive rows, or columns, of `tensor`.
     bits : int
         Width of a packed value.
+    in_stream : bool
+        Whether packed values follow each other without a gap.
     n : int
         Output channels.
     added : int
@@ -133,6 +135,7 @@ class GroupValues:
     tensor: StoredTensor
     packed: str = ""
     bits: int = 0
+    in_stream: bool = False
     n: int = 0
     added: int = 0
     groups_first: bool = False
@@ -154,9 +157,10 @@ class GroupValues:
         words = self.tensor.words()
         if self.packed == "awq":
             return awq_columns(words)
+        unpacked = unpack_stream if self.in_stream else unpack
         if self.packed == "rows":
-            return unpack(np.ascontiguousarray(words.T), self.bits, self.n).T
-        return (unpack_stream if self.bits == 3 else unpack)(words, self.bits, self.n)
+            return unpacked(np.ascontiguousarray(words.T), self.bits, self.n).T
+        return unpacked(words, self.bits, self.n)
 
 
 def awq_columns(words: Words) -> NDArray[np.uint8]:

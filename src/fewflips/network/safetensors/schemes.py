@@ -70,7 +70,7 @@ def gptq(module: str, parts: Parts, settings: Mapping[str, Any]) -> ConstantOper
     _expect(module, zeros, "qzeros", (groups, -(-n * bits // _WORD_BITS)))
     group_of, block = _groups(module, parts.get("g_idx"), k, groups, settings.get("group_size", -1))
     added = 0 if settings.get("checkpoint_format") == "gptq_v2" else 1
-    zero_points = GroupValues(zeros, "columns", bits, n, added, True, group_of, True)
+    zero_points = GroupValues(zeros, "columns", bits, bits == 3, n, added, True, group_of, integers=True)
     return ConstantOperand(
         f"{module}.qweight",
         (n, k),
@@ -116,7 +116,9 @@ def compressed(module: str, parts: Parts, settings: Mapping[str, Any]) -> Consta
     """A matrix as compressed-tensors has it: ``weight`` (int8) or ``weight_packed``, and ``weight_scale``.
 
     Packed codes are unsigned, the integers plus half of their range; plain ones are signed. Zero points, where there
-    are any, are those of the integers. Parameters, result and errors are those of :func:`gptq`.
+    are any, are those of the integers. Where 32 is no multiple of the width, earlier versions leave the rest of a word
+    unused, and later ones have codes go on in the next; the number of words tells. Parameters, result and errors are
+    those of :func:`gptq`.
     """
     scales = _part(module, parts, "weight_scale", _FLOATS, None)
     packed = parts.get("weight_packed")
@@ -124,15 +126,16 @@ def compressed(module: str, parts: Parts, settings: Mapping[str, Any]) -> Consta
         plain = _part(module, parts, "weight", ("I8",), 2)
         n, k = plain.shape
         bits = _bits(module, settings, None)
-        storage, half = StorageType(bits, signed=True), 0
+        storage, half, in_stream = StorageType(bits, signed=True), 0, False
         codes: PackedCodes | PlainCodes = PlainCodes(plain, storage, module)
     else:
         packed = _part(module, parts, "weight_packed", ("I32",), 2)
         n, k = _stated_shape(module, parts)
         bits = _bits(module, settings, (k, packed.shape[1]))
-        _expect(module, packed, "weight_packed", (n, -(-k // (_WORD_BITS // bits))))
+        _expect(module, packed, "weight_packed", (n, packed.shape[1]))
         storage, half = StorageType(bits, signed=False), 1 << (bits - 1)
-        codes = PackedCodes(packed, bits, k)
+        in_stream = bool(_is_stream(k, bits, packed.shape[1]))
+        codes = PackedCodes(packed, bits, k, in_stream=in_stream)
     groups = scales.shape[1] if len(scales.shape) == 2 else 1
     rows = 1 if len(scales.shape) < 2 else n
     if len(scales.shape) == 2 or scales.shape not in ((), (1,)):
@@ -142,7 +145,7 @@ def compressed(module: str, parts: Parts, settings: Mapping[str, Any]) -> Consta
     zero_points = QuantizationValues.per_tensor(np.int32(half))
     zeros = parts.get("weight_zero_point")
     if zeros is not None:
-        values = _compressed_zeros(module, zeros, bits, half, (n, groups), scales.shape, group_of)
+        values = _compressed_zeros(module, zeros, bits, half, in_stream, (n, groups), scales.shape, group_of)
         zero_points = _values(values, rows, k, groups, block)
     scale_values = _values(GroupValues(scales, group_of=group_of), rows, k, groups, block)
     return ConstantOperand(name, (n, k), storage, zero_points, codes, scale_values)
@@ -153,6 +156,7 @@ def _compressed_zeros(
     zeros: StoredTensor,
     bits: int,
     half: int,
+    in_stream: bool,
     shape: tuple[int, int],
     of_scales: tuple[int, ...],
     group_of: NDArray[np.int32] | None,
@@ -160,8 +164,9 @@ def _compressed_zeros(
     """Zero points of signed integers: plain, or packed like the codes of output channels that follow each other."""
     n, groups = shape
     if zeros.dtype == "I32":
-        _expect(module, zeros, "weight_zero_point", (-(-n // (_WORD_BITS // bits)), groups))
-        return GroupValues(zeros, "rows", bits, n, 0 if half else -(1 << (bits - 1)), group_of=group_of, integers=True)
+        _expect(module, zeros, "weight_zero_point", (_words(n, bits, in_stream), groups))
+        added = 0 if half else -(1 << (bits - 1))
+        return GroupValues(zeros, "rows", bits, in_stream, n, added, group_of=group_of, integers=True)
     if zeros.dtype not in ("I8", "I64"):
         raise ModelError(f"module '{module}': expected a weight_zero_point of integers, got {zeros.dtype}")
     _expect(module, zeros, "weight_zero_point", of_scales)
@@ -216,12 +221,24 @@ def _bits(module: str, settings: Mapping[str, Any], words: tuple[int, int] | Non
     whole = sorted({bits for bits in widths if isinstance(bits, int) and 2 <= bits <= 8})
     if words is not None:
         k, count = words
-        whole = [bits for bits in whole if -(-k // (_WORD_BITS // bits)) == count]
+        whole = [bits for bits in whole if _is_stream(k, bits, count) is not None]
     if not whole:
         raise ModelError(
             f"module '{module}': expected num_bits that fit its weights in config_groups, got {str(widths)[:80]}"
         )
     return whole[-1]
+
+
+def _words(codes: int, bits: int, in_stream: bool) -> int:
+    """Words that hold codes without a gap, or leave the rest of each unused."""
+    return -(-codes * bits // _WORD_BITS) if in_stream else -(-codes // (_WORD_BITS // bits))
+
+
+def _is_stream(codes: int, bits: int, words: int) -> bool | None:
+    """Whether so many words hold codes without a gap, or leave the rest of each unused; None where neither fits."""
+    if _WORD_BITS % bits and words == _words(codes, bits, True):
+        return True
+    return False if words == _words(codes, bits, False) else None
 
 
 def _group_size(settings: Mapping[str, Any]) -> Any:
