@@ -13,12 +13,18 @@ from fewflips import optimize
 from fewflips.api.optimized import Optimization
 from fewflips.dataflows import dataflow_of
 from fewflips.errors import InputError
+from fewflips.execution.activations import read_samples
 from fewflips.execution.runtimes import Runtime
 from fewflips.formats.number_formats import NumberFormat
 from fewflips.machine import load_accelerator
 from fewflips.network import Network, load
 from fewflips.network.contents import as_bytes
 from fewflips.network.load import read_contents
+from fewflips.optimization.budget import ErrorBudget
+from fewflips.optimization.state import State
+from fewflips.optimization.step import Context
+from fewflips.optimization.steps.round import _rounded_layers
+from fewflips.ordering import Effort
 from fewflips.streams.codes import weight_codes
 from tests.network import build_onnx, build_tflite
 from tests.network.build_onnx import save
@@ -200,3 +206,22 @@ def test_signs_named_before_it_are_chosen_for_the_codes_that_it_leaves(network: 
     assert signs.state.network is rounded.state.network
     assert any(segment.sign_flags.any() for segments in signs.state.orders.values() for segment in segments)
     assert any("Steps were applied as schedule, cluster, round, signs" in note for note in result.report.notes)
+
+
+def test_a_share_of_the_codes_is_disturbed(network: Network, inputs: Path) -> None:
+    """By one step at most, of which a third is none; and everything comes back."""
+    samples, _ = read_samples(network, inputs)
+    assert samples is not None
+    budget = ErrorBudget(sqnr_db=20)
+    context = Context(samples, Effort.quick(), 0, 1, budget=budget)
+    layers = _rounded_layers(State.stored(network, load_accelerator("edge4")), context, samples)
+    layer = max(layers, key=lambda one: one.codes.size)
+    before = layer.saved()
+    for share in (1.0, 0.25):
+        layer.disturb(1, 7, share)
+        change = layer.codes - before[0]
+        assert np.abs(change).max() == 1
+        assert (change != 0).mean() == pytest.approx(share * 2 / 3, abs=4 * (share / change.size) ** 0.5)
+        assert layer.error > 0
+        layer.restore(before)
+        assert layer.error == 0

@@ -164,9 +164,11 @@ class RoundedLayer:
         self._problem = replace(self._problem, weights=(weights - self._words.offsets).astype(np.float32))
         self._gradient = self._problem.gradient(self.codes)
 
-    def disturb(self, steps: int, seed: int) -> None:
-        """Give all codes random errors of up to some steps, to see what they do to the network's outputs."""
-        noise = np.random.default_rng(seed).integers(-steps, steps + 1, self.codes.shape)
+    def disturb(self, steps: int, seed: int, share: float = 1.0) -> None:
+        """Give a share of the codes random errors of up to some steps, to see what they do to the network's outputs."""
+        random = np.random.default_rng(seed)
+        noise = random.integers(-steps, steps + 1, self.codes.shape)
+        noise[random.random(self.codes.shape) >= share] = 0
         low, high = self._words.low, self._words.low + self._problem.values.count - 1
         self.restore(((self._original + noise).clip(low, high).astype(np.int16), self.segments))
 

@@ -35,8 +35,13 @@ from fewflips.streams.transition_cost import TransitionCost
 PROBES = 16
 """Calibration inputs on which a layer's sensitivity is measured."""
 
-_NOISE = 4
-"""Largest error of the weights meanwhile, in steps."""
+_NOISES = ((16, 1.0), (4, 1.0), (1, 1.0), (1, 1 / 8))
+"""Largest error of the weights meanwhile, in steps, and the share of them that have one: the first that is not too
+much."""
+
+_MOST_NOISE = 0.1
+"""Square error of the outputs, as a part of their own square, above which it may no longer grow with its cause (a
+probability is wrong by 1 at most); far below it, rounding in the network itself is most of it."""
 
 _RISE = 8.0
 """By how much the price rises at a time."""
@@ -149,11 +154,14 @@ class RoundingSearch:
             if self._limit():
                 break
             before = layer.saved()
-            layer.disturb(_NOISE, self._seed + number)
-            network, _ = self._write([layer])
-            _, outputs = reference.error_of(network)
-            noise = float(np.square(outputs - reference.outputs).sum())
-            layer.sensitivity = noise / signal / layer.error if layer.error else 0.0
+            for steps, share in _NOISES:
+                layer.disturb(steps, self._seed + number, share)
+                network, _ = self._write([layer])
+                _, outputs = reference.error_of(network)
+                noise = float(np.square(outputs - reference.outputs).sum()) / signal
+                if noise <= _MOST_NOISE:
+                    break
+            layer.sensitivity = noise / layer.error if layer.error else 0.0
             measured.append(layer.sensitivity)
             layer.restore(before)
             self._show("measuring sensitivities", number + 1, len(self._layers))
