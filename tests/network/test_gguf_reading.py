@@ -41,7 +41,7 @@ def reconstructed(layer: Layer) -> np.ndarray:
         return values if constant.offsets is None else values + constant.offsets.elements(constant.shape)
 
 
-def written(path: Path, name: str, rows: np.ndarray, elements: int) -> Path:
+def written(path: Path, name: str, rows: np.ndarray) -> Path:
     """A file with a matrix of a type, of the bytes of its rows, by the package's writer."""
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_tensor("blk.0.ffn_up.weight", rows, raw_dtype=gguf.GGMLQuantizationType[name])
@@ -49,7 +49,6 @@ def written(path: Path, name: str, rows: np.ndarray, elements: int) -> Path:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    assert rows.shape[1] * gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[name]][0] % elements == 0
     return path
 
 
@@ -59,7 +58,7 @@ def test_codes_and_scales_are_those_that_the_package_dequantizes(name: str, tmp_
     kind = gguf.GGMLQuantizationType[name]
     block, size = gguf.GGML_QUANT_SIZES[kind]
     rows = np.random.default_rng(len(name)).integers(0, 256, (N, 2 * size), dtype=np.uint8)
-    (layer,) = fewflips.load(written(tmp_path / "a.gguf", name, rows, block)).layers
+    (layer,) = fewflips.load(written(tmp_path / "a.gguf", name, rows)).layers
     assert (layer.name, layer.operator, layer.m, layer.n, layer.k) == ("blk.0.ffn_up.weight", name, 1, N, 2 * block)
     with np.errstate(invalid="ignore"):
         expected = gguf.quants.dequantize(rows, kind)
@@ -77,7 +76,7 @@ def test_weights_that_were_quantized_are_near(name: str, tmp_path: Path):
     block, _ = gguf.GGML_QUANT_SIZES[kind]
     weights = np.random.default_rng(3).normal(size=(N, 2 * block)).astype(np.float32)
     rows = gguf.quants.quantize(weights, kind)
-    (layer,) = fewflips.load(written(tmp_path / "a.gguf", name, rows, block)).layers
+    (layer,) = fewflips.load(written(tmp_path / "a.gguf", name, rows)).layers
     found = reconstructed(layer)
     np.testing.assert_array_equal(found, gguf.quants.dequantize(rows, kind))
     assert layer.right.scales is not None
