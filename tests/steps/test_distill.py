@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from fewflips import optimize
 from fewflips.api.optimized import Optimization
 from fewflips.errors import InputError, ToolError
 from fewflips.execution.runtimes import Runtime
+from fewflips.execution.samples import load_samples
 from fewflips.machine import load_accelerator
 from fewflips.network import Network, load
 from fewflips.optimization import Context, ErrorBudget, State
@@ -24,10 +26,10 @@ from fewflips.training.distillation.effort import DistillEffort
 from fewflips.training.distillation.step import DistillStep
 from tests.network import build_onnx, build_tflite
 from tests.network.build_onnx import save
-from tests.steps.test_round import flips, scores, sqnr_db
+from tests.steps.test_round import scores, sqnr_db
 
 BUDGET_DB = 20
-SHORT = DistillStep(effort=DistillEffort(steps=20, between=5, batch=6))
+SHORT = DistillStep(effort=DistillEffort(steps=12, between=4, batch=6, rate=0.05))
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +75,6 @@ def test_the_budget_holds_against_the_original_and_it_never_costs_more_than_roun
     _, rounded, final = distilled.report.stages[1:]
     assert f"SQNR {ratio:.2f} dB on 12 sample inputs" in final.evidence.method
     assert final.totals.weights.optimized_flips <= rounded.totals.weights.optimized_flips
-    assert flips(written, distilled) <= flips(load(written.path), distilled)
     assert distilled.run.scheduled is distilled.run.stages[-1]
 
 
@@ -90,8 +91,6 @@ def test_the_same_seed_gives_the_same_file(network: Network, inputs: Path, disti
 
 
 def context(network: Network, inputs: Path, limit: Limit | None = None) -> Context:
-    from fewflips.execution.samples import load_samples
-
     with Runtime(network) as runtime:
         samples = load_samples(inputs, runtime.inputs)
     return Context(samples, Effort.quick(), 0, 1, None, budget=ErrorBudget(BUDGET_DB), limit=limit or Limit())
@@ -110,8 +109,6 @@ def test_a_start_beyond_the_budget_is_refused(network: Network, inputs: Path):
     given = context(network, inputs)
     state = ScheduleStep().apply(State.stored(network, load_accelerator("edge4")), given).state
     rounded = optimized(network, inputs, "round")
-    from dataclasses import replace
-
     tight = replace(given, budget=ErrorBudget(60), original=network)
     assert rounded.run.rewritten is not None
     with pytest.raises(InputError, match=r"step distill: expected a model within the budget sqnr:60dB .* got SQNR"):

@@ -31,10 +31,10 @@ class DistillEffort:
     """
 
     steps: int = 300
-    between: int = 15
+    between: int = 10
     batch: int = 32
-    rate: float = 0.01
-    rise: float = 1.25
+    rate: float = 0.003
+    rise: float = 1.15
 
     def __post_init__(self) -> None:
         if min(self.steps, self.between, self.batch) < 1 or not 0 < self.rate < 10 or not 1 < self.rise < 100:

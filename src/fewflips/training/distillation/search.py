@@ -1,9 +1,9 @@
 """Training latent weights while their cheapest codes are assigned anew, at a price that rises as errors allow.
 
-As in :mod:`fewflips.optimization.rounding.search`, one price of a unit of cost for all layers spends the budget where a
-unit costs least. In between, some steps of training move the latent weights so that the outputs of the assigned codes
-get closer to the original's; at the same error, the next assignment then takes a higher price. Each assignment is
-written and run in the model's own runtime, and the cheapest one within the budget is kept.
+It begins where :mod:`fewflips.optimization.rounding.search` ends: one price of a unit of cost for all layers spends the
+budget where a unit costs least. From there on, some steps of training move latent weights so that the outputs of the
+assigned codes get closer to the original's; at the same error, the next assignment then takes a higher price. Each
+assignment is written and run in the model's own runtime, and the cheapest one within the budget is kept.
 """
 
 from __future__ import annotations
@@ -129,22 +129,23 @@ class _Distillation(RoundingSearch):
         self._calibration, self._effort = list(calibration), effort
 
     def find(self) -> Rounded:
-        """Train and assign in turn; see :func:`distilled`."""
-        best = self._tried(0.0)
+        """Round, then train and assign in turn; see :func:`distilled`."""
+        self.measure_sensitivities(self._calibration)
+        best = super().find()
         if not best.error.within(self._budget):
             return best
-        self.measure_sensitivities(self._calibration)
-        price = self._price_of_the_budget()
-        optimizer = self._optimizer()
+        for layer in self._trained:
+            layer.begin()
+        price, optimizer = best.price or self._price_of_the_budget(), self._optimizer()
         rounds = max(self._effort.steps // self._effort.between, 1)
         for number in range(rounds):
+            self._train(optimizer, number, rounds)
             if self._limit():
                 return best
             found = self._assigned(price, reorder=number % _REORDER == 0)
             met = found.error.within(self._budget)
             best = found if met and found.cost < best.cost else best
             price *= self._effort.rise if met else _FALL
-            self._train(optimizer, number, rounds)
         return self._last_prices(best, price)
 
     def _last_prices(self, best: Rounded, price: float) -> Rounded:

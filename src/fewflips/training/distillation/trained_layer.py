@@ -63,18 +63,24 @@ class TrainedLayer:
         price : float
             What a unit of cost is worth in square error of the network's outputs.
         """
-        place, latent = self.rounded.place, self.latent.detach().numpy()
-        bias = None
-        if self.bias is not None and self._product.bias is not None:
-            trained = self._product.bias + self.bias.detach() * self.rounded.norm
-            bias = trained.numpy().astype(np.float64) * place.bias_steps
-        self.rounded.aim(latent + self._zero_points, place.bias if bias is None else bias)
+        bias = self._trained_bias()
+        latent = self.latent.detach().numpy() + self._zero_points
+        self.rounded.aim(latent, self.rounded.place.bias if bias is None else bias)
         self.rounded.descend(price)
-        self._follow(bias)
+        self.begin()
 
-    def _follow(self, bias: NDArray[np.float64] | None) -> None:
-        """Compute with the present codes, and the bias that goes with them; `bias` is the trained one in its steps."""
+    def begin(self) -> None:
+        """Compute with the codes that the layer has now, and with the bias that goes with them."""
+        bias = self._trained_bias()
         new = self.rounded.new_codes()
         self._shift = torch.tensor(new.weights - self._zero_points, dtype=torch.float32) - self.latent.detach()
         if bias is not None and new.bias is not None:
             self._bias_shift = torch.tensor((new.bias - bias) / self.rounded.place.bias_steps, dtype=torch.float32)
+
+    def _trained_bias(self) -> NDArray[np.float64] | None:
+        """The bias as it is trained now, in steps of the file's."""
+        if self.bias is None or self._product.bias is None:
+            return None
+        trained = self._product.bias + self.bias.detach() * self.rounded.norm
+        steps: NDArray[np.float64] = trained.numpy().astype(np.float64) * self.rounded.place.bias_steps
+        return steps
