@@ -19,7 +19,7 @@ from fewflips.machine.accelerator import Operand
 from fewflips.network import Network, load
 from fewflips.network.load import rescalable, rewrite_ranges
 from fewflips.network.ranges import ActivationRange, NewRange
-from fewflips.optimization.rescaling.tensors import Candidate, SeenTensor, candidates, seen_tensors
+from fewflips.optimization.rescaling.tensors import RangeCandidate, SeenTensor, candidates, seen_tensors
 from fewflips.optimization.steps.rescale import RescaleStep
 from tests.network import build_tflite
 
@@ -149,7 +149,7 @@ def test_no_zero_point_has_fewer_ones(
             total += tensor.counts[value - storage.low] * ((stored - offset) & 255).bit_count()
         return total
 
-    assert first == Candidate(NewRange(1.0, zero_point), ones(1.0, zero_point))
+    assert first == RangeCandidate(NewRange(1.0, zero_point), ones(1.0, zero_point))
     room = (high - low) / 16
     reach = [max(low - room, storage.low) - zero_point, min(high + room, storage.high) - zero_point]
     best = first.ones

@@ -20,7 +20,7 @@ from fewflips.network.load import rewrite_ranges
 from fewflips.network.ranges import NewRange
 from fewflips.optimization.budget import ErrorBudget
 from fewflips.optimization.model_files import ModelFiles, write_model
-from fewflips.optimization.rescaling.tensors import Candidate
+from fewflips.optimization.rescaling.tensors import RangeCandidate
 from fewflips.optimization.rounding.outputs import OutputChange, Reference
 from fewflips.parallel.limit import Limit
 from fewflips.progress import Progress
@@ -85,7 +85,7 @@ class RangeSearch:
     ----------
     network : Network
         The network whose ranges are replaced.
-    choices : mapping of str to list of Candidate
+    choices : mapping of str to list of RangeCandidate
         Ranges of each tensor, by its name: the present one first, then with fewer and fewer bits set.
     reference : Reference
         Outputs of the original on all sample inputs.
@@ -100,7 +100,7 @@ class RangeSearch:
     def __init__(
         self,
         network: Network,
-        choices: Mapping[str, Sequence[Candidate]],
+        choices: Mapping[str, Sequence[RangeCandidate]],
         reference: Reference,
         budget: ErrorBudget,
         *,
@@ -158,7 +158,7 @@ class RangeSearch:
                 self._progress("measuring sensitivities", number + 1, len(self._choices))
         return sorted(moves, key=lambda move: move.error / move.saved)
 
-    def _error(self, reference: Reference, tensor: str, choice: Sequence[Candidate]) -> float:
+    def _error(self, reference: Reference, tensor: str, choice: Sequence[RangeCandidate]) -> float:
         """Square error of the outputs for a unit of a tensor's noise."""
         noisy = [one for one in choice if one.noise]
         if not noisy:
@@ -194,7 +194,7 @@ def _filled(moves: Sequence[_Move], allowed: float) -> dict[str, NewRange]:
     return ranges
 
 
-def _hull(tensor: str, choice: Sequence[Candidate], error: float) -> list[_Move]:
+def _hull(tensor: str, choice: Sequence[RangeCandidate], error: float) -> list[_Move]:
     """Moves along the lower convex hull of error over bits that are set: each is worth less than the one before."""
     moves: list[_Move] = []
     at = 0

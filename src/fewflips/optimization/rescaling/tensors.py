@@ -50,7 +50,7 @@ class SeenTensor:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class RangeCandidate:
     """A range, and what it costs.
 
     Parameters
@@ -115,14 +115,14 @@ def seen_tensors(
     return [SeenTensor(places[name], *spans[name], counts[name] / inferences) for name in readers]
 
 
-def present(tensor: SeenTensor, operand: Operand) -> Candidate:
+def present(tensor: SeenTensor, operand: Operand) -> RangeCandidate:
     """The range that a tensor has."""
     zero_point = tensor.place.zero_point
     (ones,) = _ones(tensor, operand, 1.0, np.array([zero_point]))
-    return Candidate(NewRange(1.0, zero_point), float(ones))
+    return RangeCandidate(NewRange(1.0, zero_point), float(ones))
 
 
-def candidates(tensor: SeenTensor, operand: Operand, factors: Sequence[float] = FACTORS) -> list[Candidate]:
+def candidates(tensor: SeenTensor, operand: Operand, factors: Sequence[float] = FACTORS) -> list[RangeCandidate]:
     """Ranges in which a tensor's values have fewer bits set on a machine's wires, and none saturates that was seen.
 
     Parameters
@@ -136,7 +136,7 @@ def candidates(tensor: SeenTensor, operand: Operand, factors: Sequence[float] = 
 
     Returns
     -------
-    list of Candidate
+    list of RangeCandidate
         The present range first; then for each factor the best zero point, where it has fewer ones than all before.
     """
     found = [present(tensor, operand)]
@@ -147,7 +147,7 @@ def candidates(tensor: SeenTensor, operand: Operand, factors: Sequence[float] = 
         ones = _ones(tensor, operand, factor, zero_points)
         best = int(ones.argmin())
         if ones[best] < found[-1].ones:
-            found.append(Candidate(NewRange(factor, int(zero_points[best])), float(ones[best])))
+            found.append(RangeCandidate(NewRange(factor, int(zero_points[best])), float(ones[best])))
     return found
 
 

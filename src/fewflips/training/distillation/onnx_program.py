@@ -34,7 +34,7 @@ from fewflips.training.distillation.functions import (
 )
 from fewflips.training.distillation.grid import Grid
 from fewflips.training.distillation.products import ReplayedProduct
-from fewflips.training.distillation.program import Operation, Program
+from fewflips.training.distillation.program import Program, ReplayedOperation
 
 _ARITHMETIC: dict[str, Function] = {"Add": torch.add, "Sub": torch.sub, "Mul": torch.mul, "Div": torch.div}
 _QLINEAR_ARITHMETIC: dict[str, Function] = {"QLinearAdd": torch.add, "QLinearMul": torch.mul}
@@ -127,7 +127,7 @@ class _Builder:
                 return grid.step, self._zero_point(node, 2)
         return 1.0, 0
 
-    def _operation(self, node: Node) -> Operation:
+    def _operation(self, node: Node) -> ReplayedOperation:
         """One operator, and the rounding of its output."""
         output = node.outputs[0] if node.outputs else ""
         if sum(bool(name) for name in node.outputs) != 1 or not output:
@@ -137,22 +137,22 @@ class _Builder:
             return self._product(node, layer, output)
         if is_quantize(node):
             self._grids[output] = self._grid_at(node, 1, 2)
-            return Operation((node.inputs[0],), output, same, self._grids[output])
+            return ReplayedOperation((node.inputs[0],), output, same, self._grids[output])
         if is_dequantize(node):
             self._check_grid(node, node.inputs[0], self._grid_at(node, 1, 2))
-            return Operation((node.inputs[0],), output, same)
+            return ReplayedOperation((node.inputs[0],), output, same)
         if node.domain == CONTRIB and node.operator in _QLINEAR_ARITHMETIC:
             return self._qlinear_arithmetic(node, output)
         if node.domain == CONTRIB and node.operator == "QLinearGlobalAveragePool":
             self._check_grid(node, node.inputs[0], self._grid_at(node, 1, 2))
             self._grids[output] = self._grid_at(node, 3, 4)
             axes = (1, 2) if node.integer("channels_last", 0) else (2, 3)
-            return Operation((node.inputs[0],), output, partial(_kept_mean, axes=axes), self._grids[output])
+            return ReplayedOperation((node.inputs[0],), output, partial(_kept_mean, axes=axes), self._grids[output])
         if node.domain:
             raise not_replayed(node.operator, output)
         return self._plain(node, output)
 
-    def _product(self, node: Node, layer: Layer, output: str) -> Operation:
+    def _product(self, node: Node, layer: Layer, output: str) -> ReplayedOperation:
         form = WEIGHTED[(node.domain, node.operator)]
         alphas = [node.attributes[key].f for key in ("alpha", "beta") if key in node.attributes]
         if node.operator in ("ConvInteger", "MatMulInteger") or any(alpha != 1.0 for alpha in alphas):
@@ -168,7 +168,7 @@ class _Builder:
             first = 7 if node.domain == CONTRIB else 6
             grid = self._grids[output] = self._grid_at(node, first, first + 1)
         self._products[layer.name] = ReplayedProduct(layer, scale, bias)
-        return Operation((node.inputs[0],), output, self._products[layer.name], grid, layer.name)
+        return ReplayedOperation((node.inputs[0],), output, self._products[layer.name], grid, layer.name)
 
     def _input_scale(self, node: Node, layer: Layer) -> float:
         if layer.input_tensor in self._grids:
@@ -177,15 +177,15 @@ class _Builder:
             return self._number(node, node.input(1))
         raise not_replayed(node.operator, node.label, "its activations are not integers of one scale")
 
-    def _qlinear_arithmetic(self, node: Node, output: str) -> Operation:
+    def _qlinear_arithmetic(self, node: Node, output: str) -> ReplayedOperation:
         for first in (0, 3):
             if self._constants.holds(node.inputs[first]):
                 raise not_replayed(node.operator, output, "expected two activations")
             self._check_grid(node, node.inputs[first], self._grid_at(node, first + 1, first + 2))
         grid = self._grids[output] = self._grid_at(node, 6, 7)
-        return Operation((node.inputs[0], node.inputs[3]), output, _QLINEAR_ARITHMETIC[node.operator], grid)
+        return ReplayedOperation((node.inputs[0], node.inputs[3]), output, _QLINEAR_ARITHMETIC[node.operator], grid)
 
-    def _plain(self, node: Node, output: str) -> Operation:
+    def _plain(self, node: Node, output: str) -> ReplayedOperation:
         """An operator of the standard on real numbers, or one that integers pass through."""
         source = node.inputs[0] if node.inputs else ""
         if source in self._grids and node.operator in _SELECTIONS:
@@ -196,21 +196,21 @@ class _Builder:
             axis = node.integer("axis", 0)
             if not axis or any(self._constants.holds(name) for name in node.inputs):
                 raise not_replayed(node.operator, output, "it mixes inferences, or constants")
-            return Operation(node.inputs, output, partial(concatenated, axis=axis))
+            return ReplayedOperation(node.inputs, output, partial(concatenated, axis=axis))
         if not source or self._constants.holds(source):
             raise not_replayed(node.operator, output, "expected an activation as the first operand")
-        return Operation((source,), output, self._function(node, output))
+        return ReplayedOperation((source,), output, self._function(node, output))
 
-    def _arithmetic(self, node: Node, output: str) -> Operation:
+    def _arithmetic(self, node: Node, output: str) -> ReplayedOperation:
         function = _ARITHMETIC[node.operator]
         names = tuple(name for name in node.inputs if not self._constants.holds(name))
         if len(names) == len(node.inputs):
-            return Operation(names, output, function)
+            return ReplayedOperation(names, output, function)
         given = [
             torch.tensor(self._real(node, name).astype(np.float32)) if self._constants.holds(name) else None
             for name in node.inputs
         ]
-        return Operation(names, output, partial(_with_constants, function=function, constants=given))
+        return ReplayedOperation(names, output, partial(_with_constants, function=function, constants=given))
 
     def _function(self, node: Node, output: str) -> Function:
         if node.operator in _FUNCTIONS:

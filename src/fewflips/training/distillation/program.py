@@ -19,7 +19,7 @@ Codes = Mapping[str, tuple[Tensor, Tensor | None]]
 
 
 @dataclass(frozen=True, eq=False)
-class Operation:
+class ReplayedOperation:
     """One operator.
 
     Parameters
@@ -51,7 +51,7 @@ class Program:
     ----------
     inputs : mapping of str to (float, int)
         Scale and zero point of each input; (1, 0) where it is floats.
-    operations : tuple of Operation
+    operations : tuple of ReplayedOperation
         In execution order.
     outputs : tuple of str
         Tensors whose values make up the result.
@@ -62,7 +62,7 @@ class Program:
     """
 
     inputs: Mapping[str, tuple[float, int]]
-    operations: tuple[Operation, ...] = field(repr=False)
+    operations: tuple[ReplayedOperation, ...] = field(repr=False)
     outputs: tuple[str, ...]
     before_outputs: tuple[str, ...]
     products: Mapping[str, ReplayedProduct] = field(repr=False)

@@ -29,7 +29,7 @@ from fewflips.training.distillation.functions import (
 )
 from fewflips.training.distillation.grid import Grid
 from fewflips.training.distillation.products import ReplayedProduct
-from fewflips.training.distillation.program import Operation, Program
+from fewflips.training.distillation.program import Program, ReplayedOperation
 
 _PRODUCTS = frozenset(("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"))
 _SELECTIONS = frozenset(("RESHAPE", "SQUEEZE", "EXPAND_DIMS", "MAX_POOL_2D"))
@@ -111,7 +111,7 @@ class _Builder:
         grid = self._grid(tensor)
         return (1.0, 0) if grid is None else (grid.step, _INTEGERS[tensor.dtype][0] - grid.low)
 
-    def _operation(self, op: FileOperator) -> Operation:
+    def _operation(self, op: FileOperator) -> ReplayedOperation:
         """One operator, its activation function, and the rounding of its output."""
         output = self._file.tensors[op.outputs[0]] if op.outputs else None
         if output is None or len(op.outputs) != 1:
@@ -132,7 +132,7 @@ class _Builder:
         grid = self._grid(output)
         if op.operator in _SELECTIONS and self._grid(inputs[0]) == grid:
             grid = None
-        return Operation(tuple(tensor.name for tensor in inputs), output.name, function, grid, layer)
+        return ReplayedOperation(tuple(tensor.name for tensor in inputs), output.name, function, grid, layer)
 
     def _grid(self, tensor: FileTensor) -> Grid | None:
         """Grid of an activation; None where it is floats."""
