@@ -70,6 +70,7 @@ RUNS: dict[str, Run] = {
     "activation_scans": Run("exact", "activation_streams", ("--parts", "scans")),
     "serpentine_replay": Run("exact", "activation_streams", ("--parts", "replay")),
     "levers": Run("long", "levers"),
+    "rounding": Run("long", "rounding"),
     "ordering_baselines": Run("long", "ordering"),
     "training_methods": Run("long", "training_methods", (*CIFAR10, "--epochs", "2", "--threads", "1"), threads=1),
 }

@@ -472,15 +472,45 @@ def scheduled_column() -> str:
 
 def levers() -> str:
     """What lossless steps are worth, one after another, for each network and machine."""
-    header = ["network, machine", "with", "flips", "data energy", "less", "datapath", "less", "whole bill", "less"]
+    header = [
+        "network, machine",
+        "with",
+        "flips",
+        "data energy",
+        "less",
+        "orders",
+        "datapath",
+        "less",
+        "whole bill",
+        "less",
+    ]
     rows = []
     for name, row in read_record("levers").rows.items():
         where, _, lever = name.rpartition(": ")
-        cells = [f"{row['flips_ratio']:.2f}x"]
-        for figure in ("data", "datapath", "whole"):
-            cells += [uj_text(row[f"{figure}_pj"]), f"{row.get(f'{figure}_ratio', 1.0):.2f}x"]
-        rows.append([where if lever == "natural order" else "", lever, *cells])
+        natural = lever == "natural order"
+        figures = {
+            part: [uj_text(row[f"{part}_pj"]), f"{row.get(f'{part}_ratio', 1.0):.2f}x"]
+            for part in ("data", "datapath", "whole")
+        }
+        orders = "" if natural else f"{row['natural_data_pj'] / row['data_pj']:.2f}x"
+        cells = [*figures["data"], orders, *figures["datapath"], *figures["whole"]]
+        rows.append([where if natural else "", lever, f"{row['flips_ratio']:.2f}x", *cells])
     return markdown_table(header, rows)
+
+
+def rounding() -> str:
+    """What an error budget is worth, for each network and machine."""
+    header = ["network, machine", "weights", "fewer flips", "data energy", "less", "datapath", "whole bill", "SQNR"]
+    rows = []
+    for name, row in read_record("rounding").rows.items():
+        where, _, label = name.rpartition(": ")
+        ratios = [f"{row[f'{part}_ratio']:.2f}x" for part in ("data", "datapath", "whole")]
+        error = f"{row['sqnr_db']:.1f} dB" if "sqnr_db" in row else ""
+        lost = f"{row['points_lost']:.2f} (±{row['standard_error_points']:.2f})" if "points_lost" in row else ""
+        seconds = f"{row['processor_s']:.0f}" if "processor_s" in row else ""
+        cells = [f"{row['flips_ratio']:.2f}x", uj_text(row["data_pj"]), *ratios, error, lost, seconds]
+        rows.append([where if label == "natural order" else "", label, *cells])
+    return markdown_table([*header, "points lost, test images", "processor s"], rows)
 
 
 def _milliseconds(row: Row, field: str) -> str:
@@ -521,6 +551,7 @@ TABLES: dict[str, Callable[[], str]] = {
     **{f"survivors {module.replace('/', ' ')}": partial(survivors_table, module) for module in MODULES},
     "post-layout": post_layout,
     "levers": levers,
+    "rounding": rounding,
     "codesign": best_machines,
     "codesign machines": all_machines,
     "codesign bills": bills,

@@ -23,7 +23,7 @@ from fewflips.network.load import read_contents
 from fewflips.optimization.budget import ErrorBudget
 from fewflips.optimization.state import State
 from fewflips.optimization.step import Context
-from fewflips.optimization.steps.round import _rounded_layers
+from fewflips.optimization.steps.round import rounded_layers
 from fewflips.ordering import Effort
 from fewflips.streams.codes import weight_codes
 from tests.network import build_onnx, build_tflite
@@ -214,7 +214,7 @@ def test_a_share_of_the_codes_is_disturbed(network: Network, inputs: Path) -> No
     assert samples is not None
     budget = ErrorBudget(sqnr_db=20)
     context = Context(samples, Effort.quick(), 0, 1, budget=budget)
-    layers = _rounded_layers(State.stored(network, load_accelerator("edge4")), context, samples)
+    layers = rounded_layers(State.stored(network, load_accelerator("edge4")), context, samples)
     layer = max(layers, key=lambda one: one.codes.size)
     before = layer.saved()
     for share in (1.0, 0.25):
