@@ -25,7 +25,7 @@ from fewflips.optimization.rounding.outputs import OutputChange, Reference
 from fewflips.parallel.limit import Limit
 from fewflips.progress import Progress
 
-_BISECTIONS = 10
+_BISECTIONS = 14
 
 _LEAST_PART = 256
 """The sum of errors that is tried after one that is too large is no less than this part of it, before the root."""
@@ -125,20 +125,22 @@ class RangeSearch:
         """
         moves = self._moves(self._reference.only(probes))
         best: Rescaled | None = None
+        found: Rescaled | None = None
+        tried: dict[str, NewRange] = {}
         low, high = 0.0, sum(move.error for move in moves)
         allowed = high
-        tried: dict[str, NewRange] = {}
         for number in range(_BISECTIONS):
-            ranges = _filled(moves, allowed)
-            if low == high or ranges == tried or (number and self._limit()):
+            if low == high or (number and self._limit()):
                 break
-            found, tried = self._tried(ranges), ranges
+            ranges = _filled(moves, allowed)
+            if found is None or ranges != tried:
+                found, tried = self._tried(ranges), ranges
             if found.error.within(self._budget):
                 best, low = found, allowed
             else:
                 high = allowed
             allowed = math.sqrt(max(low, high / _LEAST_PART) * high)
-        return best or self._without_error(moves)
+        return best if best is not None and best.ranges else self._without_error(moves)
 
     def _without_error(self, moves: Sequence[_Move]) -> Rescaled | None:
         """Zero points alone, which move all integers alike; None where there are none, or other inputs saturate."""
