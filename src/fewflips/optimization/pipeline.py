@@ -146,6 +146,7 @@ def run_steps(state: State, steps: Sequence[Step], context: Context, refusal: Ru
     RuntimeFailure
         If the original cannot be run, and nothing would be left without the steps that rewrite it.
     """
+    context = replace(context, original=state.network)
     stages = [Stage(BASELINE, None, state, Evidence.exact("the network as stored, in natural order"))]
     left_out: list[str] = []
     for number, step in enumerate(steps):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fewflips.execution.samples import Samples
 from fewflips.machine import Accelerator
+from fewflips.network import Network
 from fewflips.optimization.budget import ErrorBudget
 from fewflips.optimization.channel_orders import ChannelPlan
 from fewflips.optimization.segment_orders import Certificate
@@ -97,8 +98,7 @@ class Evidence:
         Returns
         -------
         Evidence
-            The pipeline accepts it only where the budget holds on all sample inputs, against the network that the step
-            was given.
+            The pipeline accepts it only where the budget holds on all sample inputs, against the network as stored.
         """
         if budget.sqnr_db is None:
             return cls(budget.accuracy_points, "points of accuracy on the labelled sample inputs", method, budget)
@@ -131,6 +131,8 @@ class Context:
         Class of each sample; given where the budget is in points of accuracy.
     limit : Limit
         Called now and then in a search; where it says True, the search ends with the best that it has.
+    original : Network or None
+        The network as stored, against whose outputs the budget is measured; None for the one that the step is given.
     """
 
     samples: Samples | None
@@ -142,6 +144,7 @@ class Context:
     budget: ErrorBudget | None = None
     labels: NDArray[np.int64] | None = field(default=None, repr=False)
     limit: Limit = field(default_factory=Limit, repr=False)
+    original: Network | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -137,6 +137,7 @@ class RoundingSearch:
         """
         reference = self._reference.only(list(calibration)[:PROBES])
         signal = float(np.square(reference.outputs).sum())
+        _, start = reference.error_of(self._network)
         measured: list[float] = []
         for number, layer in enumerate(self._layers):
             if self._limit():
@@ -145,7 +146,7 @@ class RoundingSearch:
             layer.disturb(_NOISE, self._seed + number)
             network, _ = self._write([layer])
             _, outputs = reference.error_of(network)
-            noise = float(np.square(outputs - reference.outputs).sum())
+            noise = float(np.square(outputs - start).sum())
             layer.sensitivity = noise / signal / layer.error if layer.error else 0.0
             measured.append(layer.sensitivity)
             layer.restore(before)

@@ -65,7 +65,7 @@ class RoundStep(Step):
             raise InputError("step round: expected an error budget and sample inputs, got none; give both")
         samples = context.samples
         calibration, held_out = _parts(len(samples.feeds))
-        reference = Reference.of(state.network, samples, context.labels)
+        reference = Reference.of(context.original or state.network, samples, context.labels)
         search = RoundingSearch(
             state.network,
             _rounded_layers(state, context, reference.only(calibration).samples),
