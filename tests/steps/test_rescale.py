@@ -209,6 +209,18 @@ def test_a_share_of_the_budget_is_left(network: Network, inputs: Path, tmp_path:
     assert sqnr_db(scores(network.path, inputs), scores(tmp_path / "model.tflite", inputs)) >= 22
 
 
+def test_steps_that_share_a_budget_spend_it_once(network: Network, inputs: Path, tmp_path: Path) -> None:
+    """Against the network as stored, not each against the one before."""
+    steps = ["schedule", RescaleStep(share=0.5), "round"]
+    result = optimize(network, "edge4", steps=steps, inputs=inputs, error_budget=f"sqnr:{BUDGET_DB}dB", jobs=1)
+    result.save(tmp_path)
+    ratio = sqnr_db(scores(network.path, inputs), scores(tmp_path / "model.tflite", inputs))
+    assert ratio >= BUDGET_DB
+    rescaled, rounded = result.report.stages[2:]
+    assert f"SQNR {ratio:.2f} dB" in rounded.evidence.method
+    assert rounded.totals.weights.optimized_flips < rescaled.totals.weights.optimized_flips
+
+
 def test_nothing_to_rescale(tmp_path: Path) -> None:
     """A network of one layer: its input's range is its caller's."""
     path = tmp_path / "single.tflite"

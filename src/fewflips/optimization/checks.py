@@ -120,7 +120,7 @@ def _check_bounded(name: str, before: State, after: State, bound: float, context
 
 
 def _check_budget(name: str, before: State, after: State, budget: ErrorBudget, context: Context) -> Check:
-    """Outputs of the original and of the new model on all sample inputs, within the budget."""
+    """Outputs of the network as stored and of the new model on all sample inputs, within the budget."""
     if context.budget != budget or context.samples is None:
         raise VerificationError(f"step {name}: expected evidence for the budget that it was given, got {budget}")
     reference = Reference.of(context.original or before.network, context.samples, context.labels)

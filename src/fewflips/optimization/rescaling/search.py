@@ -151,16 +151,19 @@ class RangeSearch:
     def _moves(self, reference: Reference) -> list[_Move]:
         """Steps from range to range, in the order in which they are worth their error."""
         moves: list[_Move] = []
+        _, start = reference.error_of(self._network)
         for number, (tensor, choice) in enumerate(self._choices.items()):
             if self._limit() and moves:
                 break
-            error = self._error(reference, tensor, choice)
+            error = self._error(reference, start, tensor, choice)
             moves += _hull(tensor, choice, error)
             if self._progress:
                 self._progress("measuring sensitivities", number + 1, len(self._choices))
         return sorted(moves, key=lambda move: move.error / move.saved)
 
-    def _error(self, reference: Reference, tensor: str, choice: Sequence[RangeCandidate]) -> float:
+    def _error(
+        self, reference: Reference, start: NDArray[np.float64], tensor: str, choice: Sequence[RangeCandidate]
+    ) -> float:
         """Square error of the outputs for a unit of a tensor's noise."""
         noisy = [one for one in choice if one.noise]
         if not noisy:
@@ -168,7 +171,7 @@ class RangeSearch:
         coarsest = noisy[len(noisy) // 2]
         network, _ = self._write({tensor: coarsest.new})
         _, outputs = reference.error_of(network)
-        return float(np.square(outputs - reference.outputs).sum()) / coarsest.noise
+        return float(np.square(outputs - start).sum()) / coarsest.noise
 
     def _tried(self, ranges: Mapping[str, NewRange]) -> Rescaled:
         """Write the model with some ranges, and run it."""

@@ -159,6 +159,7 @@ class RoundingSearch:
         """
         reference = self._reference.only(list(calibration)[:PROBES])
         signal = float(np.square(reference.outputs).sum())
+        _, start = reference.error_of(self._network)
         measured: list[float] = []
         for number, layer in enumerate(self._layers):
             if self._limit():
@@ -168,7 +169,7 @@ class RoundingSearch:
                 layer.disturb(steps, self._seed + number, share)
                 network, _ = self._write([layer])
                 _, outputs = reference.error_of(network)
-                noise = float(np.square(outputs - reference.outputs).sum()) / signal
+                noise = float(np.square(outputs - start).sum()) / signal
                 if noise <= _MOST_NOISE:
                     break
             layer.sensitivity = noise / layer.error if layer.error else 0.0

@@ -58,7 +58,7 @@ class RescaleStep(Step):
         choices = {tensor: choice for tensor, choice in choices.items() if len(choice) > 1}
         if not choices:
             return _unchanged(state, "no activation between layers has a range of its own with fewer bits set")
-        reference = Reference.of(state.network, context.samples, context.labels)
+        reference = Reference.of(context.original or state.network, context.samples, context.labels)
         search = RangeSearch(
             state.network,
             choices,
