@@ -28,6 +28,8 @@ from tests.network import build_onnx, build_tflite
 from tests.network.build_onnx import save
 from tests.steps.test_round import scores, sqnr_db
 
+pytest.importorskip("torch", reason="needs PyTorch: pip install 'fewflips[train]'")
+
 BUDGET_DB = 20
 SHORT = DistillStep(effort=DistillEffort(steps=12, between=4, batch=6, rate=0.05))
 
