@@ -7,21 +7,22 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-import torch
 from onnx.reference import ReferenceEvaluator
 
-from fewflips.bundled import bundled_pair
-from fewflips.errors import InputError
-from fewflips.execution.runtimes import Runtime
-from fewflips.execution.samples import Samples, load_samples, random_feeds
-from fewflips.network import Network, load
-from fewflips.optimization.rounding.outputs import Reference
-from fewflips.training.distillation.grid import Grid
-from fewflips.training.distillation.products import ReplayedProduct
-from fewflips.training.distillation.program import Program
-from fewflips.training.distillation.replay import program_of
-from tests.network import build_onnx, build_tflite
-from tests.network.build_onnx import save
+torch = pytest.importorskip("torch", reason="needs the extra `train`")
+
+from fewflips.bundled import bundled_pair  # noqa: E402
+from fewflips.errors import InputError  # noqa: E402
+from fewflips.execution.runtimes import Runtime  # noqa: E402
+from fewflips.execution.samples import Samples, load_samples, random_feeds  # noqa: E402
+from fewflips.network import Network, load  # noqa: E402
+from fewflips.optimization.rounding.outputs import Reference  # noqa: E402
+from fewflips.training.distillation.grid import Grid  # noqa: E402
+from fewflips.training.distillation.products import ReplayedProduct  # noqa: E402
+from fewflips.training.distillation.program import Program  # noqa: E402
+from fewflips.training.distillation.replay import program_of  # noqa: E402
+from tests.network import build_onnx, build_tflite  # noqa: E402
+from tests.network.build_onnx import save  # noqa: E402
 
 MODELS = (
     "mlperf_tiny_ad_autoencoder_int8",
