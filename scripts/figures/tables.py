@@ -317,10 +317,15 @@ def word_costs() -> str:
 
 
 def lane_clusters() -> str:
-    """Flips of clustered segments, on 4 and on 16 lanes."""
+    """Flips of arrangements of the input channels, on 4 and on 16 lanes."""
     narrow, wide = (read_record(name).rows for name in ("lane_clusters", "lane_clusters_16"))
-    names = {"baseline": "baseline", "HD-trained": "trained with the HD term (for 4 lanes)"}
-    kinds = {"natural": "natural", "random": "random", "clusters by all bits": "clusters, by all bits"}
+    names = {
+        "baseline": "baseline",
+        "HD-trained": "trained with the HD term (for 4 lanes)",
+        "baseline, 4 bits": "baseline, 4 bits",
+        "HD-trained, 4 bits": "trained with the HD term, 4 bits",
+    }
+    kinds = {"natural": "as stored", "random": "random", "by likeness": "by likeness", "searched": "searched"}
     rows = []
     for network, network_words in names.items():
         for kind, kind_words in kinds.items():
@@ -330,7 +335,7 @@ def lane_clusters() -> str:
             else:
                 cells = [f"{row['of_natural']:.3f} of that" for row in found]
             rows.append([network_words, kind_words, *cells])
-    return markdown_table(["network", "segments", "4 lanes", "16 lanes"], rows)
+    return markdown_table(["network", "channels", "4 lanes", "16 lanes"], rows)
 
 
 def memories() -> str:
