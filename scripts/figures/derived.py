@@ -41,8 +41,7 @@ def derived_facts(found: Mapping[str, Fact]) -> dict[str, Fact]:
         "mobilenet_v2/energy saved_percent": 100 * (1 - after / before),
         "ordering_baselines/longer than LKH_percent": 100 * (longest - 1),
         "training_methods/assignment, fewer flips": untrained / trained,
-        "lane_clusters/search saves_percent": 100
-        * (1 - _known(found, "lane_clusters/baseline, searched/of_natural")),
+        "lane_clusters/search saves_percent": 100 * (1 - _known(found, "lane_clusters/baseline, searched/of_natural")),
         **_libraries(found),
     }
 
