@@ -2,7 +2,8 @@
 
 Networks are optimized by `fewflips.optimize` (`--steps schedule,round --cost energy`) at four budgets in dB, without
 labels. Natural and rounded network are simulated at gate level, glitches included, on one input and the same sample of
-the cycles. `orders alone` is the step `schedule` by energy, and `by flips` the first budget with `--cost` left out.
+the cycles. `orders alone` is the step `schedule` by energy, and `by flips` the first budget with `--cost` left out. With `--best-unit`, machines
+have the unit of the last row of `benchmarks.levers`, in natural order, too.
 
 Calibration inputs: CIFAR-10's first training images (`--images` of them) for the two networks that were trained on
 it; the ten public photos for MobileNetV2 and visual wake words; random integers for keyword spotting and anomaly
@@ -34,11 +35,13 @@ from rich.console import Console
 from rich.table import Table
 
 import fewflips
+from benchmarks.levers import LEVERS
 from benchmarks.record import RESULTS, Row, add_json_option, read_record, write_record
 from fewflips.bundled import bundled_pair
 from fewflips.execution.activations import read_samples
 from fewflips.execution.runtimes import Runtime
 from fewflips.execution.samples import Samples, load_samples, random_feeds
+from fewflips.machine import Accelerator, load_accelerator
 from fewflips.network import Network
 from fewflips.optimization.rounding.outputs import Reference
 from fewflips.records.energy import LayerEnergy
@@ -46,6 +49,7 @@ from fewflips.simulation.run import EnergyOptions
 
 BUDGETS_DB = (25, 20, 17, 14)
 MACHINES = ("edge16", "edge4")
+BEST_UNIT = LEVERS["best unit, without signs"]
 NATURAL, ORDERS, BY_FLIPS = "natural order", "orders alone", "by flips"
 
 HELD_OUT = 2000
@@ -160,14 +164,20 @@ def _cifar10(path: Path, split: str, count: int | None) -> tuple[Pixels, NDArray
     return np.stack([np.asarray(image) for image in images]), labels
 
 
-def simulated(model: Path, schedule: Path | str, one: Path, share: float) -> LayerEnergy:
+def simulated(model: Path, schedule: Path | Accelerator, one: Path, share: float) -> LayerEnergy:
     """Energy of one inference, in the orders of a schedule or, on a machine, in natural order."""
-    machine, file = (schedule, None) if isinstance(schedule, str) else (None, schedule)
+    machine, file = (schedule, None) if isinstance(schedule, Accelerator) else (None, schedule)
     return fewflips.energy(model, machine, schedule=file, inputs=one, options=EnergyOptions(share=share)).total
 
 
 def row_of(
-    prepared: Prepared, machine: str, budget_db: int | None, before: LayerEnergy, share: float, *, by_energy: bool
+    prepared: Prepared,
+    machine: Accelerator,
+    budget_db: int | None,
+    before: LayerEnergy,
+    share: float,
+    *,
+    by_energy: bool,
 ) -> Row:
     """Optimize, simulate, and compare outputs."""
     started = time.perf_counter(), time.process_time()
@@ -254,7 +264,7 @@ def expected_points_lost(original: NDArray[np.float64], rounded: NDArray[np.floa
     return 100 * float((chosen[0] - chosen[1]).mean())
 
 
-def rows_of(prepared: Prepared, machine: str, budgets: Sequence[int], share: float) -> dict[str, Row]:
+def rows_of(prepared: Prepared, machine: Accelerator, budgets: Sequence[int], share: float) -> dict[str, Row]:
     """Natural order, orders alone, and all budgets, the tightest one also by flips."""
     before = simulated(prepared.network.path, machine, prepared.one, share)
     rows: dict[str, Row] = {NATURAL: _figures(before, before) | {"flips_ratio": 1.0}}
@@ -283,6 +293,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--network", action="append", default=[], help="beginning of a network's name; all without it")
     parser.add_argument("--machine", action="append", default=[], help="edge16 or edge4; both without it")
+    parser.add_argument("--best-unit", action="store_true", help="with the unit of benchmarks.levers' last row")
     parser.add_argument("--budget", type=int, action="append", default=[], help="in dB, the tightest first")
     parser.add_argument("--images", type=int, default=64, help="CIFAR-10 images for calibration")
     parser.add_argument("--share", type=float, default=0.003, help="share of the cycles that is simulated")
@@ -300,10 +311,12 @@ def main() -> None:
             model = arguments.shared / "models" / case.file if case.file else pair.baseline
             prepared = prepare(case, model, own, arguments)
             for machine in _chosen(arguments.machine, MACHINES):
-                found = rows_of(prepared, machine, arguments.budget or BUDGETS_DB, arguments.share)
-                rows |= {f"{name}, {machine}: {label}": row | {"inputs": case.inputs} for label, row in found.items()}
+                array = BEST_UNIT.machine(machine) if arguments.best_unit else load_accelerator(machine)
+                where = f"{name}, {machine}{' with the best unit' if arguments.best_unit else ''}"
+                found = rows_of(prepared, array, arguments.budget or BUDGETS_DB, arguments.share)
+                rows |= {f"{where}: {label}": row | {"inputs": case.inputs} for label, row in found.items()}
                 for label, row in found.items():
-                    table.add_row(f"{name}, {machine}", label, *_cells(row))
+                    table.add_row(where, label, *_cells(row))
                 write_record(arguments.json, "rounding", rows, seed=0)
     Console(width=160).print(table)
 
