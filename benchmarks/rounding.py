@@ -2,8 +2,8 @@
 
 Networks are optimized by `fewflips.optimize` (`--steps schedule,round --cost energy`) at four budgets in dB, without
 labels. Natural and rounded network are simulated at gate level, glitches included, on one input and the same sample of
-the cycles. `orders alone` is the step `schedule` by energy, and `by flips` the first budget with `--cost` left out. With `--best-unit`, machines
-have the unit of the last row of `benchmarks.levers`, in natural order, too.
+the cycles. `orders alone` is the step `schedule` by energy, and `by flips` the first budget with `--cost` left out.
+With `--best-unit`, machines have the unit of the last row of `benchmarks.levers`, in natural order as well.
 
 Calibration inputs: CIFAR-10's first training images (`--images` of them) for the two networks that were trained on
 it; the ten public photos for MobileNetV2 and visual wake words; random integers for keyword spotting and anomaly

@@ -42,6 +42,10 @@ def derived_facts(found: Mapping[str, Fact]) -> dict[str, Fact]:
         "ordering_baselines/longer than LKH_percent": 100 * (longest - 1),
         "training_methods/assignment, fewer flips": untrained / trained,
         "lane_clusters/search saves_percent": 100 * (1 - _known(found, "lane_clusters/baseline, searched/of_natural")),
+        **{
+            f"rounding/chosen, {field}": _known(found, f"rounding/MobileNetV2 0.5, CIFAR-10, edge4: 20 dB/{field}")
+            for field in ("data_ratio", "points_lost", "standard_error_points")
+        },
         **_libraries(found),
     }
 
