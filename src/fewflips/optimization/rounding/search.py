@@ -5,9 +5,8 @@ error counts by what it does to the network's outputs: that is measured, by givi
 errors. One price of a unit of cost for all layers spends the budget where a unit costs least error, as Lagrange's
 multiplier does. It rises step by step, the orders being solved again for the new codes in between, until the outputs,
 in the model's own runtime, are beyond the budget; then it goes down and up in ever smaller steps around the budget.
-Codes go on from where they are at the price before, and not from those of the last price within the budget: those that
-were found at too high a price and relax at a lower one cost 5 to 9 % less at the same error than those that only rose
-(bundled baseline, ``edge4``, by energy), since lanes leave local minima.
+Codes go on from where they are at the price before, and not from those of the last price within the budget: found at
+too high a price, they relax at a lower one, so that lanes leave local minima.
 """
 
 from __future__ import annotations
