@@ -277,6 +277,44 @@ def serpentine_replay() -> str:
     return markdown_table(header, rows)
 
 
+def column_options() -> str:
+    """What options of a machine add to a scheduled column."""
+    header = ["network", "options", "weights fetched", "words negated", "weights KiB", "flags KiB"]
+    header += ["unit um²", "encoders um²", "controller um²", "critical path ps"]
+    rows = [
+        [
+            f"{row['network']}",
+            f"{row['options']}",
+            f"{row['fetched_percent']:.0f} %",
+            f"{row['negated_percent']:.0f} %",
+            f"{row['weight_bits'] / 8192:.2f}",
+            f"{row['flag_bits'] / 8192:.2f}",
+            f"{row['unit_um2']:,.0f}",
+            f"{row['encoders_um2']:,.0f}",
+            f"{row['control_um2']:,.0f}",
+            f"{row['critical_path_ps']:,.0f}",
+        ]
+        for row in read_record("column_options").rows.values()
+    ]
+    return markdown_table(header, rows)
+
+
+def joint_orders() -> str:
+    """Orders by both operands."""
+    rows, found = [], read_record("joint_orders").rows
+    for name, row in found.items():
+        _, model, machine, order = name.split(", ", 3)
+        natural = found[f"joint, {model}, {machine}, natural"]
+        flips, joules = (float(natural[one] or 0) / float(row[one] or 1) for one in ("other_mflips", "data_uj"))
+        chosen = f"{row['before_to_after']:.3f}x" if "before_to_after" in row else ""
+        gap = f"{row['above_bound_percent']:.2f} %" if "above_bound_percent" in row else ""
+        energy = f"{row['data_uj']:.2f} µJ (±{row['ci95_percent']:.1f} %)"
+        cells = [f"{row['other_mflips']:.1f} M", f"{flips:.3f}x", chosen, gap, energy, f"{joules:.3f}x"]
+        rows.append([f"`{model}`", f"`{machine}`", order, *cells])
+    header = ["network", "machine", "orders", "flips at multipliers", "fewer", "on its own photos, to by weights"]
+    return markdown_table([*header, "above the bound, at most", "data, with glitches", "less"], rows)
+
+
 def code_books() -> str:
     """Weights in other codes, with decoders in the column."""
     rows = []
@@ -537,8 +575,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "activation scans": activation_scans,
     "shortest scans": shortest_scans,
     "serpentine replay": serpentine_replay,
+    "joint orders": joint_orders,
     "code books": code_books,
     "scheduled column": scheduled_column,
+    "column options": column_options,
     "units": units,
     "word costs": word_costs,
     "lane clusters": lane_clusters,
