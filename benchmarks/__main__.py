@@ -74,7 +74,7 @@ RUNS: dict[str, Run] = {
     "energy_orders": Run("exact", "energy_orders"),
     "signs": Run("exact", "signs"),
     "channel_signs": Run("exact", "channel_signs"),
-    "scale_freedom": Run("long", "scale_freedom"),
+    "scale_freedom": Run("long", "scale_freedom", ("--budget", "25")),
     "levers": Run("long", "levers"),
     "rounding": Run("long", "rounding"),
     "ordering_baselines": Run("long", "ordering"),

@@ -3,7 +3,9 @@
 Networks are optimized by `fewflips.optimize` (`--steps schedule,round --cost energy`) at four budgets in dB, without
 labels. Natural and rounded network are simulated at gate level, glitches included, on one input and the same sample of
 the cycles. `orders alone` is the step `schedule` by energy, and `by flips` the first budget with `--cost` left out.
-With `--best-unit`, machines have the unit of the last row of `benchmarks.levers`, in natural order as well.
+With `--variants`, each budget is also spent by `rescale` and `round` (a third of the square error for the first), and
+by `round` and `distill`. With `--best-unit`, machines have the unit of the last row of `benchmarks.levers`, in natural
+order as well.
 
 Calibration inputs: CIFAR-10's first training images (`--images` of them) for the two networks that were trained on
 it; the ten public photos for MobileNetV2 and visual wake words; random integers for keyword spotting and anomaly
@@ -43,7 +45,9 @@ from fewflips.execution.runtimes import Runtime
 from fewflips.execution.samples import Samples, load_samples, random_feeds
 from fewflips.machine import Accelerator, load_accelerator
 from fewflips.network import Network
+from fewflips.optimization import Step
 from fewflips.optimization.rounding.outputs import Reference
+from fewflips.optimization.steps.rescale import RescaleStep
 from fewflips.records.energy import LayerEnergy
 from fewflips.simulation.run import EnergyOptions
 
@@ -51,6 +55,17 @@ BUDGETS_DB = (25, 20, 17, 14)
 MACHINES = ("edge16", "edge4")
 BEST_UNIT = LEVERS["best unit, without signs"]
 NATURAL, ORDERS, BY_FLIPS = "natural order", "orders alone", "by flips"
+
+RESCALED = 1 / 3
+"""Share of the square error that `rescale` may spend, where `round` has the rest."""
+
+
+STEPS: dict[str, list[str | Step]] = {
+    "": ["schedule", "round"],
+    ", rescaled": ["schedule", RescaleStep(share=RESCALED), "round"],
+    ", distilled": ["schedule", "round", "distill"],
+}
+VARIANTS = tuple(STEPS)[1:]
 
 HELD_OUT = 2000
 """Training images, after those for calibration, on which a budget is chosen."""
@@ -178,13 +193,14 @@ def row_of(
     share: float,
     *,
     by_energy: bool,
+    variant: str = "",
 ) -> Row:
     """Optimize, simulate, and compare outputs."""
     started = time.perf_counter(), time.process_time()
     found = fewflips.optimize(
         prepared.network,
         machine,
-        steps=["schedule"] if budget_db is None else ["schedule", "round"],
+        steps=["schedule"] if budget_db is None else STEPS[variant],
         inputs=prepared.inputs,
         error_budget=None if budget_db is None else f"sqnr:{budget_db}dB",
         cost="energy" if by_energy else None,
@@ -264,14 +280,20 @@ def expected_points_lost(original: NDArray[np.float64], rounded: NDArray[np.floa
     return 100 * float((chosen[0] - chosen[1]).mean())
 
 
-def rows_of(prepared: Prepared, machine: Accelerator, budgets: Sequence[int], share: float) -> dict[str, Row]:
-    """Natural order, orders alone, and all budgets, the tightest one also by flips."""
+def rows_of(
+    prepared: Prepared, machine: Accelerator, budgets: Sequence[int], share: float, variants: Sequence[str] = ()
+) -> dict[str, Row]:
+    """Natural order, orders alone, and all budgets, the tightest one also by flips, each also in other ways."""
     before = simulated(prepared.network.path, machine, prepared.one, share)
     rows: dict[str, Row] = {NATURAL: _figures(before, before) | {"flips_ratio": 1.0}}
     rows[ORDERS] = row_of(prepared, machine, None, before, share, by_energy=True)
     rows[f"{budgets[0]} dB, {BY_FLIPS}"] = row_of(prepared, machine, budgets[0], before, share, by_energy=False)
     for budget in budgets:
         rows[f"{budget} dB"] = row_of(prepared, machine, budget, before, share, by_energy=True)
+        for variant in variants:
+            rows[f"{budget} dB{variant}"] = row_of(
+                prepared, machine, budget, before, share, by_energy=True, variant=variant
+            )
     _choose([rows[f"{budget} dB"] for budget in budgets])
     return rows
 
@@ -294,6 +316,7 @@ def main() -> None:
     parser.add_argument("--network", action="append", default=[], help="beginning of a network's name; all without it")
     parser.add_argument("--machine", action="append", default=[], help="edge16 or edge4; both without it")
     parser.add_argument("--best-unit", action="store_true", help="with the unit of benchmarks.levers' last row")
+    parser.add_argument("--variants", action="store_true", help="each budget also with rescale, and with distill")
     parser.add_argument("--budget", type=int, action="append", default=[], help="in dB, the tightest first")
     parser.add_argument("--images", type=int, default=64, help="CIFAR-10 images for calibration")
     parser.add_argument("--share", type=float, default=0.003, help="share of the cycles that is simulated")
@@ -313,7 +336,13 @@ def main() -> None:
             for machine in _chosen(arguments.machine, MACHINES):
                 array = BEST_UNIT.machine(machine) if arguments.best_unit else load_accelerator(machine)
                 where = f"{name}, {machine}{' with the best unit' if arguments.best_unit else ''}"
-                found = rows_of(prepared, array, arguments.budget or BUDGETS_DB, arguments.share)
+                found = rows_of(
+                    prepared,
+                    array,
+                    arguments.budget or BUDGETS_DB,
+                    arguments.share,
+                    VARIANTS if arguments.variants else (),
+                )
                 rows |= {f"{where}: {label}": row | {"inputs": case.inputs} for label, row in found.items()}
                 for label, row in found.items():
                     table.add_row(where, label, *_cells(row))

@@ -10,10 +10,11 @@ from scripts.post_layout.record import read_record as read_post_layout
 from scripts.post_layout.table import figures_text
 
 from .calibration import built_in_table, commands_text, shown_text
-from .codesign import all_machines, best_machines, bills, narrow_columns, uj_text
+from .codesign import all_machines, best_machines, bills, narrow_columns
 from .facts import reproduction_rows
 from .mutation import MODULES, score_table, survivors_table
 from .origin import DELAYS, PJ_PER_UJ
+from .step_tables import channel_signs, energy_orders, levers, rounding, scale_freedom, sign_flags
 
 
 def networks() -> str:
@@ -513,49 +514,6 @@ def scheduled_column() -> str:
     return markdown_table(header, rows)
 
 
-def levers() -> str:
-    """What lossless steps are worth, one after another, for each network and machine."""
-    header = [
-        "network, machine",
-        "with",
-        "flips",
-        "data energy",
-        "less",
-        "orders",
-        "datapath",
-        "less",
-        "whole bill",
-        "less",
-    ]
-    rows = []
-    for name, row in read_record("levers").rows.items():
-        where, _, lever = name.rpartition(": ")
-        natural = lever == "natural order"
-        figures = {
-            part: [uj_text(row[f"{part}_pj"]), f"{row.get(f'{part}_ratio', 1.0):.2f}x"]
-            for part in ("data", "datapath", "whole")
-        }
-        orders = "" if natural else f"{row['natural_data_pj'] / row['data_pj']:.2f}x"
-        cells = [*figures["data"], orders, *figures["datapath"], *figures["whole"]]
-        rows.append([where if natural else "", lever, f"{row['flips_ratio']:.2f}x", *cells])
-    return markdown_table(header, rows)
-
-
-def rounding() -> str:
-    """What an error budget is worth, for each network and machine."""
-    header = ["network, machine", "weights", "fewer flips", "data energy", "less", "datapath", "whole bill", "SQNR"]
-    rows = []
-    for name, row in read_record("rounding").rows.items():
-        where, _, label = name.rpartition(": ")
-        ratios = [f"{row[f'{part}_ratio']:.2f}x" for part in ("data", "datapath", "whole")]
-        error = f"{row['sqnr_db']:.1f} dB" if "sqnr_db" in row else ""
-        lost = f"{row['points_lost']:.2f} (±{row['standard_error_points']:.2f})" if "points_lost" in row else ""
-        seconds = f"{row['processor_s']:.0f}" if "processor_s" in row else ""
-        cells = [f"{row['flips_ratio']:.2f}x", uj_text(row["data_pj"]), *ratios, error, lost, seconds]
-        rows.append([where if label == "natural order" else "", label, *cells])
-    return markdown_table([*header, "points lost, test images", "processor s"], rows)
-
-
 def _milliseconds(row: Row, field: str) -> str:
     return f"{row[field]:.0f}" if field in row else ""
 
@@ -578,6 +536,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "joint orders": joint_orders,
     "code books": code_books,
     "scheduled column": scheduled_column,
+    "energy orders": energy_orders,
+    "sign flags": sign_flags,
+    "channel signs": channel_signs,
+    "scale freedom": scale_freedom,
     "column options": column_options,
     "units": units,
     "word costs": word_costs,
