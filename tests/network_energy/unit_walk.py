@@ -13,10 +13,14 @@ def _to_and_fro(items, back):
     return list(items)[::-1] if back else list(items)
 
 
-def activation_stationary(x, w, segments, lanes, columns, rows=1, turns=False):
+def _sum(m, n, ks, block):
+    return (m, n) if block is None else (m, n, ks[0] // block)
+
+
+def activation_stationary(x, w, segments, lanes, columns, rows=1, turns=False, block=None):
     """x: (G, M, K), w: (N, K), unsigned; yields per column a list of (weights, activations, partial sum).
 
-    `rows` of output pixels share a tile.
+    `rows` of output pixels share a tile. Each `block` of k has sums of its own.
     """
     (groups, m_total, _), n_total = x.shape, len(w)
     per_group = n_total // groups
@@ -28,12 +32,14 @@ def activation_stationary(x, w, segments, lanes, columns, rows=1, turns=False):
                     for column, m in enumerate(range(row, min(m_total, row + columns))):
                         values = [x[n // per_group, m, k] for k in ks]
                         weights = [w[n, k] for k in ks]
-                        seen[column].append((_word(weights, lanes), _word(values, lanes), sums[m, n]))
-                        sums[m, n] += sum(int(a) * int(b) for a, b in zip(weights, values, strict=True))
+                        seen[column].append((_word(weights, lanes), _word(values, lanes), sums[_sum(m, n, ks, block)]))
+                        sums[_sum(m, n, ks, block)] += sum(
+                            int(a) * int(b) for a, b in zip(weights, values, strict=True)
+                        )
     return [seen[column] for column in sorted(seen)], sums
 
 
-def weight_stationary(x, w, segments, lanes, columns, turns=False):
+def weight_stationary(x, w, segments, lanes, columns, turns=False, block=None):
     (groups, m_total, _), n_total = x.shape, len(w)
     per_group = n_total // groups
     seen, sums = defaultdict(list), defaultdict(int)
@@ -43,8 +49,8 @@ def weight_stationary(x, w, segments, lanes, columns, turns=False):
                 for column, n in enumerate(order[first : first + columns]):
                     values = [x[n // per_group, m, k] for k in ks]
                     weights = [w[n, k] for k in ks]
-                    seen[column].append((_word(weights, lanes), _word(values, lanes), sums[m, n]))
-                    sums[m, n] += sum(int(a) * int(b) for a, b in zip(weights, values, strict=True))
+                    seen[column].append((_word(weights, lanes), _word(values, lanes), sums[_sum(m, n, ks, block)]))
+                    sums[_sum(m, n, ks, block)] += sum(int(a) * int(b) for a, b in zip(weights, values, strict=True))
     return [seen[column] for column in sorted(seen)], sums
 
 

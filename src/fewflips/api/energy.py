@@ -6,12 +6,14 @@ from pathlib import Path
 
 from fewflips.api.machine_orders import machine_and_orders
 from fewflips.coding.notes import coding_notes
+from fewflips.dataflows.scale_blocks import notes_on_blocks
 from fewflips.dataflows.unit_datapath import bus_invert_ports
 from fewflips.errors import InputError
 from fewflips.gates.liberty.cells import CellLibrary
 from fewflips.gates.liberty.load import load_cells
 from fewflips.machine import Accelerator
 from fewflips.network import Network, load
+from fewflips.network.on_the_fly import quantize_on_the_fly
 from fewflips.progress import Progress
 from fewflips.records.coverage import coverage_of
 from fewflips.records.energy import EnergyReport
@@ -34,6 +36,7 @@ def energy(
     netlist: str | Path | None = None,
     spef: str | Path | None = None,
     activity: str | Path | None = None,
+    activations: str | None = None,
     progress: Progress | None = None,
 ) -> EnergyReport:
     """Simulate a network's operands in the gates of an accelerator's arithmetic units.
@@ -56,6 +59,9 @@ def energy(
         A mapped netlist of the unit that was placed and routed elsewhere, and its wire capacitances.
     activity : str or Path, optional
         Folder in which to write the unit's netlist, wires and toggles for other power tools.
+    activations : {"int8", "int16"}, optional
+        Float activations of a weight-only network are quantized to this on the fly, each row by itself; without it
+        such layers are left out.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
 
@@ -74,6 +80,7 @@ def energy(
         raise InputError("a SPEF file belongs to a netlist: give the netlist too (--netlist)")
     network = model if isinstance(model, Network) else load(model)
     array, orders = machine_and_orders(network, accelerator, schedule)
+    network, on_the_fly = quantize_on_the_fly(network, activations)
     layers, notes = simulated_layers(network)
     samples, sample_notes = samples_or_random(network, inputs, options.seed)
     if activity is not None:
@@ -97,8 +104,10 @@ def energy(
         cells=cells_record(unit.library),
         notes=(
             *network.notes,
+            *on_the_fly,
             *sample_notes,
             *notes,
+            *notes_on_blocks(layers),
             *unit.notes,
             *coding_notes(array, simulated=bus_invert_ports(array)),
             *run.notes,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -233,7 +233,7 @@ def _content(network: Network, samples: Samples, whole: bool) -> NetworkContent:
     )
 
 
-def _parts(feeds: dict[str, NDArray[Any]]) -> list[bytes | str]:
+def _parts(feeds: Mapping[str, NDArray[Any]]) -> list[bytes | str]:
     return [
         part
         for name, values in sorted(feeds.items())

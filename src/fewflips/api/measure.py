@@ -16,6 +16,7 @@ from fewflips.machine import Accelerator, load_accelerator
 from fewflips.measurement.between_activations import notes_without, products_between, with_products_between
 from fewflips.measurement.counting import LayerCount, count_network
 from fewflips.network import Network, load
+from fewflips.network.on_the_fly import quantize_on_the_fly
 from fewflips.progress import Progress
 from fewflips.records.optimization import MeasureReport
 
@@ -29,6 +30,7 @@ def measure(
     *,
     inputs: str | Path | None = None,
     calibration: str | Path | None = None,
+    activations: str | None = None,
     progress: Progress | None = None,
 ) -> MeasureReport:
     """Count the bit flips of a quantized network's operand streams.
@@ -44,6 +46,9 @@ def measure(
     calibration : str or Path, optional
         A ``calibration.json`` from ``fewflips calibrate`` with which to estimate energy. By default one that ships
         with the package, if one fits.
+    activations : {"int8", "int16"}, optional
+        Float activations of a weight-only network are quantized to this on the fly, each row by itself; without it
+        they are left out.
     progress : callable, optional
         Called as ``progress(phase, done, total)``.
 
@@ -60,6 +65,7 @@ def measure(
     network = model if isinstance(model, Network) else load(model)
     array = load_accelerator(accelerator)
     orders = natural_orders(network, array)
+    network, on_the_fly = quantize_on_the_fly(network, activations)
     try:
         samples, notes = read_samples(network, inputs)
     except RuntimeFailure as failure:
@@ -72,7 +78,7 @@ def measure(
         joined, further, counted = with_products_between(network, array, samples, progress)
         remarks = notes_without(network, joined)
         network, orders, counts = joined, {**orders, **further}, {**counts, **counted}
-    notes = (*remarks, *notes, *coding_notes(array, simulated=bus_invert_ports(array)), *missing)
+    notes = (*remarks, *on_the_fly, *notes, *coding_notes(array, simulated=bus_invert_ports(array)), *missing)
     return measurement_report(network, array, orders, counts, samples, notes, estimate)
 
 

@@ -32,14 +32,32 @@ _ENDING = "fewflips: ending searches with the best that they have; Ctrl-C again 
     metavar="FILE",
     help="calibration.json from `fewflips calibrate`, for energy estimates.  [default: a matching built-in one]",
 )
+@options.activations
+@options.tokens
 @options.as_json
-def measure(model: Path, accelerator: str, inputs: Path | None, calibration: Path | None, as_json: bool) -> None:
+def measure(
+    model: Path,
+    accelerator: str,
+    inputs: Path | None,
+    calibration: Path | None,
+    activations: str | None,
+    tokens: int | None,
+    as_json: bool,
+) -> None:
     """Count the bit flips of MODEL's operand streams, layer by layer."""
     from fewflips.api.measure import measure as run
+    from fewflips.network import load
     from fewflips.report.terminal.flips import measurement_table
 
     with progress_bars() as progress:
-        report = run(model, accelerator, inputs=inputs, calibration=calibration, progress=progress)
+        report = run(
+            load(model, tokens=tokens),
+            accelerator,
+            inputs=inputs,
+            calibration=calibration,
+            activations=activations,
+            progress=progress,
+        )
     show(lambda: report.model_dump_json(indent=1), lambda: measurement_table(report), as_json)
 
 

@@ -50,6 +50,8 @@ from fewflips.visible import visible
     metavar="DIR",
     help="Directory for the unit's netlist, SPEF, SAIF and a short VCD, for other power tools.",
 )
+@options.activations
+@options.tokens
 @options.seed
 @options.jobs
 @options.as_json
@@ -66,12 +68,15 @@ def energy(
     netlist: Path | None,
     spef: Path | None,
     activity: Path | None,
+    activations: str | None,
+    tokens: int | None,
     seed: int,
     jobs: int,
     as_json: bool,
 ) -> None:
     """Simulate the energy of each layer at gate level with MODEL's real operands, glitches included."""
     from fewflips.api.energy import energy as run
+    from fewflips.network import load
     from fewflips.report.terminal.energy import energy_table
     from fewflips.simulation.run import EnergyOptions
 
@@ -80,7 +85,7 @@ def energy(
     )
     with progress_bars() as progress:
         report = run(
-            model,
+            load(model, tokens=tokens),
             accelerator,
             schedule=schedule,
             inputs=inputs,
@@ -89,6 +94,7 @@ def energy(
             netlist=netlist,
             spef=spef,
             activity=activity,
+            activations=activations,
             progress=progress,
         )
     show(lambda: report.model_dump_json(indent=1), lambda: energy_table(report), as_json)

@@ -33,6 +33,19 @@ jobs = click.option(
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 model = click.argument("model", type=click.Path(path_type=Path))
+activations = click.option(
+    "--activations",
+    type=click.Choice(["int8", "int16"]),
+    help="Quantize float activations of a weight-only network to this on the fly, each row by itself.  [default: leave "
+    "them out]",
+)
+tokens = click.option(
+    "--tokens",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Tokens that a GGUF file or a folder of safetensors processes at once, as in prefill.  [default: 1, as in "
+    "decoding]",
+)
 cells = click.option(
     "--cells",
     default="nangate45",

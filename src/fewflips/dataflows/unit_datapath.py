@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from fewflips.dataflows import dataflow_of
 from fewflips.dataflows.accesses import CodeWidths
+from fewflips.dataflows.scale_blocks import longest_sum
 from fewflips.dataflows.unit_words import common_word, sum_bits
 from fewflips.datapath.design import Datapath, OperandPort, Word, WordFormat
 from fewflips.datapath.kinds import UNIT_KINDS
@@ -57,7 +58,7 @@ def unit_datapath(layers: Sequence[Layer], array: Accelerator, activations: Word
         activations = _converted_word(activations, array)
     kind = dataflow_of(array).unit(array)
     traits = UNIT_KINDS[kind]
-    needed = sum_bits(weights, activations, max(layer.k for layer in layers))
+    needed = sum_bits(weights, activations, max(longest_sum(layer) for layer in layers))
     accumulator_bits = options.accumulator_bits or needed
     if accumulator_bits < needed:
         raise AcceleratorError(

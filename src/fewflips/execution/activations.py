@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.errors import ModelError
+from fewflips.execution.drawn_activations import DRAWN
 from fewflips.execution.runtimes import Runtime
 from fewflips.execution.samples import Samples, load_samples
 from fewflips.network import Network
 from fewflips.network.layer import Layer
+from fewflips.network.on_the_fly import quantized_rows
 from fewflips.progress import Progress
 from fewflips.records.notes import StandingNote
 
@@ -48,6 +50,9 @@ def run_for(
     network: Network, samples: Samples, fetch: list[str], progress: Progress | None = None
 ) -> Iterator[Mapping[str, NDArray[Any]]]:
     """Run the network on each sample and yield some of its tensors, by name."""
+    if samples.source == DRAWN:
+        yield from samples.feeds
+        return
     with Runtime(network, fetch=fetch) as runtime:
         for done, feeds in enumerate(samples.feeds):
             yield runtime.run(feeds, fetch)
@@ -63,4 +68,6 @@ def lowered_rows(layer: Layer, tensors: Mapping[str, NDArray[Any]]) -> NDArray[n
     rows = layer.lowering.rows(tensor, layer.groups, layer.activation_zero_point or 0)
     if rows.shape[1:] != (layer.m, layer.k):
         raise ModelError(f"{layer}: expected {layer.m} x {layer.k} activations, the runtime gave {rows.shape[1:]}")
+    if layer.left.on_the_fly and layer.activation_type is not None:
+        return quantized_rows(rows, layer.activation_type)
     return rows

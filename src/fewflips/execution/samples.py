@@ -27,7 +27,7 @@ class Samples:
 
     Parameters
     ----------
-    feeds : tuple of dict of str to ndarray
+    feeds : tuple of mapping of str to ndarray
         For each inference, a value for each input of the model, in its shape and type.
     source : str
         Where they come from, for reports.
@@ -35,7 +35,7 @@ class Samples:
         How they were prepared.
     """
 
-    feeds: tuple[dict[str, NDArray[Any]], ...] = field(repr=False)
+    feeds: tuple[Mapping[str, NDArray[Any]], ...] = field(repr=False)
     source: str
     note: str
 

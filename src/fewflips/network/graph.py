@@ -152,6 +152,9 @@ class Network:
         What was passed over while reading, like remarks in one sentence.
     left_out : tuple of LeftOut
         Products that are not among the layers, in execution order.
+    tokens : int or None
+        Tokens that are processed at once, where the file has no graph that would say it
+        (:func:`fewflips.network.tokens.with_tokens`).
     """
 
     path: Path
@@ -164,3 +167,4 @@ class Network:
     outputs: tuple[str, ...]
     notes: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    tokens: int | None = None

@@ -16,9 +16,10 @@ from fewflips.network.graph import Network
 from fewflips.network.ranges import ActivationRange, NewRange
 from fewflips.network.reading import FIRST_BYTES, reader_named, reader_of, reader_of_folder
 from fewflips.network.recoding import NewCodes, Recodable
+from fewflips.network.tokens import with_tokens
 
 
-def load(path: str | Path) -> Network:
+def load(path: str | Path, *, tokens: int | None = None) -> Network:
     """Read a quantized model: TFLite, ONNX, GGUF, a folder of safetensors, or a format that another package reads.
 
     Parameters
@@ -26,6 +27,8 @@ def load(path: str | Path) -> Network:
     path : str or Path
         The file. TFLite and GGUF are recognised by their identifiers, whatever the file is called; what no registered
         reader recognizes is read as ONNX. A Hugging Face model is a folder, or its index or one of its files.
+    tokens : int, optional
+        Tokens that are processed at once, for files without a graph (GGUF, safetensors): 1, as in decoding, by default.
 
     Returns
     -------
@@ -39,9 +42,14 @@ def load(path: str | Path) -> Network:
     FloatModelError
         If the model is not quantized.
     InputError
-        If the file lies among results of fewflips, and is not the one that was written with them.
+        If the file lies among results of fewflips, and is not the one that was written with them; or if a number of
+        tokens is given for a file whose shapes say it.
     """
-    path = Path(path)
+    network = _read(Path(path))
+    return network if tokens is None else with_tokens(network, tokens)
+
+
+def _read(path: Path) -> Network:
     check_belongs(path)
     try:
         with open_plain(path) as file:

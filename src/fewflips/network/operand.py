@@ -133,6 +133,11 @@ class ActivationOperand:
         Type of the tensor.
     zero_point : int or None
         Its zero point; None where it is chosen at run time.
+    float_tensor : str or None
+        Where the operand is float in the file, the name of its tensor in the format's runtime, if there is one.
+    on_the_fly : bool
+        Whether `tensor` holds floats, and the machine makes integers of each row
+        (:func:`fewflips.network.on_the_fly.quantize_on_the_fly`).
     """
 
     shape: tuple[int, int]
@@ -140,6 +145,8 @@ class ActivationOperand:
     tensor: str | None = None
     storage: StorageType | None = None
     zero_point: int | None = None
+    float_tensor: str | None = None
+    on_the_fly: bool = False
 
 
 Operand = ConstantOperand | ActivationOperand

@@ -10,8 +10,10 @@ from fewflips.dataflows import dataflow_of
 from fewflips.dataflows.unit_datapath import network_datapath
 from fewflips.errors import ModelError
 from fewflips.execution.activations import measurable_layers, read_samples
+from fewflips.execution.drawn_activations import drawn_samples
 from fewflips.execution.runtimes import Runtime
 from fewflips.execution.samples import Samples, random_feeds
+from fewflips.execution.sessions import runtime_of
 from fewflips.gates.liberty.cells import CellLibrary
 from fewflips.machine import Accelerator
 from fewflips.network import Network
@@ -74,7 +76,7 @@ def simulated_layers(network: Network) -> tuple[list[Layer], tuple[str, ...]]:
     if not layers:
         raise ModelError(
             f"{network.path}: no layer's activations are integers in the file, and energy needs both operands: "
-            "quantize activations too"
+            "quantize activations too, or say what the machine makes of them (--activations int8)"
         )
     if not left_out:
         return layers, ()
@@ -88,7 +90,9 @@ def samples_or_random(network: Network, inputs: str | Path | None, seed: int) ->
 
 
 def random_sample(network: Network, seed: int) -> tuple[Samples, tuple[str, ...]]:
-    """One random input, and a note that says so."""
+    """One random input, or drawn activations where the format has no runtime, and a note that says so."""
+    if runtime_of(network.file_format) is None and any(layer.left.on_the_fly for layer in network.layers):
+        return drawn_samples(network, seed)
     with Runtime(network.path, network.file_format) as runtime:
         feeds = random_feeds(runtime.inputs, 1, seed)
     note = "Activations are those of one random input: no sample inputs were given (--inputs)."

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from fewflips.dataflows.activation_stationary.tiles import visits
 from fewflips.dataflows.activation_stationary.unit_work import partial_sums
 from fewflips.dataflows.layer_operands import LayerOperands
+from fewflips.dataflows.scale_blocks import check_without_blocks
 from fewflips.dataflows.segment import Segment
 from fewflips.machine import Accelerator
 from fewflips.network.layer import Layer
@@ -164,6 +165,7 @@ def _stretch(
     operands: LayerOperands, segments: tuple[Segment, ...], array: Accelerator, stretch: Stretch
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
     """Addresses, sums taken and sums leaving of each cycle; whether it is of the tile's first and last segment."""
+    check_without_blocks(operands.layer, "a register file of sums")
     rows = stretch.rows(operands.layer, array)
     if array.turns and stretch.pixels % 2:
         segments = segments[::-1]

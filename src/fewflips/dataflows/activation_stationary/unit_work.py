@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fewflips.dataflows.activation_stationary.tiles import visits
 from fewflips.dataflows.layer_operands import LayerOperands, segment_products
 from fewflips.dataflows.layout import pad_last
+from fewflips.dataflows.scale_blocks import begins_sum
 from fewflips.dataflows.segment import Segment
 from fewflips.dataflows.sign_flags import NO_SIGN_FLAGS, streamed_codes
 from fewflips.dataflows.unit_work import (
@@ -210,7 +211,9 @@ def partial_sums(operands: LayerOperands, segments: tuple[Segment, ...], rows: s
     pixels = len(range(*rows.indices(layer.m)))
     sums = np.full((pixels, layer.n), datapath.sum_offset(0), dtype=np.int64)
     before = []
-    for segment in segments:
+    for segment, begins in zip(segments, begins_sum(layer, segments), strict=True):
+        if begins:
+            sums[:] = datapath.sum_offset(0)
         before.append(sums[:, segment.order])
         bias = np.where(segment.sign_flags, datapath.negated_bias, datapath.tree_bias)
         sums[:, segment.order] += segment_products(operands, segment, rows) + bias

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.dataflows.layer_operands import LayerOperands
+from fewflips.dataflows.scale_blocks import check_without_blocks
 from fewflips.dataflows.segment import Segment
 from fewflips.dataflows.unit_work import (
     PART_CYCLES,
@@ -67,6 +68,7 @@ def unit_parts(
         One per range of (tile of output pixels, segment) pairs.
     """
     layer = operands.layer
+    check_without_blocks(layer, "an output-stationary unit")
     tiles = -(-layer.m // array.lanes)
     pairs = [
         (tile, len(segments) - 1 - index if array.turns and tile % 2 else index)

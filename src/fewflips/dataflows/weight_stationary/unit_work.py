@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fewflips.dataflows.layer_operands import LayerOperands, segment_products
 from fewflips.dataflows.layout import pad_last
+from fewflips.dataflows.scale_blocks import begins_sum
 from fewflips.dataflows.segment import Segment
 from fewflips.dataflows.unit_work import (
     PART_CYCLES,
@@ -114,7 +115,9 @@ def _tiles(operands: LayerOperands, segments: tuple[Segment, ...], columns: int,
     datapath = operands.datapath
     sums = np.full((operands.layer.n, operands.layer.m), datapath.sum_offset(0), dtype=np.int64)
     everything = slice(0, operands.layer.m)
-    for segment in segments:
+    for segment, begins in zip(segments, begins_sum(operands.layer, segments), strict=True):
+        if begins:
+            sums[:] = datapath.sum_offset(0)
         for first in range(0, len(segment.order), columns):
             order = segment.order[first : first + columns]
             channels = np.full(columns, -1, dtype=np.int64)

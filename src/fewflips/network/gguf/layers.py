@@ -18,9 +18,7 @@ from fewflips.network.notes import Remarks, left_out_notes
 from fewflips.network.operand import ActivationOperand, ConstantOperand
 from fewflips.network.quantization_values import QuantizationValues, StoredQuantizationValues
 from fewflips.network.stored_bytes import FileBytes
-
-TOKENS = 1
-"""Rows of X: one token, as in decoding. A file does not say how many are processed at once."""
+from fewflips.network.tokens import TOKENS
 
 _LOOKUPS = ("token_embd", "position_embd", "token_types", "per_layer_token_embd")
 """Tables of which rows are taken: nothing is multiplied."""

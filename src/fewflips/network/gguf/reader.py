@@ -6,12 +6,13 @@ from pathlib import Path
 
 from fewflips.errors import FloatModelError, ModelError
 from fewflips.network.gguf.elements import BLOCK_TYPES
-from fewflips.network.gguf.layers import TOKENS, GGUFLayerReader
+from fewflips.network.gguf.layers import GGUFLayerReader
 from fewflips.network.gguf.parts import open_model, stored_parts
 from fewflips.network.graph import Network
+from fewflips.network.tokens import TOKENS, tokens_text
 
 _NOTES = (
-    f"a GGUF file has no graph: each matrix is counted as a product with {TOKENS} token, as in decoding",
+    f"a GGUF file has no graph: {tokens_text(TOKENS)}",
     "activations are floats: flips are those of the weights, exactly as stored, and the activation port is left out",
 )
 
@@ -57,6 +58,7 @@ def read(path: Path) -> Network:
         outputs=(),
         notes=(*_NOTES, *reader.notes),
         left_out=tuple(reader.left_out),
+        tokens=TOKENS,
     )
 
 

@@ -383,7 +383,8 @@ class OnnxLayerReader:
 
     def _activations(self, node: Node, form: _Form, m: int, k: int, lowering: Lowering) -> ActivationOperand:
         found = self._integer_input(node, form)
-        return ActivationOperand((m, k), lowering, found.tensor, found.storage, found.zero_point)
+        floats = node.input(0) if found.tensor is None and not self._constants.holds(node.input(0)) else None
+        return ActivationOperand((m, k), lowering, found.tensor, found.storage, found.zero_point, floats)
 
     def _integer_input(self, node: Node, form: _Form) -> IntegerTensor:
         """Find the integer tensor that the layer reads, if there is one."""

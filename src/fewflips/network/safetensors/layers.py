@@ -19,9 +19,7 @@ from fewflips.network.safetensors.file import SafetensorsTensor
 from fewflips.network.safetensors.folder import ModelFolder
 from fewflips.network.safetensors.schemes import Parts, awq, compressed, gptq
 from fewflips.network.stored_bytes import FileBytes, HeldBytes
-
-TOKENS = 1
-"""Rows of X: one token, as in decoding. A model does not say how many are processed at once."""
+from fewflips.network.tokens import TOKENS
 
 _SCHEMES: Mapping[str, Callable[[str, Parts, Mapping[str, Any]], ConstantOperand]] = {
     "gptq": gptq,

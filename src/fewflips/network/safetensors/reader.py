@@ -7,10 +7,11 @@ from pathlib import Path
 from fewflips.errors import FloatModelError, ModelError
 from fewflips.network.graph import Network
 from fewflips.network.safetensors.folder import open_folder
-from fewflips.network.safetensors.layers import METHODS, TOKENS, ModuleReader, describe_method
+from fewflips.network.safetensors.layers import METHODS, ModuleReader, describe_method
+from fewflips.network.tokens import TOKENS, tokens_text
 
 _NOTES = (
-    f"a folder of safetensors has no graph: each matrix is counted as a product with {TOKENS} token, as in decoding",
+    f"a folder of safetensors has no graph: {tokens_text(TOKENS)}",
     "activations are floats, or quantized on the fly: flips are those of the weights, exactly as stored, and the "
     "activation port is left out",
 )
@@ -64,6 +65,7 @@ def read(path: Path) -> Network:
         outputs=(),
         notes=(*_NOTES, *reader.notes),
         left_out=tuple(reader.left_out),
+        tokens=TOKENS,
     )
 
 

@@ -217,7 +217,9 @@ class TFLiteLayerReader:
         constant = self._constant(op, weights, n)
         zero_point = self._zero_point(op, source, activation_type) if activation_type else None
         tensor = source.name if activation_type else None
-        activations = ActivationOperand((m, constant.shape[1]), lowering, tensor, activation_type, zero_point)
+        floats = source.name if source.dtype in _FLOATS else None
+        shape = (m, constant.shape[1])
+        activations = ActivationOperand(shape, lowering, tensor, activation_type, zero_point, floats)
         return Layer(name, op.operator, activations, constant, groups, bias)
 
     def _readable(
