@@ -77,6 +77,13 @@ RUNS: dict[str, Run] = {
     "scale_freedom": Run("long", "scale_freedom", ("--budget", "25")),
     "levers": Run("long", "levers"),
     "rounding": Run("long", "rounding"),
+    "rounding_variants": Run(
+        "long",
+        "rounding",
+        ("--network", "MobileNetV2 0.5", "--machine", "edge4", "--variants", "--budget", "25", "--budget", "20")
+        + ("--images", "256"),
+    ),
+    "transformers": Run("long", "transformers"),
     "ordering_baselines": Run("long", "ordering"),
     "training_methods": Run("long", "training_methods", (*CIFAR10, "--epochs", "2", "--threads", "1"), threads=1),
 }
