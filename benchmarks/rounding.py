@@ -4,8 +4,8 @@ Networks are optimized by `fewflips.optimize` (`--steps schedule,round --cost en
 labels. Natural and rounded network are simulated at gate level, glitches included, on one input and the same sample of
 the cycles. `orders alone` is the step `schedule` by energy, and `by flips` the first budget with `--cost` left out.
 With `--variants`, each budget is also spent by `rescale` and `round` (a third of the square error for the first), and
-by `round` and `distill`. With `--best-unit`, machines have the unit of the last row of `benchmarks.levers`, in natural
-order as well.
+by `round` and `distill`. With `--logits`, the error is that of what a softmax at the end reads. With `--best-unit`,
+machines have the unit of the last row of `benchmarks.levers`, in natural order as well.
 
 Calibration inputs: CIFAR-10's first training images (`--images` of them) for the two networks that were trained on
 it; the ten public photos for MobileNetV2 and visual wake words; random integers for keyword spotting and anomaly
@@ -25,7 +25,7 @@ import argparse
 import io
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ from fewflips.execution.samples import Samples, load_samples, random_feeds
 from fewflips.machine import Accelerator, load_accelerator
 from fewflips.network import Network
 from fewflips.optimization import Step
+from fewflips.optimization.budget import ErrorBudget
 from fewflips.optimization.rounding.outputs import Reference
 from fewflips.optimization.steps.rescale import RescaleStep
 from fewflips.records.energy import LayerEnergy
@@ -164,7 +165,7 @@ def prepare(case: Case, model: Path, folder: Path, arguments: argparse.Namespace
     return Prepared(network, inputs, one, held_out, test, case.logits)
 
 
-def _written(path: Path, feeds: Sequence[dict[str, NDArray[np.generic]]]) -> Path:
+def _written(path: Path, feeds: Sequence[Mapping[str, NDArray[Any]]]) -> Path:
     arrays: dict[str, Any] = {name: np.concatenate([one[name] for one in feeds]) for name in feeds[0]}
     np.savez(path, **arrays)
     return path
@@ -188,7 +189,7 @@ def simulated(model: Path, schedule: Path | Accelerator, one: Path, share: float
 def row_of(
     prepared: Prepared,
     machine: Accelerator,
-    budget_db: int | None,
+    budget: ErrorBudget | None,
     before: LayerEnergy,
     share: float,
     *,
@@ -200,9 +201,9 @@ def row_of(
     found = fewflips.optimize(
         prepared.network,
         machine,
-        steps=["schedule"] if budget_db is None else STEPS[variant],
+        steps=["schedule"] if budget is None else STEPS[variant],
         inputs=prepared.inputs,
-        error_budget=None if budget_db is None else f"sqnr:{budget_db}dB",
+        error_budget=budget,
         cost="energy" if by_energy else None,
     )
     seconds = time.perf_counter() - started[0], time.process_time() - started[1]
@@ -217,12 +218,12 @@ def row_of(
         "wall_s": seconds[0],
         "processor_s": seconds[1],
     }
-    if budget_db is None or state is None:
+    if budget is None or state is None:
         return row
     samples, _ = read_samples(prepared.network, prepared.inputs)
     assert samples is not None
-    change, _ = Reference.of(prepared.network, samples).error_of(network)
-    return row | {"budget_db": budget_db, "sqnr_db": change.sqnr_db} | _decisions(prepared, network)
+    change, _ = Reference.of(prepared.network, samples, budget=budget).error_of(network)
+    return row | {"budget_db": budget.sqnr_db, "sqnr_db": change.sqnr_db} | _decisions(prepared, network)
 
 
 def _figures(before: LayerEnergy, after: LayerEnergy) -> Row:
@@ -281,21 +282,25 @@ def expected_points_lost(original: NDArray[np.float64], rounded: NDArray[np.floa
 
 
 def rows_of(
-    prepared: Prepared, machine: Accelerator, budgets: Sequence[int], share: float, variants: Sequence[str] = ()
+    prepared: Prepared, machine: Accelerator, budgets: Sequence[ErrorBudget], share: float, variants: Sequence[str] = ()
 ) -> dict[str, Row]:
     """Natural order, orders alone, and all budgets, the tightest one also by flips, each also in other ways."""
     before = simulated(prepared.network.path, machine, prepared.one, share)
     rows: dict[str, Row] = {NATURAL: _figures(before, before) | {"flips_ratio": 1.0}}
     rows[ORDERS] = row_of(prepared, machine, None, before, share, by_energy=True)
-    rows[f"{budgets[0]} dB, {BY_FLIPS}"] = row_of(prepared, machine, budgets[0], before, share, by_energy=False)
+    rows[f"{_words(budgets[0])}, {BY_FLIPS}"] = row_of(prepared, machine, budgets[0], before, share, by_energy=False)
     for budget in budgets:
-        rows[f"{budget} dB"] = row_of(prepared, machine, budget, before, share, by_energy=True)
+        rows[_words(budget)] = row_of(prepared, machine, budget, before, share, by_energy=True)
         for variant in variants:
-            rows[f"{budget} dB{variant}"] = row_of(
+            rows[f"{_words(budget)}{variant}"] = row_of(
                 prepared, machine, budget, before, share, by_energy=True, variant=variant
             )
-    _choose([rows[f"{budget} dB"] for budget in budgets])
+    _choose([rows[_words(budget)] for budget in budgets])
     return rows
+
+
+def _words(budget: ErrorBudget) -> str:
+    return f"{budget.sqnr_db:g} dB{' of logits' if budget.in_logits else ''}"
 
 
 def _choose(rows: Sequence[Row]) -> None:
@@ -318,6 +323,7 @@ def main() -> None:
     parser.add_argument("--best-unit", action="store_true", help="with the unit of benchmarks.levers' last row")
     parser.add_argument("--variants", action="store_true", help="each budget also with rescale, and with distill")
     parser.add_argument("--budget", type=int, action="append", default=[], help="in dB, the tightest first")
+    parser.add_argument("--logits", action="store_true", help="hold budgets where the softmax at the end reads")
     parser.add_argument("--images", type=int, default=64, help="CIFAR-10 images for calibration")
     parser.add_argument("--share", type=float, default=0.003, help="share of the cycles that is simulated")
     parser.add_argument("--shared", type=Path, default=Path("../shared"), help="folder of public models, images, data")
@@ -339,7 +345,7 @@ def main() -> None:
                 found = rows_of(
                     prepared,
                     array,
-                    arguments.budget or BUDGETS_DB,
+                    [ErrorBudget(one, in_logits=arguments.logits) for one in arguments.budget or BUDGETS_DB],
                     arguments.share,
                     VARIANTS if arguments.variants else (),
                 )

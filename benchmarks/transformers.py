@@ -99,7 +99,7 @@ def compared(
         stage = found.report.stages[-1]
         after = energy(model, own / "schedule.json") if step == "schedule" else energy(own / "model.onnx")
         flips = found.report.totals.weights
-        row = {"flips_ratio": flips.baseline_flips / flips.optimized_flips, "processor_s": seconds}
+        row: Row = {"flips_ratio": flips.baseline_flips / flips.optimized_flips, "processor_s": seconds}
         yield stage.name, _figures(natural, after) | row
 
 

@@ -42,7 +42,7 @@ def rounding() -> str:
     for name, row in read_record("rounding").rows.items():
         where, _, label = name.rpartition(": ")
         ratios = [f"{row[f'{part}_ratio']:.2f}x" for part in ("data", "datapath", "whole")]
-        error = f"{row['sqnr_db']:.1f} dB" if "sqnr_db" in row else ""
+        error = ("no error" if row["sqnr_db"] is None else f"{row['sqnr_db']:.1f} dB") if "sqnr_db" in row else ""
         lost = f"{row['points_lost']:.2f} (±{row['standard_error_points']:.2f})" if "points_lost" in row else ""
         seconds = f"{row['processor_s']:.0f}" if "processor_s" in row else ""
         cells = [f"{row['flips_ratio']:.2f}x", uj_text(row["data_pj"]), *ratios, error, lost, seconds]
@@ -104,7 +104,6 @@ def scale_freedom() -> str:
         "ones less by zero points": "zero_points_fewer_percent",
         "and steps up to twice as large": "twice_fewer_percent",
         "up to eight times": "eight_times_fewer_percent",
-        "`rescale`, 25 dB": "25_db_fewer_percent",
     }
     fields = weights | activations
     rows = [

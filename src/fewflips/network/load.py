@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -178,20 +178,22 @@ def rewrite_ranges(network: Network, ranges: Mapping[str, NewRange], destination
     reader_named(network.file_format).rewrite_ranges(network, ranges, destination)
 
 
-def output_steps(network: Network) -> dict[str, tuple[float, int]]:
-    """Scale and zero point of each output that is integers in the file.
+def output_steps(network: Network, tensors: Sequence[str] | None = None) -> dict[str, tuple[float, int]]:
+    """Scale and zero point of each output, or of other tensors, that is integers in the file.
 
     Parameters
     ----------
     network : Network
         The network; its file is read again.
+    tensors : sequence of str, optional
+        Names of the tensors; the network's outputs by default.
 
     Returns
     -------
     dict of str to (float, int)
         By the output's name; those of which they are not known are left out.
     """
-    return reader_named(network.file_format).output_steps(network)
+    return reader_named(network.file_format).output_steps(network, tensors)
 
 
 def read_contents(path: Path, file_format: str) -> Contents:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -75,11 +75,11 @@ class TFLiteReader(Reader):
 
         writer.rewrite_ranges(network, ranges, destination)
 
-    def output_steps(self, network: Network) -> dict[str, tuple[float, int]]:
+    def output_steps(self, network: Network, tensors: Sequence[str] | None = None) -> dict[str, tuple[float, int]]:
         """As the outputs' own quantization parameters say."""
         from fewflips.network.tflite import recoding
 
-        return recoding.output_steps(network)
+        return recoding.output_steps(network, tensors)
 
     def read_contents(self, path: Path) -> Contents:
         """Take a file apart."""

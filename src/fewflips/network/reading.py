@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -197,13 +197,15 @@ class Reader(ABC):
         """
         raise self._only_read(network.path)
 
-    def output_steps(self, network: Network) -> dict[str, tuple[float, int]]:
-        """Scale and zero point of each output that is integers in the file.
+    def output_steps(self, network: Network, tensors: Sequence[str] | None = None) -> dict[str, tuple[float, int]]:
+        """Scale and zero point of each output, or of other tensors, that is integers in the file.
 
         Parameters
         ----------
         network : Network
             The network; its file is read again.
+        tensors : sequence of str, optional
+            Names of the tensors; the network's outputs by default.
 
         Returns
         -------

@@ -23,7 +23,7 @@ MOST_DB = 120.0
 """Above this ratio, rounding in the runtime itself is more than the budget."""
 _MOST_BYTES = 2**28
 _LABELS = "labels"
-_BUDGET = "error budget: expected sqnr:<decibels>dB, such as sqnr:25dB, or <points>%, such as 0.5%"
+_BUDGET = "error budget: expected sqnr:<decibels>dB, such as sqnr:25dB, logits:<decibels>dB, or <points>%, such as 0.5%"
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ class ErrorBudget:
         the original's output values over that of their changes.
     accuracy_points : float or None
         Most percentage points of top-1 accuracy that may be lost on labelled sample inputs.
+    in_logits : bool
+        Whether the ratio is that of what a softmax at the end is given, instead of the probabilities that it makes.
 
     Raises
     ------
@@ -46,15 +48,20 @@ class ErrorBudget:
     Examples
     --------
     >>> ErrorBudget.parse("sqnr:25dB")
-    ErrorBudget(sqnr_db=25.0, accuracy_points=None)
+    ErrorBudget(sqnr_db=25.0, accuracy_points=None, in_logits=False)
+    >>> str(ErrorBudget.parse("logits:20dB"))
+    'logits:20dB'
     >>> ErrorBudget.parse("0.5%").accuracy_points
     0.5
     """
 
     sqnr_db: float | None = None
     accuracy_points: float | None = None
+    in_logits: bool = False
 
     def __post_init__(self) -> None:
+        if self.in_logits and self.sqnr_db is None:
+            raise InputError("error budget in logits: expected a ratio in dB, got points of accuracy")
         if (self.sqnr_db is None) == (self.accuracy_points is None):
             raise InputError("error budget: expected a ratio in dB or points of accuracy, got neither or both")
         if self.sqnr_db is not None and not 0 < self.sqnr_db <= MOST_DB:
@@ -69,7 +76,9 @@ class ErrorBudget:
 
     def __str__(self) -> str:
         """As :meth:`parse` takes it."""
-        return f"{self.accuracy_points:.12g}%" if self.sqnr_db is None else f"sqnr:{self.sqnr_db:.12g}dB"
+        if self.sqnr_db is None:
+            return f"{self.accuracy_points:.12g}%"
+        return f"{'logits' if self.in_logits else 'sqnr'}:{self.sqnr_db:.12g}dB"
 
     @classmethod
     def parse(cls, text: str) -> ErrorBudget:
@@ -78,7 +87,8 @@ class ErrorBudget:
         Parameters
         ----------
         text : str
-            ``sqnr:25dB``, or ``0.5%``; upper and lower case, and white space around the number, do not matter.
+            ``sqnr:25dB``, ``logits:25dB``, or ``0.5%``; upper and lower case, and white space around the number, do not
+            matter.
 
         Returns
         -------
@@ -91,8 +101,9 @@ class ErrorBudget:
             If the text is not one.
         """
         words = "".join(text.split()).lower()
-        if words.startswith("sqnr:") and words.endswith("db"):
-            return cls(sqnr_db=_number(words[5:-2], text))
+        where, _, ratio = words.partition(":")
+        if where in ("sqnr", "logits") and ratio.endswith("db"):
+            return cls(sqnr_db=_number(ratio[:-2], text), in_logits=where == "logits")
         if words.endswith("%"):
             return cls(accuracy_points=_number(words[:-1], text))
         raise InputError(f"{_BUDGET}, got {text!r}")

@@ -123,7 +123,7 @@ def _check_budget(name: str, before: State, after: State, budget: ErrorBudget, c
     """Outputs of the network as stored and of the new model on all sample inputs, within the budget."""
     if context.budget != budget or context.samples is None:
         raise VerificationError(f"step {name}: expected evidence for the budget that it was given, got {budget}")
-    reference = Reference.of(context.original or before.network, context.samples, context.labels)
+    reference = Reference.of(context.original or before.network, context.samples, context.labels, context.budget)
     error, outputs = reference.error_of(after.network)
     if not error.within(budget):
         raise VerificationError(

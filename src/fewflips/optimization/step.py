@@ -103,7 +103,8 @@ class Evidence:
         if budget.sqnr_db is None:
             return cls(budget.accuracy_points, "points of accuracy on the labelled sample inputs", method, budget)
         percent = 100 * 10 ** (-budget.sqnr_db / 20)
-        return cls(percent, f"% of their root mean square ({budget.sqnr_db:g} dB)", method, budget)
+        whose = "the logits'" if budget.in_logits else "their"
+        return cls(percent, f"% of {whose} root mean square ({budget.sqnr_db:g} dB)", method, budget)
 
 
 @dataclass(frozen=True, eq=False)

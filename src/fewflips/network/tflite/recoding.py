@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -77,10 +77,13 @@ def rewrite_codes(network: Network, codes: Mapping[str, NewCodes], destination: 
     atomic_write(Path(destination), bytes(data))
 
 
-def output_steps(network: Network) -> dict[str, tuple[float, int]]:
+def output_steps(network: Network, tensors: Sequence[str] | None = None) -> dict[str, tuple[float, int]]:
     """Scale and zero point of each output that has one of each; see :meth:`Reader.output_steps`."""
     file = decode(_bytes_of(network), network.path)
+    named = None if tensors is None else set(tensors)
     outputs = [file.tensors[index] for index in file.outputs]
+    if named is not None:
+        outputs = [tensor for tensor in file.tensors if tensor.name in named]
     plain = [tensor for tensor in outputs if tensor.quantization.scale.size == tensor.quantization.zero_point.size == 1]
     return {
         tensor.name: (float(tensor.quantization.scale[0]), int(tensor.quantization.zero_point[0])) for tensor in plain

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from fewflips.execution.samples import Samples
 from fewflips.network import Network
 from fewflips.network.load import output_steps
 from fewflips.optimization.budget import ErrorBudget
+from fewflips.optimization.rounding.logits import logit_tensors
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,23 @@ class Reference:
         All outputs side by side, dequantized.
     labels : ndarray of int64, shape (samples,), or None
         Class of each sample.
+    tensors : tuple of str or None
+        Tensors that are compared instead of the network's outputs.
     """
 
     samples: Samples
     outputs: NDArray[np.float64] = field(repr=False)
     labels: NDArray[np.int64] | None = field(default=None, repr=False)
+    tensors: tuple[str, ...] | None = None
 
     @classmethod
-    def of(cls, network: Network, samples: Samples, labels: NDArray[np.int64] | None = None) -> Reference:
+    def of(
+        cls,
+        network: Network,
+        samples: Samples,
+        labels: NDArray[np.int64] | None = None,
+        budget: ErrorBudget | None = None,
+    ) -> Reference:
         """Run the original.
 
         Parameters
@@ -80,6 +89,8 @@ class Reference:
             The inputs.
         labels : ndarray of int64, shape (samples,), optional
             Class of each sample.
+        budget : ErrorBudget, optional
+            What will be held against it: one in logits is measured there.
 
         Returns
         -------
@@ -89,18 +100,20 @@ class Reference:
         Raises
         ------
         InputError
-            If outputs are all zero, so that an error has nothing to be compared with, or integers of unknown meaning.
+            If outputs are all zero, so that an error has nothing to be compared with, or integers of unknown meaning;
+            or if there are no logits.
         """
-        outputs = _outputs(network.path, network, samples)
+        tensors = logit_tensors(network) if budget is not None and budget.in_logits else None
+        outputs = _outputs(network, samples, tensors)
         if not outputs.any():
             raise InputError("error budget: expected outputs that are not all zero on the sample inputs, got zeros")
-        return cls(samples, outputs, labels)
+        return cls(samples, outputs, labels, tensors)
 
     def only(self, chosen: Sequence[int]) -> Reference:
         """The same for some of the samples."""
         samples = Samples(tuple(self.samples.feeds[i] for i in chosen), self.samples.source, self.samples.note)
         labels = None if self.labels is None else self.labels[list(chosen)]
-        return Reference(samples, self.outputs[list(chosen)], labels)
+        return Reference(samples, self.outputs[list(chosen)], labels, self.tensors)
 
     def error_of(self, network: Network) -> tuple[OutputChange, NDArray[np.float64]]:
         """Run a rewritten network on the same inputs.
@@ -117,7 +130,7 @@ class Reference:
         outputs : ndarray of float64, shape (samples, values)
             Its outputs, for :meth:`error_in`.
         """
-        outputs = _outputs(network.path, network, self.samples)
+        outputs = _outputs(network, self.samples, self.tensors)
         return self.error_in(outputs), outputs
 
     def error_in(self, outputs: NDArray[np.float64]) -> OutputChange:
@@ -130,10 +143,10 @@ class Reference:
         return OutputChange(ratio, 100 * (before - right))
 
 
-def _outputs(path: Path, network: Network, samples: Samples) -> NDArray[np.float64]:
-    steps = output_steps(network)
-    with Runtime(path, network.file_format) as runtime:
-        rows = [_row(runtime.run(feeds, runtime.outputs), steps) for feeds in samples.feeds]
+def _outputs(network: Network, samples: Samples, tensors: tuple[str, ...] | None) -> NDArray[np.float64]:
+    steps = output_steps(network, tensors)
+    with Runtime(network.path, network.file_format, fetch=tensors or ()) as runtime:
+        rows = [_row(runtime.run(feeds, tensors or runtime.outputs), steps) for feeds in samples.feeds]
     return np.stack(rows)
 
 

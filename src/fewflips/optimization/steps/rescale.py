@@ -58,7 +58,7 @@ class RescaleStep(Step):
         choices = {tensor: choice for tensor, choice in choices.items() if len(choice) > 1}
         if not choices:
             return _unchanged(state, "no activation between layers has a range of its own with fewer bits set")
-        reference = Reference.of(context.original or state.network, context.samples, context.labels)
+        reference = Reference.of(context.original or state.network, context.samples, context.labels, context.budget)
         search = RangeSearch(
             state.network,
             choices,
@@ -83,7 +83,7 @@ def _unchanged(state: State, why: str) -> Outcome:
 def _part(budget: ErrorBudget, share: float) -> ErrorBudget:
     """A part of a budget, in the square of the error or in points."""
     if budget.sqnr_db is not None:
-        return ErrorBudget(sqnr_db=min(budget.sqnr_db - 10 * math.log10(share), MOST_DB))
+        return replace(budget, sqnr_db=min(budget.sqnr_db - 10 * math.log10(share), MOST_DB))
     assert budget.accuracy_points is not None
     return ErrorBudget(accuracy_points=budget.accuracy_points * share)
 

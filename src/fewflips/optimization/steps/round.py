@@ -65,7 +65,7 @@ class RoundStep(Step):
             raise InputError("step round: expected an error budget and sample inputs, got none; give both")
         samples = context.samples
         calibration, held_out = parts_of(len(samples.feeds))
-        reference = Reference.of(context.original or state.network, samples, context.labels)
+        reference = Reference.of(context.original or state.network, samples, context.labels, context.budget)
         search = RoundingSearch(
             state.network,
             rounded_layers(state, context, reference.only(calibration).samples),

@@ -73,6 +73,11 @@ class DistillStep(Step):
                 "step distill: needs PyTorch, which is not installed: pip install 'fewflips[train]', or leave the step "
                 "out"
             )
+        if context.budget.in_logits:
+            raise InputError(
+                f"step distill: expected a budget of the outputs (sqnr:<decibels>dB) or in points, got "
+                f"{context.budget}: take one of those, or leave the step out"
+            )
         from fewflips.training.distillation.search import distilled
 
         original = context.original or state.network
