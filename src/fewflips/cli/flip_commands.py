@@ -95,7 +95,8 @@ def measure(
 @click.option(
     "--error-budget",
     metavar="BUDGET",
-    help="How far outputs may be from the original's: sqnr:25dB, or 0.5% of accuracy (with --labels).",
+    help="How far outputs may be from the original's: sqnr:25dB, logits:25dB (of what the softmax reads), or 0.5% of "
+    "accuracy (with --labels).",
 )
 @click.option(
     "--labels",

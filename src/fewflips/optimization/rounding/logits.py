@@ -20,7 +20,7 @@ def logit_tensors(network: Network) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        One name for each output.
+        Each name once, in the order of the outputs.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def logit_tensors(network: Network) -> tuple[str, ...]:
             f"{network.path}: error budget in logits: expected a network that ends in a softmax, got outputs of other "
             "operators: take sqnr:<decibels>dB, which is that of the outputs themselves"
         )
-    return tuple(name or output for name, output in zip(found, network.outputs, strict=True))
+    return tuple(dict.fromkeys(name or output for name, output in zip(found, network.outputs, strict=True)))
 
 
 def _before_softmax(network: Network, output: str) -> str | None:
