@@ -66,6 +66,16 @@ _RETURNS = 8
 _DAMPING = 0.65
 """By how much its logarithm changes less from one time to the next."""
 
+_FRUITLESS = 3
+"""After so many of them without one within the budget, none is expected: where the runtime rounds and saturates, an
+error that was made does not always go away with its price."""
+
+_ONWARDS = 8
+"""How often the search goes on from its best codes at a higher price."""
+
+_SAME_PRICE = 1.05
+"""Prices closer together than this give the same codes."""
+
 _REORDERED_RETURNS = 2
 """In the first ones orders are solved again; then prices are so close together that they would hardly change."""
 
@@ -196,17 +206,42 @@ class RoundingSearch:
                 best, state = found, self._state()
             idle = 0 if gains else idle + 1
             price *= _RISE
-        price /= _RISE
-        for number in range(_RETURNS if beyond else 0):
-            if self._limit():
-                break
-            change = _RISE ** (_DAMPING**number)
-            price = price * change if found.error.within(self._budget) else price / change
-            found = self._moved(price, reorders=number < _REORDERED_RETURNS)
-            if found.error.within(self._budget) and found.cost < best.cost:
-                best, state = found, self._state()
+        if beyond:
+            best, state = self._returned(best, state, price / _RISE)
+            best, state = self._onwards(best, state, max(best.price, price / _RISE**3))
         self._restore(state)
         return best
+
+    def _returned(self, best: Rounded, state: _State, price: float) -> tuple[Rounded, _State]:
+        """Go on from codes beyond the budget, at prices on both sides of the one that spends it."""
+        within, any_within = False, False
+        for number in range(_RETURNS):
+            if self._limit() or (number == _FRUITLESS and not any_within):
+                break
+            change = _RISE ** (_DAMPING**number)
+            price = price * change if within else price / change
+            found = self._moved(price, reorders=number < _REORDERED_RETURNS)
+            within = found.error.within(self._budget)
+            any_within = any_within or within
+            if within and found.cost < best.cost:
+                best, state = found, self._state()
+        return best, state
+
+    def _onwards(self, best: Rounded, state: _State, price: float) -> tuple[Rounded, _State]:
+        """Go on from the best codes, to higher prices in ever smaller steps."""
+        step = _RISE**0.5
+        for _ in range(_ONWARDS):
+            if self._limit() or step < _SAME_PRICE:
+                break
+            self._restore(state)
+            found = self._moved(price * step, reorders=True)
+            if not found.error.within(self._budget):
+                step **= 0.5
+                continue
+            price *= step
+            if found.cost < best.cost:
+                best, state = found, self._state()
+        return best, state
 
     def _moved(self, price: float, *, reorders: bool) -> Rounded:
         """Move codes, and orders with them, at a price; then see what came of it."""
