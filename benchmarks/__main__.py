@@ -69,6 +69,7 @@ RUNS: dict[str, Run] = {
     "scheduled_column": Run("exact", "scheduled_column"),
     "activation_scans": Run("exact", "activation_streams", ("--parts", "scans")),
     "serpentine_replay": Run("exact", "activation_streams", ("--parts", "replay")),
+    "partial_sums": Run("exact", "partial_sums"),
     "levers": Run("long", "levers"),
     "rounding": Run("long", "rounding"),
     "ordering_baselines": Run("long", "ordering"),
