@@ -75,6 +75,7 @@ RUNS: dict[str, Run] = {
     "signs": Run("exact", "signs"),
     "channel_signs": Run("exact", "channel_signs"),
     "scale_freedom": Run("exact", "scale_freedom"),
+    "partial_sums": Run("exact", "partial_sums"),
     "levers": Run("long", "levers"),
     "rounding": Run("long", "rounding"),
     "rounding_variants": Run(

@@ -377,6 +377,21 @@ def lane_clusters() -> str:
     return markdown_table(["network", "channels", "4 lanes", "16 lanes"], rows)
 
 
+def partial_sums() -> str:
+    """Orders that see partial sums, layer by layer."""
+    rows = []
+    for name, row in read_record("partial_sums").rows.items():
+        energy = row["energy_data_pj"]
+        less = [f"{energy / row[f'{label}_data_pj']:.3f}x" for label in ("sums", "activity", "both")]
+        flips = [f"{row[f'{label}_sum_flips']:.1f}" for label in ("natural", "energy", "sums", "least")]
+        incoming = 1 - row["step_fj_with_sums_still"] / row["step_fj"]
+        most = incoming * (1 - row["least_sum_flips"] / row["energy_sum_flips"])
+        cells = [*less, *flips, f"{100 * incoming:.1f} %", f"{100 * most:.1f} %"]
+        rows.append([*name.split(": "), f"{row['natural_data_pj'] / energy:.3f}x", *cells])
+    header = ["network", "layer", "by energy", "and sums", "by activity", "and sums", "flips, natural", "by energy"]
+    return markdown_table([*header, "and sums", "least", "incoming sums", "at most"], rows)
+
+
 def memories() -> str:
     """What the built-in machines' memories take for the bundled network."""
     kinds = ("weights", "activations", "results", "partial_sums", "index_table")
@@ -544,6 +559,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "units": units,
     "word costs": word_costs,
     "lane clusters": lane_clusters,
+    "partial sums": partial_sums,
     "memories": memories,
     "memory sources": memory_sources,
     "memory bills": memory_bills,
