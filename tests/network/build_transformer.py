@@ -22,6 +22,14 @@ class Transformer(Builder):
         table = self.node("DequantizeLinear", [self.constant(self.int8(rows, width)), self.constant(np.float32(0.01))])
         return self.node("Gather", [table, ids], axis=0)
 
+    def embedded_in_blocks(self, width: int, rows: int = 7, block: int = 16) -> str:
+        """Rows of a table of 4 bits, with a scale for each block of a row."""
+        ids = self.input("ids", TensorProto.INT64, (1, TOKENS))
+        table = self.packed(self.rng.integers(0, 16, (rows, width)), TensorProto.UINT4, "table")
+        scales = self.constant(10 * self.scales(rows, width // block), "table.scales")
+        sizes = {"gather_axis": 0, "quantize_axis": 1, "block_size": block}
+        return self.node("GatherBlockQuantized", [table, ids, scales], CONTRIB, **sizes)
+
     def linear(self, source: str, inputs: int, outputs: int, name: str = "") -> str:
         codes = self.constant(self.int8(inputs, outputs), f"{name}.w" if name else "")
         zeros = self.constant(np.zeros(outputs, np.int8))
@@ -30,14 +38,16 @@ class Transformer(Builder):
         offset = self.node("DequantizeLinear", [self.constant(bias), self.constant(np.float32(0.001))])
         return self.node("Add", [offset, self.node("MatMul", [source, weights], name=name)])
 
-    def packed(self, source: str, inputs: int, outputs: int, block: int = 16, **more: str) -> str:
+    def in_blocks(
+        self, source: str, inputs: int, outputs: int, name: str, more: Sequence[str] = (), block: int = 16
+    ) -> str:
         """A product of weights with 4 bits in blocks along their inputs."""
         blocks = inputs // block
-        codes = self.constant(self.uint8(outputs, blocks, block // 2))
-        scales = self.constant(self.scales(outputs, blocks))
+        codes = self.constant(self.uint8(outputs, blocks, block // 2), f"{name}.w")
+        scales = self.constant(self.scales(outputs, blocks), f"{name}.scales")
         sizes = {"K": inputs, "N": outputs, "bits": 4, "block_size": block}
-        names = [source, codes, scales, *more.values()]
-        return self.node("MatMulNBits", names, CONTRIB, **sizes)
+        product = self.node("MatMulNBits", [source, codes, scales], CONTRIB, name=name, **sizes)
+        return self.node("Add", [product, self.constant(self.rng.normal(size=outputs).astype(np.float32))])
 
     def heads(self, source: str, count: int, each: int, order: tuple[int, ...] = (0, 2, 1, 3)) -> str:
         shape = self.constant(np.array([1, TOKENS, count, each], np.int64))
@@ -115,3 +125,15 @@ def attention(width: int = 3, heads: int = 2, each: int = 2, *, by_head: bool = 
     queries, keys, values = (build.linear(x, width, inner, name) for name in ("q", "k", "v"))
     joined = build.attended(queries, keys, values, heads, each, by_head=by_head)
     return build.finished(build.linear(joined, inner, width, "o"))
+
+
+def block_of_4_bits(width: int = 32, heads: int = 2, each: int = 32, hidden: int = 48) -> onnx.ModelProto:
+    """The same with products of 4 bits, whose scales belong to blocks of 16 inputs."""
+    build = Transformer(seed=2)
+    x, inner = build.embedded_in_blocks(width), heads * each
+    queries, keys, values = (build.in_blocks(x, width, inner, name) for name in ("q", "k", "v"))
+    attended = build.in_blocks(build.attended(queries, keys, values, heads, each), inner, width, "o")
+    x = build.normalized(build.node("Add", [attended, x]), width)
+    active = build.gelu(build.in_blocks(x, width, hidden, "up"))
+    x = build.normalized(build.node("Add", [x, build.in_blocks(active, hidden, width, "down")]), width)
+    return build.finished(build.in_blocks(x, width, 4, "head"))

@@ -16,7 +16,7 @@ from fewflips.network.channels import ChannelGroups, tie_channels
 from fewflips.network.layouts import Blocks, groups_in
 from fewflips.verification.structure import compare_structure
 from tests.network.build_onnx import save
-from tests.network.build_transformer import TOKENS, attention, block
+from tests.network.build_transformer import TOKENS, attention, block, block_of_4_bits
 
 ort = pytest.importorskip("onnxruntime")
 
@@ -178,3 +178,68 @@ def test_softmax_over_heads_holds_them_in_place(tmp_path: Path) -> None:
     assert blocks.group in groups.frozen
     inside = set(groups_in(layout_of(groups, "q.w", 1))) - {blocks.group}
     assert inside.isdisjoint(groups.frozen), "channels are summed over before the softmax"
+
+
+def test_scales_of_blocks_move_with_them(tmp_path: Path) -> None:
+    path = save(block_of_4_bits(), tmp_path / "block.onnx")
+    network = load(path)
+    groups = tie_channels(network)
+    for name, blocks in (("q", 2), ("o", 4), ("down", 3), ("head", 2)):
+        (whole,) = layout_of(groups, f"{name}.scales", 1) if name != "o" else (None,)
+        inputs = layout_of(groups, f"{name}.w", 1)
+        assert sum(isinstance(piece, Blocks) for piece in inputs) == 1
+        assert len(groups.axis_index(layout_of(groups, f"{name}.scales", 1), {})) == blocks
+        assert whole is None or (isinstance(inputs[0], Blocks) and whole.group == inputs[0].group)
+    orders = random_orders(groups, seed=4)
+    assert set(groups_in(layout_of(groups, "table", 1))) <= set(orders)
+    moved = tmp_path / "moved.onnx"
+    rewrite(network, groups.permutations(orders), moved)
+    assert same(run(path.read_bytes()), run(moved.read_bytes()))
+    given = compare_structure(network, load(moved), orders)
+    assert given.equal, given.describe()
+    recovered = compare_structure(network, load(moved))
+    assert recovered.equal, recovered.describe()
+
+
+def test_heads_hold_two_blocks_of_scales_each(tmp_path: Path) -> None:
+    groups = tie_channels(load(save(block_of_4_bits(), tmp_path / "block.onnx")))
+    (heads,) = layout_of(groups, "o.w", 1)
+    assert isinstance(heads, Blocks)
+    assert [groups.sizes[part[0].group] for part in heads.parts] == [2, 2]
+    assert all(isinstance(part[0], Blocks) for part in heads.parts)
+    (queries,) = layout_of(groups, "q.w", 0)
+    assert queries.group == heads.group
+    assert [groups.sizes[part[0].group] for part in queries.parts] == [32, 32], "no scales over queries' channels"
+
+
+def test_inputs_that_leave_their_block_change_the_outputs(tmp_path: Path) -> None:
+    path = save(block_of_4_bits(), tmp_path / "block.onnx")
+    network = load(path)
+    groups = tie_channels(network)
+    across = np.arange(48)
+    across[[0, 16]] = 16, 0
+    moves = {
+        tied.tensor: {tied.axis: across}
+        for tied in groups.axes
+        if tied.block == 1 and tied.layout == layout_of(groups, "down.w", 1)
+    }
+    assert {"up.w", "up.scales", "down.w"} < set(moves)
+    rewrite(network, moves, tmp_path / "moved.onnx")
+    assert not same(run(path.read_bytes()), run((tmp_path / "moved.onnx").read_bytes()))
+    inside = {name: {axis: np.r_[1, 0, 2:48] for axis in axes} for name, axes in moves.items()}
+    rewrite(network, inside, tmp_path / "inside.onnx")
+    assert same(run(path.read_bytes()), run((tmp_path / "inside.onnx").read_bytes()))
+
+
+def test_packed_codes_are_read_apart_as_they_are_written(tmp_path: Path) -> None:
+    """A single code that changes in a packed constant is found at its row and input."""
+    model = block_of_4_bits()
+    path = save(model, tmp_path / "block.onnx")
+    (codes,) = [tensor for tensor in model.graph.initializer if tensor.name == "down.w"]
+    values = numpy_helper.to_array(codes).copy()
+    values[3, 1, 2] ^= 0x30
+    codes.CopyFrom(numpy_helper.from_array(values, "down.w"))
+    changed = save(model, tmp_path / "changed.onnx")
+    comparison = compare_structure(load(path), load(changed), {})
+    assert comparison.differing == 1
+    assert "[3, 21]" in comparison.differences[0]

@@ -143,9 +143,9 @@ def plan_channels(
         group: dataflow_of(array).order_from_path(result.order, _chains(network, array, groups, group))
         for group, result in certificates.items()
     }
-    kept = _keep_gains(network, array, groups, candidates, {}, cost)
+    kept = _keep_gains(network, array, groups, candidates, cost)
     blocks = block_orders(network, array, groups, kept, cost)
-    return ChannelPlan(groups, _keep_gains(network, array, groups, blocks, kept, cost), certificates)
+    return ChannelPlan(groups, _keep_gains(network, array, groups, blocks, cost, kept), certificates)
 
 
 def channel_uses(network: Network, array: Accelerator, groups: ChannelGroups) -> dict[int, Sequence[ChannelUse]]:
@@ -395,10 +395,11 @@ def _keep_gains(
     array: Accelerator,
     groups: ChannelGroups,
     candidates: Mapping[int, NDArray[np.int64]],
-    before: Mapping[int, NDArray[np.int64]],
     cost: TransitionCost | None = None,
+    before: Mapping[int, NDArray[np.int64]] | None = None,
 ) -> dict[int, NDArray[np.int64]]:
     """Orders that are there, and of those proposed the ones that give the layers they touch fewer flips, one by one."""
+    before = before or {}
     if not candidates:
         return dict(before)
     streaming = streaming_axes(network, array, groups)

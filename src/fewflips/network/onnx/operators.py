@@ -14,6 +14,7 @@ from fewflips.network.onnx.file import OnnxFile
 from fewflips.network.onnx.heads import Heads
 from fewflips.network.onnx.layers import OnnxProduct
 from fewflips.network.onnx.nodes import Node
+from fewflips.network.onnx.packed_blocks import packed_constants
 from fewflips.network.onnx.shapes import Value
 from fewflips.network.onnx.standard_forms import CONTRIB
 
@@ -166,7 +167,9 @@ def describe(
             tensors[name] = replace(tensors[name], channel_axis=channel_axis, block_axis=axes.heads)
     held = {axis.tensor for operation in operations for axis in operation.constant_axes}
     held |= {layer.weights_tensor for product in products.values() for layer in product.layers}
-    tensors |= {name: Tensor(name, file.constants[name].shape, None, is_constant=True) for name in sorted(held)}
+    shapes = {name: file.constants[name].shape for name in held}
+    shapes |= {name: packed.shape for name, packed in packed_constants(file).items() if name in held}
+    tensors |= {name: Tensor(name, shapes[name], None, is_constant=True) for name in sorted(held)}
     return operations, tensors, held_in_place_notes(operations)
 
 
@@ -243,6 +246,8 @@ class _OperatorReader:
                 return self._pooling
             if node.operator in _SKIP_NORMALIZATIONS:
                 return self._skip_normalization
+            if node.operator == "GatherBlockQuantized":
+                return self._blocked_lookup
             return self._elementwise if node.operator in _CONTRIB_OPERANDS else None
         if node.domain != "":
             return None
@@ -454,6 +459,20 @@ class _OperatorReader:
         self._require(self._label(output) == -1 and len(self._shape(output)) > 1)
         return OperationKind.PRODUCT, (), self._moving(table, -1, self._shape(table)[-1])
 
+    def _blocked_lookup(self, node: Node) -> _Described:
+        """The same of a table with scales for blocks of its columns: columns move within blocks, and blocks move."""
+        table, *parameters = (node.input(position) for position in (0, 2, 3))
+        shape, block = self._shape(table), node.integer("block_size", 128)
+        output = self._single_output(node)
+        self._require(len(shape) == 2 and node.integer("gather_axis", 0) in (0, -2) and block > 0)
+        self._require(node.integer("quantize_axis", 1) in (1, -1) and shape[1] == self._length(output, -1))
+        self._require(self._label(output) == -1)
+        axes = self._moving(table, -1, shape[1])
+        for name in filter(None, parameters):
+            self._require(name in self._file.constants and self._shape(name) == (shape[0], shape[1] // block))
+            axes += (ConstantAxis(name, 1, "output", block),)
+        return OperationKind.PRODUCT, (), axes
+
     def _normalization(self, node: Node) -> _Described:
         """Normalization over channels, the last axis, with a factor and perhaps an offset for each."""
         source, output = node.inputs[0], self._single_output(node)
@@ -499,7 +518,7 @@ class _OperatorReader:
 def _adds_floats(node: Node, kind: OperationKind, values: Mapping[str, Value]) -> bool:
     """Whether an operator adds floats over channels, other than products of weights do."""
     sums = kind in (OperationKind.REDUCTION, OperationKind.CONTRACTION)
-    if not sums and node.operator not in _NORMALIZATIONS | _SKIP_NORMALIZATIONS:
+    if not sums and node.operator not in _NORMALIZATIONS | _SKIP_NORMALIZATIONS | {"MatMulNBits"}:
         return False
     return kind is not OperationKind.OPAQUE and values[node.inputs[0]].element_type in FLOAT_TYPES
 
