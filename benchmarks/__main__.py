@@ -92,7 +92,7 @@ RUNS: dict[str, Run] = {
             "--images=256",
         ),
     ),
-    "transformers": Run("long", "transformers"),
+    "transformer_energy": Run("long", "transformer_energy"),
     "ordering_baselines": Run("long", "ordering"),
     "training_methods": Run("long", "training_methods", (*CIFAR10, "--epochs", "2", "--threads", "1"), threads=1),
 }

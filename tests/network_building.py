@@ -6,7 +6,8 @@ from pathlib import Path
 
 from fewflips.network.graph import ConstantAxis, Network, Operation, OperationKind, Tensor
 
-PRODUCT, CHANNELWISE, CONCATENATION, RESHAPE, OPAQUE = OperationKind
+PRODUCT, CHANNELWISE, CONCATENATION = OperationKind.PRODUCT, OperationKind.CHANNELWISE, OperationKind.CONCATENATION
+RESHAPE, OPAQUE = OperationKind.RESHAPE, OperationKind.OPAQUE
 
 
 class GraphBuilder:

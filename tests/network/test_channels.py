@@ -108,7 +108,7 @@ def test_an_opaque_operator_freezes_only_what_it_touches():
     assert groups.frozen[group_of(groups, "b.w", 0)] == "shuffle (OPAQUE) does not let channels through"
 
 
-def test_joining_different_layouts_freezes_both():
+def test_a_group_that_joins_a_concatenation_is_made_of_its_groups():
     build = chain()
     build.product("x", "b", 1, 4, 4, 2)
     build.product("x", "c", 1, 4, 4, 4)
@@ -116,7 +116,21 @@ def test_joining_different_layouts_freezes_both():
     build.operation(CHANNELWISE, ("a", "bc"), "sum", 1, 4, 4, 6)
     build.product("sum", "y", 1, 4, 4, 2)
     groups = tie_channels(build.network(("x",), ("y",)))
-    assert groups.free == ()
+    assert sorted(groups.sizes[group] for group in groups.free) == [2, 4]
+    assert axis_of(groups, "a.w", 0) == axis_of(groups, "b.w", 0) + axis_of(groups, "c.w", 0)
+    assert axis_of(groups, "y.w", 1) == axis_of(groups, "a.w", 0)
+
+
+def test_joining_different_layouts_freezes_both():
+    build = chain()
+    for name, channels in (("b", 2), ("c", 4), ("d", 4), ("e", 2)):
+        build.product("x", name, 1, 4, 4, channels)
+    build.operation(CONCATENATION, ("b", "c"), "bc", 1, 4, 4, 6)
+    build.operation(CONCATENATION, ("d", "e"), "de", 1, 4, 4, 6)
+    build.operation(CHANNELWISE, ("bc", "de"), "sum", 1, 4, 4, 6)
+    build.product("sum", "y", 1, 4, 4, 2)
+    groups = tie_channels(build.network(("x",), ("y",)))
+    assert groups.free == (group_of(groups, "a.w", 0),)
 
 
 def test_a_constant_used_twice_ties_both_uses():

@@ -1,14 +1,18 @@
 """Channels tied across a network: which constants must move together when channels are reordered.
 
 Every activation tensor gets a layout of its channel axis: a sequence of pieces, each a channel group repeated
-outwards and inwards. A product starts a group; channelwise operators tie groups; concatenation joins layouts;
-a reshape turns channels into blocks (flattening); anything opaque, and the network's own inputs and outputs,
-freezes the groups that it touches.
+outwards and inwards, or blocks that move as a whole (:mod:`fewflips.network.layouts`). A product starts a group;
+channelwise operators tie groups; concatenation joins layouts; a reshape turns channels into blocks (flattening), or
+cuts them into blocks (the heads of an attention); anything opaque, and the network's own inputs and outputs, freezes
+the groups that it touches.
+
+Layouts are tied as terms are unified: a group of which nothing is known yet takes the layout that it must have, so that
+a group may turn out to be made of others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import Literal
@@ -17,29 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.errors import InputError
-from fewflips.network.graph import Network, Operation, OperationKind, Tensor
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A stretch of an axis that holds one group's channels.
-
-    The index within the stretch is (outer index x channels + channel) x inner + inner index.
-
-    Parameters
-    ----------
-    group : int
-        Channel group.
-    outer, inner : int
-        How often the channels repeat outside and inside: 1, 1 unless an axis was flattened.
-    """
-
-    group: int
-    outer: int = 1
-    inner: int = 1
-
-
-Layout = tuple[Piece, ...]
+from fewflips.network.graph import ConstantAxis, Network, Operation, OperationKind, Tensor
+from fewflips.network.layouts import Blocks, Layout, Piece, groups_in, indices, inside_of, laid_over, length_of
 
 MOST_PIECES = 4096
 """Axes made of more pieces than this are not followed: no real network has them, a hostile file may."""
@@ -47,12 +30,13 @@ MOST_PIECES = 4096
 
 @dataclass(frozen=True)
 class TiedAxis:
-    """An axis of a constant whose entries move with channels."""
+    """An axis of a constant whose entries move with channels, or, of `block` channels, with blocks of them."""
 
     tensor: str
     axis: int
     follows: Literal["input", "output"]
     layout: Layout
+    block: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,14 +51,17 @@ class ChannelGroups:
         Groups that must keep their order, and why.
     axes : tuple of TiedAxis
         Every axis of a constant that moves with a group.
-    layouts : mapping of str to tuple of Piece
+    layouts : mapping of str to layout
         How each activation tensor's channel axis is made of groups; empty where it has none.
+    added : frozenset of int
+        Groups over whose channels floats are added: in another order, sums are rounded otherwise.
     """
 
     sizes: Mapping[int, int]
     frozen: Mapping[int, str]
     axes: tuple[TiedAxis, ...] = field(repr=False)
     layouts: Mapping[str, Layout] = field(default_factory=dict, repr=False)
+    added: frozenset[int] = frozenset()
 
     @property
     def free(self) -> tuple[int, ...]:
@@ -114,15 +101,7 @@ class ChannelGroups:
 
     def axis_index(self, layout: Layout, orders: Mapping[int, NDArray[np.int64]]) -> NDArray[np.int64]:
         """Old index at each new one, along an axis of the layout given, shape (length of the axis,)."""
-        parts, offset = [], 0
-        for piece in layout:
-            channels = self.sizes[piece.group]
-            block = np.arange(piece.outer * channels * piece.inner).reshape(piece.outer, channels, piece.inner)
-            if piece.group in orders:
-                block = block.take(orders[piece.group], axis=1)
-            parts.append(block.reshape(-1) + offset)
-            offset += block.size
-        return np.concatenate(parts)
+        return indices(layout, self.sizes, orders)
 
 
 def tie_channels(network: Network) -> ChannelGroups:
@@ -153,22 +132,19 @@ class _Analysis:
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         self._tensors = tensors
-        self._parents: list[int] = []
-        self._sizes: list[int] = []
-        self._reasons: dict[int, str] = {}
+        self._groups = _Groups()
+        self._reasons: list[tuple[Layout, str]] = []
+        self._added: list[Layout] = []
         self._layouts: dict[str, Layout] = {}
-        self._axes: dict[tuple[str, int], tuple[Literal["input", "output"], Layout]] = {}
+        self._blocks: dict[str, Layout] = {}
+        self._axes: dict[tuple[str, int], TiedAxis] = {}
 
     def start(self, name: str) -> Layout:
         """Give a tensor a new group of its own."""
         tensor = self._tensors[name]
-        if tensor.channel_axis is None:
-            self._layouts[name] = ()
-            return ()
-        group = len(self._parents)
-        self._parents.append(group)
-        self._sizes.append(tensor.shape[tensor.channel_axis])
-        self._layouts[name] = (Piece(group),)
+        self._layouts[name] = ()
+        if tensor.channel_axis is not None:
+            self._layouts[name] = self._groups.new(tensor.shape[tensor.channel_axis])
         return self._layouts[name]
 
     def layout_of(self, name: str) -> Layout:
@@ -179,8 +155,7 @@ class _Analysis:
 
     def freeze(self, layout: Layout, reason: str) -> None:
         """Forbid the groups of a layout to move."""
-        for piece in layout:
-            self._reasons.setdefault(self._root(piece.group), reason)
+        self._reasons.append((layout, reason))
 
     def visit(self, operation: Operation) -> None:
         """Derive the layouts of an operation's outputs and tie its constants."""
@@ -190,24 +165,40 @@ class _Analysis:
             OperationKind.CHANNELWISE: self._channelwise,
             OperationKind.CONCATENATION: self._concatenation,
             OperationKind.RESHAPE: self._reshape,
+            OperationKind.SPLIT: self._split,
+            OperationKind.CONTRACTION: self._contraction,
+            OperationKind.MIXTURE: self._mixture,
+            OperationKind.SECTIONS: self._sections,
+            OperationKind.REDUCTION: self._reduction,
             OperationKind.OPAQUE: self._opaque,
         }[operation.kind]
         handler(operation, inputs)
+        if operation.adds_floats:
+            self._added += inputs
         for constant in operation.constant_axes:
             followed = inputs[0] if constant.follows == "input" else self._layouts[operation.outputs[0]]
-            self._tie_constant(constant.tensor, constant.axis, constant.follows, followed, operation)
+            self._tie_constant(constant, followed, operation)
 
     def result(self) -> ChannelGroups:
-        """Groups by their root, numbered as they first occur."""
-        roots = sorted({self._root(group) for group in range(len(self._parents))})
+        """Groups that nothing else is made of, numbered as they first occur."""
+        for name, layout in self._layouts.items():
+            if self._groups.pieces(layout) > MOST_PIECES:
+                self.freeze(layout, f"{name} is made of too many groups")
+                self._layouts[name] = ()
+        roots = self._groups.roots()
         number = {root: position for position, root in enumerate(roots)}
-        reasons = {number[self._root(group)]: reason for group, reason in self._reasons.items()}
+        reasons: dict[int, str] = {}
+        for layout, reason in self._reasons:
+            for group in sorted(self._groups.members(layout)):
+                reasons.setdefault(number[group], reason)
         axes = tuple(
-            TiedAxis(tensor, axis, follows, self._renumber(layout, number))
-            for (tensor, axis), (follows, layout) in self._axes.items()
+            TiedAxis(tied.tensor, tied.axis, tied.follows, self._renumbered(tied.layout, number), tied.block)
+            for tied in self._axes.values()
+            if self._groups.pieces(tied.layout) <= MOST_PIECES
         )
-        layouts = {name: self._renumber(layout, number) for name, layout in self._layouts.items()}
-        return ChannelGroups({number[root]: self._sizes[root] for root in roots}, reasons, axes, layouts)
+        layouts = {name: self._renumbered(layout, number) for name, layout in self._layouts.items()}
+        added = frozenset(number[group] for layout in self._added for group in self._groups.members(layout))
+        return ChannelGroups({number[root]: self._groups.sizes[root] for root in roots}, reasons, axes, layouts, added)
 
     def _product(self, operation: Operation, inputs: list[Layout]) -> None:
         for name in operation.outputs:
@@ -223,9 +214,16 @@ class _Analysis:
                 self.freeze(self.start(name), f"{operation.name} ({operation.operator})")
             else:
                 self._layouts[name] = layouts[0] if has_channels else ()
+            self._keep_blocks(operation.inputs, name)
+
+    def _keep_blocks(self, sources: tuple[str, ...], name: str) -> None:
+        """Blocks of channels that have an axis of their own go on to an output."""
+        found = next((self._blocks[source] for source in sources if source in self._blocks), None)
+        if found is not None and self._tensors[name].block_axis is not None:
+            self._blocks[name] = found
 
     def _concatenation(self, operation: Operation, inputs: list[Layout]) -> None:
-        if sum(len(layout) for layout in inputs) > MOST_PIECES:
+        if sum(map(self._groups.pieces, inputs)) > MOST_PIECES:
             self._opaque(operation, inputs)
         else:
             self._layouts[operation.outputs[0]] = tuple(piece for layout in inputs for piece in layout)
@@ -238,6 +236,47 @@ class _Analysis:
         else:
             self._layouts[after.name] = layout
 
+    def _split(self, operation: Operation, inputs: list[Layout]) -> None:
+        output = self._tensors[operation.outputs[0]]
+        count = None if output.block_axis is None else output.shape[output.block_axis]
+        if count is None or not inputs[0] or not 1 < count <= MOST_PIECES:
+            self._opaque(operation, inputs)
+            return
+        self._blocks[output.name], self._layouts[output.name] = self._in_blocks(inputs[0], count, operation)
+
+    def _in_blocks(self, layout: Layout, count: int, operation: Operation) -> tuple[Layout, Layout]:
+        """Cut a layout into blocks of one length: the layout of the blocks, and that of their channels."""
+        each = self._groups.length(layout) // count
+        blocks = self._groups.new(count)
+        whole = laid_over(blocks, [self._groups.new(each) for _ in range(count)], self._groups.sizes)
+        self._tie(layout, whole, operation)
+        return blocks, whole
+
+    def _contraction(self, operation: Operation, inputs: list[Layout]) -> None:
+        self._tie(inputs[0], inputs[1], operation)
+        output = operation.outputs[0]
+        blocks = self._blocks.get(operation.inputs[0], ())
+        self._layouts[output] = blocks
+        if blocks:
+            self._blocks[output] = blocks
+
+    def _mixture(self, operation: Operation, inputs: list[Layout]) -> None:
+        blocks = self._blocks.get(operation.inputs[1], ())
+        if blocks or inputs[0]:
+            self._tie(inputs[0], blocks, operation)
+        output = operation.outputs[0]
+        self._layouts[output] = inputs[1]
+        if blocks:
+            self._blocks[output] = blocks
+
+    def _sections(self, operation: Operation, inputs: list[Layout]) -> None:
+        outputs = [self.start(name) for name in operation.outputs]
+        self._tie(inputs[0], tuple(piece for layout in outputs for piece in layout), operation)
+
+    def _reduction(self, operation: Operation, inputs: list[Layout]) -> None:
+        for name in operation.outputs:
+            self._layouts[name] = ()
+
     def _opaque(self, operation: Operation, inputs: list[Layout]) -> None:
         reason = f"{operation.name} ({operation.operator}) does not let channels through"
         for layout in inputs:
@@ -245,26 +284,155 @@ class _Analysis:
         for name in operation.outputs:
             self.freeze(self.start(name), reason)
 
-    def _tie_constant(
-        self, tensor: str, axis: int, follows: Literal["input", "output"], layout: Layout, operation: Operation
-    ) -> None:
-        length = sum(self._sizes[self._root(piece.group)] * piece.outer * piece.inner for piece in layout)
-        if length != self._tensors[tensor].shape[axis]:
-            self.freeze(layout, f"{tensor} of {operation.name} does not have one entry a channel")
+    def _tie_constant(self, constant: ConstantAxis, layout: Layout, operation: Operation) -> None:
+        length, entries = self._groups.length(layout), self._tensors[constant.tensor].shape[constant.axis]
+        if length != entries * constant.block:
+            self.freeze(layout, f"{constant.tensor} of {operation.name} does not have one entry a channel")
             return
-        known = self._axes.setdefault((tensor, axis), (follows, layout))
-        self._tie(known[1], layout, operation)
+        if constant.block > 1 and entries == 1:
+            return
+        followed = layout if constant.block == 1 else self._in_blocks(layout, entries, operation)[0]
+        tied = TiedAxis(constant.tensor, constant.axis, constant.follows, followed, constant.block)
+        known = self._axes.setdefault((constant.tensor, constant.axis), tied)
+        self._tie(known.layout, followed, operation)
 
     def _tie(self, first: Layout, second: Layout, operation: Operation) -> None:
-        if [self._shape(piece) for piece in first] != [self._shape(piece) for piece in second]:
+        if not self._groups.tie(first, second):
             reason = f"{operation.name} ({operation.operator}) joins channels that are laid out differently"
             self.freeze(first + second, reason)
-            return
-        for left, right in zip(first, second, strict=True):
-            self._union(left.group, right.group)
 
-    def _shape(self, piece: Piece) -> tuple[int, int, int]:
-        return self._sizes[self._root(piece.group)], piece.outer, piece.inner
+    def _renumbered(self, layout: Layout, number: Mapping[int, int]) -> Layout:
+        return _with_groups(self._groups.resolved(layout), number)
+
+
+class _Groups:
+    """A union-find of groups, some of which have turned out to be made of others."""
+
+    def __init__(self) -> None:
+        self._parents: list[int] = []
+        self._made_of: dict[int, Layout] = {}
+        self.sizes: dict[int, int] = {}
+
+    def new(self, size: int) -> Layout:
+        """A layout of one new group."""
+        group = len(self._parents)
+        self._parents.append(group)
+        self.sizes[group] = size
+        return (Piece(group),)
+
+    def roots(self) -> list[int]:
+        """Groups that stand for themselves, in the order in which they were made."""
+        return [root for root in sorted({*map(self._root, range(len(self._parents)))}) if root not in self._made_of]
+
+    def length(self, layout: Layout) -> int:
+        """Length of an axis."""
+        return length_of(layout, self.sizes)
+
+    def members(self, layout: Layout) -> set[int]:
+        """Groups that stand for themselves and of which a layout is made."""
+        found, pending, seen = set[int](), [*groups_in(layout)], set[int]()
+        while pending:
+            root = self._root(pending.pop())
+            if root in self._made_of and root not in seen:
+                pending += groups_in(self._made_of[root])
+            elif root not in self._made_of:
+                found.add(root)
+            seen.add(root)
+        return found
+
+    def pieces(self, layout: Layout) -> int:
+        """How many pieces a layout is made of, in terms of groups that stand for themselves."""
+        known: dict[int, int] = {}
+        return sum(self._pieces(piece, known) for piece in layout)
+
+    def _pieces(self, piece: Piece | Blocks, known: dict[int, int]) -> int:
+        root = self._root(piece.group)
+        if root not in known:
+            made_of = self._made_of.get(root, ())
+            known[root] = sum(self._pieces(one, known) for one in made_of) or 1
+        if isinstance(piece, Piece):
+            return known[root] * (piece.outer if root in self._made_of else 1)
+        return known[root] + sum(self._pieces(one, known) for part in piece.parts for one in part)
+
+    def resolved(self, layout: Layout) -> Layout:
+        """A layout in terms of groups that stand for themselves."""
+        found: list[Piece | Blocks] = []
+        for piece in layout:
+            root = self._root(piece.group)
+            own = self.resolved(self._made_of[root]) if root in self._made_of else (Piece(root),)
+            if isinstance(piece, Blocks):
+                found += laid_over(own, [self.resolved(part) for part in piece.parts], self.sizes)
+            elif root in self._made_of:
+                found += inside_of(own, piece.inner) * piece.outer
+            else:
+                found.append(Piece(root, piece.outer, piece.inner))
+        return tuple(found)
+
+    def tie(self, first: Layout, second: Layout) -> bool:
+        """Make two layouts one; whether that is possible. What has been tied before it turns out not to be stays so."""
+        many = max(self.pieces(first), self.pieces(second)) > MOST_PIECES
+        if many or self.length(first) != self.length(second):
+            return False
+        left, right = list(self.resolved(first)), list(self.resolved(second))
+        while left and right:
+            if not self._tie_next(left, right):
+                return False
+        return not left and not right
+
+    def _tie_next(self, left: list[Piece | Blocks], right: list[Piece | Blocks]) -> bool:
+        """Tie what two layouts begin with, and take it from both."""
+        for one, other in ((left, right), (right, left)):
+            taken = self._equal_length(one[0], other)
+            if taken and isinstance(one[0], Piece) and (one[0].outer, one[0].inner) == (1, 1):
+                found = self._becomes(one[0].group, tuple(other[:taken]))
+                del one[0], other[:taken]
+                return found
+        first, second = left.pop(0), right.pop(0)
+        if isinstance(first, Blocks) and isinstance(second, Blocks):
+            return self._tie_blocks(first, second)
+        if isinstance(first, Blocks) or isinstance(second, Blocks):
+            return False
+        if (first.outer, first.inner) != (second.outer, second.inner):
+            return False
+        return self.tie((Piece(first.group),), (Piece(second.group),))
+
+    def _equal_length(self, piece: Piece | Blocks, others: list[Piece | Blocks]) -> int:
+        """How many pieces are as long as one; 0 where no number of them is."""
+        length, total = self.length((piece,)), 0
+        for count, other in enumerate(others, 1):
+            total += self.length((other,))
+            if total >= length:
+                return count if total == length else 0
+        return 0
+
+    def _becomes(self, group: int, layout: Layout) -> bool:
+        """A group of which nothing is known yet takes a layout, as later groups take earlier ones' places."""
+        own, layout = self.resolved((Piece(group),)), self.resolved(layout)
+        if own != (Piece(self._root(group)),):
+            return self.tie(own, layout)
+        root = self._root(group)
+        if len(layout) == 1 and isinstance(layout[0], Piece) and (layout[0].outer, layout[0].inner) == (1, 1):
+            low, high = sorted((root, layout[0].group))
+            self._parents[high] = low
+            return True
+        if root in groups_in(layout):
+            return False
+        self._made_of[root] = layout
+        return True
+
+    def _tie_blocks(self, first: Blocks, second: Blocks) -> bool:
+        """Blocks of both; the smaller ones of the two are blocks within the larger ones."""
+        few, many = sorted((first, second), key=lambda blocks: len(blocks.parts))
+        times, rest = divmod(len(many.parts), len(few.parts))
+        if rest:
+            return False
+        if times == 1:
+            parts = zip(few.parts, many.parts, strict=True)
+            same = self.tie((Piece(few.group),), (Piece(many.group),))
+            return same and all([self.tie(one, other) for one, other in parts])
+        count = len(few.parts)
+        larger = laid_over(self.new(count), [self.new(times) for _ in range(count)], self.sizes)
+        return self._becomes(many.group, larger) and self.tie((few,), (many,))
 
     def _root(self, group: int) -> int:
         while self._parents[group] != group:
@@ -272,12 +440,14 @@ class _Analysis:
             group = self._parents[group]
         return group
 
-    def _union(self, first: int, second: int) -> None:
-        low, high = sorted((self._root(first), self._root(second)))
-        self._parents[high] = low
 
-    def _renumber(self, layout: Iterable[Piece], number: Mapping[int, int]) -> Layout:
-        return tuple(Piece(number[self._root(piece.group)], piece.outer, piece.inner) for piece in layout)
+def _with_groups(layout: Layout, number: Mapping[int, int]) -> Layout:
+    return tuple(
+        Blocks(number[piece.group], tuple(_with_groups(part, number) for part in piece.parts))
+        if isinstance(piece, Blocks)
+        else Piece(number[piece.group], piece.outer, piece.inner)
+        for piece in layout
+    )
 
 
 def _reshaped(layout: Layout, before: Tensor, after: Tensor) -> Layout | None:
@@ -294,9 +464,9 @@ def _reshaped(layout: Layout, before: Tensor, after: Tensor) -> Layout | None:
     if outer_before % outer_after or inner_before % inner_after:
         return None
     outer, inner = outer_before // outer_after, inner_before // inner_after
-    if len(layout) == 1:
-        piece = layout[0]
+    piece = layout[0]
+    if len(layout) == 1 and isinstance(piece, Piece):
         return (Piece(piece.group, piece.outer * outer, piece.inner * inner),)
     if len(layout) * outer > MOST_PIECES:
         return None
-    return tuple(Piece(piece.group, piece.outer, piece.inner * inner) for piece in layout) * outer
+    return inside_of(layout, inner) * outer

@@ -30,6 +30,9 @@ class Tensor:
     channel_axis : int or None
         The axis that holds channels (activations only): the last in TFLite; 1 in ONNX, or the last where a
         tensor feeds a matrix product. None where there is none.
+    block_axis : int or None
+        The axis that holds blocks of channels, where they have one of their own: heads. `channel_axis` is then that of
+        the channels within each, or the same where only blocks are left.
     is_constant : bool
         Whether the file holds its values.
     """
@@ -38,6 +41,7 @@ class Tensor:
     shape: tuple[int, ...]
     channel_axis: int | None
     is_constant: bool = False
+    block_axis: int | None = None
 
 
 class OperationKind(StrEnum):
@@ -52,6 +56,16 @@ class OperationKind(StrEnum):
     """Joins its inputs along the channel axis."""
     RESHAPE = "reshape"
     """Same elements, same order, another shape (reshape, flatten, squeeze, expand dims)."""
+    SPLIT = "split"
+    """Turns the channel axis into two, blocks of channels (the heads of an attention) and the channels of each."""
+    CONTRACTION = "contraction"
+    """Multiplies two activations along their channels, so that only their blocks are left: attention's scores."""
+    MIXTURE = "mixture"
+    """Rows that are mixtures of its second input's: the first input has its blocks, the output all of its channels."""
+    SECTIONS = "sections"
+    """Cuts the channel axis into its outputs, side by side."""
+    REDUCTION = "reduction"
+    """Sums over channels, or the like: its output has none, and they may stand in any order."""
     OPAQUE = "opaque"
     """Anything else: the channels of its inputs and outputs must stay where they are."""
 
@@ -69,11 +83,15 @@ class ConstantAxis:
     follows : {"input", "output"}
         The channels of the operator's first activation input, or of its first output. Axes of length 1
         (broadcast) are not listed.
+    block : int
+        Channels that share an entry: more than 1 where scales belong to blocks, or an entry to a whole head. Channels
+        then move within their blocks, and blocks as a whole.
     """
 
     tensor: str
     axis: int
     follows: Literal["input", "output"]
+    block: int = 1
 
 
 @dataclass(frozen=True)
@@ -93,6 +111,8 @@ class Operation:
     constant_axes : tuple of ConstantAxis
         Constants that move with channels: weights, biases, per-channel scales and zero points that are
         tensors of their own, per-channel operands of elementwise operators.
+    adds_floats : bool
+        Whether it adds floats over the channels of its inputs, so that its result is rounded by their order.
     """
 
     name: str
@@ -101,6 +121,7 @@ class Operation:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     constant_axes: tuple[ConstantAxis, ...] = ()
+    adds_floats: bool = False
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from fewflips.machine import Accelerator
 from fewflips.network import Network
 from fewflips.network.channels import ChannelGroups, TiedAxis, tie_channels
 from fewflips.network.layer import Layer
+from fewflips.network.layouts import Blocks, Piece, groups_in, length_of, placed
 from fewflips.network.lowering import Convolution2D
 from fewflips.optimization.channel_orders import streaming_axes
 from fewflips.optimization.lane_clusters import ClusterEffort, Clusters, LaneUse, cluster_channels
@@ -150,7 +151,7 @@ class LaneAxes:
             tied = tied_axes.get(layer.weights_tensor)
             if tied is None or not _several_segments(layer, array):
                 continue
-            for group in {piece.group for piece in tied.layout} - held:
+            for group in set(groups_in(tied.layout)) - held:
                 lane_of = _lanes_of(layer, tied, groups, group, follows)
                 self._layers.setdefault(group, []).append((layer, lane_of))
 
@@ -254,12 +255,13 @@ def _path_of(order: NDArray[np.int64], chains: int, flow: Dataflow) -> NDArray[n
 
 
 def _held_groups(network: Network, array: Accelerator, groups: ChannelGroups) -> set[int]:
-    """Groups that may not move, or that stream in a layer whose channels are taken in several tiles."""
-    held = set(groups.frozen)
+    """Groups that may not move, are blocks, or stream in a layer whose channels are taken in several tiles."""
+    blocks = (piece for tied in groups.axes for _, piece in placed(tied.layout, groups.sizes))
+    held = set(groups.frozen) | {piece.group for piece in blocks if isinstance(piece, Blocks)}
     for layer, tied in streaming_axes(network, array, groups):
         streamed = {np.sort(segment.order).tobytes() for segment in dataflow_of(array).segments(layer, array)}
         if len(streamed) > 1:
-            held |= {piece.group for piece in tied.layout}
+            held |= set(groups_in(tied.layout))
     return held
 
 
@@ -279,17 +281,17 @@ def _several_segments(layer: Layer, array: Accelerator) -> bool:
 
 def _lanes_of(layer: Layer, tied: TiedAxis, groups: ChannelGroups, group: int, follows: str) -> NDArray[np.int64]:
     """Lane indices of each channel of a group, shape (E, C)."""
-    parts, offset = [], 0
-    for piece in tied.layout:
-        channels = groups.sizes[piece.group]
-        block = np.arange(piece.outer * channels * piece.inner).reshape(piece.outer, channels, piece.inner) + offset
-        offset += block.size
-        if piece.group == group:
+    parts, channels = [], groups.sizes[group]
+    for start, piece in placed(tied.layout, groups.sizes):
+        if piece.group == group and isinstance(piece, Piece):
+            block = np.arange(piece.outer * channels * piece.inner).reshape(piece.outer, channels, piece.inner) + start
             parts.append(block.swapaxes(0, 1).reshape(channels, -1).T)
     places = np.concatenate(parts)
     if follows == "output":
         return places
-    return np.concatenate([_at_position(layer, places, offset, number) for number in _positions(layer)])
+    return np.concatenate(
+        [_at_position(layer, places, length_of(tied.layout, groups.sizes), number) for number in _positions(layer)]
+    )
 
 
 def _positions(layer: Layer) -> range:

@@ -17,6 +17,7 @@ from fewflips.machine.buffers import Tiling
 from fewflips.network.channels import ChannelGroups, TiedAxis, tie_channels
 from fewflips.network.graph import Network
 from fewflips.network.layer import Layer
+from fewflips.network.layouts import Blocks, Piece, groups_in, length_of, placed
 from fewflips.network.lowering import Convolution2D
 from fewflips.optimization.layer_codes import LayerCodes
 from fewflips.optimization.segment_orders import Certificate, chain_bound
@@ -142,7 +143,9 @@ def plan_channels(
         group: dataflow_of(array).order_from_path(result.order, _chains(network, array, groups, group))
         for group, result in certificates.items()
     }
-    return ChannelPlan(groups, _keep_gains(network, array, groups, candidates, cost), certificates)
+    kept = _keep_gains(network, array, groups, candidates, cost)
+    blocks = block_orders(network, array, groups, kept, cost)
+    return ChannelPlan(groups, _keep_gains(network, array, groups, blocks, cost, kept), certificates)
 
 
 def channel_uses(network: Network, array: Accelerator, groups: ChannelGroups) -> dict[int, Sequence[ChannelUse]]:
@@ -364,13 +367,11 @@ class _Uses(Sequence[ChannelUse]):
 def _streamed_pieces(layer: Layer, tied: TiedAxis, groups: ChannelGroups) -> list[_Piece]:
     """The groups on the streamed axis, where neighbouring channels stream one after another."""
     beside = layer.lowering.kernel_positions if _positions_are_innermost(layer, tied) else 1
-    pieces, start = [], 0
-    for piece in tied.layout:
-        channels = groups.sizes[piece.group]
-        stop = start + piece.outer * channels * piece.inner
-        if beside * piece.inner == 1:
-            pieces.append(_Piece(piece.group, channels, start, stop))
-        start = stop
+    pieces = []
+    for start, piece in placed(tied.layout, groups.sizes):
+        if isinstance(piece, Piece) and beside * piece.inner == 1:
+            channels = groups.sizes[piece.group]
+            pieces.append(_Piece(piece.group, channels, start, start + piece.outer * channels))
     return pieces
 
 
@@ -395,25 +396,85 @@ def _keep_gains(
     groups: ChannelGroups,
     candidates: Mapping[int, NDArray[np.int64]],
     cost: TransitionCost | None = None,
+    before: Mapping[int, NDArray[np.int64]] | None = None,
 ) -> dict[int, NDArray[np.int64]]:
-    """Of the orders proposed, those after which the layers that they touch have fewer flips, one after the other."""
+    """Orders that are there, and of those proposed the ones that give the layers they touch fewer flips, one by one."""
+    before = before or {}
+    if not candidates:
+        return dict(before)
     streaming = streaming_axes(network, array, groups)
 
     def flips_under(layer: Layer, tied: TiedAxis, orders: Mapping[int, NDArray[np.int64]]) -> int:
         codes = weight_codes(layer, array.weights)
-        if any(piece.group in orders for piece in tied.layout):
+        if any(group in orders for group in groups_in(tied.layout)):
             codes = _permuted(layer, codes, tied, groups.axis_index(tied.layout, orders))
         return _flips_of(layer, codes, array, cost)
 
-    flips = {layer.name: flips_under(layer, tied, {}) for layer, tied in streaming}
-    kept: dict[int, NDArray[np.int64]] = {}
+    flips = {layer.name: flips_under(layer, tied, before) for layer, tied in streaming}
+    kept: dict[int, NDArray[np.int64]] = dict(before)
     for group, order in candidates.items():
-        touched = [(layer, tied) for layer, tied in streaming if any(piece.group == group for piece in tied.layout)]
+        touched = [(layer, tied) for layer, tied in streaming if group in groups_in(tied.layout)]
         new_flips = {layer.name: flips_under(layer, tied, {**kept, group: order}) for layer, tied in touched}
         if sum(new_flips.values()) < sum(flips[name] for name in new_flips):
             kept[group] = order
             flips.update(new_flips)
     return kept
+
+
+def block_orders(
+    network: Network,
+    array: Accelerator,
+    groups: ChannelGroups,
+    orders: Mapping[int, NDArray[np.int64]],
+    cost: TransitionCost | None = None,
+) -> dict[int, NDArray[np.int64]]:
+    """Orders of blocks that move as a whole, heads of an attention or channels that share scales.
+
+    Only the steps from block to block depend on their order: from the last channel of one to the first of the next.
+    Either of two blocks may come first, so that both steps count; whether an order pays is seen on the streams.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    array : Accelerator
+        The machine.
+    groups : ChannelGroups
+        Which channels are tied.
+    orders : mapping of int to ndarray of int64
+        Of the channels within blocks.
+    cost : TransitionCost, optional
+        Cost of a transition; flips by default.
+
+    Returns
+    -------
+    dict of int to ndarray of int64
+        For each group of blocks that may move and whose channels stream.
+    """
+    codes, steps = LayerCodes(array), dict[int, NDArray[np.int64]]()
+    for layer, tied in streaming_axes(network, array, groups):
+        beside = layer.lowering.kernel_positions if _positions_are_innermost(layer, tied) else 1
+        table = _channel_table(layer, codes(layer), tied)[:, groups.axis_index(tied.layout, orders), 0]
+        repeats = dataflow_of(array).weight_repeats(layer, array)
+        for start, piece in placed(tied.layout, groups.sizes):
+            if not isinstance(piece, Blocks) or piece.group in groups.frozen or beside > 1:
+                continue
+            length, count = length_of(piece.parts[0], groups.sizes), len(piece.parts)
+            words = np.ascontiguousarray(table[:, start : start + count * length].T).reshape(count, length, -1)
+            ends = np.concatenate((words[:, 0], words[:, -1]))
+            apart = pairwise_distances(ends) if cost is None else cost.distances(ends)
+            between = np.asarray(apart)[:count, count:].astype(np.int64) * repeats
+            steps[piece.group] = steps.get(piece.group, 0) + between + between.T
+    groups_of_blocks = sorted(steps)
+    distances = [_scaled(steps[group]) for group in groups_of_blocks]
+    results = order_distances(distances, effort=Effort.quick(), seed=0, jobs=1) if distances else []
+    return {group: result.order for group, result in zip(groups_of_blocks, results, strict=True)}
+
+
+def _scaled(steps: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Distances that the solver takes; from a block to itself there is no step."""
+    steps = steps - np.diag(np.diag(steps))
+    return (steps >> max(0, int(steps.max(initial=0)).bit_length() - 31)).astype(np.int32)
 
 
 def _flips_of(layer: Layer, codes: Codes, array: Accelerator, cost: TransitionCost | None) -> int:
@@ -444,11 +505,7 @@ def _moved(
 
 def _chains(network: Network, array: Accelerator, groups: ChannelGroups, group: int) -> int:
     """Most chains of any layer in which a group streams: its path is laid out along so many."""
-    layers = [
-        layer
-        for layer, tied in streaming_axes(network, array, groups)
-        if any(piece.group == group for piece in tied.layout)
-    ]
+    layers = [layer for layer, tied in streaming_axes(network, array, groups) if group in groups_in(tied.layout)]
     return max((dataflow_of(array).chains(layer, array) for layer in layers), default=1)
 
 

@@ -25,6 +25,7 @@ from fewflips.machine import Accelerator, Operand
 from fewflips.network.channels import ChannelGroups, TiedAxis, tie_channels
 from fewflips.network.graph import Network
 from fewflips.network.layer import Layer
+from fewflips.network.layouts import groups_in
 from fewflips.network.lowering import Convolution2D
 from fewflips.optimization.channel_orders import ChannelPlan, ChannelUse, channel_uses, streaming_axes
 from fewflips.optimization.weight_costs import check_widths, weight_cost
@@ -220,7 +221,7 @@ class _Sums:
 
     def touched(self, group: int) -> list[tuple[Layer, TiedAxis]]:
         """Layers on whose streamed axis a group has channels."""
-        return [(layer, tied) for layer, tied in self.layers if any(piece.group == group for piece in tied.layout)]
+        return [(layer, tied) for layer, tied in self.layers if group in groups_in(tied.layout)]
 
     def of_layers(
         self, orders: Mapping[int, NDArray[np.int64]], layers: Sequence[tuple[Layer, TiedAxis]]

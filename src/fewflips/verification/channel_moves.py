@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from fewflips.network.channels import ChannelGroups, Layout, TiedAxis
+from fewflips.network.channels import ChannelGroups, TiedAxis
 from fewflips.network.contents import ConstantPart
+from fewflips.network.layouts import Blocks, Layout, groups_in
 
 Orders = Mapping[int, NDArray[np.int64]]
 
@@ -29,7 +30,7 @@ def undone(
     values = part.values
     for tied in axes:
         own = part.own_axis(tied.axis)
-        if own is not None and any(piece.group in orders for piece in tied.layout):
+        if own is not None and any(group in orders for group in groups_in(tied.layout)):
             values = values.take(new_positions(tied.layout, groups, orders), axis=own)
     return values
 
@@ -39,6 +40,12 @@ def new_positions(layout: Layout, groups: ChannelGroups, orders: Orders) -> NDAr
     positions: list[NDArray[np.int64]] = []
     offset = 0
     for piece in layout:
+        if isinstance(piece, Blocks):
+            inside = np.stack([new_positions(part, groups, orders) for part in piece.parts])
+            place = np.argsort(orders[piece.group]) if piece.group in orders else np.arange(len(inside))
+            positions.append((offset + place[:, np.newaxis] * inside.shape[1] + inside).reshape(-1))
+            offset += inside.size
+            continue
         channels = groups.sizes[piece.group]
         new_channel = np.arange(channels)
         if piece.group in orders:

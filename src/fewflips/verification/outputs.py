@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fewflips.execution.samples import Samples
 from fewflips.network.graph import Network
+from fewflips.network.layouts import groups_in
 from fewflips.progress import Progress
 from fewflips.verification.channel_moves import new_positions
 from fewflips.verification.equivalence import Comparison, Intermediate, compare_models
@@ -40,7 +43,7 @@ def compare_outputs(
     Returns
     -------
     Comparison
-        The result.
+        The result; not in integers where floats are added over channels that moved, whatever products are computed in.
 
     Raises
     ------
@@ -49,7 +52,7 @@ def compare_outputs(
     RuntimeFailure
         If a runtime refuses a model.
     """
-    return compare_models(
+    comparison = compare_models(
         network.path,
         other.path,
         (network.file_format, other.file_format),
@@ -59,6 +62,9 @@ def compare_outputs(
         seed=seed,
         progress=progress,
     )
+    if structure is not None and structure.adds_floats:
+        return replace(comparison, in_integers=False)
+    return comparison
 
 
 def _layer_inputs(network: Network, structure: StructureComparison) -> list[Intermediate]:
@@ -67,7 +73,7 @@ def _layer_inputs(network: Network, structure: StructureComparison) -> list[Inte
     tensors = []
     for name in names:
         layout = structure.groups.layouts.get(name, ())
-        moved = any(piece.group in structure.orders for piece in layout)
+        moved = any(group in structure.orders for group in groups_in(layout))
         positions = new_positions(layout, structure.groups, structure.orders) if moved else None
         if name not in network.inputs:
             tensors.append(Intermediate(name, network.tensors[name].channel_axis if moved else None, positions))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from fewflips.network.channels import ChannelGroups, TiedAxis
 from fewflips.network.contents import ConstantPart, as_bytes
+from fewflips.network.layouts import Blocks, Piece, groups_in, length_of, placed
 from fewflips.verification.channel_moves import axes_by_tensor, undone
 
 SWEEPS = 4
@@ -74,7 +75,7 @@ def _uses(groups: ChannelGroups, pairs: Pairs) -> dict[int, list[Use]]:
         for tied in tied_axes:
             if part.own_axis(tied.axis) is None:
                 continue
-            for group in {piece.group for piece in tied.layout}:
+            for group in set(groups_in(tied.layout)):
                 result[group].append((part, other, tied, tied_axes))
     return result
 
@@ -87,12 +88,13 @@ class _Matching:
         self._groups = groups
         exact: tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]] = ([], [])
         loose: tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]] = ([], [])
-        rest = {key: order for key, order in orders.items() if key != group}
+        inside = self._inside(uses)
+        rest = {key: order for key, order in orders.items() if key != group and key not in inside}
         for part, other, tied, tied_axes in uses:
             free = self._free_axes(part, tied, tied_axes, known)
-            tables = loose if free else exact
+            tables = loose if free or inside else exact
             for rows, values in zip(tables, (part.values, undone(other, tied_axes, groups, rest)), strict=True):
-                rows.extend(self._rows(part, values, tied, free))
+                rows.extend(self._rows(part, values, tied, free, bool(inside)))
         self._exact = [_joined(rows, groups.sizes[group]) for rows in exact]
         self._loose = [_joined(rows, groups.sizes[group]) for rows in loose]
 
@@ -106,21 +108,27 @@ class _Matching:
         _match_nearest(both[0], both[1], new_to_old)
         return new_to_old
 
+    def _inside(self, uses: list[Use]) -> set[int]:
+        """Groups within the group's channels, where these are blocks: their order is theirs in whichever block."""
+        pieces = (piece for _, _, tied, _ in uses for _, piece in placed(tied.layout, self._groups.sizes))
+        blocks = [piece for piece in pieces if isinstance(piece, Blocks) and piece.group == self._group]
+        return {group for piece in blocks for part in piece.parts for group in groups_in(part)}
+
     def _free_axes(self, part: ConstantPart, tied: TiedAxis, tied_axes: list[TiedAxis], known: Set[int]) -> list[int]:
         """Axes of a part whose channels are not known yet."""
         others = [one for one in tied_axes if one is not tied and part.own_axis(one.axis) not in (None, tied.axis)]
-        unknown = [one for one in others if any(piece.group not in known for piece in one.layout)]
+        unknown = [one for one in others if any(group not in known for group in groups_in(one.layout))]
         return [one.axis for one in unknown]
 
     def _rows(
-        self, part: ConstantPart, values: NDArray[np.generic], tied: TiedAxis, free: list[int]
+        self, part: ConstantPart, values: NDArray[np.generic], tied: TiedAxis, free: list[int], in_blocks: bool
     ) -> Iterator[NDArray[np.uint8]]:
-        """The entries of each channel in a constant, shape (C, bytes); in any order along free axes."""
+        """The entries of each channel in a constant, shape (C, bytes); in any order along free axes and in blocks."""
         axis = part.own_axis(tied.axis)
         if axis is None:
             return
         table = np.moveaxis(as_bytes(values), axis, 0)
-        places = [3 + other - (other > axis) for other in free]
+        places = [2] * in_blocks + [3 + other - (other > axis) for other in free]
         for start, outer, inner, channels in self._pieces(tied):
             block = table[start : start + outer * channels * inner]
             block = np.moveaxis(block.reshape(outer, channels, inner, *block.shape[1:]), 1, 0)
@@ -132,12 +140,12 @@ class _Matching:
                 yield np.ascontiguousarray(block).reshape(channels, -1)
 
     def _pieces(self, tied: TiedAxis) -> Iterator[tuple[int, int, int, int]]:
-        start = 0
-        for piece in tied.layout:
-            channels = self._groups.sizes[piece.group]
-            if piece.group == self._group:
-                yield start, piece.outer, piece.inner, channels
-            start += piece.outer * channels * piece.inner
+        sizes = self._groups.sizes
+        for start, piece in placed(tied.layout, sizes):
+            if piece.group == self._group and isinstance(piece, Blocks):
+                yield start, 1, length_of(piece.parts[0], sizes), sizes[piece.group]
+            elif piece.group == self._group and isinstance(piece, Piece):
+                yield start, piece.outer, piece.inner, sizes[piece.group]
 
 
 def _joined(rows: list[NDArray[np.uint8]], channels: int) -> NDArray[np.uint8]:

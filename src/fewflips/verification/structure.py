@@ -59,6 +59,11 @@ class StructureComparison:
         """Whether the files are the same except for the orders of channels."""
         return self.differing == 0
 
+    @property
+    def adds_floats(self) -> bool:
+        """Whether floats are added over channels that moved, so that outputs may be rounded otherwise."""
+        return not self.groups.added.isdisjoint(self.orders)
+
     def describe(self) -> str:
         """One sentence."""
         undone = f"after {self.moved_groups} channel orders were undone"

@@ -279,6 +279,8 @@ class Constants:
             return self._transposed_view(node)
         if node.operator in ("Reshape", "Squeeze", "Unsqueeze"):
             return self._reshaped_view(node)
+        if node.operator == "Gather" and node.domain == "":
+            return self._looked_up_view(node)
         if is_dequantize(node) or is_quantize(node):
             return self._quantization_view(node)
         return None
@@ -314,6 +316,15 @@ class Constants:
             },
             frozenset(new for new, old in moved.items() if old in source.fixed),
         )
+
+    def _looked_up_view(self, node: Node) -> View | None:
+        """Rows of a table: only its columns may move."""
+        source, rows = self.view(node.inputs[0]), self._values[node.inputs[1]].shape
+        if source is None or rows is None or len(source.shape) != 2 or node.integer("axis", 0) not in (0, -2):
+            return None
+        leaves = {name: (*(None for _ in rows), axes[1]) for name, axes in source.leaves.items()}
+        fixed = frozenset(range(len(rows))) | ({len(rows)} if 1 in source.fixed else set())
+        return View((*rows, source.shape[1]), leaves, fixed)
 
     def _quantization_view(self, node: Node) -> View | None:
         source = self.view(node.inputs[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,7 @@ def read_contents(path: Path) -> Contents:
     model = ModelProto()
     model.CopyFrom(file.model)
     named = {id(constant.tensor): name for name, constant in file.constants.items() if constant.tensor is not None}
+    matrices = _packed_matrices(file)
     parts = []
     for original, copy in zip(all_tensors(file.model), all_tensors(model), strict=True):
         if copy.data_type == TensorProto.STRING:
@@ -50,14 +52,40 @@ def read_contents(path: Path) -> Contents:
             copy.ClearField(field)
         copy.raw_data = content
         if id(original) in named:
-            parts.append(ConstantPart(named[id(original)], "values", _values(copy)))
+            name = named[id(original)]
+            parts.append(ConstantPart(name, "values", _values(copy, matrices.get(name))))
             copy.ClearField("raw_data")
     return Contents(tuple(parts), dict(_fields(model)))
 
 
-def _values(tensor: TensorProto) -> NDArray[np.generic]:
+def _values(tensor: TensorProto, matrix: tuple[int, int, int] | None) -> NDArray[np.generic]:
     values: NDArray[np.generic] = np.array(numpy_helper.to_array(tensor))
-    return values.reshape(tuple(tensor.dims))
+    if matrix is None:
+        return values.reshape(tuple(tensor.dims))
+    rows, columns, bits = matrix
+    stored = np.unpackbits(values.reshape(-1, 1).view(np.uint8), axis=1, bitorder="little")
+    codes = np.packbits(stored.reshape(-1, bits), axis=1, bitorder="little")
+    return codes.reshape(rows, columns)
+
+
+def _packed_matrices(file: OnnxFile) -> dict[str, tuple[int, int, int]]:
+    """Rows, columns and bits of the constants whose bytes are the codes of MatMulNBits, and nothing else."""
+    readers: defaultdict[str, set[tuple[int, int, int]]] = defaultdict(set)
+    for node in file.nodes:
+        packed = node.operator == "MatMulNBits" and node.domain == "com.microsoft"
+        matrix = node.integer("N", 0), node.integer("K", 0), node.integer("bits", 4)
+        for position, name in enumerate(node.inputs):
+            readers[name].add(matrix if packed and position == 1 else (0, 0, 0))
+    result = {}
+    for name, found in readers.items():
+        constant = file.constants.get(name)
+        rows, columns, bits = min(found)
+        if constant is None or constant.element_type != TensorProto.UINT8 or name in file.outputs:
+            continue
+        fits = min(rows, columns) > 0 and bits in (2, 4, 8) and 8 * constant.size == rows * columns * bits
+        if len(found) == 1 and fits:
+            result[name] = (rows, columns, bits)
+    return result
 
 
 def _fields(message: Message, path: str = "") -> Iterator[tuple[str, bytes]]:

@@ -25,7 +25,7 @@ from fewflips.network.onnx.errors import PassedOver, UnfitOperator
 from fewflips.network.onnx.file import OnnxFile
 from fewflips.network.onnx.macs import is_foreign, looks_up, macs, macs_of_scores, multiplies, weights_of
 from fewflips.network.onnx.nodes import Node
-from fewflips.network.onnx.packed_blocks import block_weights
+from fewflips.network.onnx.packed_blocks import block_weights, packed_constants
 from fewflips.network.onnx.recurrent import recurrent_weights
 from fewflips.network.onnx.shapes import Value
 from fewflips.network.onnx.standard_forms import CONTRIB
@@ -263,7 +263,38 @@ class OnnxLayerReader:
         if weights.rounded:
             remark = "the zero points of its weights are fractions; values are taken less the nearest integers"
             self._remarks.add(name, node.operator, remark)
-        return OnnxProduct(layer, OperationKind.OPAQUE, (), -1)
+        axes = self._packed_axes(node, form, n, weights.block)
+        kind = OperationKind.OPAQUE if axes is None else OperationKind.PRODUCT
+        return OnnxProduct(layer, kind, axes or (), -1)
+
+    def _packed_axes(self, node: Node, form: _Form, n: int, block: int) -> tuple[ConstantAxis, ...] | None:
+        """Constants that move with a product of packed blocks; None where one cannot.
+
+        Inputs move within blocks that share scales, and blocks as a whole; with `g_idx`, which says whose scales each
+        takes, they move freely.
+        """
+        codes, scales, zero_points, groups = (node.input(position) for position in (1, 2, 3, 4))
+        if codes not in packed_constants(self._file):
+            return None
+        found = [ConstantAxis(codes, 0, "output"), ConstantAxis(codes, 1, "input")]
+        if groups:
+            if self._values[groups].shape != (node.integer("K", 0),) or groups not in self._file.constants:
+                return None
+            found.append(ConstantAxis(groups, 0, "input"))
+        for name in filter(None, (scales, zero_points)):
+            shape = self._values[name].shape
+            whole = shape == (n, node.integer("K", 0) // block)
+            packed = self._values[name].element_type not in FLOAT_TYPES
+            if name not in self._file.constants or not whole or packed:
+                return None
+            found.append(ConstantAxis(name, 0, "output"))
+            found += [] if groups else [ConstantAxis(name, 1, "input", block)]
+        if form.bias is not None and node.input(form.bias):
+            along = self._vector_axes(node.input(form.bias), n, is_bias=True)
+            if along is None:
+                return None
+            found += along
+        return tuple(dict.fromkeys(found))
 
     def _recurrent(self, node: Node) -> OnnxProduct:
         """The products of a recurrent operator, each with as many rows as there are steps of all sequences."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from math import prod
 
 from fewflips.network.graph import ConstantAxis, Operation, OperationKind, Tensor
@@ -10,8 +11,10 @@ from fewflips.network.notes import held_in_place_notes
 from fewflips.network.onnx.constants import Constants, is_dequantize, is_quantize, permutation_of
 from fewflips.network.onnx.elements import FLOAT_TYPES
 from fewflips.network.onnx.file import OnnxFile
+from fewflips.network.onnx.heads import Heads
 from fewflips.network.onnx.layers import OnnxProduct
 from fewflips.network.onnx.nodes import Node
+from fewflips.network.onnx.packed_blocks import packed_constants
 from fewflips.network.onnx.shapes import Value
 from fewflips.network.onnx.standard_forms import CONTRIB
 
@@ -90,6 +93,10 @@ _RESHAPES = frozenset(("Reshape", "Flatten", "Squeeze", "Unsqueeze"))
 _AXES_AS_INPUT = {"ReduceSum": 13}
 _AXES_AS_INPUT_DEFAULT = 18
 
+_NORMALIZATIONS = frozenset(("LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization"))
+_SKIP_NORMALIZATIONS = frozenset(("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"))
+"""Normalizations over the last axis, those of ONNX Runtime's own with a residual addition before."""
+
 _SECOND_AXIS: Mapping[str, frozenset[str]] = {
     "": _POOLINGS | _RESIZINGS | {"BatchNormalization"},
     CONTRIB: _CONTRIB_POOLINGS,
@@ -132,7 +139,8 @@ def describe(
         What operators are not followed.
     """
     channels = _channel_axes(file, values, constants, products)
-    reader = _OperatorReader(file, values, constants, products, channels)
+    heads = Heads(file, values, constants, channels)
+    reader = _OperatorReader(file, values, constants, products, channels, heads)
     nodes = [node for node in file.nodes if not constants.computes(node)]
     described = [reader.described(node) for node in nodes]
     _freeze_conflicts(nodes, described, constants)
@@ -144,6 +152,7 @@ def describe(
             inputs if kind is not OperationKind.OPAQUE else reader.activations(node),
             tuple(name for name in node.outputs if name),
             axes,
+            adds_floats=_adds_floats(node, kind, values),
         )
         for node, (kind, inputs, axes) in zip(nodes, described, strict=True)
     )
@@ -152,9 +161,15 @@ def describe(
         name: Tensor(name, values[name].shape or (), channels.get(name), constants.holds(name))
         for name in sorted(named | set(file.inputs) | set(file.outputs))
     }
+    for name, axes in heads.axes.items():
+        if name in tensors:
+            channel_axis = axes.heads if axes.channels is None else axes.channels
+            tensors[name] = replace(tensors[name], channel_axis=channel_axis, block_axis=axes.heads)
     held = {axis.tensor for operation in operations for axis in operation.constant_axes}
     held |= {layer.weights_tensor for product in products.values() for layer in product.layers}
-    tensors |= {name: Tensor(name, file.constants[name].shape, None, is_constant=True) for name in sorted(held)}
+    shapes = {name: file.constants[name].shape for name in held}
+    shapes |= {name: packed.shape for name, packed in packed_constants(file).items() if name in held}
+    tensors |= {name: Tensor(name, shapes[name], None, is_constant=True) for name in sorted(held)}
     return operations, tensors, held_in_place_notes(operations)
 
 
@@ -191,8 +206,10 @@ class _OperatorReader:
         constants: Constants,
         products: Mapping[int, OnnxProduct],
         channels: Mapping[str, int],
+        heads: Heads,
     ) -> None:
         self._file = file
+        self._heads = heads
         self._values = values
         self._constants = constants
         self._products = products
@@ -207,7 +224,9 @@ class _OperatorReader:
 
     def described(self, node: Node) -> _Described:
         """Kind, activations and constants of an operator."""
-        handler = self._handler(node)
+        if node.index in self._heads.followed:
+            return self._heads.followed[node.index]
+        handler = None if self._heads.touches(node) else self._handler(node)
         if handler is None or node.has_subgraph or not node.outputs or not node.outputs[0]:
             return OperationKind.OPAQUE, (), ()
         try:
@@ -225,6 +244,10 @@ class _OperatorReader:
                 return self._concat
             if node.operator in _CONTRIB_POOLINGS:
                 return self._pooling
+            if node.operator in _SKIP_NORMALIZATIONS:
+                return self._skip_normalization
+            if node.operator == "GatherBlockQuantized":
+                return self._blocked_lookup
             return self._elementwise if node.operator in _CONTRIB_OPERANDS else None
         if node.domain != "":
             return None
@@ -239,6 +262,9 @@ class _OperatorReader:
             (frozenset(("BatchNormalization",)), self._batch_normalization),
             (frozenset(("Concat",)), self._concat),
             (frozenset(("Transpose",)), self._transpose),
+            (frozenset(("Gather",)), self._lookup),
+            (_NORMALIZATIONS, self._normalization),
+            (frozenset(("Split",)), self._sections),
         )
         return next((handler for operators, handler in families if node.operator in operators), None)
 
@@ -368,7 +394,10 @@ class _OperatorReader:
         reduced = sorted({axis % len(shape) for axis in axes})
         channel = len(shape) + self._label(source)
         before = 0 if node.integer("keepdims", 1) else sum(axis < channel for axis in reduced)
-        self._require(channel not in reduced and self._channels.get(output) == channel - before)
+        if channel in reduced:
+            self._require(bool(node.integer("keepdims", 1)))
+            return OperationKind.REDUCTION, (source,), ()
+        self._require(self._channels.get(output) == channel - before)
         if node.operator in _SUMS and self._values[source].element_type in FLOAT_TYPES:
             last = [axis for axis in reduced if axis > channel]
             self._require(not last or prod(shape[axis] for axis in last) % _SUM_PACKET == 0)
@@ -422,12 +451,76 @@ class _OperatorReader:
         self._require(not self._constants.holds(source) and prod(self._shape(source)) == prod(self._shape(output)))
         return OperationKind.RESHAPE, (source,), ()
 
+    def _lookup(self, node: Node) -> _Described:
+        """Rows of a table of constants: their channels start here, and move as its columns do."""
+        table, rank = node.inputs[0], len(self._shape(node.inputs[0]))
+        self._require(self._constants.holds(table) and rank == 2 and node.integer("axis", 0) in (0, -rank))
+        output = self._single_output(node)
+        self._require(self._label(output) == -1 and len(self._shape(output)) > 1)
+        return OperationKind.PRODUCT, (), self._moving(table, -1, self._shape(table)[-1])
+
+    def _blocked_lookup(self, node: Node) -> _Described:
+        """The same of a table with scales for blocks of its columns: columns move within blocks, and blocks move."""
+        table, *parameters = (node.input(position) for position in (0, 2, 3))
+        shape, block = self._shape(table), node.integer("block_size", 128)
+        output = self._single_output(node)
+        self._require(len(shape) == 2 and node.integer("gather_axis", 0) in (0, -2) and block > 0)
+        self._require(node.integer("quantize_axis", 1) in (1, -1) and shape[1] == self._length(output, -1))
+        self._require(self._label(output) == -1)
+        axes = self._moving(table, -1, shape[1])
+        for name in filter(None, parameters):
+            self._require(name in self._file.constants and self._shape(name) == (shape[0], shape[1] // block))
+            axes += (ConstantAxis(name, 1, "output", block),)
+        return OperationKind.PRODUCT, (), axes
+
+    def _normalization(self, node: Node) -> _Described:
+        """Normalization over channels, the last axis, with a factor and perhaps an offset for each."""
+        source, output = node.inputs[0], self._single_output(node)
+        rank = len(self._shape(source))
+        self._require(node.integer("axis", -1) in (-1, rank - 1))
+        self._require(self._label(source) == self._label(output) == -1)
+        axes = self._vectors(node.inputs[1:], self._length(source, -1))
+        return OperationKind.CHANNELWISE, (source,), axes
+
+    def _skip_normalization(self, node: Node) -> _Described:
+        """A residual addition and the normalization after it; the sum may be an output too."""
+        source, skip = node.inputs[0], node.input(1)
+        self._require(bool(skip) and self._shape(skip) == self._shape(source))
+        self._require(not any(name in self._read for name in node.outputs[1:3] if name))
+        names = (source, skip, *(name for name in (node.outputs[0], *node.outputs[3:4]) if name))
+        self._require(all(self._label(name) == -1 for name in names))
+        axes = self._vectors(node.inputs[2:], self._length(source, -1))
+        return OperationKind.CHANNELWISE, (source, skip), axes
+
+    def _vectors(self, names: Sequence[str], length: int) -> tuple[ConstantAxis, ...]:
+        """Constants with one entry a channel."""
+        present = [name for name in names if name]
+        self._require(all(self._constants.holds(name) and len(self._shape(name)) == 1 for name in present))
+        return tuple(dict.fromkeys(axis for name in present for axis in self._moving(name, -1, length)))
+
+    def _sections(self, node: Node) -> _Described:
+        """Parts of an axis: side by side where it holds channels, and else each with all channels."""
+        source, rank = node.inputs[0], len(self._shape(node.inputs[0]))
+        label, axis = self._label(source), node.integer("axis", 0)
+        self._require(-rank <= axis < rank and all(node.outputs))
+        self._require(all(self._label(name) == label for name in node.outputs))
+        kind = OperationKind.SECTIONS if axis % rank == rank + label else OperationKind.CHANNELWISE
+        return kind, (source,), ()
+
     def _transpose(self, node: Node) -> _Described:
         source, output = node.inputs[0], node.outputs[0]
         order = permutation_of(node, len(self._shape(source)))
         self._require(order is not None and source in self._channels and output in self._channels)
         self._require(order is not None and order[self._channels[output]] == self._channels[source])
         return OperationKind.CHANNELWISE, (source,), ()
+
+
+def _adds_floats(node: Node, kind: OperationKind, values: Mapping[str, Value]) -> bool:
+    """Whether an operator adds floats over channels, other than products of weights do."""
+    sums = kind in (OperationKind.REDUCTION, OperationKind.CONTRACTION)
+    if not sums and node.operator not in _NORMALIZATIONS | _SKIP_NORMALIZATIONS | {"MatMulNBits"}:
+        return False
+    return kind is not OperationKind.OPAQUE and values[node.inputs[0]].element_type in FLOAT_TYPES
 
 
 def _operands(node: Node) -> tuple[int, ...]:
@@ -473,7 +566,9 @@ def _keeps_axes(node: Node) -> bool:
     if is_quantize(node) or is_dequantize(node):
         return True
     if node.domain == CONTRIB:
-        return node.operator in _CONTRIB_OPERANDS or node.operator == "QLinearConcat"
+        return node.operator in _CONTRIB_OPERANDS.keys() | _SKIP_NORMALIZATIONS | {"QLinearConcat"}
+    if node.operator in _NORMALIZATIONS:
+        return node.domain == ""
     if node.operator in _REDUCTIONS:
         return node.domain == "" and node.integer("keepdims", 1) == 1
     return node.domain == "" and node.operator in _ELEMENTWISE | {"Concat", "Pad", "DynamicQuantizeLinear"}
@@ -482,6 +577,8 @@ def _keeps_axes(node: Node) -> bool:
 def _shared_operands(node: Node) -> tuple[str, ...]:
     if node.operator == "QLinearConcat":
         return tuple(node.inputs[2::3])
+    if node.operator in _SKIP_NORMALIZATIONS:
+        return node.inputs[:2]
     if node.operator == "Concat":
         return node.inputs
     if node.operator in (_CONTRIB_OPERANDS if node.domain == CONTRIB else _ELEMENTWISE):

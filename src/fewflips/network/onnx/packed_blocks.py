@@ -7,7 +7,7 @@ the block that ``g_idx`` gives for k.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -18,10 +18,12 @@ from onnx import TensorProto
 
 from fewflips.formats.number_formats import StorageType
 from fewflips.network.onnx.constants import Constants
-from fewflips.network.onnx.elements import MAX_ELEMENTS, unpack
+from fewflips.network.onnx.elements import MAX_ELEMENTS, pack, unpack
 from fewflips.network.onnx.errors import PassedOver, UnfitOperator
+from fewflips.network.onnx.file import OnnxFile
 from fewflips.network.onnx.matrices import StoredArray
 from fewflips.network.onnx.nodes import Node
+from fewflips.network.onnx.standard_forms import CONTRIB
 from fewflips.network.operand import ConstantOperand, Matrix
 from fewflips.network.quantization_values import QuantizationValues
 
@@ -117,10 +119,13 @@ class BlockWeights:
         Codes as stored, with the scales and zero points of their blocks.
     rounded : bool
         Whether zero points are fractions in the file, and the nearest integers here.
+    block : int
+        How many inputs share a scale.
     """
 
     operand: ConstantOperand
     rounded: bool
+    block: int
 
 
 @dataclass(frozen=True)
@@ -134,6 +139,69 @@ class _Layout:
     def blocks(self) -> int:
         """Blocks of a row."""
         return -(-self.k // self.block)
+
+
+@dataclass(frozen=True)
+class PackedConstant:
+    """A constant of packed codes, as the matrix that it stands for.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        N and K.
+    bits : int
+        Width of a code.
+    """
+
+    shape: tuple[int, int]
+    bits: int
+
+    def moved(self, content: bytes, axes: Mapping[int, NDArray[np.integer]]) -> bytes:
+        """The bytes of the constant with the axes of its matrix in another order.
+
+        Parameters
+        ----------
+        content : bytes
+            Its bytes.
+        axes : mapping of int to ndarray of int
+            Axis of the matrix -> permutation: ``new = old.take(p, axis)``.
+        """
+        codes = unpack(np.frombuffer(content, dtype=np.uint8), self.bits, prod(self.shape)).reshape(self.shape)
+        for axis, permutation in axes.items():
+            codes = codes.take(permutation, axis)
+        return pack(codes, self.bits).tobytes()
+
+
+def packed_constants(file: OnnxFile) -> dict[str, PackedConstant]:
+    """Constants that hold the codes of MatMulNBits alone, in blocks that none of is filled up.
+
+    Parameters
+    ----------
+    file : OnnxFile
+        The decoded file.
+
+    Returns
+    -------
+    dict of str to PackedConstant
+        By name; one that has another use, or is read as matrices of different shapes, is left out.
+    """
+    found: dict[str, set[PackedConstant | None]] = {}
+    for node in file.nodes:
+        for position, name in enumerate(node.inputs):
+            if name in file.constants:
+                own = position == _CODES and (node.domain, node.operator) == (CONTRIB, "MatMulNBits")
+                found.setdefault(name, set()).add(_packed_constant(node, file) if own else None)
+    for name in file.outputs:
+        found.pop(name, None)
+    return {name: kept for name, (kept, *others) in found.items() if kept is not None and not others}
+
+
+def _packed_constant(node: Node, file: OnnxFile) -> PackedConstant | None:
+    constant = file.constants[node.inputs[_CODES]]
+    n, k, bits, block = (node.integer(*given) for given in (("N", 0), ("K", 0), ("bits", 4), ("block_size", 0)))
+    whole = min(n, k, block) > 0 and bits in _READ_BITS and k % block == 0 and constant.size * 8 == n * k * bits
+    held = constant.tensor is not None and constant.element_type == TensorProto.UINT8
+    return PackedConstant((n, k), bits) if whole and held else None
 
 
 def block_weights(node: Node, constants: Constants) -> BlockWeights:
@@ -184,7 +252,7 @@ def block_weights(node: Node, constants: Constants) -> BlockWeights:
         source=PackedBlocks(packed, layout.bits, (layout.n, layout.k)),
         scales=_spread(scales, layout, groups),
     )
-    return BlockWeights(operand, rounded)
+    return BlockWeights(operand, rounded, layout.block)
 
 
 def _layout(node: Node) -> _Layout:

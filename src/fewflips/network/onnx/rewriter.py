@@ -20,6 +20,7 @@ from fewflips.network.graph import Network
 from fewflips.network.onnx.elements import item_type, pack, unpack
 from fewflips.network.onnx.file import MAX_FILE_BYTES, OnnxFile
 from fewflips.network.onnx.messages import all_tensors
+from fewflips.network.onnx.packed_blocks import PackedConstant, packed_constants
 
 _ALIGNMENT = 4096
 """External tensors start at multiples of this, so that runtimes can map them into memory."""
@@ -28,7 +29,8 @@ _ALIGNMENT = 4096
 def rewrite(network: Network, permutations: Mapping[str, Mapping[int, NDArray[np.integer]]], destination: Path) -> None:
     """Write a network's file again with the channels of its constants moved.
 
-    Initializers and Constant nodes are reordered; everything else in the model stays. If the model keeps tensors
+    Initializers and Constant nodes are reordered, packed codes as the matrices that they stand for; everything else in
+    the model stays. If the model keeps tensors
     in external files, all of them go to one file beside the destination, ``NAME.data``.
 
     Parameters
@@ -52,9 +54,16 @@ def rewrite(network: Network, permutations: Mapping[str, Mapping[int, NDArray[np
     file = OnnxFile(network.path)
     if file.sha256 != network.sha256:
         raise InputError(f"{network.path}: the file has changed since it was read; read it again")
-    tensors = [_checked(file, name, axes) for name, axes in permutations.items()]
+    packed = packed_constants(file)
+    tensors = [_checked(file, name, axes, packed.get(name)) for name, axes in permutations.items()]
     moved = {id(tensor): axes for tensor, axes in tensors}
-    write_changed(file, moved, lambda tensor: _moved_bytes(file, tensor, moved.get(id(tensor), {})), destination)
+    matrices = {id(tensor): packed.get(name) for name, (tensor, _) in zip(permutations, tensors, strict=True)}
+
+    def content_of(tensor: TensorProto) -> bytes:
+        axes, matrix = moved.get(id(tensor), {}), matrices.get(id(tensor))
+        return _moved_bytes(file, tensor, axes) if matrix is None else matrix.moved(file.payload(tensor), axes)
+
+    write_changed(file, moved, content_of, destination)
 
 
 def write_changed(
@@ -95,21 +104,22 @@ def write_changed(
 
 
 def _checked(
-    file: OnnxFile, name: str, axes: Mapping[int, NDArray[np.integer]]
+    file: OnnxFile, name: str, axes: Mapping[int, NDArray[np.integer]], packed: PackedConstant | None
 ) -> tuple[TensorProto, Mapping[int, NDArray[np.integer]]]:
     constant = file.constants.get(name)
     if constant is None or constant.tensor is None:
         raise InputError(f"expected the name of an initializer or Constant node of the network, got '{name}'")
     if constant.element_type == TensorProto.STRING:
         raise InputError(f"constant '{name}': expected numbers, got strings")
+    shape = constant.shape if packed is None else packed.shape
     for axis, permutation in axes.items():
-        if not 0 <= axis < len(constant.shape):
-            raise InputError(f"constant '{name}' of shape {list(constant.shape)} has no axis {axis}")
-        length, given = constant.shape[axis], np.asarray(permutation)
+        if not 0 <= axis < len(shape):
+            raise InputError(f"constant '{name}' of shape {list(shape)} has no axis {axis}")
+        length, given = shape[axis], np.asarray(permutation)
         whole = given.shape == (length,) and given.dtype.kind in "iu"
         if not whole or not np.array_equal(np.sort(given), np.arange(length)):
             raise InputError(
-                f"constant '{name}' of shape {list(constant.shape)}, axis {axis}: expected a permutation of 0 to "
+                f"constant '{name}' of shape {list(shape)}, axis {axis}: expected a permutation of 0 to "
                 f"{length - 1}, got an array of shape {list(given.shape)} and type {given.dtype}"
             )
     return constant.tensor, axes
