@@ -40,6 +40,12 @@ def load(path: str | Path) -> Network:
         If the model is not quantized.
     InputError
         If the file lies among results of fewflips, and is not the one that was written with them.
+
+    Examples
+    --------
+    >>> network = fewflips.load("shapes.onnx")
+    >>> [(layer.name, layer.n, layer.k) for layer in network.layers][:2]
+    [('stem', 16, 9), ('expand', 32, 16)]
     """
     path = Path(path)
     check_belongs(path)
