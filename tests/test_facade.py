@@ -12,7 +12,7 @@ from numpydoc.validate import validate
 
 import fewflips
 
-FUNCTIONS = [name for name in dir(fewflips) if inspect.isfunction(getattr(fewflips, name))]
+FUNCTIONS = [name for name in dir(fewflips) if inspect.isfunction(inspect.unwrap(getattr(fewflips, name)))]
 
 
 def types_in(annotation: object) -> typing.Iterator[type]:
@@ -66,3 +66,9 @@ def test_docstrings_have_parameters_and_returns(path: str) -> None:
     """numpydoc's own checks: every parameter described, none that is not there, what comes back, and its type."""
     wanted = {"GL03", "GL06", "GL07", "GL08", "SS01", "PR01", "PR02", "PR03", "PR04", "PR07", "RT01", "RT03"}
     assert [found for found in validate(path)["errors"] if found[0] in wanted] == []
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_have_examples_which_are_run(name: str) -> None:
+    """Each is a doctest, of the module in which the function is."""
+    assert name in (inspect.getdoc(getattr(fewflips, name)) or "").partition("\nExamples\n")[2]

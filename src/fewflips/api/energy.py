@@ -74,6 +74,13 @@ def energy(
     ------
     FewflipsError
         If the model, the accelerator, the schedule, the inputs, the cells or the netlist cannot be used.
+
+    Examples
+    --------
+    >>> options = fewflips.EnergyOptions(share=0.05)
+    >>> report = fewflips.energy("shapes.onnx", "edge4", inputs="shapes_onnx.npz", options=options)
+    >>> 1 < report.total.inertial.data_pj / report.total.zero_delay.data_pj < 4  # glitches
+    True
     """
     options = options or EnergyOptions()
     if spef is not None and netlist is None:

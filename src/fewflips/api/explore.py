@@ -97,6 +97,13 @@ def explore(
     FewflipsError
         If the models, the space, the inputs or the store cannot be used, no machine of the space can be, or the cluster
         is lost.
+
+    Examples
+    --------
+    >>> space = fewflips.Space(machine="edge4", vary={"orders": ["natural", "schedule"]}, objectives=("datapath_pj",))
+    >>> found = fewflips.explore(["shapes.onnx"], space, inputs=["shapes_onnx.npz"])
+    >>> [machine.choices for machine in found.report.front]
+    [{'orders': 'schedule'}]
     """
     options = options or ExploreOptions()
     begin = time.monotonic()

@@ -61,6 +61,14 @@ def measure(
     ------
     FewflipsError
         If the model, the accelerator or the inputs cannot be used.
+
+    Examples
+    --------
+    >>> report = fewflips.measure("shapes.onnx", "edge4", inputs="shapes_onnx.npz")
+    >>> report.totals.macs, len(report.layers)
+    (65024, 5)
+    >>> 0 < report.totals.weights.nhd < 0.6
+    True
     """
     network = model if isinstance(model, Network) else load(model)
     array = load_accelerator(accelerator)

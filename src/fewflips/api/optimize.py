@@ -118,6 +118,14 @@ def optimize(
     FewflipsError
         If the model, the accelerator, the cost or the inputs cannot be used, the steps make no sense, or a check
         fails.
+
+    Examples
+    --------
+    >>> result = fewflips.optimize("shapes.onnx", "edge4", mode="schedule")
+    >>> result.reduction > 1
+    True
+    >>> sorted(path.name for path in result.save("out"))
+    ['report.html', 'report.json', 'schedule.json']
     """
     budget, classes = budget_and_labels(error_budget, labels, inputs)
     array = load_accelerator(accelerator)

@@ -85,6 +85,12 @@ def verify(
         If a file cannot be used.
     VerificationError
         If a schedule computes something else, or the models cannot be compared.
+
+    Examples
+    --------
+    >>> verification = fewflips.verify("shapes.onnx", "shapes.onnx")
+    >>> verification.check.passed
+    True
     """
     names = (printable_name(str(first)), printable_name(str(second)))
     network = load(first)

@@ -63,5 +63,21 @@ def register_coding(coding: CodingClass) -> CodingClass:
     ------
     FewflipsError
         If fewflips itself has a coding of that name.
+
+    Examples
+    --------
+    >>> from fewflips.coding import Wires
+    >>> from fewflips.formats.codes import Codes
+    >>> @fewflips.register_coding
+    ... class Complemented(fewflips.Coding):
+    ...     name = "complemented"
+    ...
+    ...     def encode(self, codes, state):
+    ...         return Wires(Codes(~codes.words & (1 << codes.bits) - 1, codes.bits)), state
+    ...
+    ...     def decode(self, wires, bits, state):
+    ...         return ~wires.lanes.words & (1 << bits) - 1
+    >>> fewflips.Accelerator(name="own", lanes=4, columns=4, weights={"coding": "complemented"}).weights.coding
+    'complemented'
     """
     return CODINGS.register(coding.name)(coding)

@@ -90,5 +90,18 @@ def register_dataflow(flow: Flow) -> Flow:
     ------
     FewflipsError
         If fewflips itself has a dataflow with that name.
+
+    Examples
+    --------
+    >>> from fewflips.dataflows.activation_stationary.dataflow import ActivationStationary
+    >>> @fewflips.register_dataflow
+    ... class Backwards(ActivationStationary):
+    ...     name = "backwards"
+    ...
+    ...     def segments(self, layer, array):
+    ...         return super().segments(layer, array)[::-1]
+    >>> machine = fewflips.Accelerator(name="own", dataflow="backwards", lanes=4, columns=4)
+    >>> fewflips.measure("shapes.onnx", machine).totals.macs
+    65024
     """
     return DATAFLOWS.register(flow.name)(flow)

@@ -183,6 +183,16 @@ def register_runtime(runtime: RuntimeClass) -> RuntimeClass:
     FewflipsError
         If the package itself has a runtime for the format, or the class is defined in a script: the worker process
         could not import it.
+
+    Examples
+    --------
+    >>> @fewflips.register_runtime
+    ... class OwnRuntime(fewflips.ModelRuntime):
+    ...     file_format = "renamed"
+    ...     name = "Own runtime"
+    ...
+    ...     def open(self, path, fetch):
+    ...         raise NotImplementedError("gives a session of your runtime")
     """
     if runtime.__module__ == "__main__":
         raise FewflipsError(

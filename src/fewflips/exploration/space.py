@@ -113,7 +113,7 @@ def _check_key(key: str, name: str) -> None:
 
 
 def load_space(path: Path) -> Space:
-    """Read a space.
+    r"""Read a space.
 
     Parameters
     ----------
@@ -129,6 +129,13 @@ def load_space(path: Path) -> Space:
     ------
     InputError
         If the file cannot be read or is not a space.
+
+    Examples
+    --------
+    >>> text = "machine: edge4\nvary: {lanes: [2, 4]}\nobjectives: [datapath_pj]"
+    >>> _ = Path("space.yaml").write_text(text)
+    >>> fewflips.load_space(Path("space.yaml")).vary
+    {'lanes': [2, 4]}
     """
     path = Path(path)
     try:

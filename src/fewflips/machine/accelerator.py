@@ -246,7 +246,18 @@ def load_accelerator(source: str | Path | Accelerator) -> Accelerator:
 
 @cache
 def builtin_accelerators() -> dict[str, Accelerator]:
-    """The machines that ship with the package, by name, the default first."""
+    """The machines that ship with the package.
+
+    Returns
+    -------
+    dict of str to Accelerator
+        By name, the default first.
+
+    Examples
+    --------
+    >>> list(builtin_accelerators())
+    ['edge16', 'edge8', 'edge4', 'tpu16', 'os16']
+    """
     folder = files("fewflips.machine") / "builtin"
     machines = [
         _parse(entry.read_text(encoding="utf-8"), entry.name)

@@ -44,6 +44,12 @@ def load(path: str | Path, *, tokens: int | None = None) -> Network:
     InputError
         If the file lies among results of fewflips, and is not the one that was written with them; or if a number of
         tokens is given for a file whose shapes say it.
+
+    Examples
+    --------
+    >>> network = fewflips.load("shapes.onnx")
+    >>> [(layer.name, layer.n, layer.k) for layer in network.layers][:2]
+    [('stem', 16, 9), ('expand', 32, 16)]
     """
     network = _read(Path(path))
     return network if tokens is None else with_tokens(network, tokens)

@@ -311,5 +311,20 @@ def register_reader(reader: ReaderClass) -> ReaderClass:
     ------
     FewflipsError
         If fewflips itself reads a format of that name.
+
+    Examples
+    --------
+    >>> @fewflips.register_reader
+    ... class Renamed(fewflips.Reader):
+    ...     name = "renamed"
+    ...
+    ...     def recognizes(self, path, head):
+    ...         return path.suffix == ".renamed"
+    ...
+    ...     def read(self, path):
+    ...         return fewflips.load("shapes.onnx")
+    >>> _ = Path("network.renamed").write_bytes(b"")
+    >>> len(fewflips.load("network.renamed").layers)
+    5
     """
     return READERS.register(reader.name)(reader)

@@ -87,6 +87,23 @@ def register_step(step: AnyStep) -> AnyStep:
     ------
     FewflipsError
         If the class has no name, or fewflips itself has a step of that name.
+
+    Examples
+    --------
+    >>> from dataclasses import replace
+    >>> from fewflips.optimization import Evidence, Outcome
+    >>> @fewflips.register_step
+    ... class Backwards(fewflips.Step):
+    ...     name = "backwards"
+    ...
+    ...     def apply(self, state, context):
+    ...         orders = {
+    ...             layer: tuple(fewflips.Segment(one.lanes, one.order[::-1].copy()) for one in segments)
+    ...             for layer, segments in state.orders.items()
+    ...         }
+    ...         return Outcome(replace(state, orders=orders), Evidence.exact("words stream in the opposite order"))
+    >>> fewflips.optimize("shapes.onnx", "edge4", steps=["backwards"]).reduction
+    1.0
     """
     check_named(step)
     return STEPS.register(step.name)(step)

@@ -98,6 +98,13 @@ def calibrate(
     ------
     FewflipsError
         If the model, the accelerator, the inputs or the cells cannot be used.
+
+    Examples
+    --------
+    >>> machine = fewflips.load_accelerator("edge4").model_copy(update={"lanes": 1, "columns": 1})
+    >>> calibration = fewflips.calibrate(accelerator=machine)
+    >>> calibration.accelerator.lanes, calibration.network is None
+    (1, True)
     """
     request = request or CalibrationRequest()
     units_alone = {"buffers": None}

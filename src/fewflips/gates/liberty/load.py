@@ -42,6 +42,12 @@ def load_cells(source: str | Path | CellLibrary = "nangate45") -> CellLibrary:
     ------
     CellLibraryError
         If the name is not known, or the file is missing or damaged.
+
+    Examples
+    --------
+    >>> library = fewflips.load_cells("nangate45")
+    >>> library.name, library.voltage_v, len(library.cells)
+    ('NangateOpenCellLibrary', 1.1, 20)
     """
     if isinstance(source, CellLibrary):
         return source
