@@ -8,6 +8,7 @@ import click
 
 from fewflips.cli import (
     calibration_command,
+    check_command,
     demo_command,
     explore_command,
     flip_commands,
@@ -28,6 +29,7 @@ def cli() -> None:
 
 for command in (
     *flip_commands.COMMANDS,
+    *check_command.COMMANDS,
     *demo_command.COMMANDS,
     *gate_commands.COMMANDS,
     *explore_command.COMMANDS,
