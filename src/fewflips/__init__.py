@@ -14,6 +14,8 @@ from fewflips.version import __version__
 
 if TYPE_CHECKING:
     from fewflips.api.check import check
+    from fewflips.api.compare import compare
+    from fewflips.api.doctor import doctor
     from fewflips.api.energy import energy
     from fewflips.api.explore import ExploreOptions, explore
     from fewflips.api.explored import Exploration
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from fewflips.records.budget import NetworkBudget
     from fewflips.records.calibration import Calibration
     from fewflips.records.check import CheckReport
+    from fewflips.records.comparison import ComparisonReport
+    from fewflips.records.doctor import DoctorReport
     from fewflips.records.energy import EnergyReport
     from fewflips.records.exploration import ExplorationReport
     from fewflips.records.optimization import MeasureReport, OptimizeReport
@@ -55,7 +59,9 @@ _HOMES = {
     "CellLibrary": "fewflips.gates.liberty.cells",
     "CheckReport": "fewflips.records.check",
     "Coding": "fewflips.coding",
+    "ComparisonReport": "fewflips.records.comparison",
     "Dataflow": "fewflips.dataflows",
+    "DoctorReport": "fewflips.records.doctor",
     "EnergyOptions": "fewflips.simulation.run",
     "EnergyReport": "fewflips.records.energy",
     "EnergyRequest": "fewflips.optimization.request",
@@ -84,6 +90,8 @@ _HOMES = {
     "builtin_accelerators": "fewflips.machine",
     "calibrate": "fewflips.estimation.calibration.calibrate",
     "check": "fewflips.api.check",
+    "compare": "fewflips.api.compare",
+    "doctor": "fewflips.api.doctor",
     "energy": "fewflips.api.energy",
     "explore": "fewflips.api.explore",
     "load": "fewflips.network",
@@ -108,7 +116,9 @@ __all__ = [
     "CellLibrary",
     "CheckReport",
     "Coding",
+    "ComparisonReport",
     "Dataflow",
+    "DoctorReport",
     "EnergyOptions",
     "EnergyReport",
     "EnergyRequest",
@@ -138,6 +148,8 @@ __all__ = [
     "builtin_accelerators",
     "calibrate",
     "check",
+    "compare",
+    "doctor",
     "energy",
     "explore",
     "load",

@@ -9,9 +9,19 @@ from typing import Any
 import click
 
 from fewflips.cli import options
-from fewflips.cli.console import progress_bars, write, write_json
+from fewflips.cli.console import progress_bars, show_layers, write, write_json, wrote
 
 # Everything heavy is imported inside the commands, so that --help answers at once.
+
+_QUANTITIES = {
+    "weight-flips": "weight_flips",
+    "activation-flips": "activation_flips",
+    "estimated": "estimated_pj",
+    "data": "data_pj",
+    "datapath": "datapath_pj",
+    "whole": "whole_pj",
+}
+"""Names of quantities on the command line."""
 
 
 @click.command()
@@ -106,4 +116,42 @@ def check(
         sys.exit(1)
 
 
-COMMANDS = (check,)
+@click.command()
+@click.argument("reports", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="A B ...")
+@click.option("--label", "labels", multiple=True, metavar="TEXT", help="What to call a report; once for each.")
+@click.option(
+    "--by",
+    "quantity",
+    type=click.Choice(list(_QUANTITIES)),
+    help="Compare layers by this.  [default: data energy if all runs have it, else the estimate, else weight flips]",
+)
+@click.option(
+    "--page", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Also write an HTML page."
+)
+@options.as_csv
+@options.as_json
+def compare(
+    reports: tuple[Path, ...],
+    labels: tuple[str, ...],
+    quantity: str | None,
+    page: Path | None,
+    as_csv: bool,
+    as_json: bool,
+) -> None:
+    """Set runs beside each other: report.json files, or what `measure --json` or `energy --json` printed."""
+    from fewflips.api.compare import compare as run
+    from fewflips.report.terminal.comparison import comparison_table
+
+    report = run(*reports, labels=labels or None)
+    named = _QUANTITIES[quantity] if quantity else None
+    if page is not None:
+        from fewflips.files.atomic import atomic_write
+        from fewflips.report.html.comparison_page import render_comparison
+
+        atomic_write(page, render_comparison(report, named).encode())
+    show_layers(report, lambda: comparison_table(report, named), as_json, as_csv)
+    if page is not None and not (as_json or as_csv):
+        write(wrote((page,)))
+
+
+COMMANDS = (check, compare)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from fewflips.cli import options
-from fewflips.cli.console import progress_bars, show, write, wrote
+from fewflips.cli.console import progress_bars, show, show_layers, write, wrote
 from fewflips.errors import InputError, VerificationError
 from fewflips.visible import visible
 
@@ -52,6 +52,7 @@ from fewflips.visible import visible
 )
 @options.seed
 @options.jobs
+@options.as_csv
 @options.as_json
 def energy(
     model: Path,
@@ -68,6 +69,7 @@ def energy(
     activity: Path | None,
     seed: int,
     jobs: int,
+    as_csv: bool,
     as_json: bool,
 ) -> None:
     """Simulate the energy of each layer at gate level with MODEL's real operands, glitches included."""
@@ -91,7 +93,7 @@ def energy(
             activity=activity,
             progress=progress,
         )
-    show(lambda: report.model_dump_json(indent=1), lambda: energy_table(report), as_json)
+    show_layers(report, lambda: energy_table(report), as_json, as_csv)
 
 
 @click.command()

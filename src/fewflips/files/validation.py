@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 import typing
 from collections.abc import Iterable
@@ -19,7 +20,8 @@ def describe_validation_error(error: ValidationError, model: type[BaseModel] | N
     error : ValidationError
         The problems.
     model : type of BaseModel, optional
-        What the content was read as: of an unknown key, the nearest known one is suggested.
+        What the content was read as. With it, the nearest known key is suggested for an unknown one; the nearest of
+        several values always is.
 
     Returns
     -------
@@ -29,10 +31,11 @@ def describe_validation_error(error: ValidationError, model: type[BaseModel] | N
     problems = []
     for problem in error.errors(include_url=False):
         where = ".".join(str(part) for part in problem["loc"]) or "file"
-        suggestion = ""
+        given, known = problem["input"], _choices(problem["msg"])
         if problem["type"] == "extra_forbidden" and model is not None:
-            *parents, key = problem["loc"]
-            suggestion = did_you_mean(str(key), _keys(model, parents))
+            *parents, given = problem["loc"]
+            known = _keys(model, parents)
+        suggestion = did_you_mean(given, known) if isinstance(given, str) else ""
         problems.append(f"{where}: {problem['msg']}, got {bounded_text(problem['input'])}{suggestion}")
     return "; ".join(problems)
 
@@ -43,6 +46,12 @@ def bounded_text(value: object) -> str:
         return reprlib.repr(value)
     except ValueError:  # Python refuses to print integers of thousands of digits
         return f"a value of type {type(value).__name__} too long to print"
+
+
+def _choices(message: str) -> set[str]:
+    """Values that a message says were expected: in quotes, as pydantic has them, or after ours."""
+    _, found, listed = message.partition("expected one of ")
+    return set(listed.split(", ")) if found else set(re.findall(r"'([^']+)'", message))
 
 
 def _keys(model: type[BaseModel], parents: Iterable[str | int]) -> set[str]:

@@ -16,7 +16,9 @@ from fewflips.records.budget import NetworkBudget
 from fewflips.records.calibration import Calibration
 from fewflips.records.check import CheckReport
 from fewflips.records.column import ColumnReport
+from fewflips.records.comparison import ComparisonReport
 from fewflips.records.demo import DemoReport
+from fewflips.records.doctor import DoctorReport
 from fewflips.records.energy import EnergyReport
 from fewflips.records.exploration import ExplorationReport
 from fewflips.records.optimization import MeasureReport, OptimizeReport
@@ -34,6 +36,8 @@ SCHEMAS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("column.schema.json", ColumnReport),
     ("demo.schema.json", DemoReport),
     ("check.schema.json", CheckReport),
+    ("comparison.schema.json", ComparisonReport),
+    ("doctor.schema.json", DoctorReport),
     ("training.schema.json", TrainingResult),
     ("pareto.schema.json", ParetoFront),
 )
