@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 from fewflips.version import __version__
 
 if TYPE_CHECKING:
+    from fewflips.api.check import check
+    from fewflips.api.compare import compare
+    from fewflips.api.doctor import doctor
     from fewflips.api.energy import energy
     from fewflips.api.explore import ExploreOptions, explore
     from fewflips.api.explored import Exploration
@@ -37,7 +40,11 @@ if TYPE_CHECKING:
     from fewflips.optimization.step import Step
     from fewflips.parallel.limit import Limit
     from fewflips.progress import Progress
+    from fewflips.records.budget import NetworkBudget
     from fewflips.records.calibration import Calibration
+    from fewflips.records.check import CheckReport
+    from fewflips.records.comparison import ComparisonReport
+    from fewflips.records.doctor import DoctorReport
     from fewflips.records.energy import EnergyReport
     from fewflips.records.exploration import ExplorationReport
     from fewflips.records.optimization import MeasureReport, OptimizeReport
@@ -50,8 +57,11 @@ _HOMES = {
     "Calibration": "fewflips.records.calibration",
     "CalibrationRequest": "fewflips.estimation.calibration.calibrate",
     "CellLibrary": "fewflips.gates.liberty.cells",
+    "CheckReport": "fewflips.records.check",
     "Coding": "fewflips.coding",
+    "ComparisonReport": "fewflips.records.comparison",
     "Dataflow": "fewflips.dataflows",
+    "DoctorReport": "fewflips.records.doctor",
     "EnergyOptions": "fewflips.simulation.run",
     "EnergyReport": "fewflips.records.energy",
     "EnergyRequest": "fewflips.optimization.request",
@@ -65,6 +75,7 @@ _HOMES = {
     "MeasureReport": "fewflips.records.optimization",
     "ModelRuntime": "fewflips.execution.sessions",
     "Network": "fewflips.network",
+    "NetworkBudget": "fewflips.records.budget",
     "Optimization": "fewflips.api.optimized",
     "OptimizeReport": "fewflips.records.optimization",
     "Progress": "fewflips.progress",
@@ -78,6 +89,9 @@ _HOMES = {
     "Verification": "fewflips.api.verify",
     "builtin_accelerators": "fewflips.machine",
     "calibrate": "fewflips.estimation.calibration.calibrate",
+    "check": "fewflips.api.check",
+    "compare": "fewflips.api.compare",
+    "doctor": "fewflips.api.doctor",
     "energy": "fewflips.api.energy",
     "explore": "fewflips.api.explore",
     "load": "fewflips.network",
@@ -100,8 +114,11 @@ __all__ = [
     "Calibration",
     "CalibrationRequest",
     "CellLibrary",
+    "CheckReport",
     "Coding",
+    "ComparisonReport",
     "Dataflow",
+    "DoctorReport",
     "EnergyOptions",
     "EnergyReport",
     "EnergyRequest",
@@ -115,6 +132,7 @@ __all__ = [
     "MeasureReport",
     "ModelRuntime",
     "Network",
+    "NetworkBudget",
     "Optimization",
     "OptimizeReport",
     "Progress",
@@ -129,6 +147,9 @@ __all__ = [
     "__version__",
     "builtin_accelerators",
     "calibrate",
+    "check",
+    "compare",
+    "doctor",
     "energy",
     "explore",
     "load",

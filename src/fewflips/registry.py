@@ -8,6 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
 from fewflips.errors import FewflipsError
+from fewflips.near_misses import did_you_mean
 
 Part = TypeVar("Part")
 PartClass = TypeVar("PartClass", bound=type)
@@ -88,7 +89,9 @@ class Registry(Generic[Part]):
             made: Part = getattr(import_module(module), attribute)()
             return made
         if name not in self._entry_points:
-            raise FewflipsError(f"{self.group}: expected one of {', '.join(self.names)}, got {name!r}")
+            raise FewflipsError(
+                f"{self.group}: expected one of {', '.join(self.names)}, got {name!r}{did_you_mean(name, self.names)}"
+            )
         entry = self._entry_points[name]
         try:
             made = entry.load()()

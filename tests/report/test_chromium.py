@@ -197,7 +197,72 @@ def test_a_screenshot_is_not_blank(browse, tmp_path):
 def test_the_waterfall_opens_and_nothing_complains(browse):
     report = with_waterfall(optimize_report(12))
     open_all = "for (const part of document.querySelectorAll('details')) part.open = true;"
-    show = "document.title = document.querySelectorAll('details[open] tbody tr').length;"
+    show = "document.title = document.querySelectorAll('[aria-labelledby=steps] details[open] tbody tr').length;"
     dom, complaints = browse(with_script(render_html(report), open_all + show))
     assert f"<title>{4 * len(report.layers)}</title>" in dom
     assert complaints == ""
+
+
+def test_a_layer_opens_by_its_address_and_every_name_leads_to_one(browse):
+    report = with_bills(with_energy(optimize_report(12, activations=True)))
+    show = "document.title = Array.from(document.querySelectorAll('details[open]'), (one) => one.id).join();"
+    page = with_script(render_html(report), show)
+    dom, complaints = browse(page, "#layer-3")
+    assert "<title>layer-3</title>" in dom
+    links = re.findall(r'<a href="#(layer-\d+)">', dom)
+    assert links == [f"layer-{number}" for number in range(1, 13)]
+    assert all(f'<details id="{link}"' in dom for link in links)
+    assert complaints == ""
+
+
+def test_a_search_and_an_operator_leave_the_rows_that_fit(browse):
+    report = optimize_report(12)
+    search = "const box = document.getElementById('search'); box.value = 'DEPTHWISE conv_1/'; "
+    search += "box.dispatchEvent(new Event('input')); document.title = document.getElementById('shown').textContent;"
+    fitting = [layer for layer in report.layers if "conv_1/" in layer.name and "DEPTHWISE" in layer.operator]
+    dom, complaints = browse(with_script(render_html(report), search))
+    assert f"<title>{len(fitting)} of 12 layers</title>" in dom
+    choose = "const box = document.getElementById('operator'); box.value = 'CONV_2D'; "
+    choose += "box.dispatchEvent(new Event('change')); document.title = document.getElementById('shown').textContent;"
+    count = sum(layer.operator == "CONV_2D" for layer in report.layers)
+    assert f"<title>{count} of 12 layers</title>" in browse(with_script(render_html(report), choose))[0]
+    assert complaints == ""
+
+
+def test_csv_and_pictures_are_saved_as_they_are_shown(browse):
+    report = with_bills(with_energy(optimize_report(3)))
+    watch = (
+        "const saved = []; HTMLAnchorElement.prototype.click = function () { saved.push(this.download); "
+        "if (this.download.endsWith('svg')) { const text = decodeURIComponent(this.href.split(',').slice(1).join()); "
+        "const found = new DOMParser().parseFromString(text, 'image/svg+xml'); "
+        "saved.push(found.querySelector('parsererror') || text.includes('var(') ? 'broken' : 'whole'); } "
+        "if (this.download.endsWith('png')) saved.push(this.href.slice(0, 21)); "
+        "document.title = saved.join(' '); };"
+        "document.getElementById('csv').click(); "
+        "for (const one of document.querySelector('.save').children) one.click();"
+    )
+    dom, complaints = browse(with_script(render_html(report), watch))
+    title = re.search(r"<title>(.*?)</title>", dom)[1]
+    assert title == "layers.csv energy-by-layer.svg whole energy-by-layer.png data:image/png;base64"
+    assert complaints == ""
+
+
+@pytest.mark.parametrize("width", [420, 1280])
+def test_no_chart_is_wider_than_its_place(browse, width):
+    measure = (
+        "document.title = Array.from(document.querySelectorAll('.chart > svg')).filter((svg) => svg.clientWidth)"
+        ".map((svg) => Math.round(svg.clientWidth) <= document.documentElement.clientWidth).join();"
+    )
+    report = with_waterfall(with_bills(with_energy(optimize_report(12, activations=True))))
+    dom, _ = browse(with_script(render_html(report), measure), "", f"--window-size={width},900", "--dump-dom")
+    title = re.search(r"<title>(.*?)</title>", dom)[1].split(",")
+    assert len(title) >= 6
+    assert set(title) == {"true"}
+
+
+def test_energy_comes_first_where_it_is_known():
+    report = with_bills(with_energy(optimize_report(3)))
+    page = render_html(report)
+    assert page.index('id="energy"') < page.index('id="layers"')
+    assert re.search(r"<h1>[^<]* energy with memories, [^<]*weight flips</h1>", page)
+    assert "energy" not in re.search(r"<h1>.*?</h1>", render_html(optimize_report(3)))[0]

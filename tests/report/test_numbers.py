@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from fewflips.records.notes import StandingNote
+from fewflips.report.notes import other_notes
 from fewflips.report.numbers import (
     above_bound,
     as_energy,
@@ -11,7 +12,6 @@ from fewflips.report.numbers import (
     energy_change,
     energy_ratio,
     energy_unit,
-    other_notes,
     reduction,
     short_labels,
     telling_names,

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from fewflips.report.schemas import SCHEMAS, main, schema_text
+from fewflips.report.schemas import INPUT_SCHEMAS, SCHEMAS, input_schema_text, main, schema_text
 from tests.report.sample_reports import energy_report, measure_report, optimize_report, with_energy
 
 COMMITTED = Path(__file__).parents[2] / "schemas"
@@ -25,6 +25,11 @@ def validator(name: str) -> jsonschema.Draft202012Validator:
 def test_committed_schemas_are_up_to_date(name, model):
     remedy = "run: python -m fewflips.report.schemas schemas"
     assert (COMMITTED / name).read_text() == schema_text(model), remedy
+
+
+@pytest.mark.parametrize(("name", "model"), INPUT_SCHEMAS, ids=[name for name, _ in INPUT_SCHEMAS])
+def test_committed_schemas_of_inputs_are_up_to_date(name, model):
+    assert (COMMITTED / name).read_text() == input_schema_text(model)
 
 
 @pytest.mark.parametrize("layers", [1, 12, 150])
@@ -149,8 +154,9 @@ def test_every_field_is_documented(name):
 
 def test_the_command_writes_every_schema(tmp_path, capsys):
     assert main([str(tmp_path)]) == 0
-    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(name for name, _ in SCHEMAS)
-    assert len(capsys.readouterr().out.splitlines()) == len(SCHEMAS)
+    names = sorted(name for name, _ in (*SCHEMAS, *INPUT_SCHEMAS))
+    assert sorted(file.name for file in tmp_path.iterdir()) == names
+    assert len(capsys.readouterr().out.splitlines()) == len(names)
 
 
 def test_the_command_says_what_is_wrong(tmp_path, capsys):

@@ -8,19 +8,37 @@ import click
 
 from fewflips.cli import (
     calibration_command,
+    check_command,
     demo_command,
     explore_command,
     flip_commands,
     gate_commands,
+    installation_commands,
     interchange_commands,
     training_command,
 )
 from fewflips.cli.console import finish_output, prepare_streams, say, say_lines
 from fewflips.errors import FewflipsError
+from fewflips.near_misses import did_you_mean
 from fewflips.version import __version__
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """A group that suggests the command that was probably meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            suggestion = did_you_mean(str(args[0]), self.list_commands(ctx)) if args else ""
+            if suggestion and "did you mean" not in error.message.lower():
+                raise click.UsageError(f"{error.message} Did{suggestion.removeprefix('; did')}", ctx) from error
+            raise
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="fewflips")
 def cli() -> None:
     """Make quantized networks cheaper to run on accelerators by flipping fewer bits in the datapath."""
@@ -28,12 +46,14 @@ def cli() -> None:
 
 for command in (
     *flip_commands.COMMANDS,
+    *check_command.COMMANDS,
     *demo_command.COMMANDS,
     *gate_commands.COMMANDS,
     *explore_command.COMMANDS,
     *calibration_command.COMMANDS,
     *training_command.COMMANDS,
     *interchange_commands.COMMANDS,
+    *installation_commands.COMMANDS,
 ):
     cli.add_command(command)
 

@@ -11,10 +11,14 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
-from fewflips.errors import OutputError
+from fewflips.errors import InputError, OutputError
 from fewflips.visible import one_line, visible
+
+if TYPE_CHECKING:
+    from fewflips.records.comparison import ComparisonReport
+    from fewflips.records.quantities import AnyReport
 
 _PLAIN = "fewflips-plain"
 _SUBSTITUTES = {
@@ -64,6 +68,26 @@ def show(as_json: Callable[[], str], renderable: Callable[[], Any], json_wanted:
         write_json(as_json())
     else:
         write(rendered(renderable()))
+
+
+def show_layers(
+    report: AnyReport | ComparisonReport, renderable: Callable[[], Any], json_wanted: bool, csv_wanted: bool
+) -> None:
+    """Print a report on layers as JSON, as CSV, or rendered by rich.
+
+    Raises
+    ------
+    InputError
+        If both JSON and CSV are wanted.
+    """
+    if json_wanted and csv_wanted:
+        raise InputError("expected --json or --csv, got both")
+    if csv_wanted:
+        from fewflips.report.csv_text import layers_csv
+
+        write(layers_csv(report))
+    else:
+        show(lambda: report.model_dump_json(indent=1), renderable, json_wanted)
 
 
 def rendered(renderable: Any) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fewflips.cli import options
-from fewflips.cli.console import note_on_terminal, progress_bars, rendered, say, show, write, write_json, wrote
+from fewflips.cli.console import note_on_terminal, progress_bars, rendered, say, show, show_layers, write, wrote
 from fewflips.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ _ENDING = "fewflips: ending searches with the best that they have; Ctrl-C again 
 )
 @options.activations
 @options.tokens
+@options.as_csv
 @options.as_json
 def measure(
     model: Path,
@@ -42,6 +43,7 @@ def measure(
     calibration: Path | None,
     activations: str | None,
     tokens: int | None,
+    as_csv: bool,
     as_json: bool,
 ) -> None:
     """Count the bit flips of MODEL's operand streams, layer by layer."""
@@ -58,7 +60,7 @@ def measure(
             activations=activations,
             progress=progress,
         )
-    show(lambda: report.model_dump_json(indent=1), lambda: measurement_table(report), as_json)
+    show_layers(report, lambda: measurement_table(report), as_json, as_csv)
 
 
 @click.command()
@@ -82,6 +84,7 @@ def measure(
     "steps",
     multiple=True,
     metavar="NAME,...",
+    shell_complete=options.complete_steps,
     help="Steps to apply, one after another (docs/steps.md).  [default: schedule, drop-in, and what sign flags or an "
     "error budget allow]",
 )
@@ -89,6 +92,7 @@ def measure(
     "--without",
     multiple=True,
     metavar="NAME,...",
+    shell_complete=options.complete_steps,
     help="Steps to leave out of those that are applied by default.",
 )
 @options.inputs
@@ -131,6 +135,7 @@ def measure(
 @options.share
 @options.seed
 @options.jobs
+@options.as_csv
 @options.as_json
 def optimize(
     model: Path,
@@ -154,6 +159,7 @@ def optimize(
     share: float | None,
     seed: int,
     jobs: int,
+    as_csv: bool,
     as_json: bool,
 ) -> None:
     """Make fewer bits flip in MODEL's operands, and check that its outputs stay the same or within an error budget."""
@@ -196,7 +202,7 @@ def optimize(
             progress=progress,
         )
         files = result.save(output, binary_schedule=binary_schedule)
-    _show_optimization(result, files, as_json)
+    _show_optimization(result, files, as_json, as_csv)
     if binary_schedule and result.schedule is None:
         say("fewflips: --binary-schedule: there is no schedule.bin, since no step that was applied gives a schedule")
     if result.interrupted:
@@ -241,14 +247,13 @@ def _names(given: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name.strip() for names in given for name in names.split(","))
 
 
-def _show_optimization(result: Optimization, files: tuple[Path, ...], json_wanted: bool) -> None:
-    if json_wanted:
-        write_json(result.report.model_dump_json(indent=1))
-        return
+def _show_optimization(result: Optimization, files: tuple[Path, ...], json_wanted: bool, csv_wanted: bool) -> None:
     from fewflips.report.terminal.flips import headline, result_table
 
-    table, summary = rendered(result_table(result.report)), rendered(headline(result.report))
-    write(table + summary + wrote(files))
+    report = result.report
+    show_layers(report, lambda: result_table(report), json_wanted, csv_wanted)
+    if not (json_wanted or csv_wanted):
+        write(rendered(headline(report)) + wrote(files))
 
 
 COMMANDS = (measure, optimize, verify, accelerators)

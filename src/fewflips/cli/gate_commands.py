@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from fewflips.cli import options
-from fewflips.cli.console import progress_bars, show, write, wrote
+from fewflips.cli.console import progress_bars, show, show_layers, write, wrote
 from fewflips.errors import InputError, VerificationError
 from fewflips.visible import visible
 
@@ -54,6 +54,7 @@ from fewflips.visible import visible
 @options.tokens
 @options.seed
 @options.jobs
+@options.as_csv
 @options.as_json
 def energy(
     model: Path,
@@ -72,6 +73,7 @@ def energy(
     tokens: int | None,
     seed: int,
     jobs: int,
+    as_csv: bool,
     as_json: bool,
 ) -> None:
     """Simulate the energy of each layer at gate level with MODEL's real operands, glitches included."""
@@ -97,7 +99,7 @@ def energy(
             activations=activations,
             progress=progress,
         )
-    show(lambda: report.model_dump_json(indent=1), lambda: energy_table(report), as_json)
+    show_layers(report, lambda: energy_table(report), as_json, as_csv)
 
 
 @click.command()

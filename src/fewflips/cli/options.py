@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
+
+def _names_or_files(names: Callable[[], Iterable[str]]) -> Callable[..., list[CompletionItem]]:
+    """Completes the names of something, and files."""
+
+    def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        found = [CompletionItem(name) for name in names() if name.startswith(incomplete)]
+        return found or [CompletionItem(incomplete, type="file")]
+
+    return complete
+
+
+def _machines() -> Iterable[str]:
+    from fewflips.machine import builtin_accelerators
+
+    return builtin_accelerators()
+
+
+def complete_steps(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the last name of a list of steps."""
+    from fewflips.optimization.registration import step_names
+
+    before, comma, last = incomplete.rpartition(",")
+    return [CompletionItem(f"{before}{comma}{name}") for name in step_names() if name.startswith(last)]
+
+
+complete_machines = _names_or_files(_machines)
 accelerator_with = partial(
     click.option,
     "--accelerator",
     show_default=True,
     metavar="NAME|FILE",
+    shell_complete=complete_machines,
     help="Built-in machine (see `fewflips accelerators`) or YAML file.",
 )
 accelerator = accelerator_with(default="edge16")
@@ -32,6 +61,7 @@ jobs = click.option(
     help="Number of processors to use; -1 uses all.",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+as_csv = click.option("--csv", "as_csv", is_flag=True, help="Print the layers as comma-separated values.")
 model = click.argument("model", type=click.Path(path_type=Path))
 activations = click.option(
     "--activations",

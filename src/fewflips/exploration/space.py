@@ -173,7 +173,7 @@ def space_of(content: dict[str, Any], source: str) -> Space:
     try:
         return Space.model_validate(content)
     except ValidationError as error:
-        raise InputError(f"{source}: {describe_validation_error(error)}") from error
+        raise InputError(f"{source}: {describe_validation_error(error, Space)}") from error
 
 
 def _relative_to(space: Space, folder: Path) -> Space:

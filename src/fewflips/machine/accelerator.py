@@ -19,6 +19,7 @@ from fewflips.machine.buffers import Buffers, Tiling
 from fewflips.machine.coding_names import CODINGS, PLAIN
 from fewflips.machine.compact import Compact
 from fewflips.machine.dataflow_names import DATAFLOWS
+from fewflips.near_misses import did_you_mean
 
 
 class Operand(Compact):
@@ -240,6 +241,7 @@ def load_accelerator(source: str | Path | Accelerator) -> Accelerator:
     if not os.path.isfile(path):  # False for invalid names, for which Path.is_file raises
         raise AcceleratorError(
             f"accelerator {str(source)!r}: expected one of {', '.join(machines)} or a YAML file, found neither"
+            f"{did_you_mean(str(source), machines)}"
         )
     return _parse(_read(path), str(path))
 
@@ -289,4 +291,4 @@ def _parse(text: str, source: str) -> Accelerator:
     try:
         return Accelerator.model_validate(content)
     except ValidationError as error:
-        raise AcceleratorError(f"{source}: {describe_validation_error(error)}") from error
+        raise AcceleratorError(f"{source}: {describe_validation_error(error, Accelerator)}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from fewflips.errors import InputError
+from fewflips.near_misses import did_you_mean
 from fewflips.optimization.step import Step
 from fewflips.registry import Registry
 
@@ -50,7 +51,9 @@ def step_named(name: str) -> Step:
     """
     name = name if name in STEPS else ALIASES.get(name, name)
     if name not in STEPS:
-        raise InputError(f"steps: expected one of {', '.join(step_names())}, got {name!r}")
+        raise InputError(
+            f"steps: expected one of {', '.join(step_names())}, got {name!r}{did_you_mean(name, step_names())}"
+        )
     step = STEPS[name]
     if not isinstance(step, Step):
         raise InputError(f"step {name}: expected a fewflips.Step, got {type(step).__name__}")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from fewflips.records.notes import StandingNote
 from fewflips.records.optimization import LayerResult, OptimizeReport, PortResult
-from fewflips.visible import one_line, printable, shorten_middle
+from fewflips.visible import printable, shorten_middle
 
 THIN_SPACE = "\u202f"
 ABSENT = "\u2013"
@@ -277,12 +277,6 @@ def not_measured(inputs: str | None) -> str:
     if inputs is None:
         return f"{StandingNote.NO_SAMPLE_INPUTS.removesuffix('.')} (--inputs)."
     return "Activations were not measured: the notes say why."
-
-
-def other_notes(notes: Iterable[str]) -> list[str]:
-    """Notes without those that every report shows elsewhere."""
-    standing = set(StandingNote)
-    return [one_line(note) for note in notes if note not in standing]
 
 
 def ports(report: OptimizeReport, port: str) -> Iterator[tuple[LayerResult, PortResult]]:

@@ -1,4 +1,4 @@
-"""JSON Schemas of the files that fewflips writes: ``python -m fewflips.report.schemas DIR``."""
+"""JSON Schemas of files that fewflips writes and reads: ``python -m fewflips.report.schemas DIR``."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from pydantic_core import core_schema
 
 from fewflips.errors import FewflipsError
 from fewflips.files.atomic import atomic_write
+from fewflips.records.budget import NetworkBudget
 from fewflips.records.calibration import Calibration
+from fewflips.records.check import CheckReport
 from fewflips.records.column import ColumnReport
+from fewflips.records.comparison import ComparisonReport
 from fewflips.records.demo import DemoReport
+from fewflips.records.doctor import DoctorReport
 from fewflips.records.energy import EnergyReport
 from fewflips.records.exploration import ExplorationReport
 from fewflips.records.optimization import MeasureReport, OptimizeReport
@@ -31,10 +35,16 @@ SCHEMAS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("schedule.schema.json", Schedule),
     ("column.schema.json", ColumnReport),
     ("demo.schema.json", DemoReport),
+    ("check.schema.json", CheckReport),
+    ("comparison.schema.json", ComparisonReport),
+    ("doctor.schema.json", DoctorReport),
     ("training.schema.json", TrainingResult),
     ("pareto.schema.json", ParetoFront),
 )
-"""Every schema: its file name, and the model it is generated from."""
+"""Every schema of a file that is written: its file name, and the model it is generated from."""
+INPUT_SCHEMAS: tuple[tuple[str, type[BaseModel]], ...] = (("budget.schema.json", NetworkBudget),)
+"""Every schema of a file that people write, in which keys may be left out."""
+_DRAFT = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
 
 
 class _AllRequired(GenerateJsonSchema):
@@ -62,7 +72,23 @@ def schema_text(model: type[BaseModel]) -> str:
         JSON, ending with a line feed.
     """
     schema = model.model_json_schema(mode="serialization", schema_generator=_AllRequired)
-    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=2) + "\n"
+    return json.dumps({**_DRAFT, **schema}, indent=2) + "\n"
+
+
+def input_schema_text(model: type[BaseModel]) -> str:
+    """The JSON Schema (draft 2020-12) of a file that people write, as the text of a file.
+
+    Parameters
+    ----------
+    model : type of BaseModel
+        One of those in :data:`INPUT_SCHEMAS`.
+
+    Returns
+    -------
+    str
+        JSON, ending with a line feed.
+    """
+    return json.dumps({**_DRAFT, **model.model_json_schema(mode="validation")}, indent=2) + "\n"
 
 
 def write_schemas(folder: Path) -> tuple[Path, ...]:
@@ -83,9 +109,11 @@ def write_schemas(folder: Path) -> tuple[Path, ...]:
     OutputError
         If a file cannot be written.
     """
-    for name, model in SCHEMAS:
-        atomic_write(folder / name, schema_text(model).encode())
-    return tuple(folder / name for name, _ in SCHEMAS)
+    texts = {name: schema_text(model) for name, model in SCHEMAS}
+    texts |= {name: input_schema_text(model) for name, model in INPUT_SCHEMAS}
+    for name, text in texts.items():
+        atomic_write(folder / name, text.encode())
+    return tuple(folder / name for name in texts)
 
 
 def main(arguments: list[str]) -> int:

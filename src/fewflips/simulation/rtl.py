@@ -10,6 +10,7 @@ from fewflips.dataflows.unit_datapath import network_datapath
 from fewflips.datapath.testbench import write_rtl
 from fewflips.errors import InputError
 from fewflips.machine import Accelerator, load_accelerator
+from fewflips.near_misses import did_you_mean
 from fewflips.network import Network, load
 from fewflips.network.layer import Layer
 from fewflips.simulation.port_words import first_cycles
@@ -94,5 +95,6 @@ def chosen_layer(layers: Sequence[Layer], name: str | None) -> Layer:
     ]
     if len(found) != 1:
         names = ", ".join(layer.name for layer in found or layers)
-        raise InputError(f"layer {name!r}: expected {'the whole of ' if found else ''}one of {names}")
+        nearest = "" if found else did_you_mean(name, (layer.name for layer in layers))
+        raise InputError(f"layer {name!r}: expected {'the whole of ' if found else ''}one of {names}{nearest}")
     return found[0]

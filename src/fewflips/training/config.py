@@ -327,7 +327,7 @@ def load_config(path: str | Path, instead: Mapping[str, Any] | None = None) -> T
     try:
         return TrainingConfig.model_validate(content | dict(instead or {}))
     except ValidationError as error:
-        raise InputError(f"{path}: {describe_validation_error(error)}") from error
+        raise InputError(f"{path}: {describe_validation_error(error, TrainingConfig)}") from error
 
 
 def config_yaml(config: TrainingConfig) -> str:

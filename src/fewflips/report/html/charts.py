@@ -75,6 +75,8 @@ _ROWS_A_COLUMN = 32
 _MOST_COLUMNS = 3
 _SHORTEST_AXIS = 0.01
 _SPLIT_WIDTH = 620
+_NARROW = 400
+"""Width of charts on telephones."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +209,7 @@ def bar_rows(bars: Sequence[Bar], axis_label: str, prefix: str, alt: str, percen
     Returns
     -------
     str
-        An ``<svg>`` element.
+        Two ``<svg>`` elements, for wide screens and for narrow ones.
     """
     longest = max(length for bar in bars for length in (bar.before, bar.after, bar.drop_in or 0))
     return _rows(bars, _draw_bars, longest, axis_label, prefix, alt, percent)
@@ -226,7 +228,7 @@ def energy_rows(bars: Sequence[EnergyBar], axis_label: str, prefix: str, alt: st
     Returns
     -------
     str
-        An ``<svg>`` element.
+        Two ``<svg>`` elements, for wide screens and for narrow ones.
     """
     longest = max(max(*bar.before, *(bar.after or ()), bar.drop_in or 0) for bar in bars)
     return _rows(bars, _draw_energies, longest, axis_label, prefix, alt)
@@ -245,7 +247,7 @@ def split_rows(bars: Sequence[SplitBar], axis_label: str, prefix: str, alt: str)
     Returns
     -------
     str
-        An ``<svg>`` element.
+        Two ``<svg>`` elements, for wide screens and for narrow ones.
     """
     longest = max(sum(bar.energies) for bar in bars)
     return _rows(bars, _draw_splits, longest, axis_label, prefix, alt, width=_SPLIT_WIDTH)
@@ -264,7 +266,7 @@ def step_rows(bars: Sequence[StepBar], axis_label: str, prefix: str, alt: str) -
     Returns
     -------
     str
-        An ``<svg>`` element.
+        Two ``<svg>`` elements, for wide screens and for narrow ones.
     """
     longest = max(max(bar.before or 0.0, bar.after) for bar in bars)
     return _rows(bars, _draw_steps, longest, axis_label, prefix, alt, width=_SPLIT_WIDTH)
@@ -280,8 +282,25 @@ def _rows(
     percent: bool = False,
     width: int = _WIDTH,
 ) -> str:
-    """Rows of one kind in columns, each column with an axis below."""
+    """Rows of one kind, drawn for wide screens and for narrow ones; the page shows the one that fits."""
     columns = min(_MOST_COLUMNS, -(-len(bars) // _ROWS_A_COLUMN))
+    wide = _drawn_rows(bars, draw, longest, axis_label, prefix, alt, percent, width, columns)
+    small = _drawn_rows(bars, draw, longest, axis_label, f"{prefix}-narrow", alt, percent, _NARROW, 1)
+    return wide.replace("<svg", '<svg class="on-wide"', 1) + small.replace("<svg", '<svg class="on-narrow"', 1)
+
+
+def _drawn_rows(
+    bars: Sequence[_Row],
+    draw: Callable[[Axes, Sequence[_Row], int], None],
+    longest: float,
+    axis_label: str,
+    prefix: str,
+    alt: str,
+    percent: bool,
+    width: int,
+    columns: int,
+) -> str:
+    """Rows of one kind in columns, each column with an axis below."""
     rows = -(-len(bars) // columns)
     pitch = 26 if rows <= 12 else 20 if rows <= 24 else 16
     height = rows * pitch + 48
@@ -296,7 +315,7 @@ def _rows(
             _label_rows(axes, shown, rows)
             axes.set_xlim(0, max(longest, _SHORTEST_AXIS) * 1.02)
             axes.set_xlabel(axis_label)
-            axes.locator_params(axis="x", nbins=(8, 5, 4)[columns - 1])
+            axes.locator_params(axis="x", nbins=4 if width == _NARROW else (8, 5, 4)[columns - 1])
             if percent:
                 axes.xaxis.set_major_formatter(lambda value, _: f"{value * 100:.3g} %")
         hints = {f"row-{number}": bar.hint for number, bar in enumerate(bars)}

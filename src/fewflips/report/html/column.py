@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Value = int | float | str | None
 
@@ -39,3 +39,13 @@ class Column:
     def numeric(self) -> bool:
         """Whether the column is sorted numerically, largest first, and aligned right."""
         return self.key not in ("name", "operator")
+
+
+def marked(table: Sequence[Column]) -> list[Column]:
+    """Columns, the first of each group marked as such."""
+    seen: set[str] = set()
+    found = []
+    for column in table:
+        found.append(replace(column, starts_group=column.group not in seen))
+        seen.add(column.group)
+    return found

@@ -22,6 +22,9 @@ class EnergySection:
 
     Parameters
     ----------
+    headline : str
+        The change of all that is simulated: of the whole bill with memories, else of the arithmetic units; empty if
+        there is no energy after.
     facts : list of (str, str, str)
         Quantity, its change with glitches, and its change without delays.
     lead : str
@@ -42,6 +45,7 @@ class EnergySection:
         Sentences below the table.
     """
 
+    headline: str
     facts: list[tuple[str, str, str]]
     lead: str
     layers_chart: Markup | None
@@ -75,6 +79,7 @@ def energy_section(report: OptimizeReport, labels: Sequence[str]) -> EnergySecti
         return None
     bill = bill_section(result.total)
     return EnergySection(
+        headline=_headline(result.total),
         facts=_facts(result.total) + ([bill.fact] if bill and bill.fact else []),
         lead=_lead(result.total),
         layers_chart=_layers_chart(report, labels),
@@ -90,6 +95,15 @@ def energy_section(report: OptimizeReport, labels: Sequence[str]) -> EnergySecti
         basis=how_simulated(result.settings, result.datapath, result.cells, several_orders=True),
         remarks=_remarks(report, result),
     )
+
+
+def _headline(total: EnergyComparison) -> str:
+    before, after = total.baseline, optimized_energy(total)
+    if after is None:
+        return ""
+    if before.bill is not None and before.bill.buffers is not None and after.bill is not None:
+        return f"{energy_change(before.bill.whole_pj, after.bill.whole_pj)} energy with memories"
+    return f"{energy_change(before.inertial.total_pj, after.inertial.total_pj)} energy in the arithmetic units"
 
 
 def _facts(total: EnergyComparison) -> list[tuple[str, str, str]]:

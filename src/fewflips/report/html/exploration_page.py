@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fewflips.records.exploration import DetailedMachine, ExplorationReport, NetworkCost
 from fewflips.report.bill_words import NO_BUFFERS, BillLine, buffer_lines, unit_lines
 from fewflips.report.exploration_words import MEASURE_NAMES, choices_text, measure_text, remarks, work_text
+from fewflips.report.html.assets import asset, page_environment
 from fewflips.report.html.exploration_chart import HEIGHT, WIDTH, charts_of
 from fewflips.report.machine_yaml import explored_machine_yaml
-from fewflips.report.numbers import as_energy, other_notes
-from fewflips.visible import printable
+from fewflips.report.notes import other_notes
+from fewflips.report.numbers import as_energy
 
 _BAR = 640.0
 _BUFFERS_ESTIMATED = "Memories are estimated from accesses and the energy of one, not simulated."
@@ -66,42 +65,34 @@ def exploration_page(report: ExplorationReport) -> str:
     str
         The page; the same report gives the same bytes.
     """
-    environment = Environment(
-        loader=PackageLoader("fewflips.report.html", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(printable=printable)
     shown = [*report.front, *([report.against.baseline] if report.against is not None else [])]
     longest = max((cost.whole_pj for machine in shown for cost in machine.networks), default=1.0) or 1.0
-    style = "\n".join(_asset(name) for name in ("report.css", "exploration.css"))
+    style = "\n".join(asset(name) for name in ("report.css", "exploration.css"))
     costs = [cost for machine in shown for cost in machine.networks]
-    return environment.get_template("exploration.html.j2").render(
-        report=report,
-        style=Markup(style),
-        names=", ".join(one.model.file for one in report.networks),
-        work=work_text(report),
-        remarks=remarks(report),
-        charts=charts_of(report),
-        width=WIDTH,
-        height=HEIGHT,
-        headings=[MEASURE_NAMES[name] for name in report.objectives],
-        rows=[_row(machine, report) for machine in report.front],
-        machines=[_view(machine, report, longest) for machine in report.front],
-        baseline=None if report.against is None else _view(report.against.baseline, report, longest),
-        times=[] if report.against is None else _times(report),
-        ablation=_ablation(report),
-        legend=_legend(costs),
-        bar_width=_BAR,
-        bill_remarks=_bill_remarks(costs),
-        notes=other_notes(report.notes),
+    return (
+        page_environment()
+        .get_template("exploration.html.j2")
+        .render(
+            report=report,
+            style=Markup(style),
+            names=", ".join(one.model.file for one in report.networks),
+            work=work_text(report),
+            remarks=remarks(report),
+            charts=charts_of(report),
+            width=WIDTH,
+            height=HEIGHT,
+            headings=[MEASURE_NAMES[name] for name in report.objectives],
+            rows=[_row(machine, report) for machine in report.front],
+            machines=[_view(machine, report, longest) for machine in report.front],
+            baseline=None if report.against is None else _view(report.against.baseline, report, longest),
+            times=[] if report.against is None else _times(report),
+            ablation=_ablation(report),
+            legend=_legend(costs),
+            bar_width=_BAR,
+            bill_remarks=_bill_remarks(costs),
+            notes=other_notes(report.notes),
+        )
     )
-
-
-def _asset(name: str) -> str:
-    return (files("fewflips.report.html") / "templates" / name).read_text(encoding="utf-8")
 
 
 def _row(machine: DetailedMachine, report: ExplorationReport) -> tuple[int, str, list[str], bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from fewflips.records.optimization import LayerResult, OptimizeReport, PortResult, ResultTotals
-from fewflips.report.html.column import Column, Value
+from fewflips.report.html.column import Column, Value, marked
 from fewflips.report.html.energy_columns import energy_columns
 from fewflips.report.numbers import (
     ABSENT,
@@ -33,14 +33,7 @@ def columns(report: OptimizeReport) -> list[Column]:
         live = [layer.activations for layer in layers]
         table += _after_columns("activations", "activations-", live, report.totals.activations, with_baseline=True)
     table += _seam_columns([layer.weights for layer in layers], report.totals.weights)
-    seen: set[str] = set()
-    marked = []
-    for column in table:
-        marked.append(
-            Column(column.key, column.title, column.group, column.cells, column.total, column.group not in seen)
-        )
-        seen.add(column.group)
-    return marked
+    return marked(table)
 
 
 def groups(table: Sequence[Column]) -> list[tuple[str, int]]:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import re
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from fewflips.records.optimization import Check, LayerResult, OptimizeReport, PortResult, ResultTotals
 from fewflips.report.cost_words import chosen_by, stage_costs
 from fewflips.report.coverage_words import coverage_words
 from fewflips.report.html import charts, layer_table
+from fewflips.report.html.assets import asset, page_environment, script_hash
 from fewflips.report.html.energy_section import energy_section
+from fewflips.report.html.layer_view import BIT_HEIGHT, BIT_WIDTH, layer_views
 from fewflips.report.html.picture import Raster, StreamPicture, band_tops, palette, rasters
 from fewflips.report.html.waterfall_section import waterfall_section
+from fewflips.report.notes import operations_of, other_notes
 from fewflips.report.numbers import (
     THIN_SPACE,
     above_bound,
@@ -26,13 +25,10 @@ from fewflips.report.numbers import (
     as_ratio,
     comparison,
     flip_rate,
-    other_notes,
     ports,
     reduction,
     short_labels,
     telling_names,
-    with_si_prefix,
-    with_thin_spaces,
 )
 from fewflips.report.stage_words import main_result, other_checks, other_stages
 from fewflips.visible import printable
@@ -60,48 +56,35 @@ def render_html(report: OptimizeReport, picture: StreamPicture | None = None) ->
         The page; the same results give the same bytes. Names from the model file are escaped, and the page's
         content security policy forbids all requests and all scripts but its own.
     """
-    environment = Environment(
-        loader=PackageLoader("fewflips.report.html", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    script = asset("report.js")
+    return (
+        page_environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            style=Markup(asset("report.css")),
+            script=Markup(script),
+            script_hash=script_hash(script),
+            headline=_headline(report),
+            coverage=None if report.coverage is None else coverage_words(report.coverage),
+            checks=_checks(report),
+            stages=other_stages(report, "\u00d7", THIN_SPACE),
+            costs=stage_costs(report, "\u00d7", THIN_SPACE),
+            chosen_by=chosen_by(report),
+            other_files=other_checks(report),
+            charts=_charts(report),
+            energy=energy_section(report, _labels(report.layers)),
+            waterfall=waterfall_section(report, _labels(report.layers)),
+            picture=_picture(picture, report) if picture is not None else None,
+            columns=(table := layer_table.columns(report)),
+            groups=layer_table.groups(table),
+            names=telling_names([layer.name for layer in report.layers]),
+            layers=layer_views(report),
+            bit_width=BIT_WIDTH,
+            bit_height=BIT_HEIGHT,
+            notes=other_notes(report.notes, operations_of(report)),
+        )
     )
-    environment.filters.update(
-        count=with_thin_spaces, si=with_si_prefix, percent=as_percent, printable=printable, breakable=_breakable
-    )
-    script = _asset("report.js")
-    return environment.get_template("report.html.j2").render(
-        report=report,
-        style=Markup(_asset("report.css")),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        headline=_headline(report),
-        coverage=None if report.coverage is None else coverage_words(report.coverage),
-        checks=_checks(report),
-        stages=other_stages(report, "\u00d7", THIN_SPACE),
-        costs=stage_costs(report, "\u00d7", THIN_SPACE),
-        chosen_by=chosen_by(report),
-        other_files=other_checks(report),
-        charts=_charts(report),
-        energy=energy_section(report, _labels(report.layers)),
-        waterfall=waterfall_section(report, _labels(report.layers)),
-        picture=_picture(picture, report) if picture is not None else None,
-        columns=(table := layer_table.columns(report)),
-        groups=layer_table.groups(table),
-        names=telling_names([layer.name for layer in report.layers]),
-        notes=other_notes(report.notes),
-    )
-
-
-def _asset(name: str) -> str:
-    return (files("fewflips.report.html") / "templates" / name).read_text(encoding="utf-8")
-
-
-def _breakable(name: str) -> Markup:
-    """A name that may wrap after each part of its path."""
-    parts = re.split(r"(?<=[/;:.])", printable(name))
-    return Markup("<wbr>").join(parts)
 
 
 def _headline(report: OptimizeReport) -> dict[str, Any]:

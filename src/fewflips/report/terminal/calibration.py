@@ -15,7 +15,7 @@ from fewflips.report.calibration_words import (
     ranking_words,
     total_of,
 )
-from fewflips.report.numbers import other_notes
+from fewflips.report.notes import other_notes
 from fewflips.report.terminal.console_tables import add_total, figures_table, named_layers, page, title_text
 from fewflips.visible import printable
 

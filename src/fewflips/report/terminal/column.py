@@ -8,7 +8,8 @@ from rich.console import Group
 from rich.table import Table
 
 from fewflips.records.column import ColumnGates, ColumnPart, ColumnReport
-from fewflips.report.numbers import ABSENT, other_notes
+from fewflips.report.notes import other_notes
+from fewflips.report.numbers import ABSENT
 from fewflips.report.terminal.console_tables import Fitting, figures_table, page
 from fewflips.visible import printable, shorten_middle
 

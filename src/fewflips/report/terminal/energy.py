@@ -20,6 +20,7 @@ from fewflips.report.energy_words import (
     optimized_energy,
     split_figures,
 )
+from fewflips.report.notes import other_notes
 from fewflips.report.numbers import (
     ABSENT,
     as_energy,
@@ -27,7 +28,6 @@ from fewflips.report.numbers import (
     as_ratio,
     energy_change,
     energy_ratio,
-    other_notes,
     per_mac,
     with_si_prefix,
 )

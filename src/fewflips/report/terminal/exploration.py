@@ -9,7 +9,7 @@ from rich.table import Table
 
 from fewflips.records.exploration import DetailedMachine, ExplorationReport
 from fewflips.report.exploration_words import MEASURE_NAMES, choices_text, measure_text, remarks, work_text
-from fewflips.report.numbers import other_notes
+from fewflips.report.notes import other_notes
 from fewflips.report.terminal.console_tables import Fitting, figures_table, page, title_text
 from fewflips.visible import printable
 

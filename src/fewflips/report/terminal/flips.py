@@ -14,6 +14,7 @@ from fewflips.records.optimization import LayerResult, MeasureReport, OptimizeRe
 from fewflips.report.calibration_words import estimate_words
 from fewflips.report.cost_words import chosen_by, cost_headline
 from fewflips.report.coverage_words import coverage_lines
+from fewflips.report.notes import operations_of, other_notes
 from fewflips.report.numbers import (
     ABSENT,
     above_bound,
@@ -22,7 +23,6 @@ from fewflips.report.numbers import (
     as_ratio,
     comparison,
     not_measured,
-    other_notes,
     reduction,
     with_si_prefix,
 )
@@ -80,7 +80,7 @@ def measurement_table(report: MeasureReport) -> Group:
         seams,
         activations,
         *([estimate_words(estimate, " ")] if estimate else []),
-        *other_notes(report.notes),
+        *other_notes(report.notes, operations_of(report)),
     )
 
 
@@ -121,9 +121,8 @@ def result_table(report: OptimizeReport) -> Group:
     means = {"schedule": "in scheduled order", "drop-in file": "in the drop-in file"}.get(result, f"after {result}")
     title = f"{_subject(report)}: weight flips within passes, {means}"
     lead = coverage_lines(report.coverage)
-    return page(
-        title, *lead, table, *remarks, *energy_tables(report), *waterfall_tables(report), *other_notes(report.notes)
-    )
+    notes = other_notes(report.notes, operations_of(report))
+    return page(title, *lead, table, *remarks, *energy_tables(report), *waterfall_tables(report), *notes)
 
 
 def headline(report: OptimizeReport) -> str:

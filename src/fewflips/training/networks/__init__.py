@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fewflips.errors import InputError
+from fewflips.near_misses import did_you_mean
 from fewflips.training.networks.blocks import ImageClassifier
 from fewflips.training.networks.mobilenet_v2 import mobilenet_v2
 from fewflips.training.networks.resnet import resnet
@@ -70,4 +71,4 @@ def build_network(
             image_size=image_size,
             channels=channels,
         )
-    raise InputError(f"network: expected one of {', '.join(NETWORKS)}, got '{name}'")
+    raise InputError(f"network: expected one of {', '.join(NETWORKS)}, got '{name}'{did_you_mean(name, NETWORKS)}")
