@@ -264,7 +264,7 @@ def test_heads_are_ordered_by_the_steps_between_them(within: bool, tmp_path: Pat
         if layer.weights_tensor not in ("q.w", "k.w", "v.w"):
             continue
         index = groups.axis_index(layout_of(groups, layer.weights_tensor, 1), inside)
-        rows = layer.weights().astype(np.uint8)[index].reshape(3, 2, -1)
+        rows = layer.weights.astype(np.uint8)[index].reshape(3, 2, -1)
         repeats = dataflow_of(machine).weight_repeats(layer, machine)
         for one, other in product(range(3), range(3)):
             step = sum(int(a ^ b).bit_count() for a, b in zip(rows[one, 1], rows[other, 0], strict=True))
