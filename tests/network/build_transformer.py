@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from tests.network.build_onnx import CONTRIB, Builder
 
@@ -39,9 +39,17 @@ class Transformer(Builder):
         offset = self.node("DequantizeLinear", [self.constant(bias), self.constant(np.float32(0.001))])
         return self.node("Add", [offset, self.node("MatMul", [source, weights], name=name)])
 
-    def in_blocks(
-        self, source: str, inputs: int, outputs: int, name: str, more: Sequence[str] = (), block: int = 16
-    ) -> str:
+    def dynamic(self, source: str, inputs: int, outputs: int, name: str = "") -> str:
+        """A product of integers whose activations get their scale as they come, as quantize_dynamic writes it."""
+        codes, scale, zero = (self._name(part) for part in ("codes", "scale", "zero"))
+        self.nodes.append(helper.make_node("DynamicQuantizeLinear", [source], [codes, scale, zero]))
+        weights = self.constant(self.int8(inputs, outputs), f"{name}.w" if name else "")
+        product = self.node("MatMulInteger", [codes, weights, zero, self.constant(np.zeros(outputs, np.int8))])
+        product = self.node("Cast", [product], to=TensorProto.FLOAT)
+        product = self.node("Mul", [product, self.node("Mul", [scale, self.constant(self.scales(outputs))])])
+        return self.node("Add", [product, self.constant(self.rng.normal(size=outputs).astype(np.float32))])
+
+    def in_blocks(self, source: str, inputs: int, outputs: int, name: str, block: int = 16) -> str:
         """A product of weights with 4 bits in blocks along their inputs."""
         blocks = inputs // block
         codes = self.constant(self.uint8(outputs, blocks, block // 2), f"{name}.w")
@@ -92,7 +100,7 @@ class Transformer(Builder):
         return [self.constant(self.rng.normal(size=width).astype(np.float32)) for _ in range(2)]
 
     def finished(self, source: str, **more: Any) -> onnx.ModelProto:
-        self.nodes.append(onnx.helper.make_node("Identity", [source], ["y"]))
+        self.nodes.append(helper.make_node("Identity", [source], ["y"]))
         self.output("y", TensorProto.FLOAT)
         return self.model(**more)
 
@@ -100,22 +108,24 @@ class Transformer(Builder):
 def block(style: str = "fused", width: int = 6, heads: int = 3, each: int = 2, hidden: int = 5) -> onnx.ModelProto:
     """An embedding, a block of attention and feed-forward, and an output head.
 
-    `style` is "fused" or "in steps" (normalization), "skip" (with the residual addition), or "gated" (feed-forward).
+    `style` is "fused" or "in steps" (normalization), "skip" (with the residual addition), "gated" (feed-forward), or
+    "dynamic" (scales of activations).
     """
     build = Transformer()
+    linear = build.dynamic if style == "dynamic" else build.linear
     normalized = build.normalized_in_steps if style == "in steps" else build.normalized
     inner = heads * each
     x = build.embedded(width)
-    queries, keys, values = (build.linear(x, width, inner, name) for name in ("q", "k", "v"))
-    attended = build.linear(build.attended(queries, keys, values, heads, each), inner, width, "o")
+    queries, keys, values = (linear(x, width, inner, name) for name in ("q", "k", "v"))
+    attended = linear(build.attended(queries, keys, values, heads, each), inner, width, "o")
     if style == "skip":
         x = build.added_and_normalized(attended, x, width)
     else:
         x = normalized(build.node("Add", [attended, x]), width)
-    up = build.linear(x, width, hidden, "up")
-    active = build.gated(build.linear(x, width, hidden, "gate"), up) if style == "gated" else build.gelu(up)
-    x = normalized(build.node("Add", [x, build.linear(active, hidden, width, "down")]), width)
-    return build.finished(build.linear(x, width, 4, "head"))
+    up = linear(x, width, hidden, "up")
+    active = build.gated(linear(x, width, hidden, "gate"), up) if style == "gated" else build.gelu(up)
+    x = normalized(build.node("Add", [x, linear(active, hidden, width, "down")]), width)
+    return build.finished(linear(x, width, 4, "head"))
 
 
 def attention(width: int = 3, heads: int = 2, each: int = 2, *, by_head: bool = False) -> onnx.ModelProto:
