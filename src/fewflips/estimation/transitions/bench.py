@@ -44,6 +44,8 @@ class StepBench:
         Of activations and partial sums.
     jobs : int
         Threads.
+    activations_move : bool, optional
+        Whether activations change in every cycle; by default in a unit that accumulates.
 
     Attributes
     ----------
@@ -60,9 +62,10 @@ class StepBench:
         *,
         seed: int,
         jobs: int,
+        activations_move: bool | None = None,
     ) -> None:
         self.unit, self.jobs = unit, jobs
-        self.activations_move = unit.datapath.traits.accumulates
+        self.activations_move = unit.datapath.traits.accumulates if activations_move is None else activations_move
         self._coefficients: NDArray[np.float64] = coefficients_by_lane(
             unit, unit.shared_model(weight_share, activation_share)
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -18,7 +18,7 @@ from fewflips.files.validation import describe_validation_error
 from fewflips.machine import Accelerator
 from fewflips.streams.flips import stream_flips
 from fewflips.streams.transition_cost import TransitionCost
-from fewflips.training.hamming.layer_costs import LayerCosts, layer_costs
+from fewflips.training.hamming.layer_costs import LayerCosts, TabulatedCosts, layer_costs
 from fewflips.training.hamming.options import HammingOptions
 from fewflips.training.hamming.sensitivity import Sensitivity
 from fewflips.training.hamming.state import check_hamming_state
@@ -106,6 +106,7 @@ class HammingLoss:
     steps: int
     seed: int
     _cost: TransitionCost | None
+    _costs: list[LayerCosts]
     _forget: Callable[[], Any]
 
     def __new__(
@@ -121,30 +122,44 @@ class HammingLoss:
         **options: Any,
     ) -> Self:
         """The term that was made before for the same model and options, or a new one."""
+        chosen = cls._checked_options(options, steps, seed)
+        if sum(given is not None for given in (cost, transition_costs, chosen.bit_costs or chosen.bit_weights)) > 1:
+            raise InputError("HammingLoss: expected one of cost, transition_costs, bit_costs and bit_weights, got more")
+        key = (cls, accelerator, bits, cost, id(transition_costs), steps, seed, chosen)
+
+        def begin(term: Self) -> None:
+            term.options, term.steps, term.seed = chosen, steps, seed
+            term._cost = chosen.cost if cost is None else cost
+            term._begin(model, accelerator, bits, transition_costs)
+
+        return cls._known(model, key, begin)
+
+    @classmethod
+    def _checked_options(cls, options: dict[str, Any], steps: int, seed: int) -> HammingOptions:
         try:
             chosen = HammingOptions.model_validate(options)
         except ValidationError as error:
-            raise InputError(f"HammingLoss: {describe_validation_error(error)}") from error
+            raise InputError(f"{cls.__name__}: {describe_validation_error(error)}") from error
         if chosen.activation_headroom != 1:
             raise InputError(
-                "HammingLoss: activation_headroom is not the term's; give it to "
+                f"{cls.__name__}: activation_headroom is not the term's; give it to "
                 "fewflips.training.quantization.quantize.widen_ranges"
             )
         for name, number, least in (("steps", steps, 1), ("seed", seed, 0)):
             if isinstance(number, bool) or not isinstance(number, int) or number < least:
-                raise InputError(f"HammingLoss: {name}: expected a whole number, {least} or more, got {number!r}")
-        if sum(given is not None for given in (cost, transition_costs, chosen.bit_costs or chosen.bit_weights)) > 1:
-            raise InputError("HammingLoss: expected one of cost, transition_costs, bit_costs and bit_weights, got more")
-        key = (cls, accelerator, bits, cost, id(transition_costs), steps, seed, chosen)
+                raise InputError(f"{cls.__name__}: {name}: expected a whole number, {least} or more, got {number!r}")
+        return chosen
+
+    @classmethod
+    def _known(cls, model: nn.Module, key: Any, begin: Callable[[Self], None]) -> Self:
+        """The model's term of a key; where there is none yet, one that has begun."""
         known = model.__dict__.get(_TERMS)
         if not isinstance(known, _Terms):
             known = model.__dict__[_TERMS] = _Terms()
         term: Self | None = known.get(key)
         if term is None:
-            term = super().__new__(cls)
-            term.options, term.steps, term.seed = chosen, steps, seed
-            term._cost = chosen.cost if cost is None else cost
-            term._begin(model, accelerator, bits, transition_costs)
+            term = object.__new__(cls)
+            begin(term)
             term._forget = lambda: known.pop(key, None)
             known[key] = term
         return term
@@ -156,6 +171,10 @@ class HammingLoss:
         self._kept = costs  # so that no other object gets its id
         self.streams, self.method = trained_streams(model, accelerator, self.options, bits)
         self._costs = [layer_costs(stream, self.options, costs, self._cost) for stream in self.streams]
+        self._start()
+
+    def _start(self) -> None:
+        """Everything that changes in training, at its beginning."""
         self._sensitivity = Sensitivity([stream.view for stream in self.streams])
         self._progress, self._step, self._led = 0.0, 0, False
         self._frozen = False
@@ -354,7 +373,10 @@ class HammingLoss:
 
     def _prices(self, strength: float) -> list[float]:
         """What a flip may cost in squared distance, layer by layer."""
-        squares = [square * stream.size for square, stream in zip(self._squares, self.streams, strict=True)]
+        squares = [
+            square * stream.size / weight
+            for square, stream, weight in zip(self._squares, self.streams, self._weights(), strict=True)
+        ]
         pressures = self._sensitivity.pressures(squares, self.options.balance)
         return [
             strength * square * pressure / stream.word_bits
@@ -394,9 +416,24 @@ class HammingLoss:
     def _counted(self) -> Tensor:
         """Mean NHD of the present codes; counted when codes or orders are set, not at every step."""
         if self._value is None:
-            nhd = [self._along(words) / (stream.transitions * stream.word_bits) for stream, words in self._words()]
-            self._value = float(np.mean(nhd))
+            self._value = float(self._overall(np.array(self._layer_values())))
         return torch.tensor(self._value, device=self.streams[0].view.weight.device)
+
+    def _layer_values(self) -> list[float]:
+        """Cost of each layer's present codes, as a share of its bits."""
+        return [self._along(words) / self._bits_of(stream) for stream, words in self._words()]
+
+    def _overall(self, layers: Any) -> Any:
+        """The value, from those of the layers (an array or a tensor)."""
+        return layers.mean()
+
+    def _weights(self) -> Sequence[float]:
+        """What a unit of each layer's own value counts."""
+        return [1.0] * len(self.streams)
+
+    def _bits_of(self, stream: WeightStream) -> int:
+        """Bits that a layer's value is a share of."""
+        return stream.transitions * stream.word_bits
 
     def _along(self, words: list[NDArray[np.unsignedinteger]]) -> float:
         """Cost of a layer's streams in flips of mean cost."""
@@ -415,8 +452,8 @@ class HammingLoss:
         prices = self._prices(self.options.strength)
         for stream, codes, price in zip(self.streams, self._on_device(), prices, strict=True):
             away = (stream.view.latent_codes() - codes).square().sum()
-            pulls.append(away / (price * stream.transitions * stream.word_bits))
-        return self._counted() + torch.stack(pulls).mean()
+            pulls.append(away / (price * self._bits_of(stream)))
+        return self._counted() + self._overall(torch.stack(pulls))
 
     def _interpolated(self) -> Tensor:
         """Mean cost of a transition in a share of the lanes, as a share of the word's bits."""
@@ -437,13 +474,13 @@ class HammingLoss:
                 cost.append(transition_cost(latent[chosen], table, stream.view.low))
                 transitions += (places.shape[0] - 1) * chosen.shape[1]
             values.append(torch.stack(cost).sum() / (transitions * stream.word_bits))
-        return torch.stack(values).mean()
+        return self._overall(torch.stack(values))
 
-    def _table(self, costs: LayerCosts, width: float) -> Tensor:
+    def _table(self, costs: TabulatedCosts, width: float) -> Tensor:
         """Smoothed costs; layers whose words cost the same share them, and steps of one width."""
         if self._tables[0] != width:
             self._tables = (width, {})
-        kind = (costs.low, costs.ones, costs.words.tobytes(), costs.bit_costs.tobytes())
+        kind = costs.kind
         table = self._tables[1].get(kind)
         if table is None:
             table = costs.smoothed_table(width * len(costs.words), self._places[0][0].device)

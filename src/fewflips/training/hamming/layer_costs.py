@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,6 +19,21 @@ from fewflips.training.hamming.weight_streams import WeightStream
 
 DEPTHWISE_ONES = 2.0
 """In a depthwise layer activations change with every word, elsewhere once in a pass."""
+
+
+class TabulatedCosts(Protocol):
+    """Costs of which a table between values can be made."""
+
+    @property
+    def words(self) -> NDArray[np.unsignedinteger]:
+        """Code of each value, shape (V,)."""
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """Equal for layers of one network whose costs are equal."""
+
+    def smoothed_table(self, width: float, device: torch.device) -> Tensor:
+        """Costs of transitions between values, averaged by a Gaussian: float32, shape (V, V)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +59,11 @@ class LayerCosts:
     bit_costs: NDArray[np.float32]
     ones: float
     table: NDArray[np.float64] | None = field(repr=False)
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """Equal for layers of one network whose costs are equal."""
+        return self.low, self.ones, self.words.tobytes(), self.bit_costs.tobytes()
 
     def of_words(self, price: float) -> WordCosts:
         """Costs at a price of a flip, for :func:`~fewflips.assignment.nearest_codes.nearest_codes`."""

@@ -88,7 +88,12 @@ class WeightStream:
 
 
 def trained_streams(
-    model: nn.Module, accelerator: str | Accelerator, options: HammingOptions, bits: int = 8
+    model: nn.Module,
+    accelerator: str | Accelerator,
+    options: HammingOptions,
+    bits: int = 8,
+    *,
+    held: bool = False,
 ) -> tuple[list[WeightStream], Method]:
     """Streams of the layers whose weights the HD term moves, and the method that moves them.
 
@@ -102,6 +107,8 @@ def trained_streams(
         Which layers, and by which method.
     bits : int
         Width of the codes of plain PyTorch layers.
+    held : bool
+        Whether weights that do not follow one another count, too, as in a weight-stationary array.
 
     Returns
     -------
@@ -119,7 +126,7 @@ def trained_streams(
     """
     array = load_accelerator(accelerator) if isinstance(accelerator, str) else accelerator
     views = weight_views(model, bits=bits, include=options.include, exclude=options.exclude)
-    streams = weight_streams([view for view in views if view.weight.requires_grad], array)
+    streams = weight_streams([view for view in views if view.weight.requires_grad], array, held=held)
     if not streams:
         raise InputError("HammingLoss: expected a layer in training with two or more words to stream, got none")
     other = [stream.view for stream in streams if not isinstance(stream.view, FewflipsView)]
@@ -133,7 +140,7 @@ def trained_streams(
     return streams, method
 
 
-def weight_streams(views: Sequence[WeightView], array: Accelerator) -> list[WeightStream]:
+def weight_streams(views: Sequence[WeightView], array: Accelerator, *, held: bool = False) -> list[WeightStream]:
     """How each layer streams, in natural order.
 
     Parameters
@@ -142,17 +149,21 @@ def weight_streams(views: Sequence[WeightView], array: Accelerator) -> list[Weig
         The layers.
     array : Accelerator
         Dataflow, lanes and the weights' number format.
+    held : bool
+        As for :func:`trained_streams`.
 
     Returns
     -------
     list of WeightStream
-        One a layer that has more than one word to stream.
+        One a layer that has more than one word to stream; with `held`, one a layer.
 
     Raises
     ------
     AcceleratorError
         If the weights stand still (a weight-stationary array), or the array does not hold their codes.
     """
+    if held:
+        return [_weight_stream(view, array) for view in views]
     if not dataflow_of(array).weights_stream:
         raise AcceleratorError(
             f"{array.name}: weights stand still in a weight-stationary array, so that their order costs little; "
@@ -164,12 +175,12 @@ def weight_streams(views: Sequence[WeightView], array: Accelerator) -> list[Weig
 
 def _weight_stream(view: WeightView, array: Accelerator) -> WeightStream:
     outputs, reduction = view.shape
-    layer = _layer(view, np.zeros((outputs, reduction), dtype=np.int8))
+    layer = layer_of(view, np.zeros((outputs, reduction), dtype=np.int8))
     places = np.arange(outputs * reduction, dtype=np.int64).reshape(outputs, reduction)
     segments = dataflow_of(array).segments(layer, array)
     blocks = [dataflow_of(array).segment_words(places, segment) for segment in segments]  # type: ignore[arg-type]
     values = np.arange(view.low, view.high + 1, dtype=np.int8).reshape(1, -1)
-    words, bits = weight_codes(_layer(view, values), array.weights)
+    words, bits = weight_codes(layer_of(view, values), array.weights)
     return WeightStream(
         view,
         tuple(block.astype(np.int64) for block in blocks),
@@ -179,7 +190,34 @@ def _weight_stream(view: WeightView, array: Accelerator) -> WeightStream:
     )
 
 
-def _layer(view: WeightView, weights: NDArray[np.int8]) -> Layer:
+def layer_of(
+    view: WeightView,
+    weights: NDArray[np.int8],
+    *,
+    m: int = 1,
+    activation_type: StorageType | None = None,
+    activation_zero_point: int | None = None,
+) -> Layer:
+    """A layer in training, as everything that reads files sees it.
+
+    Parameters
+    ----------
+    view : WeightView
+        The layer.
+    weights : ndarray of int8, shape (N, K)
+        Integer codes.
+    m : int
+        Output pixels of one inference.
+    activation_type : StorageType or None
+        Type of its activations; None where they are not known.
+    activation_zero_point : int or None
+        The code of their 0.
+
+    Returns
+    -------
+    Layer
+        With these weights.
+    """
     kernel = Convolution2D("NCHW", (view.kernel_positions, 1), (1, 1), (1, 1), (0, 0, 0, 0))
     return Layer.of_array(
         name=view.name,
@@ -188,9 +226,12 @@ def _layer(view: WeightView, weights: NDArray[np.int8]) -> Layer:
         weight_type=StorageType(view.bits, signed=True),
         weight_zero_points=np.zeros(weights.shape[0], dtype=np.int32),
         groups=view.groups,
-        m=1,
+        m=m,
         lowering=kernel,
         weights_tensor=view.name,
+        input_tensor=None if activation_type is None else view.name,
+        activation_type=activation_type,
+        activation_zero_point=activation_zero_point,
     )
 
 

@@ -293,6 +293,11 @@ class QuantizedWeight(nn.Module):
         self._before = (before,)
 
     @property
+    def input_quantizer(self) -> ActivationQuantizer | None:
+        """The quantizer of the layer's input; None if :meth:`connect` was not called."""
+        return self._before[0] if self._before else None
+
+    @property
     def input_scale(self) -> float | None:
         """Scale of the layer's input; None if :meth:`connect` was not called."""
         return self._before[0].step if self._before else None
