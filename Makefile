@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := $(if $(filter python3,$(PYTHON)),.venv,build/venv-$(subst /,-,$(PYTHON)))
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-random test-settings test-lowest test-interchange lint types setup setup-test bench post-layout fuzz mutation reproduce clean
+.PHONY: demo test test-random test-settings test-lowest test-interchange lint types docs package setup setup-test bench post-layout fuzz mutation reproduce clean
 
 # the default installation: all that the bundled pair needs, its energy at gate level included
 demo: setup
@@ -47,6 +47,20 @@ lint: setup-test
 
 types: setup-test
 	$(BIN)/mypy
+
+# the documentation as build/site/index.html: read offline, strict (a dead link or a warning ends it)
+DOCS := build/venv-docs
+docs: $(DOCS)/installed
+	$(DOCS)/bin/sphinx-build --fresh-env --fail-on-warning --keep-going --quiet --conf-dir docs/site . build/site
+	$(DOCS)/bin/python -m scripts.site_check build/site
+
+# what is uploaded: a wheel and a source distribution, checked
+PACKAGE := build/venv-package
+package: $(PACKAGE)/installed
+	rm -rf build/dist
+	$(PACKAGE)/bin/python -m build --outdir build/dist
+	$(PACKAGE)/bin/twine check --strict build/dist/*
+	$(PACKAGE)/bin/check-wheel-contents build/dist
 
 # records of benchmarks, and the tables and figures of the README and docs that are made of them; BENCH="--speed", or
 # names of records, for a part
@@ -100,6 +114,16 @@ $(INTERCHANGE)/installed: pyproject.toml scripts/build_cacti.sh
 	$(INTERCHANGE)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[accelforge,memory]' \
 		'hypothesis>=6.170' 'pytest>=9.2' 'pytest-random-order>=1.2'
 	sh scripts/build_cacti.sh $(INTERCHANGE)/bin/python
+	touch $@
+
+$(DOCS)/installed: pyproject.toml
+	test -x $(DOCS)/bin/python || $(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	touch $@
+
+$(PACKAGE)/installed: pyproject.toml
+	test -x $(PACKAGE)/bin/python || $(PYTHON) -m venv $(PACKAGE)
+	$(PACKAGE)/bin/python -m pip install --quiet --disable-pip-version-check 'build>=1.2' 'check-wheel-contents>=0.6' 'twine>=6.0'
 	touch $@
 
 clean:

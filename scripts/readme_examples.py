@@ -1,7 +1,7 @@
-"""Run the examples of README.md: `python scripts/readme_examples.py [--write]`.
+"""Run the examples of README.md and docs/commands.md: `python scripts/readme_examples.py [--write]`.
 
 Every line of a ``console`` block that starts with ``$ fewflips`` or ``$ python`` is run in the repository's root, and
-every ``python`` block is executed; what they print must be what the README says below them. ``--write`` puts what
+every ``python`` block is executed; what they print must be what the page says below them. ``--write`` puts what
 they print in its place. Other commands (``make``, ``pip``) are left to the reader: the gate runs them.
 """
 
@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-README = ROOT / "README.md"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "commands.md")
 BLOCK = re.compile(r"```(console|python)\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.DOTALL)
 WIDTH = "100"
 
@@ -54,8 +54,8 @@ def python_block(code: str) -> str:
         Path(file.name).unlink()
 
 
-def renewed(readme: str) -> str:
-    """The README with the current output of every example."""
+def renewed(page: str) -> str:
+    """A page with the current output of every example."""
 
     def replace(match: re.Match[str]) -> str:
         kind, text, output = match.groups()
@@ -64,17 +64,22 @@ def renewed(readme: str) -> str:
         printed = python_block(text)
         return f"```python\n{text}```" + (f"\n\n```text\n{printed}```" if output is not None else "")
 
-    return BLOCK.sub(replace, readme)
+    return BLOCK.sub(replace, page)
 
 
 def main() -> None:
-    """Check the README, or rewrite it."""
-    before = README.read_text(encoding="utf-8")
-    after = renewed(before)
-    if "--write" in sys.argv[1:]:
-        README.write_text(after, encoding="utf-8")
-    elif before != after:
-        raise SystemExit("README.md does not show what its examples print: run scripts/readme_examples.py --write")
+    """Check the pages, or rewrite them."""
+    unlike = []
+    for path in PAGES:
+        before = path.read_text(encoding="utf-8")
+        after = renewed(before)
+        if "--write" in sys.argv[1:]:
+            path.write_text(after, encoding="utf-8")
+        elif before != after:
+            unlike.append(path.name)
+    if unlike:
+        names = " and ".join(unlike)
+        raise SystemExit(f"{names}: not what the examples print: run scripts/readme_examples.py --write")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes a Liberty file of six cells with made-up figures: `python small_library.py FILE`."""
+"""Writes a Liberty file of seven cells with made-up figures: `python small_library.py FILE`."""
 
 import sys
 
@@ -28,6 +28,7 @@ HEAD = """library (small) {
 
 GATES = {
     "INV": ("A", "!A", 0.5),
+    "BUF": ("A", "A", 0.9),
     "NAND2": ("A B", "!(A & B)", 0.8),
     "NOR2": ("A B", "!(A | B)", 0.8),
     "XOR2": ("A B", "A ^ B", 1.6),
