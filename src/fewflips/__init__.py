@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fewflips.api.measure import measure
     from fewflips.api.optimize import optimize
     from fewflips.api.optimized import Optimization
+    from fewflips.api.tables import to_dataframe
     from fewflips.api.verify import Verification, verify
     from fewflips.coding import Coding, register_coding
     from fewflips.dataflows import Dataflow, Segment, register_dataflow
@@ -105,6 +106,7 @@ _HOMES = {
     "register_reader": "fewflips.network",
     "register_runtime": "fewflips.execution.sessions",
     "register_step": "fewflips.optimization.registration",
+    "to_dataframe": "fewflips.api.tables",
     "verify": "fewflips.api.verify",
 }
 """Where each public name lives; modules are imported when a name is first used."""
@@ -163,6 +165,7 @@ __all__ = [
     "register_reader",
     "register_runtime",
     "register_step",
+    "to_dataframe",
     "verify",
 ]
 

@@ -130,3 +130,18 @@ def test_csv_has_figures_in_full_and_no_formulas():
     assert "before_activation_flips" not in first
     measured = next(csv.DictReader(io.StringIO(layers_csv(measure_report(1)))))
     assert "weight_flips" in measured
+
+
+def test_layers_become_a_data_frame():
+    pandas = pytest.importorskip("pandas", reason="needs the extra dataframe")
+    report = measure_report(3)
+    frame = fewflips.to_dataframe(report)
+    assert isinstance(frame, pandas.DataFrame)
+    assert frame["weight_flips"].tolist() == [layer.weights.flips * layer.weights.repeats for layer in report.layers]
+    assert frame["layer"].tolist() == [layer.name for layer in report.layers]
+
+
+def test_without_pandas_a_data_frame_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(InputError, match=r"pip install 'fewflips\[dataframe\]'"):
+        fewflips.to_dataframe(measure_report(1))

@@ -14,7 +14,14 @@ from fewflips.records.optimization import OptimizeReport
 from fewflips.report.html.layer_table import columns
 from fewflips.report.html.page import render_html
 from fewflips.report.numbers import with_thin_spaces
-from tests.report.sample_reports import check, optimize_report, stream_picture
+from tests.report.sample_reports import (
+    check,
+    optimize_report,
+    stream_picture,
+    with_bills,
+    with_energy,
+    with_waterfall,
+)
 
 ROOT = Path(__file__).parents[2]
 TIMES = "\u00d7"
@@ -293,3 +300,14 @@ def test_layers_of_different_widths():
 def test_the_keys_for_sorting_are_documented():
     text = (ROOT / "docs" / "report.md").read_text()
     assert all(f"`{column.key}`" in text for column in columns(optimize_report(2, activations=True)))
+
+
+def test_what_scrolls_can_be_reached_by_keyboard_and_is_named_once():
+    report = with_waterfall(with_bills(with_energy(optimize_report(3, activations=True))))
+    page = Page(render_html(report, stream_picture()))
+    scrolling = [found for tag, found in page.elements if tag == "div" and found.get("class") == "scroll"]
+    assert len(scrolling) >= 6
+    assert all(found["tabindex"] == "0" and found["role"] == "region" for found in scrolling)
+    names = [found["aria-label"] for found in scrolling]
+    assert len(set(names)) == len(names)
+    assert all("aria-label" in found for tag, found in page.elements if tag == "svg")

@@ -31,7 +31,7 @@ _EXTRAS = {
     "cluster": "fewflips explore on a Dask cluster",
     "accelforge": "machines of AccelForge (Python 3.12)",
     "memory": "figures of memories from hwcomponents and CACTI (Python 3.12)",
-    "dataframe": "results as pandas data frames (to_dataframe)",
+    "dataframe": "reports as pandas data frames (fewflips.to_dataframe)",
 }
 """What the extras that users install are for."""
 _PYTHON_NEEDED = re.compile(r"""python_version\s*>=\s*['"]([0-9.]+)['"]""")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 from xml.etree import ElementTree
 
@@ -18,6 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+
+from fewflips.visible import shorten_middle
 
 _COLOURS = {
     "ink": "#1b2430",
@@ -77,6 +79,8 @@ _SHORTEST_AXIS = 0.01
 _SPLIT_WIDTH = 620
 _NARROW = 400
 """Width of charts on telephones."""
+_NARROW_LABEL = 22
+"""Characters that fit beside a bar there."""
 
 
 @dataclass(frozen=True)
@@ -285,7 +289,8 @@ def _rows(
     """Rows of one kind, drawn for wide screens and for narrow ones; the page shows the one that fits."""
     columns = min(_MOST_COLUMNS, -(-len(bars) // _ROWS_A_COLUMN))
     wide = _drawn_rows(bars, draw, longest, axis_label, prefix, alt, percent, width, columns)
-    small = _drawn_rows(bars, draw, longest, axis_label, f"{prefix}-narrow", alt, percent, _NARROW, 1)
+    short = [replace(bar, label=shorten_middle(bar.label, _NARROW_LABEL)) for bar in bars]
+    small = _drawn_rows(short, draw, longest, axis_label, f"{prefix}-narrow", alt, percent, _NARROW, 1)
     return wide.replace("<svg", '<svg class="on-wide"', 1) + small.replace("<svg", '<svg class="on-narrow"', 1)
 
 
