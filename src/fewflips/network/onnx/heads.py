@@ -31,7 +31,7 @@ _PRODUCTS: Mapping[tuple[str, str], tuple[int, int]] = {
 """Products of two activations -> positions of their operands; all further inputs have one element."""
 
 
-class Axes(NamedTuple):
+class HeadAxes(NamedTuple):
     """Axes of heads and of the channels of each; the second is None where only heads are left."""
 
     heads: int
@@ -66,7 +66,7 @@ class Heads:
 
     Attributes
     ----------
-    axes : dict of str to Axes
+    axes : dict of str to HeadAxes
         For each tensor that has heads.
     followed : dict of int to Followed
         What operators do with them, by node index.
@@ -78,7 +78,7 @@ class Heads:
         self._values = values
         self._constants = constants
         self._channels = channels
-        self.axes: dict[str, Axes] = {}
+        self.axes: dict[str, HeadAxes] = {}
         self.followed: dict[int, Followed] = {}
         for node in file.nodes:
             if constants.computes(node) or node.has_subgraph or not node.outputs or not node.outputs[0]:
@@ -120,7 +120,7 @@ class Heads:
             raise _NotFollowed
         return shape
 
-    def _axes(self, name: str) -> Axes:
+    def _axes(self, name: str) -> HeadAxes:
         if name not in self.axes:
             raise _NotFollowed
         return self.axes[name]
@@ -138,14 +138,14 @@ class Heads:
         before, after = self._shape(source), self._shape(output)
         self._require(len(after) == len(before) + 1 >= 3 and after[:-2] == before[:-1])
         self._require(after[-2] > 1 and after[-1] > 1 and self._channels.get(source) == len(before) - 1)
-        self.axes[output] = Axes(len(after) - 2, len(after) - 1)
+        self.axes[output] = HeadAxes(len(after) - 2, len(after) - 1)
         return Followed(OperationKind.SPLIT, (source,))
 
     def _join(self, node: Node) -> Followed:
         """The last two axes, heads and their channels, become one."""
         source, output = node.inputs[0], node.outputs[0]
         before, after = self._shape(source), self._shape(output)
-        self._require(self._axes(source) == Axes(len(before) - 2, len(before) - 1))
+        self._require(self._axes(source) == HeadAxes(len(before) - 2, len(before) - 1))
         self._require(after == (*before[:-2], before[-2] * before[-1]))
         self._require(self._channels.get(output) == len(after) - 1)
         return Followed(OperationKind.CHANNELWISE, (source,))
@@ -168,7 +168,9 @@ class Heads:
         axes, order = self._axes(source), permutation_of(node, len(self._shape(source)))
         if order is None:
             raise _NotFollowed
-        self.axes[output] = Axes(order.index(axes.heads), None if axes.channels is None else order.index(axes.channels))
+        self.axes[output] = HeadAxes(
+            order.index(axes.heads), None if axes.channels is None else order.index(axes.channels)
+        )
         return Followed(OperationKind.CHANNELWISE, (source,))
 
     def _joined(self, node: Node) -> Followed:
@@ -190,7 +192,7 @@ class Heads:
         return Followed(OperationKind.CHANNELWISE, tuple(inputs), constants)
 
     def _constant(
-        self, name: str, padded: tuple[int, ...], shape: tuple[int, ...], axes: Axes
+        self, name: str, padded: tuple[int, ...], shape: tuple[int, ...], axes: HeadAxes
     ) -> tuple[ConstantAxis, ...]:
         """A constant with an entry for each head, all of whose channels it is added to or multiplies."""
         channels = 1 if axes.channels is None else shape[axes.channels]
@@ -212,7 +214,7 @@ class Heads:
         self._require(len(self._shape(second)) == rank and left.heads == right.heads < rank - 2)
         self._require(self._shape(first)[:-2] == self._shape(second)[:-2])
         if left.channels == rank - 1 and right.channels == rank - 2:
-            self.axes[output] = Axes(left.heads, None)
+            self.axes[output] = HeadAxes(left.heads, None)
             return Followed(OperationKind.CONTRACTION, (first, second))
         self._require(left.channels is None and right.channels == rank - 1)
         self.axes[output] = right

@@ -67,7 +67,7 @@ class LayerEnergies:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class MeasuringOptions:
     """How energies are measured.
 
     Parameters
@@ -109,7 +109,7 @@ def layer_energies(
     inputs: Sequence[ObservedInput],
     codes: Sequence[NDArray[np.integer]],
     array: Accelerator,
-    calibration: Calibration,
+    calibration: MeasuringOptions,
 ) -> list[LayerEnergies]:
     """Measure what words and steps of every layer cost, or take it from the cache.
 
@@ -123,7 +123,7 @@ def layer_energies(
         Present integer codes of each: neighbours of the codes that are measured.
     array : Accelerator
         The machine.
-    calibration : Calibration
+    calibration : MeasuringOptions
         Cells, seed, threads.
 
     Returns

@@ -19,7 +19,7 @@ from fewflips.training.hamming.hamming_loss import STEPS, WIDEST, WIDTHS, Hammin
 from fewflips.training.hamming.transition_tables import transition_cost
 from fewflips.training.hamming.weight_streams import WeightStream, solve_orders, trained_streams
 from fewflips.training.switching.energy_costs import EnergyCosts, held_cost
-from fewflips.training.switching.layer_energies import Calibration, LayerEnergies, check_measurable, layer_energies
+from fewflips.training.switching.layer_energies import LayerEnergies, MeasuringOptions, check_measurable, layer_energies
 from fewflips.training.switching.observed_inputs import InputObserver
 from fewflips.training.switching.state import energies_from_state, energies_state
 
@@ -79,7 +79,7 @@ class SwitchingLoss(HammingLoss):
     """
 
     _costs: list[EnergyCosts]  # type: ignore[assignment]  # the same calls, other costs
-    _calibration: Calibration
+    _calibration: MeasuringOptions
 
     def __new__(
         cls,
@@ -103,7 +103,7 @@ class SwitchingLoss(HammingLoss):
 
         def begin(term: Self) -> None:
             term.options, term.steps, term.seed, term._cost = chosen, steps, seed, None
-            term._calibration = Calibration(cells, seed, jobs, progress)
+            term._calibration = MeasuringOptions(cells, seed, jobs, progress)
             term._begin_on(model, machine, bits, inputs)
 
         return cls._known(model, (cls, machine, bits, str(cells), steps, seed, chosen), begin)
