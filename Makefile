@@ -29,7 +29,7 @@ test-settings: setup-test
 
 # with the lowest releases that pyproject.toml allows; TESTS picks some
 LOWEST := build/venv-lowest
-LOWEST_EXTRAS := --extra assignment --extra gates --extra explore --extra cluster --extra llm
+LOWEST_EXTRAS := --extra assignment --extra gates --extra explore --extra cluster --extra dataframe --extra llm
 TESTS ?= tests src
 test-lowest: $(LOWEST)/installed-dev
 	$(LOWEST)/bin/python -m pytest -n 2 $(TESTS)

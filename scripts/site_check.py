@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 import fewflips
 
 DEFAULT = Path("build/site")
-TRAINING = ("HammingLoss", "HammingOptions", "TrainingConfig", "load_config", "train")
+TRAINING = ("HammingLoss", "HammingOptions", "SwitchingLoss", "TrainingConfig", "load_config", "train")
 _STYLE_FETCH = re.compile(r"(?:@import\s+|url\(\s*)[\"']?\s*((?:https?:)?//[^\"')\s]+)")
 
 

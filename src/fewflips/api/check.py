@@ -107,6 +107,12 @@ def check(
     FewflipsError
         If the network, the budget, the report or the machine cannot be used, they do not belong together, or a limit
         is on something that was not measured.
+
+    Examples
+    --------
+    >>> report = fewflips.measure("shapes.onnx")
+    >>> fewflips.check("shapes.onnx", against=report).passed
+    True
     """
     if (budget is None) == (against is None):
         raise InputError("check: expected either a budget (--budget) or a report (--against), got both or neither")

@@ -36,6 +36,12 @@ def compare(*reports: AnyReport | str | Path, labels: Sequence[str] | None = Non
     ------
     InputError
         If there are fewer than two, one cannot be read, or the labels do not fit.
+
+    Examples
+    --------
+    >>> reports = [fewflips.measure("shapes.onnx", machine) for machine in ("edge16", "edge4")]
+    >>> [run.label for run in fewflips.compare(*reports, labels=["wide", "narrow"]).runs]
+    ['wide', 'narrow']
     """
     if len(reports) < 2:
         raise InputError(f"compare: expected two or more reports, got {len(reports)}")

@@ -66,6 +66,11 @@ def doctor() -> DoctorReport:
     -------
     DoctorReport
         Packages and programs with their versions, what each is for and how to get it; caches; processors.
+
+    Examples
+    --------
+    >>> fewflips.doctor().healthy
+    True
     """
     parts = (*_packages(), *(_tool(program) for program in _PROGRAMS))
     return DoctorReport(

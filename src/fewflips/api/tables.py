@@ -27,6 +27,11 @@ def to_dataframe(report: AnyReport | ComparisonReport) -> Any:
     ------
     InputError
         If pandas is not installed.
+
+    Examples
+    --------
+    >>> fewflips.to_dataframe(fewflips.measure("shapes.onnx")).shape[0]
+    5
     """
     try:
         import pandas
