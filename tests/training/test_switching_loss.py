@@ -204,3 +204,31 @@ def test_what_cannot_be_measured_is_one_line() -> None:
     apart[0].unused = layer()
     with pytest.raises(InputError, match="expected it to take part in the forward pass"):
         SwitchingLoss(apart, MACHINES["weight-stationary"], inputs=inputs())
+
+
+def _brevitas() -> Any:
+    quantized = pytest.importorskip("brevitas.nn", reason="needs Brevitas")
+    return quantized.QuantLinear(8, 6, bias=True, weight_bit_width=BITS)
+
+
+def _torchao() -> Any:
+    qat = pytest.importorskip("torchao.quantization.qat", reason="needs torchao")
+    config = qat.IntxFakeQuantizeConfig(torch.int4, granularity="per_channel", is_symmetric=True)
+    return qat.FakeQuantizedLinear(8, 6, weight_config=config)
+
+
+@pytest.mark.parametrize("made", [lambda: nn.Linear(8, 6), _brevitas, _torchao], ids=["plain", "Brevitas", "torchao"])
+def test_layers_of_other_libraries_are_drawn_to_cheap_codes(made: Any) -> None:
+    model = nn.Sequential(made())
+    term = SwitchingLoss(
+        model, MACHINES["weight-stationary"], inputs=inputs(), bits=BITS, strength=3.0, steps=8, every=2, jobs=1
+    )
+    before = term.energy_pj()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.02)
+    for _ in range(8):
+        optimizer.zero_grad()
+        term().backward()
+        optimizer.step()
+    term.finish()
+    assert term.method == "envelope"
+    assert SwitchingLoss(model, MACHINES["weight-stationary"], inputs=inputs(), bits=BITS, jobs=1).energy_pj() < before
