@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fewflips.errors import InputError
 from fewflips.ordering import exact
+from fewflips.ordering.at_size import AT_SIZE, PathAtSize
 from fewflips.ordering.bound import (
     Neighbours,
     Tree,
@@ -54,6 +56,9 @@ def never() -> bool:
     return False
 
 
+BoundBy = Literal["1-tree", "nearest neighbours", "different rows"]
+
+
 @dataclass(frozen=True, eq=False)
 class PathResult:
     """A Hamiltonian path and its certificate.
@@ -68,12 +73,16 @@ class PathResult:
         No path is shorter, in flips. Proven in exact integer arithmetic.
     natural_flips : int
         Length of the natural order 0, 1, ..., N - 1, in flips.
+    bound_by : {"1-tree", "nearest neighbours", "different rows"}
+        What proves the bound: the 1-tree of all pairs of rows (and cuts and branching on it), that of nearest rows
+        where the former is too dear (:mod:`fewflips.ordering.near_bound`), or no more than that different rows differ.
     """
 
     order: NDArray[np.int64] = field(repr=False)
     flips: int
     lower_bound: int
     natural_flips: int
+    bound_by: BoundBy = "1-tree"
 
     @property
     def proven(self) -> bool:
@@ -138,10 +147,10 @@ def shortest_word_path(
     Parameters
     ----------
     words : ndarray of uint8 or uint16, shape (N, L)
-        One word vector per row. Up to 8192 different rows use a table of N x N x 2 bytes; for more rows, distances
-        are computed on demand. If even that would take too long (beyond 32,000 rows of 1 KiB), or costs other than
-        flips would have to be tabulated for more than 8192 rows, rows are ordered in blocks of similar ones, and the
-        bound only counts rows that differ.
+        One word vector per row. Up to 2048 different rows use a table of N x N x 2 bytes; more are solved from lists of
+        their nearest rows (:mod:`fewflips.ordering.at_size`), in memory that is linear in the rows. If even comparing
+        all would take too long (beyond 32,000 rows of 1 KiB), or costs other than flips would have to be tabulated for
+        more than 8192 rows, rows are ordered in blocks of similar ones, and the bound only counts rows that differ.
     cost : TransitionCost, optional
         Cost of a transition, in whose units the result is given; flips by default.
     effort : Effort, optional
@@ -167,7 +176,8 @@ def shortest_word_path(
     if cost is not None and not cost.is_flips:
         natural_cost = cost.along(words)  # checks the codes
         result = _solve_rows(words, cost.in_units, effort or Effort.default(), _entropy(seed), interrupted, enough)
-        return PathResult(result.order, cost.unit * result.flips, cost.unit * result.lower_bound, natural_cost)
+        scaled = replace(result, flips=cost.unit * result.flips, lower_bound=cost.unit * result.lower_bound)
+        return replace(scaled, natural_flips=natural_cost)
     return _solve_rows(words, None, effort or Effort.default(), _entropy(seed), interrupted, enough)
 
 
@@ -195,7 +205,7 @@ def _solve_rows(
     if cost is None or cost.is_metric:
         rows, group = np.unique(words, axis=0, return_inverse=True)
     result = _solve_in_reach(rows, cost, effort, seed, interrupted, enough)
-    return PathResult(_with_repeats(result.order, group), result.flips, result.lower_bound, _length(words, cost))
+    return replace(result, order=_with_repeats(result.order, group), natural_flips=_length(words, cost))
 
 
 def _solve_in_reach(
@@ -208,6 +218,8 @@ def _solve_in_reach(
 ) -> PathResult:
     """A path of rows, sorted if they are; in blocks if there are too many to compare all with all."""
     reach = rows_within_reach(rows, cost)
+    if reach == len(rows) > AT_SIZE and (cost is None or cost.is_flips):
+        return _solve_at_size(rows, effort, seed, interrupted, enough)
     if reach == len(rows):
         return solve(source_of_words(rows, cost), effort, seed, interrupted, enough)
     parts = []
@@ -216,7 +228,30 @@ def _solve_in_reach(
         block = solve(source_of_words(rows[start : start + reach], cost), effort, entropy, interrupted, enough)
         parts.append(start + block.order)
     order = np.concatenate(parts)
-    return PathResult(order, _length(rows[order], cost), spread_bound(rows, cost=cost), _length(rows, cost))
+    bound = spread_bound(rows, cost=cost)
+    return PathResult(order, _length(rows[order], cost), bound, _length(rows, cost), bound_by="different rows")
+
+
+def _solve_at_size(
+    rows: NDArray[np.unsignedinteger],
+    effort: Effort,
+    seed: np.random.SeedSequence,
+    interrupted: Callable[[], bool],
+    enough: Callable[[], bool],
+) -> PathResult:
+    """A path of many different rows, with the bound by nearest neighbours."""
+    run = PathAtSize(rows, effort, seed.generate_state(1, np.uint64), partial(_look_up, interrupted, enough))
+    natural_flips = run.length
+    with suppress(_Enough):
+        run.improve()
+    return PathResult(run.path, run.length, run.bound, natural_flips, bound_by="nearest neighbours")
+
+
+def _look_up(interrupted: Callable[[], bool], enough: Callable[[], bool]) -> None:
+    if interrupted():
+        raise Interrupted
+    if enough():
+        raise _Enough
 
 
 def _length(words: NDArray[np.unsignedinteger], cost: TransitionCost | None) -> int:
@@ -376,7 +411,4 @@ class _Run:
         self.bound = max(self.bound, tree.bound)
 
     def _look_up(self) -> None:
-        if self._interrupted():
-            raise Interrupted
-        if self._enough():
-            raise _Enough
+        _look_up(self._interrupted, self._enough)
