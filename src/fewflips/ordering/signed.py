@@ -67,7 +67,7 @@ class SignedPath(PathResult):
         For each place of the path, whether the word there is negated.
     """
 
-    negated: NDArray[np.bool_] = field(repr=False)
+    negated: NDArray[np.bool_] = field(repr=False, kw_only=True)
 
 
 def best_signs(
@@ -153,7 +153,7 @@ def shortest_signed_path(
         bound = least.lower_bound
         search.improve(least.order, bound)
     straight = int(_steps(words[:-1], words[1:], cost).sum())
-    return SignedPath(search.order, search.length, bound, straight, search.negated)
+    return SignedPath(search.order, search.length, bound, straight, negated=search.negated)
 
 
 def sign_segments(
