@@ -111,3 +111,17 @@ def scale_freedom() -> str:
         for name, row in read_record("scale_freedom").rows.items()
     ]
     return markdown_table(["network", *fields], rows)
+
+
+def transformer_energy() -> str:
+    """Orders of a transformer, in flips and in energy."""
+    rows = []
+    for name, row in read_record("transformer_energy").rows.items():
+        where, _, order = name.rpartition(": ")
+        natural = order == "natural order"
+        figures = [f"{row['flips_ratio']:.2f}x", uj_text(row["data_pj"])]
+        figures += [f"{row[f'{part}_ratio']:.2f}x" for part in ("data", "datapath", "whole")]
+        seconds = f"{row['processor_s']:.0f}" if "processor_s" in row else ""
+        rows.append([where if natural else "", order, *figures, f"±{row['ci95_percent']:.1f} %", seconds])
+    header = ["weights, machine", "order", "fewer flips", "data energy", "less", "datapath", "whole bill", "interval"]
+    return markdown_table([*header, "processor s"], rows)

@@ -14,7 +14,7 @@ from .codesign import all_machines, best_machines, bills, narrow_columns
 from .facts import reproduction_rows
 from .mutation import MODULES, score_table, survivors_table
 from .origin import DELAYS, PJ_PER_UJ
-from .step_tables import channel_signs, energy_orders, levers, rounding, scale_freedom, sign_flags
+from .step_tables import channel_signs, energy_orders, levers, rounding, scale_freedom, sign_flags, transformer_energy
 
 
 def networks() -> str:
@@ -555,6 +555,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "sign flags": sign_flags,
     "channel signs": channel_signs,
     "scale freedom": scale_freedom,
+    "transformer energy": transformer_energy,
     "column options": column_options,
     "units": units,
     "word costs": word_costs,

@@ -21,7 +21,11 @@ TARGETS = {
         "tests/accelerator/test_serpentine_replay.py",
     ),
     "streams/codes": ("tests/test_streams.py", "tests/accelerator/test_dataflows.py"),
-    "optimization/channel_orders": ("tests/test_dropin.py", "tests/test_dropin_by_cost.py"),
+    "optimization/channel_orders": (
+        "tests/test_dropin.py",
+        "tests/test_dropin_by_cost.py",
+        "tests/network/test_transformer_channels.py",
+    ),
     "schedule/file": ("tests/test_schedule.py", "tests/test_signed_schedule.py"),
     "schedule/binary": ("tests/test_binary_schedule.py", "tests/test_signed_schedule.py"),
     "schedule/executor": ("tests/test_schedule.py", "tests/test_signed_schedule.py"),
