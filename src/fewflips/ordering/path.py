@@ -82,7 +82,7 @@ class PathResult:
     flips: int
     lower_bound: int
     natural_flips: int
-    bound_by: BoundBy = "1-tree"
+    bound_by: BoundBy = field(default="1-tree", kw_only=True)
 
     @property
     def proven(self) -> bool:
@@ -240,7 +240,8 @@ def _solve_at_size(
     enough: Callable[[], bool],
 ) -> PathResult:
     """A path of many different rows, with the bound by nearest neighbours."""
-    run = PathAtSize(rows, effort, seed.generate_state(1, np.uint64), partial(_look_up, interrupted, enough))
+    state = seed.generate_state(1, np.uint64).astype(np.uint64)
+    run = PathAtSize(rows, effort, state, partial(_look_up, interrupted, enough))
     natural_flips = run.length
     with suppress(_Enough):
         run.improve()
