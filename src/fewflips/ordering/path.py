@@ -82,7 +82,7 @@ class PathResult:
     flips: int
     lower_bound: int
     natural_flips: int
-    bound_by: BoundBy = "1-tree"
+    bound_by: BoundBy = field(default="1-tree", kw_only=True)
 
     @property
     def proven(self) -> bool:
