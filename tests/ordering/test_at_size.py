@@ -134,12 +134,18 @@ def check(words: np.ndarray, result: PathResult) -> None:
 def test_small_instances_at_size_against_lkh(rows: int, lanes: int, below: int) -> None:
     words = random_words(rows, lanes, below, rows)
     theirs = reference.lkh(reference.hamming(words))
-    for effort in (Effort.quick(), Effort.default(), Effort.prove()):
+    for effort in (Effort.quick(), Effort.default()):
         result = shortest_word_path(words, effort=effort)
         check(words, result)
         assert result.bound_by == "nearest neighbours"
         assert 0.95 * theirs <= result.lower_bound <= theirs
         assert result.flips <= 1.03 * theirs
+
+
+@pytest.mark.usefixtures("everything_at_size")
+def test_what_may_branch_is_solved_from_all_distances() -> None:
+    result = shortest_word_path(random_words(40, 2, 16, 1), effort=Effort.prove())
+    assert result.bound_by == "1-tree"
 
 
 @pytest.mark.usefixtures("everything_at_size")

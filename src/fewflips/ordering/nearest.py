@@ -1,9 +1,9 @@
 """The nearest rows of each row, exactly, and never a table of all pairs.
 
 All rows are compared with all, but a block of distances at a time, on the bits that differ among the rows, packed into
-64-bit words. Only where a block has a row that is near enough are its rows looked at one by one. Up to 32,000 rows of
-64 bits this takes well below a second, and an index in Hamming space would not help: the nearest of 10^4 words of
-quantized weights are 10 to 20 bits away, where buckets that miss none hold nearly everything.
+64-bit words. Only where a block has a row that is near enough are its rows looked at one by one. Time grows with the
+square of the rows, and memory with the rows. The nearest of 10^4 words of quantized weights are 10 to 20 of 64 bits
+away, where the buckets of an index in Hamming space that misses none hold a large part of all words.
 """
 
 from __future__ import annotations

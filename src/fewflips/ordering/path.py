@@ -29,6 +29,7 @@ from fewflips.ordering.construct import greedy_path, natural
 from fewflips.ordering.effort import Effort
 from fewflips.ordering.local_search import new_tour, path_of, search
 from fewflips.ordering.metric import (
+    MATRIX_ROWS,
     check_words,
     path_length,
     rows_within_reach,
@@ -147,10 +148,11 @@ def shortest_word_path(
     Parameters
     ----------
     words : ndarray of uint8 or uint16, shape (N, L)
-        One word vector per row. Up to 2048 different rows use a table of N x N x 2 bytes; more are solved from lists of
-        their nearest rows (:mod:`fewflips.ordering.at_size`), in memory that is linear in the rows. If even comparing
-        all would take too long (beyond 32,000 rows of 1 KiB), or costs other than flips would have to be tabulated for
-        more than 8192 rows, rows are ordered in blocks of similar ones, and the bound only counts rows that differ.
+        One word vector per row. Up to 2048 different rows (8192 where the effort allows branching) use a table of
+        N x N x 2 bytes; more are solved from lists of their nearest rows (:mod:`fewflips.ordering.at_size`), in memory
+        that is linear in the rows. If even comparing all would take too long (beyond 32,000 rows of 1 KiB), or costs
+        other than flips would have to be tabulated for more than 8192 rows, rows are ordered in blocks of similar ones,
+        and the bound only counts rows that differ.
     cost : TransitionCost, optional
         Cost of a transition, in whose units the result is given; flips by default.
     effort : Effort, optional
@@ -218,7 +220,8 @@ def _solve_in_reach(
 ) -> PathResult:
     """A path of rows, sorted if they are; in blocks if there are too many to compare all with all."""
     reach = rows_within_reach(rows, cost)
-    if reach == len(rows) > AT_SIZE and (cost is None or cost.is_flips):
+    branching = bool(effort.branch_nodes) and len(rows) <= MATRIX_ROWS
+    if reach == len(rows) > AT_SIZE and (cost is None or cost.is_flips) and not branching:
         return _solve_at_size(rows, effort, seed, interrupted, enough)
     if reach == len(rows):
         return solve(source_of_words(rows, cost), effort, seed, interrupted, enough)
