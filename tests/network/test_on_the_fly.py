@@ -82,6 +82,15 @@ def test_activations_that_are_integers_already(tmp_path: Path) -> None:
         quantize_on_the_fly(network, "int3")
 
 
+def test_rows_that_an_operator_keeps_to_itself(tmp_path: Path) -> None:
+    network = fewflips.load(onnx_models.save(onnx_models.dynamic_lstm(1), tmp_path / "m.onnx"))
+    assert [layer.name for layer in network.layers] == ["lstm (input)", "lstm (state)", "behind"]
+    assert all(layer.activation_type is None for layer in network.layers)
+    report = fewflips.energy(network, "edge4", activations="int8")
+    assert [layer.name for layer in report.layers] == ["behind"]
+    assert any("Energy of 2 layers is left out" in note for note in report.notes)
+
+
 def test_energy_of_a_weight_only_network_says_what_is_missing(tmp_path: Path) -> None:
     network = fewflips.load(gguf.save(tmp_path / "m.gguf", gguf.build(gguf.small())))
     with pytest.raises(ModelError, match="--activations int8"):

@@ -25,7 +25,7 @@ def quantize_on_the_fly(network: Network, to: str | None) -> tuple[Network, tupl
 
     Each row of X gets a scale of its own at run time, its largest magnitude over the largest integer, and the zero
     point 0. Layers whose activations are integers in the file stay as they are, and so do convolutions, whose rows
-    overlap in the tensor that would be quantized.
+    overlap in the tensor that would be quantized, and operators that keep their rows to themselves, as recurrent ones.
 
     Parameters
     ----------
@@ -50,7 +50,9 @@ def quantize_on_the_fly(network: Network, to: str | None) -> tuple[Network, tupl
         return network, ()
     if to not in FORMATS:
         raise InputError(f"activations: expected {' or '.join(FORMATS)}, got '{to}'")
-    layers = tuple(_quantized(layer, FORMATS[to]) if _is_eligible(layer) else layer for layer in network.layers)
+    layers = tuple(
+        _quantized(layer, FORMATS[to]) if _is_eligible(layer, network) else layer for layer in network.layers
+    )
     changed = sum(layer.left.on_the_fly for layer in layers)
     if not changed:
         raise InputError(
@@ -99,8 +101,10 @@ def quantized_rows(rows: NDArray[np.number], to: StorageType) -> NDArray[np.inte
     return np.rint(scaled * to.high).astype(np.int8 if to.bits <= 8 else np.int16)
 
 
-def _is_eligible(layer: Layer) -> bool:
-    return layer.activation_type is None and isinstance(layer.lowering, MatrixProduct) and layer.groups == 1
+def _is_eligible(layer: Layer, network: Network) -> bool:
+    """Whether its activations are floats that a tensor of the file holds, or that no file has (they are drawn)."""
+    known = layer.left.float_tensor is not None or network.tokens is not None
+    return known and layer.activation_type is None and isinstance(layer.lowering, MatrixProduct) and layer.groups == 1
 
 
 def _quantized(layer: Layer, to: StorageType) -> Layer:
